@@ -1,0 +1,295 @@
+"""The loop: seeds, groups, resume, split, guard against NaN."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+import untrained as ut
+from untrained.core.method import Method
+from untrained.core.rule import Frame, Guard, Last, Never, Output, Stop, Stopped, Watch
+from untrained.core.solve import solve
+from untrained.core.state import Memory, State
+from untrained.nets import Compact
+from untrained.rules import WMV, Average, HeldOut, Rollback
+
+NET = Compact(widths=(8, 16), skip=4)
+MUON = ut.Engine("muon", lr=0.02, warmup=3, precision="fp32")
+
+
+def picture(size: tuple[int, int] = (24, 20), seed: int = 0) -> Tensor:
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, n) for n in size], indexing="ij")
+    clean = 0.5 + 0.3 * torch.sin(4 * x + seed) * torch.cos(3 * y)
+    noise = torch.randn(size, generator=torch.Generator().manual_seed(seed))
+    return (clean + 0.1 * noise)[None, None]
+
+
+def problem(*seeds: int) -> ut.Problem:
+    y = torch.cat([picture(seed=s) for s in seeds or (0,)])
+    return ut.Problem(y, ut.physics.Denoise(y.shape[1:]), sigma=0.1)
+
+
+METHODS = {
+    "dip": ut.methods.DIP(rounds=12),
+    "tvdip": ut.methods.TVDIP(rounds=12),
+    "aseqdip": ut.methods.ASeqDIP(rounds=6, inner=2),
+    "house": ut.methods.House(rounds=12),
+}
+
+
+class PauseAt(Watch):
+    """Interrupts after a number of steps of this sitting."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def step(self, frame: Frame, columns: dict[str, float]) -> None:
+        self.left -= 1
+
+    def interrupted(self) -> Stopped | None:
+        return Stopped("interrupted", 0, "asked") if self.left == 0 else None
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_seed_decides_everything(name: str) -> None:
+    def run(seed: int) -> Tensor:
+        return solve(METHODS[name], problem(), net=NET, engine=MUON, seed=seed).image
+
+    assert torch.equal(run(0), run(0))
+    assert not torch.equal(run(0), run(1))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_global_generator_is_neither_used_nor_moved(name: str) -> None:
+    before = torch.get_rng_state()
+    first = solve(METHODS[name], problem(), net=NET, engine=MUON).image
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(7)
+    assert torch.equal(first, solve(METHODS[name], problem(), net=NET, engine=MUON).image)
+
+
+@dataclass(frozen=True)
+class BestAtSix(HeldOut):
+    """Finds step 6 best and ends at step 9, then fits everything again."""
+
+    again: bool = True
+
+    def improved(self, m: Memory) -> Tensor:
+        return m["step"] == 6
+
+    def done(self, m: Memory) -> Tensor:
+        return m["step"] >= 9
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("pause", [1, 5, 12])
+def test_a_paused_run_resumes_to_the_same_bits(name: str, pause: int, tmp_path: Path) -> None:
+    """5 is inside a round of aSeqDIP; 12 is in the refit phase."""
+    stop = BestAtSix(skip=0)
+    parts = {"net": NET, "engine": MUON, "stop": stop, "output": Average(0.8)}
+    method = replace(METHODS[name])
+    whole = solve(method, problem(), **parts)
+    part = solve(method, problem(), watch=[PauseAt(pause)], run_dir=tmp_path, **parts)
+    assert not part.finished
+    assert part.stop[0].rule == "interrupted"
+    rest = solve(method, problem(), run_dir=tmp_path, **parts)
+    assert torch.equal(whole.image, rest.image)
+    assert str(whole.history) == str(rest.history)
+    assert rest.resumed_from[0] > 0
+
+
+def test_two_resumes_from_one_state_do_not_disturb_each_other(tmp_path: Path) -> None:
+    parts = {"net": NET, "engine": MUON, "output": Average(0.8)}
+    whole = solve(METHODS["dip"], problem(), **parts)
+    solve(METHODS["dip"], problem(), watch=[PauseAt(5)], run_dir=tmp_path, **parts)
+    state = (tmp_path / "state.pt").read_bytes()
+    for _ in range(2):
+        (tmp_path / "state.pt").write_bytes(state)
+        assert torch.equal(
+            solve(METHODS["dip"], problem(), run_dir=tmp_path, **parts).image, whole.image
+        )
+
+
+def test_resume_with_other_settings_is_refused(tmp_path: Path) -> None:
+    solve(METHODS["dip"], problem(), net=NET, watch=[PauseAt(3)], run_dir=tmp_path)
+    with pytest.raises(ut.UserError, match="recipe.method.jitter was"):
+        solve(ut.methods.DIP(rounds=12, jitter=0.5), problem(), net=NET, run_dir=tmp_path)
+
+
+def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes(b"not a state")
+    with pytest.raises(ut.UserError, match="state.pt cannot be read"):
+        solve(METHODS["dip"], problem(), net=NET, run_dir=tmp_path)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_batch_of_four_equals_four_singles(name: str) -> None:
+    parts = {
+        "net": NET,
+        "engine": MUON,
+        "stop": HeldOut(patience=4, skip=2),
+        "output": Average(0.8),
+    }
+    batch = solve(METHODS[name], problem(0, 1, 2, 3), **parts)
+    for i in range(4):
+        single = solve(METHODS[name], problem(i), **parts)
+        assert torch.equal(batch.image[i : i + 1], single.image)
+        assert batch.stop[i] == single.stop[0]
+
+
+def test_weights_do_not_leak_from_one_image_to_the_next() -> None:
+    alone = solve(METHODS["dip"], problem(1), net=NET, engine=MUON).image
+    solve(METHODS["dip"], problem(0), net=NET, engine=MUON)
+    assert torch.equal(alone, solve(METHODS["dip"], problem(1), net=NET, engine=MUON).image)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_objective_falls(name: str) -> None:
+    method = replace(METHODS[name], rounds=30)
+    history = solve(method, problem(), net=NET, engine=MUON).history
+    data = [float(v) for v in history["data"]]
+    assert sum(data[-5:]) < 0.5 * sum(data[:5])
+
+
+def test_a_grouped_network_takes_the_same_first_step_as_singles() -> None:
+    """What a GPU would do at once: every problem through its own weights in one call."""
+    group, method = problem(0, 1, 2), METHODS["tvdip"]
+    s = State(group, NET.build(32, 1), seed=0)
+    singles = [State(group.select(i), NET.build(32, 1), seed=0) for i in range(3)]
+    for i, single in enumerate(singles):
+        for key, weight in single.weights.items():
+            weight.copy_(s.weights[key][i : i + 1])
+    for state in (s, *singles):
+        method.start(state)
+        x, terms = method.loss(state)
+        sum(terms.values()).sum().backward()
+        state.x = x
+    for i, single in enumerate(singles):
+        torch.testing.assert_close(s.x[i : i + 1], single.x, atol=1e-5, rtol=1e-5)
+        for key, weight in single.weights.items():
+            torch.testing.assert_close(
+                s.weights[key].grad[i : i + 1], weight.grad, atol=1e-5, rtol=1e-3
+            )
+
+
+@dataclass(frozen=True)
+class Spy(Method):
+    """Records what a method can see; fails at a given step."""
+
+    name: ClassVar[str] = "spy"
+    rounds: int = 6
+    inner: int = 1
+    break_at: int = 99
+    seen: tuple = ()
+
+    def input_channels(self, image_channels: int) -> int:
+        return 2
+
+    def start(self, s: State) -> None:
+        s["z"] = s.noise("z", (2, *s.problem.x_shape[1:]))
+        s.train_net()
+        self.seen[0]["problem"] = s.problem
+
+    def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
+        x = s.net(s["z"])
+        factor = float("nan") if s.step + 1 >= self.break_at else 1.0
+        return x, {"data": factor * s.problem.misfit(x)}
+
+
+def test_a_method_never_sees_what_is_held_out() -> None:
+    seen: dict = {}
+    whole = problem()
+    solve(Spy(seen=(seen,)), whole, net=NET, stop=HeldOut(fraction=0.2, patience=50, skip=0))
+    fit = seen["problem"]
+    hidden = fit.keep == 0
+    assert 0.1 < hidden.float().mean() < 0.3
+    assert bool((fit.y[hidden.expand_as(fit.y)] == 0).all())
+    assert bool((fit.estimate()[hidden.expand_as(fit.y)] == 0).all())
+
+
+def test_a_diverged_run_keeps_its_best_image() -> None:
+    result = solve(Spy(seen=({},), break_at=4), problem(), net=NET)
+    assert result.stop[0].rule == "diverged"
+    assert "'data' became infinite or NaN at step 4" in result.stop[0].reason
+    assert bool(torch.isfinite(result.image).all())
+
+
+def test_a_run_that_never_had_an_image_fails_with_the_reason() -> None:
+    with pytest.raises(ut.Diverged, match="engine.lr"):
+        solve(Spy(seen=({},), break_at=1), problem(), net=NET)
+
+
+def test_only_what_was_asked_for_is_trained() -> None:
+    """The weights are frozen until the method opts in."""
+    s = State(problem(), NET.build(32, 1), seed=0)
+    assert not any(w.requires_grad for w in s.weights.values())
+    with pytest.raises(ValueError, match="trains nothing"):
+        MUON.optimizer(s)
+
+
+def test_an_unknown_state_name_lists_the_known_ones() -> None:
+    s = State(problem(), NET.build(32, 1), seed=0)
+    s["z"] = torch.zeros(1, 2)
+    with pytest.raises(KeyError, match="it has: z"):
+        s["zed"]
+    with pytest.raises(ValueError, match="cannot become"):
+        s["z"] = torch.zeros(1, 3)
+
+
+def test_noise_depends_on_seed_name_and_step_only() -> None:
+    s = State(problem(), NET.build(32, 1), seed=3)
+    first = s.noise("a", (2, 5))
+    assert torch.equal(first, s.noise("a", (2, 5)))
+    assert not torch.equal(first, s.noise("b", (2, 5)))
+    s.step = 1
+    assert not torch.equal(first, s.noise("a", (2, 5)))
+
+
+def test_the_refit_takes_the_chosen_number_of_steps_on_everything() -> None:
+    parts = {"net": NET, "engine": MUON, "output": Average(0.5)}
+    result = solve(METHODS["dip"], problem(), stop=BestAtSix(skip=0), **parts)
+    assert result.stop[0].step == 6
+    assert result.history["phase"] == ["fit"] * 9 + ["refit"] * 6
+    bare = solve(METHODS["dip"], problem(), steps=6, **parts)
+    assert torch.equal(result.image, bare.image)
+
+
+def test_outputs_average_and_keep_best() -> None:
+    parts = {"net": NET, "engine": MUON, "stop": WMV(window=3, patience=100)}
+    last = solve(METHODS["dip"], problem(), output=Last(), **parts)
+    best = solve(METHODS["dip"], problem(), output=Last(keep_best=True), **parts)
+    variance = [float(v) for v in best.history["moving variance"]]
+    chosen = min(range(2, 12), key=lambda i: variance[i])
+    assert best.stop[0].step == chosen + 1
+    assert last.stop[0].step == 12
+
+
+def test_rollback_undoes_a_fall() -> None:
+    s = State(problem(), NET.build(32, 1), seed=0)
+    guard, m = Rollback(drop=5.0), s.memory("guard")
+    guard.start(s, m)
+    name = next(iter(s.weights))
+    good = s.weights[name].clone()
+
+    def see(step: int, data: float) -> None:
+        guard.see(
+            s, m, Frame(step, torch.zeros(1), torch.zeros(1), {"data": torch.tensor([data])}, None)
+        )
+
+    see(1, 0.01)
+    s.weights[name].add_(1.0)
+    see(2, 1.0)
+    assert torch.equal(s.weights[name], good)
+    s.weights[name].add_(1.0)
+    see(3, 0.02)
+    assert torch.equal(s.weights[name], good + 1)
+
+
+def test_the_interfaces_are_abstract() -> None:
+    for kind in (Method, Stop, Output, Guard):
+        with pytest.raises(TypeError):
+            kind()
+    assert Never() == Never()

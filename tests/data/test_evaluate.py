@@ -1,0 +1,118 @@
+"""Image files against reference files, and the task table."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from untrained.data import FORMATS, TASKS, evaluate_files, with_reference
+from untrained.data.ct import load_ct
+from untrained.data.mri import load_mri
+from untrained.data.phantoms import birdcage_maps, brain, gaussian_kernel, shepp_logan
+from untrained.data.photos import load_denoise
+from untrained.errors import UserError
+
+RNG = np.random.default_rng(0)
+
+
+def save(path: Path, array: np.ndarray) -> Path:
+    np.save(path, array)
+    return path
+
+
+def test_integer_files_have_range_one(tmp_path):
+    pixels = RNG.integers(0, 256, (16, 16)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "r.png")
+    image = save(tmp_path / "x.npy", (pixels / 255 + 0.1).astype(np.float32))
+    found = evaluate_files(image, tmp_path / "r.png")
+    assert found["range"] == 1.0
+    assert found["psnr"] == pytest.approx(20.0, abs=1e-3)
+    assert set(found) == {"psnr", "ssim", "nrmse", "hfen", "range"}
+
+
+def test_complex_files_are_compared_by_magnitude_with_their_maximum(tmp_path):
+    truth = 3 * brain(24)
+    turned = save(tmp_path / "x.npy", truth * np.exp(0.7j).astype(np.complex64))
+    found = evaluate_files(turned, save(tmp_path / "r.npy", truth))
+    assert found["range"] == pytest.approx(float(np.abs(truth).max()))
+    assert found["psnr"] > 120
+    scaled = save(tmp_path / "y.npy", 2 * truth)
+    assert evaluate_files(scaled, tmp_path / "r.npy")["nrmse"] == pytest.approx(1.0, rel=1e-5)
+
+
+def test_float_files_need_a_range(tmp_path):
+    x, r = save(tmp_path / "x.npy", np.ones((12, 12))), save(tmp_path / "r.npy", np.zeros((12, 12)))
+    with pytest.raises(UserError, match="--range"):
+        evaluate_files(x, r)
+    assert evaluate_files(x, r, "10")["psnr"] == pytest.approx(20.0)
+    assert math.isinf(evaluate_files(x, x, 1.0)["psnr"])
+    for bad in ("0", "-1", "wide", "nan"):
+        with pytest.raises(UserError, match="--range"):
+            evaluate_files(x, r, bad)
+
+
+def test_reference_inside_an_npz(tmp_path):
+    np.savez(tmp_path / "m.npz", reference=brain(16), kspace=np.ones(3))
+    image = save(tmp_path / "x.npy", brain(16))
+    assert math.isinf(evaluate_files(image, tmp_path / "m.npz")["psnr"])
+
+
+def test_unequal_shapes_name_both_files(tmp_path):
+    x, r = save(tmp_path / "x.npy", np.ones((12, 12))), save(tmp_path / "r.npy", np.ones((12, 13)))
+    with pytest.raises(UserError, match=r"x\.npy is \(1, 12, 12\).*r\.npy is \(1, 12, 13\)"):
+        evaluate_files(x, r, 1)
+
+
+def test_with_reference_by_task(tmp_path):
+    photo = load_denoise(save(tmp_path / "p.npy", np.full((8, 8), 0.5)))
+    found = with_reference(photo, save(tmp_path / "r.npy", np.full((8, 8), 0.25)))
+    assert found.data_range == 1.0
+    assert float(found.reference.mean()) == 0.25
+    with pytest.raises(UserError, match=r"\(1, 8, 9\).*\(1, 8, 8\)"):
+        with_reference(photo, save(tmp_path / "w.npy", np.ones((8, 9))))
+    with pytest.raises(UserError, match="complex"):
+        with_reference(photo, save(tmp_path / "c.npy", np.ones((8, 8), complex)))
+
+    np.savez(tmp_path / "k.npz", kspace=np.ones((1, 8, 8), np.complex64))
+    (scan,) = load_mri(tmp_path / "k.npz")
+    found = with_reference(scan, save(tmp_path / "c.npy", np.full((8, 8), 3j)))
+    assert found.reference.shape == (1, 2, 8, 8)
+    assert found.data_range == 3.0
+
+    np.savez(tmp_path / "s.npz", sinogram=np.ones((3, 8)), angles=np.arange(3.0))
+    found = with_reference(load_ct(tmp_path / "s.npz"), save(tmp_path / "r.npy", np.eye(8) * 2.5))
+    assert found.data_range == 2.5
+
+
+def test_tables_cover_the_contract():
+    assert list(TASKS) == ["denoise", "inpaint", "superres", "deblur", "mri", "ct", "custom"]
+    assert all(name == task.name for name, task in TASKS.items())
+    assert [name for name, task in TASKS.items() if task.simulate is None] == ["custom"]
+    assert {"PNG", "JPEG", "TIFF", "NPY", "NPZ", "HDF5"} == {f.name for f in FORMATS}
+
+
+@pytest.mark.parametrize("size", [16, 33, 64])
+def test_phantoms(size):
+    head, slice_ = shepp_logan(size), brain(size)
+    assert head.shape == slice_.shape == (size, size)
+    assert head.min() >= 0
+    assert head.max() <= 1
+    assert np.abs(slice_).max() <= 1 + 1e-6
+    assert np.abs(np.angle(slice_[np.abs(slice_) > 0.1])).max() > 0.5
+    assert slice_[0, 0] == slice_[-1, 0] == 0, "the background is empty"
+
+
+def test_coils_and_kernel_are_normalised():
+    maps = birdcage_maps(5, (12, 15))
+    assert np.allclose((np.abs(maps) ** 2).sum(0), 1, atol=1e-6)
+    fine = birdcage_maps(5, (120, 150))
+    assert np.abs(np.diff(fine, axis=1)).max() < 0.1, "maps are smooth"
+    kernel = gaussian_kernel(1.5)
+    assert kernel.sum() == pytest.approx(1)
+    assert kernel.shape == (11, 11)
+    grid = np.arange(11) - 5
+    assert (kernel.sum(0) * grid**2).sum() == pytest.approx(1.5**2, rel=0.05)

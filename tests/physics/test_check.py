@@ -1,0 +1,280 @@
+"""One table: every operator of ours x every property. Then the checks themselves."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from untrained.errors import UserError
+from untrained.physics import (
+    CT,
+    MRI,
+    Blur,
+    Denoise,
+    FanBeam,
+    Inpaint,
+    LinearPhysics,
+    SuperRes,
+    as_physics,
+    check_operator,
+    dot_test,
+    is_linear,
+    random_mask,
+    vdrs_mask,
+)
+
+
+def noise(*shape, seed=0, dtype=torch.float32):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def mri(size, coils):
+    maps = noise(coils, *size, dtype=torch.complex64) if coils else None
+    return MRI(random_mask(size, 0.6, seed=1), maps)
+
+
+OPERATORS = {
+    "denoise": lambda size: Denoise((3, *size)),
+    "inpaint": lambda size: Inpaint(random_mask(size, 0.5), (3, *size)),
+    "inpaint_per_channel": lambda size: Inpaint(noise(3, *size) > 0),
+    "superres_x2": lambda size: SuperRes((3, *size), 2),
+    "superres_x3": lambda size: SuperRes((1, *size), 3),
+    "superres_x4": lambda size: SuperRes((3, *size), 4),
+    "blur_reflect_odd": lambda size: Blur(noise(5, 9).abs(), (3, *size)),
+    "blur_reflect_even": lambda size: Blur(noise(4, 6).abs(), (1, *size)),
+    "blur_reflect_large": lambda size: Blur(noise(*size).abs(), (1, *size)),
+    "blur_circular_odd": lambda size: Blur(noise(7, 3).abs(), (3, *size), "circular"),
+    "blur_circular_even": lambda size: Blur(noise(8, 4).abs(), (1, *size), "circular"),
+    "mri_1_coil": lambda size: mri(size, 0),
+    "mri_4_coils": lambda size: mri(size, 4),
+    "mri_columns": lambda size: MRI(vdrs_mask(size[1], 2, 0.2), x_shape=(2, *size)),
+    "ct_parallel": lambda size: CT(size, np.arange(0, 180, 20.0), 40),
+    "ct_fan": lambda size: CT(size, np.arange(0, 360, 40.0), 50, fan=FanBeam(90.0, 150.0)),
+}
+SIZES = {"even": (24, 24), "odd": (27, 21), "rectangular": (24, 36)}
+
+
+CASES = [
+    (name, size)
+    for name in OPERATORS
+    for size, (height, width) in SIZES.items()
+    if not name.startswith("superres") or height % int(name[-1]) == width % int(name[-1]) == 0
+]
+
+
+@pytest.fixture(params=CASES, ids="-".join)
+def physics(request) -> LinearPhysics:
+    name, size = request.param
+    return OPERATORS[name](SIZES[size])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_the_adjoint_is_exact(physics, dtype, tolerance):
+    physics = physics.to(dtype)
+    assert physics.A(torch.zeros(1, *physics.x_shape, dtype=dtype)).dtype == dtype
+    for seed in range(2):
+        assert dot_test(physics, y_shape=physics.y_shape, dtype=dtype, seed=seed) < tolerance
+
+
+def test_it_is_linear(physics):
+    assert is_linear(physics)
+    assert physics.linear
+
+
+def test_a_batch_is_its_singles(physics):
+    """Up to the last bits: FFT and sparse libraries round by how many transforms they get."""
+    physics = physics.double()
+    x = noise(3, *physics.x_shape, dtype=torch.float64)
+    y = physics.A(x)
+    assert y.shape == (3, *physics.y_shape)
+    back = physics.A_adjoint(y)
+    assert back.shape == x.shape
+    for i in range(3):
+        one = slice(i, i + 1)
+        torch.testing.assert_close(physics.A(x[one]), y[one], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(physics.A_adjoint(y[one]), back[one], rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_are_the_adjoint_and_the_operator(physics):
+    physics = physics.double()
+    x = noise(2, *physics.x_shape, dtype=torch.float64).requires_grad_()
+    y = noise(2, *physics.y_shape, dtype=torch.float64, seed=1).requires_grad_()
+    (gx,) = torch.autograd.grad(physics.A(x), x, y.detach())
+    (gy,) = torch.autograd.grad(physics.A_adjoint(y), y, x.detach())
+    torch.testing.assert_close(gx, physics.A_adjoint(y.detach()), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(gy, physics.A(x.detach()), rtol=1e-10, atol=1e-10)
+
+
+def test_wrong_shapes_are_refused(physics):
+    for function, shape in ((physics.A, physics.x_shape), (physics.A_adjoint, physics.y_shape)):
+        for wrong in ((1, *shape[:-1], shape[-1] + 1), (1, shape[0] + 1, *shape[1:]), shape):
+            with pytest.raises(ValueError, match=type(physics).__name__):
+                function(torch.zeros(wrong))
+
+
+def test_held_out_measurements(physics):
+    x = noise(1, *physics.x_shape)
+    y = physics.A(x)
+    held, again = (physics.holdout(y, 0.2, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert held.dtype == torch.bool
+    assert held.shape == (1, *physics.y_shape)
+    assert torch.equal(held, again)
+    assert 0 < held.float().mean() < 0.5
+
+
+class Scaled(torch.nn.Module):
+    """A correct operator with an adjoint that is wrong by a factor."""
+
+    x_shape = (1, 20, 20)
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def A(self, x):
+        return x.cumsum(-1)
+
+    def A_adjoint(self, y):
+        return self.factor * y.flip(-1).cumsum(-1).flip(-1)
+
+
+@pytest.mark.parametrize(("factor", "exact"), [(1.0, True), (1.01, False), (-1.0, False)])
+def test_the_dot_test_sees_a_wrong_adjoint(factor, exact):
+    error = dot_test(Scaled(factor))
+    assert (error < 1e-6) == exact
+    assert exact or error > 1e-3
+    report = check_operator(Scaled(factor))
+    assert report.ok == exact
+    assert report.adjoint == "own"
+    assert exact or "not the adjoint" in report.verdict
+
+
+def test_the_dot_test_names_a_wrong_shape():
+    physics = Scaled(1.0)
+    physics.A_adjoint = lambda y: y[..., :-1]
+    with pytest.raises(UserError, match="A_adjoint returns shape"):
+        dot_test(physics)
+    with pytest.raises(UserError, match="expected"):
+        dot_test(Scaled(1.0), y_shape=(1, 20, 21))
+    del physics.A_adjoint
+    with pytest.raises(UserError, match="x_shape"):
+        dot_test(Denoise())
+
+
+class OnlyA:
+    """A user's operator without an adjoint."""
+
+    x_shape = (1, 12, 10)
+
+    def __init__(self):
+        self.matrix = noise(7, 12)
+
+    def A(self, x):
+        return self.matrix @ x
+
+
+def test_report_of_a_derived_adjoint():
+    report = check_operator(OnlyA())
+    assert report.ok
+    assert report.linear
+    assert report.adjoint.startswith("derived")
+    assert report.adjoint_error < 1e-5
+    assert (report.x_shape, report.y_shape) == ((1, 12, 10), (1, 7, 10))
+    true_norm = float(torch.linalg.matrix_norm(OnlyA().matrix, 2))
+    assert report.norm == pytest.approx(true_norm, rel=0.05)
+    assert report.seconds_forward > 0
+    assert "linear, with an exact adjoint" in str(report)
+    assert dataclasses.asdict(report)["ok"] is True
+
+
+def test_derived_adjoint_is_exact_and_differentiable():
+    physics = as_physics(OnlyA())
+    assert dot_test(physics) < 1e-6
+    y = noise(2, 1, 7, 10).requires_grad_()
+    x = physics.A_adjoint(y)
+    torch.testing.assert_close(x, physics.source.matrix.T @ y)
+    weight = noise(2, 1, 12, 10, seed=5)
+    (gradient,) = torch.autograd.grad((x * weight).sum(), y, create_graph=True)
+    torch.testing.assert_close(gradient, physics.A(weight))
+    inner = torch.func.grad(lambda v: (physics.A_adjoint(v) ** 2).sum())(y.detach())
+    torch.testing.assert_close(inner, 2 * physics.A(x.detach()))
+
+
+def test_derived_adjoint_of_a_complex_operator():
+    class Fourier:
+        x_shape = (1, 8, 8)
+
+        def A(self, x):
+            return torch.fft.fft2(x, norm="ortho")
+
+    physics = as_physics(Fourier())
+    assert dot_test(physics) < 1e-6
+    x = noise(1, 1, 8, 8)
+    torch.testing.assert_close(physics.A_adjoint(physics.A(x)), x)
+
+
+def test_nonlinear_objects_say_so():
+    class Square:
+        x_shape = (1, 6, 6)
+        degree = 2.0
+
+        def A(self, x):
+            return x**2
+
+        def initial(self, y):
+            return y.clamp_min(0).sqrt()
+
+    physics = as_physics(Square())
+    assert physics.linear is False
+    assert physics.degree == 2.0
+    x, v = noise(2, 1, 6, 6), noise(2, 1, 6, 6, seed=1)
+    torch.testing.assert_close(physics.A_vjp(x, v), 2 * x * v)
+    torch.testing.assert_close(physics.A_adjoint(v), v)
+    torch.testing.assert_close(physics.initial(physics.A(x)), x.abs())
+    report = check_operator(Square())
+    assert report.ok
+    assert not report.linear
+    assert report.adjoint_error is None
+    assert not hasattr(as_physics(OnlyA()), "initial")
+
+
+def test_affine_is_not_linear():
+    physics = Denoise((1, 5, 5))
+    physics.A = lambda x: x + 1
+    assert not is_linear(physics)
+
+
+def test_numpy_inside_is_made_differentiable():
+    class Numpy:
+        x_shape = (1, 6, 5)
+
+        def A(self, x):
+            return torch.from_numpy(np.cumsum(x.numpy(), axis=-1))
+
+    class NumpyWithAdjoint(Numpy):
+        def A_adjoint(self, y):
+            return torch.from_numpy(np.cumsum(y.numpy()[..., ::-1], axis=-1)[..., ::-1].copy())
+
+    physics = as_physics(NumpyWithAdjoint())
+    x, y = noise(2, 1, 6, 5).requires_grad_(), noise(2, 1, 6, 5, seed=1)
+    (gradient,) = torch.autograd.grad(physics.A(x), x, y)
+    torch.testing.assert_close(gradient, physics.A_adjoint(y))
+    with pytest.raises(UserError, match="cannot be differentiated"):
+        as_physics(Numpy())
+
+
+def test_what_as_physics_cannot_use():
+    with pytest.raises(UserError, match="must have a method A"):
+        as_physics(torch.nn.Linear(2, 2))
+    bare = OnlyA()
+    bare.x_shape = None
+    with pytest.raises(UserError, match="x_shape"):
+        as_physics(bare)
+    assert as_physics(bare, x_shape=(1, 12, 10)).x_shape == (1, 12, 10)
+    ours = Denoise((1, 4, 4))
+    assert as_physics(ours) is ours
+    broken = OnlyA()
+    broken.x_shape = (1, 11, 10)
+    with pytest.raises(RuntimeError):
+        as_physics(broken)

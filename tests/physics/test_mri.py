@@ -1,0 +1,121 @@
+"""MRI against the plain definition y_c = M F (S_c x)."""
+
+import pytest
+import torch
+
+from untrained.errors import UserError
+from untrained.maths import fft2c, ifft2c, to_channels, to_complex
+from untrained.physics import MRI, random_mask, vdrs_mask
+from untrained.physics.masks import calibration_block
+
+
+def noise(*shape, seed=0, dtype=torch.complex128):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (10, 6), (9, 7), (12, 15), (1, 5)])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_it_is_the_definition(size, batch):
+    maps, mask = noise(batch, 4, *size), random_mask(size, 0.4)
+    x = noise(3, 2, *size, seed=1, dtype=torch.float64)
+    physics = MRI(mask, maps)
+    expected = fft2c(to_complex(x)[:, None] * maps) * mask
+    torch.testing.assert_close(physics.A(x), to_channels(expected))
+    back = (maps.conj() * ifft2c(expected)).sum(1)
+    torch.testing.assert_close(physics.A_adjoint(to_channels(expected)), to_channels(back))
+    torch.testing.assert_close(physics.maps, maps)
+    assert physics.mask.shape == (1, 1, 1, *size)
+
+
+def test_single_coil_fully_sampled_is_unitary():
+    physics = MRI(torch.ones(9, 12))
+    x = noise(2, 2, 9, 12, dtype=torch.float32)
+    y = physics.A(x)
+    assert y.shape == (2, 2, 1, 9, 12)
+    torch.testing.assert_close(y.norm(), x.norm())
+    torch.testing.assert_close(physics.A_adjoint(y), x)
+
+
+def test_constant_image_has_its_energy_at_the_centre():
+    y = MRI(torch.ones(8, 7)).A(torch.ones(1, 2, 8, 7))
+    energy = y.square().sum((0, 1, 2))
+    assert divmod(int(energy.argmax()), 7) == (4, 3)
+    assert float(energy[4, 3] / energy.sum()) == pytest.approx(1, abs=1e-5)
+
+
+def test_columns_are_a_full_mask():
+    columns = vdrs_mask(20, 2, 0.2)
+    full = columns.expand(16, -1)
+    maps = noise(3, 16, 20, dtype=torch.complex64)
+    x = noise(1, 2, 16, 20, dtype=torch.float32)
+    expected = MRI(full, maps).A(x)
+    assert torch.equal(MRI(columns, maps).A(x), expected)
+    assert torch.equal(MRI(columns.numpy(), maps.numpy()).A(x), expected)
+    assert MRI(columns, x_shape=(2, 16, 20)).y_shape == (2, 1, 16, 20)
+
+
+def test_double_keeps_complex_maps():
+    maps = noise(3, 8, 10, dtype=torch.complex64)
+    physics = MRI(torch.ones(8, 10), maps).double()
+    assert physics.maps.dtype == torch.complex128
+    torch.testing.assert_close(physics.maps[0].to(torch.complex64), maps)
+
+
+def test_a_network_can_be_trained_through_it():
+    physics = MRI(random_mask((8, 8), 0.3), noise(2, 8, 8, dtype=torch.complex64))
+    x = torch.zeros(1, 2, 8, 8, requires_grad=True)
+    y = physics.A(noise(1, 2, 8, 8, dtype=torch.float32))
+    (physics.A(x) - y).square().sum().backward()
+    torch.testing.assert_close(x.grad, -2 * physics.A_adjoint(y))
+
+
+@pytest.mark.parametrize(
+    "mask", [vdrs_mask(64, 4, 0.08).expand(48, -1), random_mask((48, 64), 0.7)]
+)
+def test_held_out_samples_spare_the_centre(mask):
+    mask = mask.clone()
+    mask[20:28, 28:36] = True
+    physics = MRI(mask, torch.ones(3, 48, 64, dtype=torch.complex64))
+    y = physics.A(torch.ones(1, 2, 48, 64))
+    held = physics.holdout(y, 0.5, torch.Generator().manual_seed(0))
+    assert held.shape == (1, 2, 3, 48, 64)
+    points = held[0, 0, 0]
+    assert bool((held == points).all())
+    assert not bool((points & ~mask).any())
+    rows, columns = calibration_block(mask)
+    top, left = 24 - rows // 2, 32 - columns // 2
+    assert not bool(points[top : top + rows, left : left + columns].any())
+    eligible = int(mask.sum()) - rows * columns
+    assert int(points.sum()) == pytest.approx(eligible / 2, rel=0.15)
+
+
+def test_fully_sampled_data_can_be_held_out():
+    physics = MRI(torch.ones(64, 60))
+    held = physics.holdout(torch.zeros(1, 2, 1, 64, 60), 0.1, torch.Generator().manual_seed(0))
+    assert 0.05 < float(held.float().mean()) < 0.12
+    assert not bool(held[..., 20:44, 18:42].any())
+
+
+@pytest.mark.parametrize(
+    ("mask", "maps", "x_shape", "message"),
+    [
+        (torch.ones(8), None, None, "how high"),
+        (torch.ones(2, 8, 8), None, None, "mask must be"),
+        (torch.ones(8, 8) * 2, None, None, "only 0"),
+        (torch.ones(8, 8), torch.ones(2, 8, 8), None, "complex"),
+        (torch.ones(8, 8), noise(8, 8), None, "coils, H, W"),
+        (torch.ones(8, 8), noise(2, 8, 9), None, "8x9"),
+        (torch.ones(8, 8), noise(2, 8, 8) * float("nan"), None, "NaN"),
+        (torch.ones(8, 8), None, (2, 8, 9), "8x9"),
+        (torch.ones(8, 8), None, (1, 8, 8), "x_shape of MRI"),
+        (torch.ones(9), noise(2, 8, 8), None, "8x8"),
+    ],
+)
+def test_refused(mask, maps, x_shape, message):
+    with pytest.raises(UserError, match=message):
+        MRI(mask, maps, x_shape)
+
+
+def test_maps_of_another_batch():
+    with pytest.raises(ValueError, match="maps are for 3 images"):
+        MRI(torch.ones(4, 4), noise(3, 2, 4, 4)).A(torch.ones(2, 2, 4, 4))

@@ -1,0 +1,403 @@
+"""`reconstruct`: measurements and physics in, a result out; `reconstructor`: deepinv's shape."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from untrained.classical import CLASSICAL, default_for
+from untrained.core.machine import peak_memory_mb, pick_device
+from untrained.core.recipe import Recipe
+from untrained.core.result import About, Result
+from untrained.core.rule import Never, Stopped, Watch
+from untrained.core.solve import solve_recipe
+from untrained.errors import UserError
+from untrained.methods import AUTO, METHODS, PRESETS, Card, find_recipe
+from untrained.metrics import nrmse, psnr, ssim
+from untrained.problem import Problem
+from untrained.rules import Average, Last, parse_stop
+from untrained.rules.watch import Progress, Reference
+
+OUTPUTS = ("auto", "last", "average", "best")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be run: a method's card, and for a network method its recipe."""
+
+    card: Card
+    task: str
+    preset: str
+    recipe: Recipe | None
+
+
+def plan(
+    task: str,
+    *,
+    method: str = "auto",
+    preset: str = "fast",
+    settings: Sequence[str] = (),
+    steps: int = 0,
+    stop: str = "auto",
+    output: str = "auto",
+) -> Plan:
+    """Names and settings -> what will be run.
+
+    Args:
+        task: a task's name.
+        method, preset: names; `auto` is the method our evidence supports.
+        settings: `FIELD=VALUE` assignments, see `Recipe.with_setting`.
+        steps: budget in optimiser steps, 0 = the preset's.
+        stop: `auto` (the recipe's), `none`, or a rule (see `parse_stop`).
+        output: `auto` (the recipe's), `last`, `average`, `best`.
+
+    Raises:
+        UserError: an unknown name or setting, or a method that does not do the task.
+    """
+    card = _find_card(method, task)
+    if card.classical:
+        _refuse_network_options(card, settings, steps, stop, output)
+        return Plan(card, task, preset, None)
+    recipe = find_recipe(card, task, preset)
+    if steps:
+        recipe = replace(recipe, steps=steps)
+    if stop != "auto":
+        recipe = replace(recipe, stop=parse_stop(stop))
+    recipe = replace(recipe, output=_output(recipe, output))
+    for assignment in settings:
+        recipe = recipe.with_setting(assignment)
+    return Plan(card, task, preset, recipe)
+
+
+def reconstruct(
+    y: Tensor,
+    physics: Any,
+    method: str = "auto",
+    preset: str = "fast",
+    seed: int = 0,
+    seeds: int = 1,
+    device: str = "auto",
+    stop: str = "auto",
+    output: str = "auto",
+    uncertainty: str | None = None,
+    truth: Tensor | None = None,
+    progress: bool = True,
+    *,
+    sigma: float | None = None,
+    data_range: float | None = None,
+    settings: Sequence[str] = (),
+    steps: int = 0,
+    compare: bool = True,
+    run_dir: str | Path | None = None,
+) -> Result:
+    """Reconstruct images from measurements.
+
+    Args:
+        y: measurements `(B, ...)` float32; complex ones as two real channels.
+        physics: anything with `A(x)` and `A_adjoint(y)`: ours, a deepinv operator, your own.
+        method, preset: see `untrained list methods` and `untrained list presets`.
+        seed: names all randomness; the same seed gives the same bits on one device and version.
+        seeds: average this many runs with consecutive seeds; the result has their spread, `std`.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        stop: `auto`, `none`, or a rule such as `heldout`, `wmv | steps:2000`.
+        output: `auto`, `last`, `average`, `best`.
+        uncertainty: None, or `seeds` (needs seeds > 1).
+        truth: a reference `(B, C, ...)` in the units of y, for the record only: it feeds the
+            PSNR columns of the history and nothing else.
+        progress: show a bar with time left.
+        sigma: standard deviation of the noise in the units of y, if known.
+        data_range: range of the PSNR; default 1 for photographs, max |truth| otherwise.
+        settings: `FIELD=VALUE` assignments as with `--set`.
+        steps: budget in optimiser steps; 0 = the preset's.
+        compare: also compute the classical answer, for the report.
+        run_dir: keep a checkpoint there and resume from the one found there.
+
+    Returns:
+        The result; `result.image` is `(B, C, ...)` in the units of the measurements.
+
+    Raises:
+        UserError: unknown names, shapes that do not agree, values that are not finite.
+    """
+    if uncertainty not in (None, "seeds"):
+        raise UserError(f"uncertainty={uncertainty!r} is unknown; known: None, 'seeds'")
+    problem = Problem(y, physics, sigma=sigma)
+    chosen = plan(
+        problem.task if problem.task in PRESET_TASKS else "custom",
+        method=method,
+        preset=preset,
+        settings=settings,
+        steps=steps,
+        stop=stop,
+        output=output,
+    )
+    return run(
+        chosen,
+        problem,
+        seed=seed,
+        seeds=seeds,
+        device=device,
+        truth=truth,
+        data_range=data_range,
+        watch=[Progress(chosen.card.name)] if progress else [],
+        compare=compare,
+        run_dir=run_dir,
+    )
+
+
+PRESET_TASKS = ("denoise", "inpaint", "superres", "deblur", "mri", "ct")
+
+
+def run(
+    chosen: Plan,
+    problem: Problem,
+    *,
+    seed: int = 0,
+    seeds: int = 1,
+    device: str = "auto",
+    truth: Tensor | None = None,
+    data_range: float | None = None,
+    watch: Sequence[Watch] = (),
+    compare: bool = True,
+    run_dir: str | Path | None = None,
+) -> Result:
+    """Carry out a plan; see `reconstruct` for the arguments."""
+    if seeds < 1:
+        raise UserError(f"seeds must be at least 1, got {seeds}")
+    place = pick_device(device)
+    problem = problem.to(place)
+    if truth is not None:
+        truth = _check_truth(truth, problem)
+        data_range = data_range or _range_of(truth, problem)
+        watch = [Reference(truth, data_range), *watch]
+    if chosen.recipe is None:
+        result = _classical(chosen, problem, seed, place)
+    else:
+        result = _network(chosen.recipe, problem, seed, seeds, str(place), watch, run_dir)
+    result.about = _about(chosen, problem, result, truth, data_range, compare)
+    result.peak_memory_mb = peak_memory_mb(place)
+    return result
+
+
+def reconstructor(method: str = "auto", preset: str = "fast", **options: Any) -> Reconstructor:
+    """A module with deepinv's call: `model(y, physics) -> x`.
+
+    Args:
+        method, preset: as in `reconstruct`.
+        options: further keyword arguments of `reconstruct`, checked by it.
+    """
+    return Reconstructor(method, preset, options)
+
+
+class Reconstructor(nn.Module):
+    """`model(y, physics) -> x`, a plain tensor without gradients; see `reconstructor`."""
+
+    def __init__(self, method: str, preset: str, options: dict[str, Any]) -> None:
+        super().__init__()
+        self.method, self.preset = method, preset
+        self.options = {"progress": False, "compare": False, **options}
+
+    def forward(self, y: Tensor, physics: Any) -> Tensor:
+        """Measurements `(B, ...)` -> images `(B, C, ...)`."""
+        with torch.enable_grad():
+            result = reconstruct(y, physics, self.method, self.preset, **self.options)
+        return result.image
+
+
+# ---------------------------------------------------------------------------------------------
+
+
+def _network(
+    recipe: Recipe,
+    problem: Problem,
+    seed: int,
+    seeds: int,
+    device: str,
+    watch: Sequence[Watch],
+    run_dir: str | Path | None,
+) -> Result:
+    """One run, or the mean of several seeds.
+
+    The first seed finds the number of steps by its stop rule; the others take that many on all
+    measurements.
+    """
+    settings = {"data": _data_digest(problem)}
+    first = solve_recipe(
+        recipe,
+        problem,
+        watch=watch,
+        seed=seed,
+        device=device,
+        run_dir=run_dir,
+        settings=settings,
+    )
+    runs = [first]
+    for k in range(1, seeds):
+        if not runs[-1].finished:
+            break
+        again = replace(recipe, stop=Never(), steps=max(1, first.stop[0].step))
+        runs.append(
+            solve_recipe(
+                again,
+                problem,
+                watch=watch,
+                seed=seed + k,
+                device=device,
+                run_dir=None if run_dir is None else Path(run_dir) / f"seed-{seed + k}",
+                settings=settings,
+            )
+        )
+    return first if seeds == 1 else _mean(runs)
+
+
+def _mean(runs: list[Result]) -> Result:
+    images = torch.stack([r.image for r in runs])
+    return replace(
+        runs[0],
+        image=images.mean(0),
+        std=images.std(0) if len(runs) > 1 else torch.zeros_like(images[0]),
+        steps=sum(r.steps for r in runs),
+        seconds=sum(r.seconds for r in runs),
+        cpu_seconds=sum(r.cpu_seconds for r in runs),
+        finished=all(r.finished for r in runs),
+    )
+
+
+def _classical(chosen: Plan, problem: Problem, seed: int, place: torch.device) -> Result:
+    began, cpu = time.perf_counter(), time.process_time()
+    with torch.no_grad():
+        image = problem.to_units(CLASSICAL[chosen.card.name](problem))
+    return Result(
+        image=image,
+        history={"phase": [], "step": []},
+        stop=[Stopped("solver", 0, "a classical answer: solved to its own tolerance")],
+        recipe=None,
+        seed=seed,
+        steps=0,
+        seconds=time.perf_counter() - began,
+        cpu_seconds=time.process_time() - cpu,
+        device=str(place),
+        precision="fp32",
+        threads=torch.get_num_threads(),
+    )
+
+
+def _about(
+    chosen: Plan,
+    problem: Problem,
+    result: Result,
+    truth: Tensor | None,
+    data_range: float | None,
+    compare: bool,
+) -> About:
+    about = About(
+        task=chosen.task,
+        method=chosen.card.name,
+        preset="" if chosen.recipe is None else chosen.preset,
+        adjoint=problem.to_units(problem.estimate()),
+        reference=truth,
+        data_range=data_range,
+    )
+    name = default_for(chosen.task) if compare and problem.linear else ""
+    if name and name == chosen.card.name:
+        about.classical_name, about.classical = name, result.image
+    elif name:
+        about.classical_name = name
+        with torch.no_grad():
+            about.classical = problem.to_units(CLASSICAL[name](problem))
+    if truth is not None and data_range is not None:
+        about.metrics = measure(result.image, truth, data_range)
+        if about.classical is not None:
+            about.classical_metrics = measure(about.classical, truth, data_range)
+    return about
+
+
+def measure(image: Tensor, truth: Tensor, data_range: float) -> dict[str, float]:
+    """PSNR, SSIM and NRMSE against a reference; complex images by magnitude."""
+    return {
+        "psnr": psnr(image, truth, data_range=data_range),
+        "ssim": ssim(image, truth, data_range=data_range),
+        "nrmse": nrmse(image, truth),
+    }
+
+
+def _find_card(method: str, task: str) -> Card:
+    name = AUTO if method == "auto" else method
+    if name not in METHODS:
+        near = difflib.get_close_matches(name, METHODS, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise UserError(f"unknown method '{name}'; known: auto, {', '.join(METHODS)}{hint}")
+    card = METHODS[name]
+    if task not in card.tasks:
+        able = [c.name for c in METHODS.values() if task in c.tasks]
+        raise UserError(f"method '{name}' does not do {task}; these do: {', '.join(able)}")
+    return card
+
+
+def _refuse_network_options(
+    card: Card, settings: Sequence[str], steps: int, stop: str, output: str
+) -> None:
+    given = [
+        name
+        for name, is_given in (
+            (f"--set {' '.join(settings)}", bool(settings)),
+            ("--steps", bool(steps)),
+            ("--stop", stop not in ("auto", "none")),
+            ("--output", output != "auto"),
+        )
+        if is_given
+    ]
+    if given:
+        raise UserError(
+            f"'{card.name}' is a classical method without optimiser steps; {given[0]} does not "
+            "apply to it; leave it out"
+        )
+
+
+def _output(recipe: Recipe, name: str) -> Any:
+    if name not in OUTPUTS:
+        raise UserError(f"unknown output '{name}'; known: {', '.join(OUTPUTS)}")
+    if name == "auto":
+        return recipe.output
+    if name == "last":
+        return Last(keep_best=False)
+    average = recipe.output if isinstance(recipe.output, Average) else Average()
+    return replace(average, keep_best=name == "best")
+
+
+def _check_truth(truth: Tensor, problem: Problem) -> Tensor:
+    expected = (len(problem.y), *problem.x_shape)
+    if tuple(truth.shape) != expected:
+        raise UserError(
+            f"the reference has shape {tuple(truth.shape)}, but the image is {expected}; crop or "
+            "convert the reference (complex images are two channels)"
+        )
+    return truth.float()
+
+
+def _range_of(truth: Tensor, problem: Problem) -> float:
+    if problem.unit_range:
+        return 1.0
+    if problem.task == "mri":
+        return float(torch.linalg.vector_norm(truth, dim=1).max())
+    return float(truth.abs().max())
+
+
+def _data_digest(problem: Problem) -> str:
+    """Hash of the measurements and the operator's constants, so that a resume fits its data."""
+    digest = hashlib.sha256(problem.y.cpu().contiguous().numpy().tobytes())
+    buffers = getattr(problem.physics, "buffers", None)
+    for buffer in buffers() if callable(buffers) else ():
+        if buffer.layout == torch.strided:
+            digest.update(buffer.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+__all__ = ["PRESETS", "Plan", "Reconstructor", "plan", "reconstruct", "reconstructor", "run"]

@@ -1,0 +1,48 @@
+"""Classical answers: functions `(problem) -> image (G, C, H, W)` that never see the truth.
+
+They are the bar every network has to clear, and every report shows one of them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+
+from torch import Tensor
+
+from untrained.classical.l1wavelet import l1wavelet
+from untrained.classical.linear import adjoint, cgsense, fbp
+from untrained.classical.tv import TVResult, tv, tv_solve
+from untrained.problem import Problem
+
+CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
+    "adjoint": adjoint,
+    "fbp": fbp,
+    "cgsense": cgsense,
+    "tv": tv,
+    "l1wavelet": l1wavelet,
+}
+
+__all__ = [
+    "CLASSICAL",
+    "TVResult",
+    "adjoint",
+    "cgsense",
+    "default_for",
+    "fbp",
+    "l1wavelet",
+    "tv",
+    "tv_solve",
+]
+
+
+def default_for(task: str) -> str:
+    """Name of the classical answer shown beside ours in every report for `task`.
+
+    MRI has `l1wavelet` if sigpy is installed (see its docstring for the evidence), everything
+    else `tv`. A nonlinear physics has no classical answer here; the caller looks at
+    `problem.linear`.
+    """
+    if task == "mri" and importlib.util.find_spec("sigpy") is not None:
+        return "l1wavelet"
+    return "tv"

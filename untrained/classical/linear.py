@@ -1,0 +1,109 @@
+"""Classical answers that are linear in the measurements."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from untrained.errors import UserError
+from untrained.maths import sum_squares
+from untrained.problem import Problem
+
+
+@torch.no_grad()
+def adjoint(problem: Problem) -> Tensor:
+    r"""c A^H y with the c that minimises ||c A A^H y - y||^2: the zero-filled image of MRI.
+
+    Args:
+        problem: G problems.
+
+    Returns:
+        `(G, C, H, W)` in the problem's units.
+    """
+    return problem.estimate()
+
+
+@torch.no_grad()
+def fbp(problem: Problem) -> Tensor:
+    """Filtered backprojection of a CT sinogram.
+
+    Args:
+        problem: G sinograms; its physics has `fbp(y)`.
+
+    Returns:
+        `(G, C, H, W)` in the problem's units.
+
+    Raises:
+        UserError: the physics is no CT, or views of this problem are held out.
+    """
+    own = getattr(problem.physics, "fbp", None)
+    if own is None:
+        raise UserError(
+            f"method 'fbp' is filtered backprojection and needs a CT problem; the task is "
+            f"'{problem.task}'. Use 'adjoint', 'cgsense' or 'tv' instead."
+        )
+    image: Tensor = own(problem.y)
+    if problem.keep is None:
+        return image
+    # Missing views only lower the brightness: restore it by the least-squares factor.
+    back = problem.A(image)
+    gain = (back * problem.y).flatten(1).sum(1) / sum_squares(back).clamp_min(1e-30)
+    return image * gain.reshape(-1, 1, 1, 1)
+
+
+@torch.no_grad()
+def cgsense(
+    problem: Problem, *, iterations: int = 30, mu: float = 1e-3, tolerance: float = 1e-2
+) -> Tensor:
+    r"""Conjugate gradients on the regularised normal equations (CG-SENSE).
+
+    .. math:: (A^H A + \mu \|A\|^2 I)\, x = A^H y, \qquad x_0 = 0
+
+    K. P. Pruessmann et al., "Advances in sensitivity encoding with arbitrary k-space
+    trajectories", Magn. Reson. Med. 46 (2001). Conjugate gradients reach the directions that
+    the measurements determine well first and the noise-dominated ones last, so stopping early
+    regularises. The stop needs no truth: the iteration ends where the residual of the normal
+    equations has fallen to `tolerance` times ||A^H y||, or after `iterations` steps.
+
+    Args:
+        problem: G problems with a linear physics.
+        iterations: most steps.
+        mu: weight of ||x||^2, relative to ||A||^2.
+        tolerance: relative residual at which one problem is done.
+
+    Returns:
+        `(G, C, H, W)` in the problem's units.
+
+    Raises:
+        UserError: a nonlinear physics.
+    """
+    require_linear(problem, "cgsense")
+    shift = mu * problem.norm_squared
+    r = problem.A_adjoint(problem.y)
+    x, d = torch.zeros_like(r), r.clone()
+    energy = sum_squares(r)
+    enough = tolerance**2 * energy
+    for _ in range(iterations):
+        running = energy > enough
+        if not bool(running.any()):
+            break
+        h = problem.A_adjoint(problem.A(d)) + shift * d
+        step = _over(energy, (d * h).flatten(1).sum(1)) * running
+        x = x + step.reshape(-1, 1, 1, 1) * d
+        r = r - step.reshape(-1, 1, 1, 1) * h
+        previous, energy = energy, sum_squares(r)
+        d = r + _over(energy, previous).reshape(-1, 1, 1, 1) * d
+    return x
+
+
+def require_linear(problem: Problem, name: str) -> None:
+    """Raise UserError where the physics is nonlinear."""
+    if not problem.linear:
+        raise UserError(
+            f"method '{name}' solves linear problems, and this physics says it is nonlinear; "
+            "use a method that fits a network, for example 'dip'."
+        )
+
+
+def _over(a: Tensor, b: Tensor) -> Tensor:
+    return torch.where(b > 0, a / b.clamp_min(1e-30), torch.zeros_like(a))

@@ -1,0 +1,64 @@
+"""The command line: `untrained demo | reconstruct | simulate | evaluate | list | ...`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import click
+
+from untrained.cli.check import check_operator
+from untrained.cli.demo import demo
+from untrained.cli.evaluate import evaluate
+from untrained.cli.listing import listing
+from untrained.cli.reconstruct import reconstruct
+from untrained.cli.simulate import simulate
+from untrained.errors import UserError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 79})
+@click.version_option(package_name="untrained")
+def commands() -> None:
+    """Reconstruct images from measurements with networks that never saw training data."""
+
+
+for command in (demo, reconstruct, simulate, evaluate, listing, check_operator):
+    commands.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit: 0 done, 2 bad input or usage, 130 interrupted, 1 anything else."""
+    sys.exit(_status(arguments))
+
+
+def _status(arguments: list[str] | None) -> int:
+    try:
+        status = commands.main(arguments, standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\ninterrupted", err=True)
+        return 130
+    except UserError as error:
+        _debug()
+        click.echo(f"untrained: {error}", err=True)
+        return 2
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # the last resort: one paragraph, never a traceback
+        _debug()
+        click.echo(
+            f"untrained: {type(error).__name__}: {error} (set UNTRAINED_DEBUG=1 for the details)",
+            err=True,
+        )
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _debug() -> None:
+    if os.environ.get("UNTRAINED_DEBUG") == "1":
+        traceback.print_exc()

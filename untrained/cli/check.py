@@ -1,0 +1,21 @@
+"""`untrained check-operator MODULE:CALLABLE`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("check-operator")
+@click.argument("operator", metavar="MODULE:CALLABLE")
+def check_operator(operator: str) -> int:
+    """Check whether an operator's adjoint is one.
+
+    MODULE:CALLABLE or FILE.py:CALLABLE, called without arguments; the object has A, x_shape, and
+    A_adjoint unless it is to be derived. Exit status 0: usable; 1: its A_adjoint is no adjoint.
+    """
+    from untrained.data.custom import load_object
+    from untrained.physics import check
+
+    report = check.check_operator(load_object(operator)())
+    click.echo(str(report))
+    return 0 if report.ok else 1

@@ -1,0 +1,103 @@
+"""The result directory before a run: new, unfinished or finished; and one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from untrained.core.checkpoint import FILE as STATE
+from untrained.errors import UserError
+from untrained.files import make_directory
+
+RESULT = "result.json"
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A result directory that this process may write.
+
+    Attributes:
+        path: where.
+        finished: the facts of a finished result found there and asked for with `--resume`.
+    """
+
+    path: Path
+    finished: dict[str, Any] | None = None
+
+
+@contextlib.contextmanager
+def open_directory(path: Path, *, resume: bool, overwrite: bool) -> Iterator[Directory]:
+    """Take hold of `path` for a run.
+
+    Raises:
+        UserError: another process has it; it holds a finished result and neither flag was
+            given; it holds an unfinished one without `--resume`; it cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite exclude each other; give one of them")
+    make_directory(path)
+    lock = FileLock(path / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"another process is writing {path}; wait for it, or choose another --out"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written: {error.strerror or error}; choose another --out"
+        ) from error
+    try:
+        yield _inspect(path, resume, overwrite)
+    finally:
+        lock.release()
+        with contextlib.suppress(OSError):
+            (path / LOCK).unlink(missing_ok=True)
+
+
+def clear_state(path: Path) -> None:
+    """Remove what only an unfinished run needs."""
+    (path / STATE).unlink(missing_ok=True)
+    for folder in (*path.glob("seed-*"), *path.glob("slice-*")):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _inspect(path: Path, resume: bool, overwrite: bool) -> Directory:
+    unfinished = _unfinished(path)
+    finished = (path / RESULT).exists() and not unfinished
+    if overwrite:
+        (path / RESULT).unlink(missing_ok=True)
+        clear_state(path)
+        return Directory(path)
+    if finished and resume:
+        return Directory(path, finished=_read(path / RESULT))
+    if finished:
+        raise UserError(
+            f"{path} holds a finished result, which is never overwritten unasked; add "
+            "--overwrite to replace it, --resume to show it, or choose another --out"
+        )
+    if unfinished and not resume:
+        raise UserError(
+            f"{path} holds an unfinished run; add --resume to go on with it, --overwrite to "
+            "start again, or choose another --out"
+        )
+    return Directory(path)
+
+
+def _unfinished(path: Path) -> bool:
+    return any(path.glob(STATE)) or any(path.glob(f"slice-*/{STATE}"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}; start again with --overwrite") from error

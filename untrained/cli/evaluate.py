@@ -1,0 +1,34 @@
+"""`untrained evaluate IMAGE REFERENCE`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command()
+@click.argument("image")
+@click.argument("reference")
+@click.option(
+    "--range",
+    "data_range",
+    default="auto",
+    show_default=True,
+    help="Range of the PSNR: a number, or auto (max |reference| for complex data, 1 for integer "
+    "files; other data need a number).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate(image: str, reference: str, data_range: str, as_json: bool) -> None:
+    """Compare IMAGE with REFERENCE: PSNR, SSIM, NRMSE.
+
+    Complex images are compared by magnitude; neither image is rescaled to the other.
+    """
+    from untrained.data.evaluate import evaluate_files
+
+    found = evaluate_files(image, reference, data_range)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for name, value in found.items():
+        click.echo(f"{name:<8} {value:.4f}" if isinstance(value, float) else f"{name:<8} {value}")

@@ -1,0 +1,245 @@
+"""From a file to a result directory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import Tensor
+
+from untrained.api import Plan, plan, run
+from untrained.cli.directory import Directory, clear_state, open_directory
+from untrained.cli.options import Options
+from untrained.core.result import Result
+from untrained.core.rule import Watch
+from untrained.data import TASKS, Measurement, read_reference
+from untrained.errors import UserError
+from untrained.problem import Problem
+from untrained.report import result_facts, save_result
+from untrained.rules.watch import Clock, Interrupt, Progress
+
+INTERRUPTED = 130
+
+
+def reconstruct_file(task: str, path: str, options: Options, task_options: dict[str, Any]) -> int:
+    """Carry out one `reconstruct`; returns the exit status."""
+    chosen = plan(
+        task,
+        method=options.method,
+        preset=options.preset,
+        settings=options.settings,
+        steps=options.steps,
+        stop=options.stop,
+        output=options.output,
+    )
+    with _threads(options.threads):
+        given = {name: value for name, value in task_options.items() if value is not None}
+        loaded = TASKS[task].load(path, **given)
+        slices = loaded if isinstance(loaded, list) else [loaded]
+        if options.reference:
+            slices = [_with_reference(m, options.reference) for m in slices]
+        if options.dry_run:
+            return _dry_run(chosen, slices, options)
+        out = Path(options.out or Path("untrained-out") / f"{task}-{Path(path).stem}")
+        with open_directory(out, resume=options.resume, overwrite=options.overwrite) as place:
+            return _into(place, chosen, slices, options)
+
+
+def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Options) -> int:
+    if place.finished is not None:
+        _same_settings(place, chosen, options)
+        return _report(place.path, place.finished, options)
+    with Interrupt() as interrupt:
+        watch: list[Watch] = [interrupt]
+        if options.time_limit is not None:
+            watch.append(Clock(options.time_limit))
+        results = []
+        for i, measurement in enumerate(slices):
+            results.append(_one(place, chosen, measurement, options, watch, i, len(slices)))
+            if not results[-1].finished:
+                break
+    result = results[0] if len(slices) == 1 else _stacked(results, slices)
+    paused = not result.finished
+    interrupted = interrupt.asked and paused
+    result.about.command = _command()
+    save_result(result, place.path, overwrite=True, finished=not interrupted)
+    if not paused:
+        clear_state(place.path)
+    if interrupted:
+        click.echo(
+            f"interrupted at step {result.steps}; the best so far is in {place.path}; run the "
+            "same command with --resume to go on",
+            err=True,
+        )
+        return INTERRUPTED
+    return _report(place.path, result_facts(result), options)
+
+
+def _one(
+    place: Directory,
+    chosen: Plan,
+    measurement: Measurement,
+    options: Options,
+    watch: list[Watch],
+    index: int,
+    count: int,
+) -> Result:
+    problem = Problem(measurement.y, measurement.physics, sigma=measurement.sigma)
+    label = chosen.card.name if count == 1 else f"slice {index + 1}/{count}"
+    bars: list[Watch] = [] if options.quiet else [Progress(label)]
+    result = run(
+        chosen,
+        problem,
+        seed=options.seed,
+        seeds=options.seeds,
+        device=options.device,
+        truth=measurement.reference,
+        data_range=measurement.data_range,
+        watch=[*watch, *bars],
+        run_dir=place.path if count == 1 else place.path / f"slice-{index}",
+    )
+    result.about.source = measurement.source
+    result.about.axes = measurement.axes
+    result.about.notes = (*measurement.notes, *result.about.notes)
+    return result
+
+
+def _stacked(results: list[Result], slices: list[Measurement]) -> Result:
+    """Several slices as one result; slices that were not reached show nothing (zeros)."""
+
+    def stack(pick: str) -> Tensor | None:
+        parts = [getattr(r.about, pick) for r in results]
+        if any(part is None for part in parts):
+            return None
+        missing = [torch.zeros_like(parts[0])] * (len(slices) - len(parts))
+        return torch.cat([*parts, *missing])
+
+    first = results[0]
+    blank = [torch.zeros_like(first.image)] * (len(slices) - len(results))
+    stds = [r.std for r in results if r.std is not None]
+    history: dict[str, list[float | str]] = {}
+    for i, r in enumerate(results):
+        labels = [f"slice {i} {phase}" for phase in r.history["phase"]]
+        columns: dict[str, list[float | str]] = {**r.history, "phase": [*labels]}
+        for name, column in columns.items():
+            history.setdefault(name, []).extend(column)
+    about = replace(
+        first.about,
+        axes="ZYX",
+        adjoint=stack("adjoint"),
+        classical=stack("classical"),
+        reference=stack("reference"),
+        metrics=_mean([r.about.metrics for r in results]),
+        classical_metrics=_mean([r.about.classical_metrics for r in results]),
+    )
+    return replace(
+        first,
+        image=torch.cat([*[r.image for r in results], *blank]),
+        history=history,
+        stop=[stop for r in results for stop in r.stop],
+        steps=sum(r.steps for r in results),
+        seconds=sum(r.seconds for r in results),
+        cpu_seconds=sum(r.cpu_seconds for r in results),
+        resumed_from=[step for r in results for step in r.resumed_from],
+        finished=all(r.finished for r in results) and not blank,
+        std=torch.cat(stds) if len(stds) == len(slices) else None,
+        peak_memory_mb=results[-1].peak_memory_mb,
+        about=about,
+    )
+
+
+def _mean(metrics: list[dict[str, float] | None]) -> dict[str, float] | None:
+    known = [m for m in metrics if m is not None]
+    if not known or len(known) < len(metrics):
+        return None
+    return {name: sum(m[name] for m in known) / len(known) for name in known[0]}
+
+
+def _with_reference(measurement: Measurement, path: str) -> Measurement:
+    reference, data_range = read_reference(path, complex_channels=measurement.task == "mri")
+    expected = tuple(Problem(measurement.y, measurement.physics).x_shape)
+    if tuple(reference.shape[1:]) != expected:
+        raise UserError(
+            f"--reference {path} is {tuple(reference.shape[1:])} but the reconstruction is "
+            f"{expected} (C, H, W); they must agree"
+        )
+    return replace(measurement, reference=reference, data_range=data_range)
+
+
+def _same_settings(place: Directory, chosen: Plan, options: Options) -> None:
+    """A finished result is only shown for the settings it was made with."""
+    facts = place.finished or {}
+    recipe = None if chosen.recipe is None else json.loads(json.dumps(chosen.recipe.to_dict()))
+    wanted = {"method": chosen.card.name, "recipe": recipe, "seed": options.seed}
+    changed = [name for name, value in wanted.items() if facts.get(name) != value]
+    if changed:
+        raise UserError(
+            f"{place.path} holds a finished result of other settings ({', '.join(changed)} "
+            "differ); use --overwrite to replace it, or another --out"
+        )
+
+
+def _report(path: Path, facts: dict[str, Any], options: Options) -> int:
+    if options.as_json:
+        click.echo(json.dumps(facts, indent=2))
+    elif not options.quiet:
+        for line in summary(path, facts):
+            click.echo(line)
+    return 0
+
+
+def summary(path: Path, facts: dict[str, Any]) -> list[str]:
+    """What a person wants to know at the end of a run."""
+    stop, metrics, classical = facts["stop"], facts["metrics"], facts["classical"]
+    lines = [f"{facts['method']} on {facts['task']}: {stop['reason']}"]
+    if metrics:
+        line = f"PSNR {metrics['psnr']:.2f} dB, SSIM {metrics['ssim']:.3f}"
+        if classical and classical["metrics"] and classical["method"] != facts["method"]:
+            gain = metrics["psnr"] - classical["metrics"]["psnr"]
+            line += f" ({gain:+.2f} dB against {classical['method']})"
+        lines.append(line)
+    lines += [
+        f"took     {facts['seconds']:.0f} s for {facts['steps']} steps",
+        f"picture  {path / 'reconstruction.png'}",
+        f"report   {path / 'report.html'}",
+    ]
+    return lines
+
+
+def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
+    from untrained.estimate import estimate
+
+    first = slices[0]
+    problem = Problem(first.y, first.physics, sigma=first.sigma)
+    facts = estimate(chosen, problem, options.device, runs=options.seeds * len(slices))
+    if options.as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return 0
+    for name, value in facts.items():
+        if not isinstance(value, dict):
+            click.echo(f"{name.replace('_', ' '):<16} {value}")
+    return 0
+
+
+def _command() -> str:
+    arguments = [a for a in sys.argv[1:] if a not in ("--resume", "--overwrite")]
+    return shlex.join(["untrained", *arguments])
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,112 @@
+"""`untrained list methods|nets|tasks|presets|rules|formats`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from typing import Any
+
+import click
+
+WHAT = ("methods", "nets", "tasks", "presets", "rules", "formats")
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(WHAT))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects with `name`.")
+def listing(what: str, as_json: bool) -> None:
+    """Show what there is: methods, nets, tasks, presets, rules or formats."""
+    rows = _ROWS[what]()
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    width = max(len(row["name"]) for row in rows) + 2
+    for row in rows:
+        facts = [v if isinstance(v, str) else ", ".join(v) for k, v in row.items() if k != "name"]
+        lines = [fact for fact in facts if fact]
+        click.echo(f"{row['name']:<{width}}{_wrapped(lines[0], width)}")
+        for line in lines[1:]:
+            click.echo(" " * width + click.style(_wrapped(line, width), dim=True))
+
+
+def _wrapped(text: str, indent: int) -> str:
+    return click.wrap_text(text, width=79 - indent).replace("\n", "\n" + " " * indent)
+
+
+def _methods() -> list[dict[str, Any]]:
+    from untrained.methods import AUTO, METHODS
+
+    auto = {
+        "name": "auto",
+        "title": f"the method our evidence supports on every task: {AUTO}",
+        "source": "",
+        "tasks": [],
+        "optimises": "",
+    }
+    cards = [
+        {
+            "name": card.name,
+            "title": card.title,
+            "source": card.source,
+            "tasks": list(card.tasks),
+            "optimises": f"optimises {card.optimises}",
+        }
+        for card in METHODS.values()
+    ]
+    return [auto, *cards]
+
+
+def _nets() -> list[dict[str, Any]]:
+    from untrained.nets import NETS
+
+    return [
+        {"name": name, "description": _first_line(net), "fields": _fields(net)}
+        for name, net in NETS.items()
+    ]
+
+
+def _tasks() -> list[dict[str, Any]]:
+    from untrained.data import TASKS
+
+    return [{"name": t.name, "description": t.description} for t in TASKS.values()]
+
+
+def _presets() -> list[dict[str, Any]]:
+    from untrained.methods import PRESETS
+
+    return [{"name": name, "description": text} for name, text in PRESETS.items()]
+
+
+def _rules() -> list[dict[str, Any]]:
+    from untrained.rules import RULES
+
+    return [
+        {"name": name, "description": _first_line(rule), "fields": _fields(rule)}
+        for name, rule in RULES.items()
+    ]
+
+
+def _formats() -> list[dict[str, Any]]:
+    from untrained.data import FORMATS
+
+    return [dataclasses.asdict(f) if dataclasses.is_dataclass(f) else dict(f) for f in FORMATS]
+
+
+def _first_line(thing: Any) -> str:
+    text = inspect.getdoc(thing) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def _fields(thing: Any) -> list[str]:
+    return [f"{f.name}={f.default!r}" for f in dataclasses.fields(thing)]
+
+
+_ROWS = {
+    "methods": _methods,
+    "nets": _nets,
+    "tasks": _tasks,
+    "presets": _presets,
+    "rules": _rules,
+    "formats": _formats,
+}

@@ -1,0 +1,119 @@
+"""The options that `reconstruct` has on every task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from untrained.core.machine import DEVICES
+from untrained.methods import PRESETS
+
+OUTPUTS = ("auto", "last", "average", "best")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for, apart from the task's own options."""
+
+    method: str
+    preset: str
+    settings: tuple[str, ...]
+    steps: int
+    stop: str
+    output: str
+    seed: int
+    seeds: int
+    reference: str | None
+    device: str
+    threads: int | None
+    time_limit: float | None
+    out: str | None
+    resume: bool
+    overwrite: bool
+    dry_run: bool
+    as_json: bool
+    quiet: bool
+
+
+_OPTIONS = (
+    click.option("--method", default="auto", show_default=True, help="See `list methods`."),
+    click.option("--preset", type=click.Choice(list(PRESETS)), default="fast", show_default=True),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="lam=2 sets a field of the method; net.depth=5, engine.lr=1e-3, stop.patience=200 "
+        "those of the others. May be repeated.",
+    ),
+    click.option(
+        "--steps",
+        type=click.IntRange(min=1),
+        default=None,
+        help="Budget in optimiser steps; the automatic stop stays on.",
+    ),
+    click.option(
+        "--stop",
+        default="auto",
+        show_default=True,
+        metavar="RULE",
+        help="auto, none, or a rule from `list rules`; rules combine with | and &.",
+    ),
+    click.option(
+        "--output",
+        type=click.Choice(OUTPUTS),
+        default="auto",
+        show_default=True,
+        help="Which image is returned.",
+    ),
+    click.option("--seed", type=int, default=0, show_default=True),
+    click.option(
+        "--seeds",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        metavar="COUNT",
+        help="Average so many seeds and write their spread (std.npy).",
+    ),
+    click.option("--reference", metavar="FILE", help="A reference image, for the report only."),
+    click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
+    click.option("--threads", type=click.IntRange(min=1), default=None, help="CPU threads."),
+    click.option(
+        "--time-limit",
+        type=click.FloatRange(min=0, min_open=True),
+        default=None,
+        metavar="S",
+        help="Finish after S seconds with the best so far; --resume goes on.",
+    ),
+    click.option(
+        "--out",
+        metavar="DIR",
+        default=None,
+        help="Result directory [default: untrained-out/TASK-STEM].",
+    ),
+    click.option("--resume", is_flag=True, help="Go on with an interrupted run."),
+    click.option("--overwrite", is_flag=True, help="Replace a result that is there."),
+    click.option("--dry-run", is_flag=True, help="Show network, memory and time, and stop."),
+    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+    click.option("--quiet", is_flag=True, help="No progress, no summary."),
+)
+
+
+def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the shared options to a command; it receives them as one `Options`."""
+
+    def gathered(**values: Any) -> Any:
+        names = Options.__dataclass_fields__
+        shared = {name: values.pop(name) for name in names}
+        shared["steps"] = shared["steps"] or 0
+        return command(options=Options(**shared), **values)
+
+    gathered.__doc__ = command.__doc__
+    gathered.__name__ = command.__name__
+    gathered.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    for option in reversed(_OPTIONS):
+        gathered = option(gathered)
+    return gathered

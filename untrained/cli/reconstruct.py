@@ -1,0 +1,94 @@
+"""`untrained reconstruct TASK INPUT`: one subcommand per task, with the task's own options."""
+
+from __future__ import annotations
+
+import click
+
+from untrained.cli.job import reconstruct_file
+from untrained.cli.options import Options, shared_options
+
+
+@click.group()
+def reconstruct() -> None:
+    """Turn a measurement into a picture."""
+
+
+@reconstruct.command()
+@click.argument("input_file", metavar="INPUT")
+@click.option("--sigma", default=None, metavar="S|auto", help="Noise level, 0..255 scale.")
+@shared_options
+def denoise(options: Options, input_file: str, sigma: str | None) -> int:
+    """Remove noise from an image."""
+    return reconstruct_file("denoise", input_file, options, {"sigma": sigma})
+
+
+@reconstruct.command()
+@click.argument("input_file", metavar="INPUT")
+@click.option("--mask", default=None, metavar="FILE", help="1 or white = measured.")
+@shared_options
+def inpaint(options: Options, input_file: str, mask: str | None) -> int:
+    """Fill in missing pixels."""
+    return reconstruct_file("inpaint", input_file, options, {"mask": mask})
+
+
+@reconstruct.command()
+@click.argument("input_file", metavar="INPUT")
+@click.option("--factor", type=int, default=None, help="2, 3, 4 or 8.")
+@shared_options
+def superres(options: Options, input_file: str, factor: int | None) -> int:
+    """Enlarge an image."""
+    return reconstruct_file("superres", input_file, options, {"factor": factor})
+
+
+@reconstruct.command()
+@click.argument("input_file", metavar="INPUT")
+@click.option("--kernel", default=None, metavar="FILE", help="Blur kernel, 2-D.")
+@shared_options
+def deblur(options: Options, input_file: str, kernel: str | None) -> int:
+    """Undo a known blur."""
+    return reconstruct_file("deblur", input_file, options, {"kernel": kernel})
+
+
+@reconstruct.command()
+@click.argument("input_file", metavar="INPUT")
+@click.option(
+    "--mask", default=None, metavar="FILE", help="Sampling mask; else the file's, else the zeros."
+)
+@click.option(
+    "--maps",
+    default="auto",
+    show_default=True,
+    metavar="auto|espirit|lowres|FILE",
+    help="Coil sensitivities.",
+)
+@click.option("--slice", "index", default=None, metavar="N|all", help="Slice of a volume.")
+@shared_options
+def mri(options: Options, input_file: str, mask: str | None, maps: str, index: str | None) -> int:
+    """Reconstruct multi-coil Cartesian MRI."""
+    return reconstruct_file(
+        "mri", input_file, options, {"mask": mask, "maps": maps, "slice": index}
+    )
+
+
+@reconstruct.command()
+@click.argument("input_file", metavar="INPUT")
+@click.option("--angles", default=None, metavar="FILE|N", help="View angles in degrees.")
+@click.option("--geometry", default=None, metavar="FILE", help="Fan-beam geometry as JSON.")
+@shared_options
+def ct(options: Options, input_file: str, angles: str | None, geometry: str | None) -> int:
+    """Reconstruct sparse-view CT."""
+    return reconstruct_file("ct", input_file, options, {"angles": angles, "geometry": geometry})
+
+
+@reconstruct.command()
+@click.argument("input_file", metavar="INPUT")
+@click.option(
+    "--physics",
+    required=True,
+    metavar="MODULE:CALLABLE|FILE.py:CALLABLE",
+    help="Your operator; called without arguments.",
+)
+@shared_options
+def custom(options: Options, input_file: str, physics: str) -> int:
+    """Reconstruct with your own operator."""
+    return reconstruct_file("custom", input_file, options, {"physics": physics})

@@ -1,0 +1,1 @@
+"""The spine: state, method, rule, engine, recipe, the one loop `solve`, and its result."""

@@ -1,0 +1,114 @@
+"""How steps are taken: optimiser, rates, schedule, precision. Never the equations."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from untrained.core.state import State
+from untrained.errors import UserError
+from untrained.optim import Muon
+
+OPTIMISERS = ("adam", "muon", "sgd")
+PRECISIONS = ("auto", "fp32", "bf16")
+SCHEDULES = ("constant", "cosine")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Settings of the optimiser.
+
+    Args:
+        optimiser: `adam`; `muon` (orthogonalised momentum on convolution kernels, Adam on the
+            rest); `sgd` (no momentum).
+        lr: learning rate; with Muon, that of the kernels.
+        lr_other: with Muon, Adam's rate for everything else.
+        warmup: steps over which the rate rises linearly to its value.
+        schedule: `constant`, or `cosine` down to `final` times the rate at the last step.
+        final: the cosine schedule's last factor.
+        clip: largest norm of the gradient over everything trained; 0 = no clipping.
+        precision: of the network: `fp32`, `bf16` (autocast), or `auto`: bf16 where the device
+            multiplies it natively (CUDA from Ampere on, CPUs with AMX), fp32 elsewhere.
+    """
+
+    optimiser: str = "adam"
+    lr: float = 1e-3
+    lr_other: float = 2e-3
+    warmup: int = 0
+    schedule: str = "constant"
+    final: float = 0.1
+    clip: float = 0.0
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        for field, known in (
+            ("optimiser", OPTIMISERS),
+            ("precision", PRECISIONS),
+            ("schedule", SCHEDULES),
+        ):
+            value = getattr(self, field)
+            if value not in known:
+                raise UserError(f"engine.{field}={value!r} is unknown; known: {', '.join(known)}")
+        if not self.lr > 0 or not self.lr_other > 0:
+            raise UserError(f"engine.lr and engine.lr_other must be positive, got {self.lr}")
+
+    def resolve(self, device: torch.device) -> str:
+        """`fp32` or `bf16` on this device."""
+        if self.precision != "auto":
+            return self.precision
+        return "bf16" if _multiplies_bf16(device) else "fp32"
+
+    def optimizer(self, s: State) -> torch.optim.Optimizer:
+        """A torch optimiser over what the method chose to train."""
+        trained = list(s.trained())
+        if not trained:
+            raise ValueError("the method trains nothing: call s.train_net() or s.train(name)")
+        if self.optimiser == "muon":
+            inside = [w for name, w, rate in trained if name.startswith("net/") and rate == 1.0]
+            muon = Muon(inside, self.lr, adam_lr=self.lr_other)
+            for name, w, rate in trained:
+                if not (name.startswith("net/") and rate == 1.0):
+                    muon.add_param_group({"params": [w], "lr": self.lr_other * rate})
+            return muon
+        rates = sorted({rate for _, _, rate in trained})
+        groups = [
+            {"params": [w for _, w, r in trained if r == rate], "lr": self.lr * rate}
+            for rate in rates
+        ]
+        if self.optimiser == "sgd":
+            return torch.optim.SGD(groups, lr=self.lr)
+        return torch.optim.Adam(groups, lr=self.lr, fused=True)
+
+    def factor(self, step: int, total: int) -> float:
+        """The schedule: what the rates are multiplied by at `step` (from 0) of `total`."""
+        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        if self.schedule == "constant":
+            return rise
+        progress = min(1.0, step / max(1, total - 1))
+        return rise * (self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+    def clip_gradients(self, s: State) -> None:
+        """Scale the gradients of each problem to at most `clip`."""
+        if not self.clip:
+            return
+        grads = [w.grad for _, w, _ in s.trained() if w.grad is not None]
+        total = torch.stack([g.flatten(1).square().sum(1) for g in grads]).sum(0).sqrt()
+        scale = (self.clip / total.clamp_min(1e-12)).clamp_max(1.0)
+        for g in grads:
+            g.mul_(_broadcast(scale, g))
+
+
+def _broadcast(value: Tensor, like: Tensor) -> Tensor:
+    return value.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
+        return bool(probe is not None and probe())
+    return False

@@ -1,0 +1,49 @@
+"""What a method is: one paper's equations, in three verbs.
+
+`solve` calls `loss` and takes one optimiser step N times (`inner`), then `advance`, K times
+(`rounds`). A method is a frozen dataclass; its fields are the paper's settings by the paper's
+letters. It never sees files, metrics, the truth, or when to stop. No method inherits from
+another.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+
+from untrained.core.state import State
+
+
+class Method(ABC):
+    """One paper. Subclasses are frozen dataclasses with the fields `rounds` (K) and `inner` (N).
+
+    Attributes:
+        name: the name on the command line.
+        nonlinear: True when the method needs no adjoint and so accepts nonlinear physics.
+    """
+
+    name: ClassVar[str]
+    nonlinear: ClassVar[bool] = False
+    rounds: int
+    inner: int
+
+    def input_channels(self, image_channels: int) -> int:
+        """Channels of the network's input z."""
+        return image_channels
+
+    @abstractmethod
+    def start(self, s: State) -> None:
+        """Make the input and other variables; choose what is trained (`s.train_net()`, ...)."""
+
+    @abstractmethod
+    def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """The image of this step `(G, C, ...)` and the objective's terms, each `(G,)`.
+
+        The image is the one before this step's update of the weights. The engine minimises the
+        sum of the terms over all problems.
+        """
+
+    def advance(self, s: State) -> None:  # noqa: B027  most papers have no such line
+        """What happens between rounds, without gradients; a fresh forward where one is needed."""

@@ -1,0 +1,113 @@
+"""What a solve gives back."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from untrained.core.recipe import Recipe
+from untrained.core.rule import Stopped
+
+
+@dataclass
+class About:
+    """What a result is about, for its report; a solve does not need any of it.
+
+    Attributes:
+        task: `denoise`, `mri`, ...
+        method: the method's name.
+        preset: the preset asked for, if any.
+        source: where the measurements came from (a file's name).
+        command: a command or expression that repeats the run.
+        axes: of the saved array: `YX`, `CYX` or `ZYX`.
+        notes: what was decided on the user's behalf, a sentence each.
+        adjoint: the adjoint image (or the measurement, where it is an image) `(G, C, ...)`.
+        classical: the classical answer `(G, C, ...)`, and its name.
+        reference: the reference `(G, C, ...)`, used for reporting only, and the PSNR's range.
+        metrics, classical_metrics: `psnr`, `ssim`, ... against the reference.
+    """
+
+    task: str = "custom"
+    method: str = ""
+    preset: str = ""
+    source: str = ""
+    command: str = ""
+    axes: str = "CYX"
+    notes: tuple[str, ...] = ()
+    adjoint: Tensor | None = None
+    classical: Tensor | None = None
+    classical_name: str = ""
+    reference: Tensor | None = None
+    data_range: float | None = None
+    metrics: dict[str, float] | None = None
+    classical_metrics: dict[str, float] | None = None
+
+
+@dataclass
+class Result:
+    """A reconstruction.
+
+    Attributes:
+        image: `(G, C, ...)` in the units of the measurements.
+        history: column name -> list, one entry per optimiser step: `phase`, `step`, each term of
+            the objective, the stop rule's statistic, and `psnr`/`psnr_output` when a reference
+            was given for the record.
+        stop: why it ended, per problem.
+        recipe: what was run; None for a classical method.
+        seed: the seed.
+        steps: optimiser steps taken, over all phases of problem 0.
+        seconds, cpu_seconds: of `solve`, earlier sittings of a resumed run included.
+        device, precision, threads: where and how it ran.
+        resumed_from: steps at which the run was taken up again.
+        finished: False when it was interrupted and can be resumed.
+        std: standard deviation over seeds, where asked for.
+        peak_memory_mb: peak of the process in MiB (GPU: reserved), None where unknown.
+        about: what the report needs beside the solve's own facts.
+        weights, z: the network's weights and input at the end, each `(G, ...)`.
+    """
+
+    image: Tensor
+    history: dict[str, list[float | str]]
+    stop: list[Stopped]
+    recipe: Recipe | None
+    seed: int
+    steps: int
+    seconds: float
+    cpu_seconds: float
+    device: str
+    precision: str
+    threads: int
+    resumed_from: list[int] = field(default_factory=list)
+    finished: bool = True
+    std: Tensor | None = None
+    peak_memory_mb: float | None = None
+    about: About = field(default_factory=About)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    z: Tensor | None = None
+
+    def save(self, directory: str | Path) -> Path:
+        """Write the result directory: arrays, pictures, history, report, and `result.json` last.
+
+        Raises:
+            UserError: the directory holds a finished result, or cannot be written.
+        """
+        from untrained.report import save_result  # drawing is a later layer; only saving needs it
+
+        return save_result(self, directory)
+
+
+def versions() -> dict[str, str]:
+    """Versions that the bits of a result depend on."""
+    from untrained import __version__
+
+    return {
+        "untrained": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": f"{sys.platform}-{platform.machine()}",
+    }

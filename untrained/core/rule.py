@@ -1,0 +1,259 @@
+"""Rules watch a solve: stop rules say when it ends, output rules what it returns, guards undo.
+
+A rule is a frozen dataclass of settings; what it remembers lives in the `Memory` it is handed,
+and so in the checkpoint. Answers are per problem, `(G,)`. Stop rules combine: `a | b` ends when
+either does, `a & b` when both have.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from untrained.core.state import Memory, State
+from untrained.problem import Problem
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Why and where a run ended.
+
+    Attributes:
+        rule: the rule's name; `budget` when every step was taken; `interrupted`, `time limit` or
+            `diverged`.
+        step: the step whose image is returned (the rule's best, where the output keeps it).
+        reason: one sentence.
+    """
+
+    rule: str
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a rule sees of one step.
+
+    Attributes:
+        step: the number of this step, from 1.
+        x: the image of this step `(G, C, ...)`, before the update of the weights.
+        out: the output rule's image at this step (x, or an average).
+        terms: the objective's terms, each `(G,)`.
+        held: the measurements held out, if any; no method ever sees them.
+    """
+
+    step: int
+    x: Tensor
+    out: Tensor
+    terms: dict[str, Tensor]
+    held: Problem | None
+
+
+class Stop(ABC):
+    """When to end, and which step was best so far by the rule's own statistic."""
+
+    name: ClassVar[str]
+
+    @property
+    def holdout(self) -> float:
+        """Fraction of the measurements to hold out before anything else; 0 = none."""
+        return 0.0
+
+    @property
+    def refit(self) -> bool:
+        """Whether to fit everything again for the chosen number of steps afterwards."""
+        return False
+
+    @abstractmethod
+    def start(self, s: State, m: Memory) -> None:
+        """Make the memory."""
+
+    @abstractmethod
+    def see(self, s: State, m: Memory, frame: Frame) -> None:
+        """Take in one step."""
+
+    @abstractmethod
+    def done(self, m: Memory) -> Tensor:
+        """Whether each problem should end now, bool `(G,)`."""
+
+    def improved(self, m: Memory) -> Tensor | None:
+        """Whether this step is the best yet, bool `(G,)`; None for a rule without a statistic."""
+        return None
+
+    def statistic(self, m: Memory) -> dict[str, Tensor]:
+        """The numbers behind the decision, for the history, each `(G,)`."""
+        return {}
+
+    @abstractmethod
+    def reason(self, m: Memory) -> str:
+        """One sentence of why it ended (problem 0)."""
+
+    def __or__(self, other: Stop) -> Stop:
+        return Either(self, other)
+
+    def __and__(self, other: Stop) -> Stop:
+        return Both(self, other)
+
+
+@dataclass(frozen=True)
+class _Pair(Stop):
+    left: Stop
+    right: Stop
+
+    @property
+    def holdout(self) -> float:
+        return max(self.left.holdout, self.right.holdout)
+
+    @property
+    def refit(self) -> bool:
+        return self.left.refit or self.right.refit
+
+    def start(self, s: State, m: Memory) -> None:
+        self.left.start(s, m.sub("left"))
+        self.right.start(s, m.sub("right"))
+
+    def see(self, s: State, m: Memory, frame: Frame) -> None:
+        self.left.see(s, m.sub("left"), frame)
+        self.right.see(s, m.sub("right"), frame)
+
+    def improved(self, m: Memory) -> Tensor | None:
+        """The left rule's answer if it has one, else the right's."""
+        left = self.left.improved(m.sub("left"))
+        return self.right.improved(m.sub("right")) if left is None else left
+
+    def statistic(self, m: Memory) -> dict[str, Tensor]:
+        return {**self.right.statistic(m.sub("right")), **self.left.statistic(m.sub("left"))}
+
+
+@dataclass(frozen=True)
+class Either(_Pair):
+    """Ends when one of the two rules does."""
+
+    name: ClassVar[str] = "either"
+
+    def done(self, m: Memory) -> Tensor:
+        return self.left.done(m.sub("left")) | self.right.done(m.sub("right"))
+
+    def reason(self, m: Memory) -> str:
+        first = bool(self.left.done(m.sub("left"))[0])
+        return self.left.reason(m.sub("left")) if first else self.right.reason(m.sub("right"))
+
+    def __str__(self) -> str:
+        return f"({self.left} | {self.right})"
+
+
+@dataclass(frozen=True)
+class Both(_Pair):
+    """Ends when both rules have ended, not necessarily at the same step."""
+
+    name: ClassVar[str] = "both"
+
+    def start(self, s: State, m: Memory) -> None:
+        super().start(s, m)
+        for side in ("left", "right"):
+            m[f"{side} done"] = torch.zeros(s.size, dtype=torch.bool, device=s.problem.y.device)
+
+    def see(self, s: State, m: Memory, frame: Frame) -> None:
+        super().see(s, m, frame)
+        m["left done"] = m["left done"] | self.left.done(m.sub("left"))
+        m["right done"] = m["right done"] | self.right.done(m.sub("right"))
+
+    def done(self, m: Memory) -> Tensor:
+        return m["left done"] & m["right done"]
+
+    def reason(self, m: Memory) -> str:
+        return f"{self.left.reason(m.sub('left'))}; and {self.right.reason(m.sub('right'))}"
+
+    def __str__(self) -> str:
+        return f"({self.left} & {self.right})"
+
+
+class Output(ABC):
+    """Which image a solve returns."""
+
+    name: ClassVar[str]
+    keep_best: bool = False
+
+    @abstractmethod
+    def start(self, s: State, m: Memory) -> None:
+        """Make the memory."""
+
+    @abstractmethod
+    def see(self, s: State, m: Memory, x: Tensor) -> Tensor:
+        """Take in the image of this step; return the image that would be returned now."""
+
+
+class Guard(ABC):
+    """May ask for a return to an earlier snapshot."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def start(self, s: State, m: Memory) -> None:
+        """Make the memory."""
+
+    @abstractmethod
+    def see(self, s: State, m: Memory, frame: Frame) -> None:
+        """Take in one step; may overwrite the state's weights in place."""
+
+
+class Watch:
+    """Looks on: progress, a reference for the record, an interruption. Never changes a run."""
+
+    def begin(self, phase: str, total: int, step: int) -> None:
+        """A phase of at most `total` steps begins, or goes on, at `step`."""
+
+    def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
+        """Further numbers for the history, each `(G,)`; the same names at every step."""
+        return {}
+
+    def step(self, frame: Frame, columns: dict[str, float]) -> None:
+        """A step was taken; `columns` is its row of the history (problem 0)."""
+
+    def end(self, phase: str) -> None:
+        """The phase ended."""
+
+    def interrupted(self) -> Stopped | None:
+        """Why the run should pause now, keeping its state; None to go on."""
+        return None
+
+
+@dataclass(frozen=True)
+class Never(Stop):
+    """Never ends a run before its budget (`--stop none`)."""
+
+    name: ClassVar[str] = "none"
+
+    def start(self, s: State, m: Memory) -> None:
+        """Remember only how many problems there are."""
+        m["done"] = torch.zeros(s.size, dtype=torch.bool, device=s.problem.y.device)
+
+    def see(self, s: State, m: Memory, frame: Frame) -> None:
+        """Nothing to see."""
+
+    def done(self, m: Memory) -> Tensor:
+        """False."""
+        return m["done"]
+
+    def reason(self, m: Memory) -> str:
+        """It never ends a run, so it has none."""
+        return "no stop rule was asked for"
+
+
+@dataclass(frozen=True)
+class Last(Output):
+    """The image of the last step; with `keep_best`, of the stop rule's best step."""
+
+    name: ClassVar[str] = "last"
+    keep_best: bool = False
+
+    def start(self, s: State, m: Memory) -> None:
+        """Nothing to remember."""
+
+    def see(self, s: State, m: Memory, x: Tensor) -> Tensor:
+        """The image itself."""
+        return x

@@ -1,0 +1,389 @@
+"""The one loop.
+
+`solve` calls `method.loss` and takes one optimiser step N times, then `method.advance`, K times.
+It alone owns randomness, precision, the guard against NaN, checkpoint and resume. Measurements
+are split before anything else when the stop rule holds some out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from untrained.core.checkpoint import Checkpoint
+from untrained.core.engine import Engine
+from untrained.core.history import History
+from untrained.core.machine import pick_device
+from untrained.core.method import Method
+from untrained.core.recipe import NetSpec, Recipe
+from untrained.core.result import Result
+from untrained.core.rule import Frame, Guard, Last, Never, Output, Stop, Stopped, Watch
+from untrained.core.state import State
+from untrained.errors import Diverged
+from untrained.nets import Compact, initialise
+from untrained.problem import Problem
+
+
+def solve(
+    method: Method,
+    problem: Problem,
+    *,
+    net: NetSpec | None = None,
+    engine: Engine | None = None,
+    stop: Stop | None = None,
+    output: Output | None = None,
+    guard: Guard | None = None,
+    steps: int = 0,
+    watch: Sequence[Watch] = (),
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    run_dir: str | Path | None = None,
+) -> Result:
+    """Fit an untrained network to a problem.
+
+    Args:
+        method: the equations.
+        problem: measurements and physics; a group `(G, ...)` is solved in turn, each problem
+            with the same seed, so that a group equals its singles.
+        net: the network's description.
+        engine, stop, output, guard: see their classes.
+        steps: budget in optimiser steps; 0 = the method's own.
+        watch: watchers (progress, reference, interruption).
+        seed: names all randomness.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        run_dir: keep a checkpoint there, and take up the one found there.
+
+    Returns:
+        The result; `result.image` is `(G, C, ...)` in the units of the measurements.
+
+    Raises:
+        UserError: a checkpoint of other settings, a rule that lacks what it needs.
+        Diverged: the objective became NaN before any image could be kept.
+    """
+    recipe = Recipe(
+        method=method,
+        net=net or Compact(),
+        engine=engine or Engine(),
+        stop=stop or Never(),
+        output=output or Last(),
+        guard=guard,
+        weighting=problem.weighting,
+        steps=steps,
+    )
+    return solve_recipe(recipe, problem, watch=watch, seed=seed, device=device, run_dir=run_dir)
+
+
+def solve_recipe(
+    recipe: Recipe,
+    problem: Problem,
+    *,
+    watch: Sequence[Watch] = (),
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    run_dir: str | Path | None = None,
+    settings: dict[str, Any] | None = None,
+) -> Result:
+    """`solve` for a ready recipe. `settings` is what else must agree for a resume (data hash)."""
+    place = pick_device(device)
+    problem = problem.weighted(recipe.weighting).to(place)
+    precision = recipe.engine.resolve(place)
+    kept = Checkpoint(
+        run_dir,
+        {
+            "recipe": {k: v for k, v in recipe.to_dict().items() if k != "source"},
+            "seed": seed,
+            "device": place.type,
+            "precision": precision,
+            **(settings or {}),
+        },
+    )
+    with _threads(kept):
+        solved: list[_Outcome] = []
+        for i in range(len(problem.y)):
+            alone = problem.select(i)
+            if solved and not solved[-1].finished:
+                solved.append(_not_begun(alone, solved[-1]))
+                continue
+            half = precision == "bf16"
+            solved.append(_one(recipe, alone, f"{i}/", kept, tuple(watch), seed, half))
+    return Result(
+        image=torch.cat([one.image for one in solved]),
+        history=solved[0].history,
+        stop=[one.stop for one in solved],
+        recipe=recipe,
+        seed=seed,
+        steps=solved[0].steps,
+        seconds=sum(one.seconds for one in solved),
+        cpu_seconds=sum(one.cpu_seconds for one in solved),
+        device=str(place),
+        precision=precision,
+        threads=kept.threads,
+        resumed_from=kept.resumed_from,
+        finished=all(one.finished for one in solved),
+        weights={n: torch.cat([one.weights[n] for one in solved]) for n in solved[0].weights},
+        z=None if solved[0].z is None else torch.cat([o.z for o in solved if o.z is not None]),
+    )
+
+
+@dataclass
+class _Outcome:
+    """What a finished (or interrupted) phase leaves behind: tensors and plain values."""
+
+    image: Tensor
+    history: dict[str, list[float | str]]
+    stop: Stopped
+    steps: int
+    seconds: float
+    cpu_seconds: float
+    finished: bool
+    weights: dict[str, Tensor]
+    z: Tensor | None
+
+    def plain(self) -> dict[str, Any]:
+        return {**vars(self), "stop": vars(self.stop)}
+
+
+def _one(
+    recipe: Recipe,
+    problem: Problem,
+    prefix: str,
+    kept: Checkpoint,
+    watch: tuple[Watch, ...],
+    seed: int,
+    half: bool,
+) -> _Outcome:
+    """One problem: split, fit, and where the stop rule asks for it fit everything again."""
+    fit, held = problem, None
+    if recipe.stop.holdout:
+        fit, held = problem.split(recipe.stop.holdout, seed)
+    first = _phase(recipe, fit, held, f"{prefix}fit", kept, watch, seed, half)
+    if not (recipe.stop.refit and first.finished and first.stop.step < recipe.budget):
+        return first
+    again = replace(recipe, stop=Never(), steps=max(1, first.stop.step))
+    last = _phase(again, problem, None, f"{prefix}refit", kept, watch, seed, half)
+    stopped = Stopped(
+        first.stop.rule,
+        first.stop.step,
+        f"{first.stop.reason}; then all measurements were fitted for {first.stop.step} steps",
+    )
+    return replace(
+        last,
+        stop=stopped if last.finished else last.stop,
+        history=_joined(first.history, last.history),
+        steps=first.steps + last.steps,
+        seconds=first.seconds + last.seconds,
+        cpu_seconds=first.cpu_seconds + last.cpu_seconds,
+    )
+
+
+def _not_begun(problem: Problem, previous: _Outcome) -> _Outcome:
+    """A problem of a group that was interrupted before its turn: its adjoint image."""
+    return replace(
+        previous,
+        image=problem.to_units(problem.estimate()),
+        stop=replace(previous.stop, step=0, reason=f"not begun: {previous.stop.reason}"),
+        seconds=0.0,
+        cpu_seconds=0.0,
+    )
+
+
+def _phase(
+    recipe: Recipe,
+    problem: Problem,
+    held: Problem | None,
+    name: str,
+    kept: Checkpoint,
+    watch: tuple[Watch, ...],
+    seed: int,
+    half: bool,
+) -> _Outcome:
+    """The loop, from the start or from where a checkpoint left it."""
+    if name in kept.finished:
+        done = dict(kept.finished[name])
+        return _Outcome(**{**done, "stop": Stopped(**done["stop"])})
+    loop = _Loop(recipe, problem, held, seed, half)
+    saved = kept.resume(name)
+    if saved is not None:
+        loop.load_state_dict(saved)
+        kept.resumed_from.append(loop.s.step)
+    for w in watch:
+        w.begin(name, recipe.budget, loop.s.step)
+    while not loop.over():
+        loop.step(watch)
+        loop.pause = next(filter(None, (w.interrupted() for w in watch)), None)
+        if loop.pause or kept.due():
+            kept.save(name, loop.state_dict())
+    for w in watch:
+        w.end(name)
+    outcome = loop.outcome(problem, label=name.rpartition("/")[2])
+    if outcome.finished:
+        kept.finish(name, outcome.plain())
+    return outcome
+
+
+class _Loop:
+    """The state of one phase, and its single step."""
+
+    def __init__(
+        self, recipe: Recipe, problem: Problem, held: Problem | None, seed: int, half: bool
+    ) -> None:
+        self.recipe, self.held, self.total = recipe, held, recipe.budget
+        channels, dim = problem.x_shape[0], len(problem.x_shape) - 1
+        with torch.random.fork_rng(devices=[]):  # building draws weights that are drawn again
+            module = recipe.net.build(recipe.method.input_channels(channels), channels, dim)
+        initialise(module, seed)
+        self.s = State(problem, module, seed, half=half)
+        recipe.method.start(self.s)
+        self.optimizer = recipe.engine.optimizer(self.s)
+        recipe.output.start(self.s, self.s.memory("output"))
+        recipe.stop.start(self.s, self.s.memory("stop"))
+        if recipe.guard is not None:
+            recipe.guard.start(self.s, self.s.memory("guard"))
+        self.history = History(self.total)
+        self.ended: tuple[str, str] | None = None
+        self.pause: Stopped | None = None
+        self.seconds = self.cpu_seconds = 0.0
+
+    def over(self) -> bool:
+        """Whether the budget is used up, or something ended the run."""
+        return bool(self.ended or self.pause) or self.s.step >= self.total
+
+    def step(self, watch: tuple[Watch, ...]) -> None:
+        """Loss, one optimiser step, the rules; after every N steps, `advance`."""
+        began, cpu = time.perf_counter(), time.process_time()
+        s, method = self.s, self.recipe.method
+        self._set_rates()
+        self.optimizer.zero_grad(set_to_none=True)
+        x, terms = method.loss(s)
+        objective = torch.stack(list(terms.values())).sum(0)
+        if not bool(torch.isfinite(objective).all()):
+            return self._diverged(terms)
+        objective.sum().backward()
+        self.recipe.engine.clip_gradients(s)
+        self.optimizer.step()
+        with torch.no_grad():
+            self._rules(x.detach(), terms, watch)
+            s.step += 1
+            if s.step % method.inner == 0:
+                method.advance(s)
+        self.seconds += time.perf_counter() - began
+        self.cpu_seconds += time.process_time() - cpu
+        return None
+
+    def _rules(self, x: Tensor, terms: dict[str, Tensor], watch: tuple[Watch, ...]) -> None:
+        s, recipe = self.s, self.recipe
+        out = recipe.output.see(s, s.memory("output"), x)
+        detached = {name: value.detach() for name, value in terms.items()}
+        frame = Frame(s.step + 1, x, out, detached, self.held)
+        memory = s.memory("stop")
+        recipe.stop.see(s, memory, frame)
+        self._keep(out, recipe.stop.improved(memory), frame.step)
+        if recipe.guard is not None:
+            recipe.guard.see(s, s.memory("guard"), frame)
+        columns = {**detached, **recipe.stop.statistic(memory)}
+        for w in watch:
+            columns.update(w.columns(s, frame))
+        row = self.history.add(frame.step, {k: float(v[0]) for k, v in columns.items()})
+        for w in watch:
+            w.step(frame, row)
+        if bool(recipe.stop.done(memory).all()):
+            self.ended = (recipe.stop.name, recipe.stop.reason(memory))
+
+    def _keep(self, out: Tensor, improved: Tensor | None, step: int) -> None:
+        """Remember the output at the best step, where the stop rule knows one."""
+        m = self.s.memory("kept")
+        if improved is None or not self.recipe.output.keep_best:
+            m["image"] = out
+            m["step"] = torch.full((self.s.size,), step)
+            return
+        flag = improved.reshape(-1, *[1] * (out.ndim - 1))
+        m["image"] = torch.where(flag, out, m["image"]) if "image" in m else out
+        steps = torch.full((self.s.size,), step)
+        m["step"] = torch.where(improved.cpu(), steps, m["step"]) if "step" in m else steps
+
+    def _set_rates(self) -> None:
+        factor = self.recipe.engine.factor(self.s.step, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
+
+    def _diverged(self, terms: dict[str, Tensor]) -> None:
+        bad = [name for name, value in terms.items() if not bool(torch.isfinite(value).all())]
+        reason = (
+            f"the term '{bad[0] if bad else 'sum'}' became infinite or NaN at step "
+            f"{self.s.step + 1}; a smaller engine.lr or engine.precision=fp32 may help"
+        )
+        if "image" not in self.s.memory("kept"):
+            raise Diverged(reason)
+        self.ended = ("diverged", reason)
+
+    def outcome(self, problem: Problem, label: str) -> _Outcome:
+        """What the phase leaves behind."""
+        m = self.s.memory("kept")
+        rule, reason = self.ended or (
+            "budget",
+            f"all {self.total} steps of the budget were taken before a stop rule fired",
+        )
+        unfinished = self.pause is not None and not self.ended and self.s.step < self.total
+        if self.pause is not None and unfinished:
+            rule, reason = self.pause.rule, self.pause.reason
+        z = self.s.tensors.get("z")
+        history = self.history.columns()
+        return _Outcome(
+            image=problem.to_units(m["image"]).clone(),
+            history={"phase": [label] * len(history["step"]), **history},
+            stop=Stopped(rule, int(m["step"][0]), reason),
+            steps=self.s.step,
+            seconds=self.seconds,
+            cpu_seconds=self.cpu_seconds,
+            finished=not unfinished,
+            weights={k: w.detach().clone() for k, w in self.s.weights.items()},
+            z=None if z is None else z.detach().clone(),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that changes; what a checkpoint holds."""
+        return {
+            "state": self.s.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": self.history.state_dict(),
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Take up a checkpoint; values are copied."""
+        self.s.load_state_dict(saved["state"])
+        self.optimizer.load_state_dict(copy.deepcopy(saved["optimizer"]))
+        self.history.load_state_dict(saved["history"])
+        self.seconds, self.cpu_seconds = saved["seconds"], saved["cpu_seconds"]
+
+
+def _joined(
+    first: dict[str, list[float | str]], second: dict[str, list[float | str]]
+) -> dict[str, list[float | str]]:
+    """Two histories one after the other; a column that one lacks is NaN there."""
+    counts = len(first["step"]), len(second["step"])
+    nan = float("nan")
+    return {
+        name: first.get(name, [nan] * counts[0]) + second.get(name, [nan] * counts[1])
+        for name in {**first, **second}
+    }
+
+
+@contextlib.contextmanager
+def _threads(kept: Checkpoint) -> Iterator[None]:
+    """Run on the thread count of the first sitting: the bits depend on it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(kept.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,165 @@
+"""Everything that changes during a reconstruction, and nothing else.
+
+All tensors carry a leading problem axis G, are allocated once and updated in place, and are what
+a checkpoint holds. There is no random-number state: `noise(name)` at step t is a function of
+(seed, name, t).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from untrained.problem import Problem
+
+
+class Memory:
+    """Named tensors of one rule, a corner of `State.tensors` under its own prefix."""
+
+    def __init__(self, store: dict[str, Tensor], prefix: str) -> None:
+        self._store, self._prefix = store, prefix
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._store[self._prefix + name]
+
+    def __setitem__(self, name: str, value: Tensor) -> None:
+        _assign(self._store, self._prefix + name, value)
+
+    def __contains__(self, name: str) -> bool:
+        return self._prefix + name in self._store
+
+    def sub(self, name: str) -> Memory:
+        """The corner of a rule inside this rule."""
+        return Memory(self._store, f"{self._prefix}{name}/")
+
+
+class State:
+    """The state of one solve.
+
+    Args:
+        problem: what may be seen; where measurements are held out, `fit` only.
+        module: the network's structure; its weights live here with the axis G in front.
+        seed: names all noise.
+        half: run the network under bfloat16 autocast; its output is float32 all the same.
+
+    Attributes:
+        step: optimiser steps taken so far.
+        weights: the network's parameters, name -> `(G, ...)`.
+        tensors: everything else by name: the method's variables (`z`, duals) and, under
+            prefixes, the rules' memories.
+        rates: what is optimised: tensor name -> rate relative to the engine's.
+    """
+
+    def __init__(
+        self, problem: Problem, module: nn.Module, seed: int, *, half: bool = False
+    ) -> None:
+        self.problem = problem
+        self.module = module.to(problem.y.device)
+        self.seed = seed
+        self.half = half
+        self.step = 0
+        self.size = len(problem.y)
+        self.tensors: dict[str, Tensor] = {}
+        self.rates: dict[str, float] = {}
+        self.weights: dict[str, Tensor] = {}
+        for name, weight in self.module.named_parameters():
+            copies = weight.detach().unsqueeze(0).repeat(self.size, *[1] * weight.ndim)
+            self.weights[name] = copies.contiguous()
+
+    # the method's variables -------------------------------------------------------------------
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.tensors:
+            known = ", ".join(sorted(n for n in self.tensors if "/" not in n)) or "none"
+            raise KeyError(f"the state has no tensor '{name}'; it has: {known}")
+        return self.tensors[name]
+
+    def __setitem__(self, name: str, value: Tensor) -> None:
+        """Store a variable `(G, ...)`; an existing one is overwritten in place."""
+        _assign(self.tensors, name, value)
+
+    def memory(self, owner: str) -> Memory:
+        """The corner where the rule `owner` keeps its tensors."""
+        return Memory(self.tensors, f"{owner}/")
+
+    # what is optimised ------------------------------------------------------------------------
+    def train_net(self, rate: float = 1.0) -> None:
+        """Optimise every weight of the network; nothing is optimised until asked for."""
+        for name, weight in self.weights.items():
+            weight.requires_grad_(True)
+            self.rates[f"net/{name}"] = rate
+
+    def train(self, name: str, rate: float = 1.0) -> None:
+        """Optimise the variable `name` at `rate` times the engine's learning rate."""
+        self[name].requires_grad_(True)
+        self.rates[name] = rate
+
+    def trained(self) -> Iterator[tuple[str, Tensor, float]]:
+        """(name, tensor, relative rate) of everything that is optimised."""
+        for name, rate in self.rates.items():
+            inside = name.startswith("net/")
+            yield name, self.weights[name[4:]] if inside else self.tensors[name], rate
+
+    # the network ------------------------------------------------------------------------------
+    def net(self, z: Tensor) -> Tensor:
+        """f(z): `(G, C, ...)` -> `(G, C', ...)` float32, each problem through its own weights."""
+        with torch.autocast(z.device.type, torch.bfloat16, enabled=self.half):
+            if self.size == 1:
+                own = {name: weight[0] for name, weight in self.weights.items()}
+                return functional_call(self.module, own, (z,)).float()
+            return vmap(self._one)(self.weights, z).float()
+
+    def _one(self, weights: dict[str, Tensor], z: Tensor) -> Tensor:
+        return functional_call(self.module, weights, (z.unsqueeze(0),)).squeeze(0)
+
+    # randomness -------------------------------------------------------------------------------
+    def noise(self, name: str, shape: tuple[int, ...], kind: str = "normal") -> Tensor:
+        """Noise `(G, *shape)` of this step: standard `normal`, or `uniform` on [0, 1).
+
+        Every problem of the group gets the same draw, so that a group equals its singles.
+        """
+        device = self.problem.y.device
+        generator = torch.Generator(device).manual_seed(_noise_seed(self.seed, name, self.step))
+        draw = {"normal": torch.randn, "uniform": torch.rand}[kind]
+        one = draw((1, *shape), generator=generator, device=device)
+        return one.expand(self.size, *shape)
+
+    # checkpoint -------------------------------------------------------------------------------
+    def state_dict(self) -> dict[str, object]:
+        """Copies of everything that changes."""
+        return {
+            "step": self.step,
+            "weights": {k: v.detach().clone() for k, v in self.weights.items()},
+            "tensors": {k: v.detach().clone() for k, v in self.tensors.items()},
+        }
+
+    def load_state_dict(self, saved: dict[str, object]) -> None:
+        """Take a checkpoint's values; shapes must agree; values are copied, never aliased."""
+        self.step = int(saved["step"])  # type: ignore[call-overload]
+        with torch.no_grad():
+            for name, value in saved["weights"].items():  # type: ignore[attr-defined]
+                self.weights[name].copy_(value)
+            for name, value in saved["tensors"].items():  # type: ignore[attr-defined]
+                self[name] = value.to(self.problem.y.device)
+
+
+def _assign(store: dict[str, Tensor], name: str, value: Tensor) -> None:
+    old = store.get(name)
+    with torch.no_grad():
+        if old is None:
+            store[name] = value.detach().clone(memory_format=torch.contiguous_format)
+        elif old.shape == value.shape and old.dtype == value.dtype:
+            old.copy_(value)
+        else:
+            raise ValueError(
+                f"'{name}' is {tuple(old.shape)} {old.dtype} in the state and cannot become "
+                f"{tuple(value.shape)} {value.dtype}"
+            )
+
+
+def _noise_seed(seed: int, name: str, step: int) -> int:
+    digest = hashlib.blake2b(f"{seed}/{name}/{step}".encode(), digest_size=7).digest()
+    return int.from_bytes(digest, "big")

@@ -1,0 +1,124 @@
+"""Reading, writing and simulating measurements, by task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from untrained.data.ct import load_ct
+from untrained.data.custom import load_custom
+from untrained.data.evaluate import evaluate_files, with_reference
+from untrained.data.measurement import Measurement
+from untrained.data.mri import load_mri
+from untrained.data.photos import load_deblur, load_denoise, load_inpaint, load_superres
+from untrained.data.simulate import (
+    simulate_ct,
+    simulate_deblur,
+    simulate_denoise,
+    simulate_inpaint,
+    simulate_superres,
+)
+from untrained.data.simulate_mri import simulate_mri
+
+__all__ = ["FORMATS", "TASKS", "Format", "Measurement", "Task", "evaluate_files", "with_reference"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of measurement.
+
+    Attributes:
+        name: as typed on the command line.
+        description: one sentence.
+        files: what `load` reads.
+        load: path and the task's options (keywords) -> Measurement; for mri a list, one a slice.
+        simulate: clean path, output path and options (keywords) -> notes; None if there is none.
+    """
+
+    name: str
+    description: str
+    files: str
+    load: Callable[..., Measurement | list[Measurement]]
+    simulate: Callable[..., tuple[str, ...]] | None
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format and what is read from it."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    description: str
+
+
+_PICTURE = "a picture (PNG, JPEG, TIFF, NPY), or the .npz that simulate writes"
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task(
+            "denoise",
+            "Remove white noise from a picture.",
+            _PICTURE,
+            load_denoise,
+            simulate_denoise,
+        ),
+        Task(
+            "inpaint",
+            "Fill in missing pixels.",
+            f"{_PICTURE}; the mask is white or 1 where measured",
+            load_inpaint,
+            simulate_inpaint,
+        ),
+        Task(
+            "superres",
+            "Enlarge a picture by a whole factor.",
+            _PICTURE,
+            load_superres,
+            simulate_superres,
+        ),
+        Task(
+            "deblur",
+            "Undo the blur of a known kernel.",
+            f"{_PICTURE}; the kernel is an array or a grey picture",
+            load_deblur,
+            simulate_deblur,
+        ),
+        Task(
+            "mri",
+            "Reconstruct undersampled multi-coil or single-coil k-space.",
+            "fastMRI-style .h5 (kspace: slices, coils, H, W) or .npz (kspace: coils, H, W; "
+            "optionally mask, maps, reference)",
+            load_mri,
+            simulate_mri,
+        ),
+        Task(
+            "ct",
+            "Reconstruct a slice from few or noisy projections, parallel or fan beam.",
+            ".npz or .h5 (sinogram: angles, detectors; angles in degrees; optionally "
+            "image_shape, reference and the scan geometry)",
+            load_ct,
+            simulate_ct,
+        ),
+        Task(
+            "custom",
+            "Invert an operator of your own, given as Python code.",
+            ".npy, .npz (measurement; optionally reference and sigma) or a picture",
+            load_custom,
+            None,
+        ),
+    )
+}
+
+FORMATS: list[Format] = [
+    Format("PNG", (".png",), "8 or 16 bits, grey or colour; alpha is dropped"),
+    Format("JPEG", (".jpg", ".jpeg"), "8 bits; the EXIF orientation is honoured"),
+    Format("TIFF", (".tif", ".tiff"), "one page of 8 or 16 bits or floats, grey or colour"),
+    Format(
+        "NPY",
+        (".npy",),
+        "(H,W) or (C,H,W); integers are divided by their type's maximum, floats taken as they are",
+    ),
+    Format("NPZ", (".npz",), "named arrays: what simulate writes, k-space, sinograms"),
+    Format("HDF5", (".h5", ".hdf5", ".hdf"), "fastMRI-style k-space, sinograms"),
+]

@@ -1,0 +1,243 @@
+"""NPZ and HDF5 files from strangers: nothing unpickled, nothing allocated on trust.
+
+An array is read only after its header and the size its container gives for it agree, and after
+that size has been compared with the memory at hand. Object arrays, which numpy stores as pickled
+code, are refused.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+from untrained.data.memory import check_size
+from untrained.errors import UserError
+
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
+ARRAY_SUFFIXES = (".npz", *HDF5_SUFFIXES)
+
+
+class ArrayFile(Protocol):
+    """Named arrays in one file, read one at a time."""
+
+    path: Path
+    keys: tuple[str, ...]
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Shape of an array, from its header alone."""
+        ...
+
+    def read(self, key: str, index: int | None = None) -> np.ndarray:
+        """The array, or entry `index` of its first axis."""
+        ...
+
+
+@contextmanager
+def open_arrays(path: str | Path, what: str = "input") -> Iterator[ArrayFile]:
+    """Open an .npz or .h5 file for safe reading.
+
+    Raises:
+        UserError: no such file, an unknown suffix, or contents that are damaged or of another
+            kind than the suffix says. Reading raises it for a missing key, an object array, a
+            header that disagrees with the file, and an array that is too large.
+    """
+    file = existing_file(path, what)
+    suffix = file.suffix.lower()
+    if suffix == ".npz":
+        with _opened_zip(file, what) as archive:
+            yield NpzFile(file, archive)
+    elif suffix in HDF5_SUFFIXES:
+        with _opened_h5(file, what) as handle:
+            yield H5File(file, handle)
+    else:
+        raise UserError(
+            f"{what}: {file} must be one of {', '.join(ARRAY_SUFFIXES)}; "
+            f"its suffix is '{file.suffix}'"
+        )
+
+
+class NpzFile:
+    """The members of an .npz archive."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self.path = path
+        self._archive = archive
+        self._members = {
+            info.filename.removesuffix(".npy"): info
+            for info in archive.infolist()
+            if info.filename.endswith(".npy")
+        }
+        self.keys = tuple(self._members)
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Shape of an array, from its header alone."""
+        info = self._member(key)
+        with damage(self.path, key), self._archive.open(info) as stream:
+            return read_header(stream, info.file_size, f"'{key}' in {self.path}")[0]
+
+    def read(self, key: str, index: int | None = None) -> np.ndarray:
+        """The array, or entry `index` of its first axis."""
+        info = self._member(key)
+        label = f"'{key}' in {self.path}"
+        check_size(info.file_size, info.compress_size, label)
+        with damage(self.path, key):
+            with self._archive.open(info) as stream:
+                read_header(stream, info.file_size, label)
+            with self._archive.open(info) as stream:
+                array = np.lib.format.read_array(stream, allow_pickle=False)
+        return array if index is None else array[index]
+
+    def _member(self, key: str) -> zipfile.ZipInfo:
+        require_keys(self, key)
+        return self._members[key]
+
+
+class H5File:
+    """The top-level datasets of an HDF5 file."""
+
+    def __init__(self, path: Path, handle: Any) -> None:
+        import h5py
+
+        self.path = path
+        self._handle = handle
+        # Soft and external links are left out: they may point at other files of the machine.
+        self.keys = tuple(
+            name
+            for name in handle
+            if isinstance(handle.get(name, getlink=True), h5py.HardLink)
+            and isinstance(handle[name], h5py.Dataset)
+        )
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Shape of an array, from its header alone."""
+        require_keys(self, key)
+        return tuple(self._handle[key].shape or ())
+
+    def read(self, key: str, index: int | None = None) -> np.ndarray:
+        """The array, or entry `index` of its first axis."""
+        require_keys(self, key)
+        dataset = self._handle[key]
+        label = f"'{key}' in {self.path}"
+        if dataset.dtype.kind not in "biufc" or not dataset.size:
+            raise UserError(
+                f"{label} is {dataset.dtype} of shape {dataset.shape}; "
+                "a numeric array with at least one entry is expected"
+            )
+        parts = 1 if index is None else dataset.shape[0]
+        check_size(dataset.nbytes // parts, dataset.id.get_storage_size() // parts, label)
+        with damage(self.path, key):
+            return np.asarray(dataset[()] if index is None else dataset[index])
+
+
+def existing_file(path: str | Path, what: str = "input") -> Path:
+    """`path` as a Path, if a non-empty regular file that may be read stands there.
+
+    Raises:
+        UserError: nothing there, a directory, an empty file, or no permission; `what` says which
+            argument it was.
+    """
+    file = Path(path)
+    try:
+        if not file.exists():
+            raise UserError(f"{what}: there is no file {file}; check the path")
+        if not file.is_file():
+            raise UserError(f"{what}: {file} is a directory or a device; a file is expected")
+        if file.stat().st_size == 0:
+            raise UserError(f"{what}: {file} is empty (0 bytes)")
+        if not os.access(file, os.R_OK):
+            raise UserError(f"{what}: {file} may not be read; check its permissions")
+    except OSError as error:
+        raise UserError(f"{what}: {file} cannot be opened: {error.strerror or error}") from error
+    return file
+
+
+def require_keys(file: ArrayFile, *keys: str) -> None:
+    """Raise a UserError that lists the keys present unless all of `keys` are among them."""
+    missing = [key for key in keys if key not in file.keys]
+    if missing:
+        raise UserError(f"{file.path} lacks {listed(missing)}; it holds {listed(file.keys)}")
+
+
+def read_header(stream: IO[bytes], size: int, label: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of an NPY stream of `size` bytes, checked against each other."""
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+    else:
+        raise UserError(f"{label} has NPY version {version}; versions 1.0 and 2.0 are read")
+    _check_dtype(dtype, label)
+    promised, found = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if promised != found or min(shape, default=0) < 0:
+        raise UserError(
+            f"{label} is damaged: its header promises {dtype} of shape {shape}, {promised} bytes, "
+            f"but {found} bytes follow"
+        )
+    return shape, dtype
+
+
+def _check_dtype(dtype: np.dtype, label: str) -> None:
+    if dtype.hasobject:
+        raise UserError(
+            f"{label} holds pickled Python objects, which could run code when opened and are "
+            "never read; save plain numbers instead, e.g. "
+            "np.save(file, np.asarray(a, dtype=np.float32))"
+        )
+    if dtype.names is not None:
+        raise UserError(f"{label} is a record array with fields {dtype.names}; save plain numbers")
+
+
+@contextmanager
+def damage(path: Path, key: str | None) -> Iterator[None]:
+    """Report whatever a damaged file makes the readers raise as one readable error."""
+    place = str(path) if key is None else f"'{key}' in {path}"
+    try:
+        yield
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise UserError(f"{place} does not fit into memory") from error
+    except Exception as error:
+        # zipfile, zlib, h5py and numpy raise a dozen kinds of exceptions on damaged bytes
+        raise UserError(f"{place} cannot be read, the file is damaged: {error}") from error
+
+
+@contextmanager
+def _opened_zip(file: Path, what: str) -> Iterator[zipfile.ZipFile]:
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise UserError(
+            f"{what}: {file} is not a complete .npz archive ({error}); it may be truncated or "
+            "of another format"
+        ) from error
+    with archive:
+        yield archive
+
+
+@contextmanager
+def _opened_h5(file: Path, what: str) -> Iterator[Any]:
+    import h5py
+
+    try:
+        handle = h5py.File(file, "r")
+    except OSError as error:
+        raise UserError(
+            f"{what}: {file} is not a complete HDF5 file ({error}); it may be truncated or "
+            "of another format"
+        ) from error
+    with handle:
+        yield handle
+
+
+def listed(keys: tuple[str, ...] | list[str]) -> str:
+    """Names for a message, quoted and separated by commas."""
+    return ", ".join(f"'{key}'" for key in keys) or "no arrays"

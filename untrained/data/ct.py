@@ -1,0 +1,273 @@
+"""Computed tomography from .npz and .h5 files, parallel and fan beam.
+
+A file holds `sinogram` (angles, detectors), float, the line integrals -log(I / I0); `angles` in
+degrees; and optionally `image_shape` (H, W), `reference` (H, W) and `sigma`, the standard
+deviation of the noise. The lateral coordinate is s = x cos a + y sin a with y up, and the
+detector index grows with s. These keys, in the file or in the JSON file of `--geometry` (which
+takes precedence), describe the scan:
+
+- `geometry`: `parallel` (default) or `fan`;
+- `source_origin`, `source_detector`: distances from the source to the rotation centre and to the
+  flat detector, needed for a fan;
+- `detector_pitch`: width of a detector bin (default 1);
+- `detector_offset`: in bins, where the rotation centre projects, measured from the middle of the
+  detector (default 0);
+- `pixel_size`: side of an image pixel, in the unit of the lengths above (default 1; for a fan the
+  width of a bin as seen at the rotation centre);
+- `image_shape`: rows and columns of the image (default: square, as many as there are detectors).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from untrained.data.arrays import (
+    ARRAY_SUFFIXES,
+    ArrayFile,
+    open_arrays,
+    read_number,
+    read_one,
+    read_optional,
+    require_finite,
+    require_keys,
+)
+from untrained.data.containers import existing_file
+from untrained.data.measurement import Measurement
+from untrained.errors import UserError
+from untrained.physics.ct import CT
+from untrained.physics.footprint import FanBeam
+
+LENGTHS = ("source_origin", "source_detector", "detector_pitch", "detector_offset", "pixel_size")
+GEOMETRY_KEYS = ("geometry", *LENGTHS, "image_shape")
+BEAMS = ("parallel", "fan")
+
+
+def load_ct(
+    path: str | Path,
+    *,
+    angles: str | Path | int | None = None,
+    geometry: str | Path | None = None,
+) -> Measurement:
+    """A sinogram and its scan geometry; see the module's text for the keys.
+
+    Args:
+        path: .npz or .h5 file with `sinogram`.
+        angles: file of view angles in degrees (.npy, .npz or text), or their number N, evenly
+            spaced over 180 degrees (fan: 360), the end excluded; None takes the file's.
+        geometry: JSON file with any of the geometry keys.
+
+    Returns:
+        Measurement with y `(1, 1, detectors, angles)`.
+
+    Raises:
+        UserError: unreadable file, a sinogram that is not real, floating and finite, a number of
+            angles that differs from the sinogram's, or a geometry that makes no sense.
+    """
+    if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
+        raise UserError(f"input: {path} must be {' or '.join(ARRAY_SUFFIXES)} with 'sinogram'")
+    with open_arrays(path) as file:
+        require_keys(file, "sinogram")
+        sinogram = _sinogram(file)
+        stored_angles = read_optional(file, "angles")
+        reference = read_optional(file, "reference")
+        sigma = read_number(file, "sigma")
+        scan = _stored_geometry(file)
+    if geometry is not None:
+        scan |= read_geometry(geometry)
+    views = _angles(angles, stored_angles, sinogram.shape, scan, path)
+    physics, notes = _physics(scan, views, sinogram.shape[1])
+    truth = _reference(reference, physics.geometry.image_shape, path)
+    return Measurement(
+        task="ct",
+        y=torch.from_numpy(np.ascontiguousarray(sinogram.T))[None, None],
+        physics=physics,
+        sigma=sigma,
+        reference=None if truth is None else torch.from_numpy(truth)[None, None],
+        data_range=None if truth is None else float(np.abs(truth).max()) or None,
+        notes=(*notes, *_doubts(views)),
+        axes="YX",
+        source=str(path),
+    )
+
+
+def read_geometry(path: str | Path) -> dict[str, Any]:
+    """The geometry keys of a JSON file.
+
+    Raises:
+        UserError: not JSON, not an object, an unknown key or a value of the wrong kind.
+    """
+    file = existing_file(path, "--geometry")
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"--geometry: {file} is not valid JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"--geometry: {file} must hold a JSON object with keys such as 'geometry'")
+    unknown = sorted(set(found) - set(GEOMETRY_KEYS))
+    if unknown:
+        raise UserError(
+            f"--geometry: {file} has unknown keys {', '.join(unknown)}; "
+            f"known: {', '.join(GEOMETRY_KEYS)}"
+        )
+    return {key: _checked(key, value, f"--geometry: {file}") for key, value in found.items()}
+
+
+def even_angles(count: int, fan: bool = False) -> np.ndarray:
+    """`count` view angles in degrees, evenly over 180 (fan: 360), the end excluded.
+
+    Raises:
+        UserError: fewer than one.
+    """
+    if count < 1:
+        raise UserError(f"--angles must be at least 1, got {count}")
+    return np.arange(count) * ((360.0 if fan else 180.0) / count)
+
+
+def _sinogram(file: ArrayFile) -> np.ndarray:
+    label = f"'sinogram' in {file.path}"
+    values = require_finite(file.read("sinogram"), label)
+    if values.dtype.kind != "f" or values.ndim != 2:
+        hint = ""
+        if values.dtype.kind in "iu":
+            hint = "; for photon counts save -np.log(counts / I0)"
+        raise UserError(
+            f"{label} must be a real float array (angles, detectors), "
+            f"found {values.dtype} of shape {values.shape}{hint}"
+        )
+    return values.astype(np.float32)
+
+
+def _stored_geometry(file: ArrayFile) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key in GEOMETRY_KEYS:
+        value = read_optional(file, key)
+        if value is not None:
+            found[key] = _checked(key, value.tolist(), str(file.path))
+    return found
+
+
+def _checked(key: str, value: Any, label: str) -> Any:
+    """A geometry value of the right kind, or a UserError."""
+    if key == "geometry":
+        if value not in BEAMS:
+            raise UserError(f"{label}: 'geometry' must be one of {', '.join(BEAMS)}, got {value!r}")
+        return value
+    if key == "image_shape":
+        sides = value if isinstance(value, list) else []
+        if len(sides) != 2 or not all(_is_number(n) and n >= 1 and n % 1 == 0 for n in sides):
+            raise UserError(f"{label}: 'image_shape' must be two whole numbers, got {value!r}")
+        return int(sides[0]), int(sides[1])
+    if not _is_number(value):
+        raise UserError(f"{label}: '{key}' must be a finite number, got {value!r}")
+    return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return plain and math.isfinite(value)
+
+
+def _angles(
+    option: str | Path | int | None,
+    stored: np.ndarray | None,
+    shape: tuple[int, ...],
+    scan: dict[str, Any],
+    path: str | Path,
+) -> np.ndarray:
+    asked = None if option is None else str(option)
+    if asked is not None and asked.isdecimal():
+        views, name = even_angles(int(asked), scan.get("geometry") == "fan"), "--angles"
+    elif asked is not None:
+        views, name = _read_angles(asked), f"--angles: {asked}"
+    elif stored is not None:
+        views, name = stored, f"'angles' in {path}"
+    else:
+        raise UserError(f"{path} holds no 'angles': give --angles FILE (degrees), or --angles N")
+    views = require_finite(np.asarray(views), name)
+    if views.ndim != 1 or views.dtype.kind not in "iuf":
+        raise UserError(f"{name} must be one list of degrees, found {views.dtype} {views.shape}")
+    if len(views) != shape[0]:
+        turned = "; is it transposed?" if len(views) == shape[1] else ""
+        raise UserError(
+            f"{name} gives {len(views)} angles, but 'sinogram' has {shape[0]} rows, one a view, "
+            f"of {shape[1]} detectors{turned}"
+        )
+    return views.astype(np.float64)
+
+
+def _read_angles(path: str) -> np.ndarray:
+    if Path(path).suffix.lower() in (".npy", *ARRAY_SUFFIXES):
+        return np.squeeze(read_one(path, "--angles", ("angles",)))
+    file = existing_file(path, "--angles")
+    try:
+        return np.array(file.read_text(encoding="utf-8").replace(",", " ").split(), dtype=float)
+    except ValueError as error:
+        raise UserError(
+            f"--angles: {file} must hold numbers (degrees) separated by spaces, commas or lines: "
+            f"{error}"
+        ) from error
+
+
+def _physics(
+    scan: dict[str, Any], angles: np.ndarray, detectors: int
+) -> tuple[CT, tuple[str, ...]]:
+    notes: list[str] = []
+    if "image_shape" not in scan:
+        notes.append(f"image size not given: {detectors}x{detectors}, as many as detectors")
+    pitch = scan.get("detector_pitch", 1.0)
+    fan = _fan(scan)
+    pixel = scan.get("pixel_size", 1.0)
+    if fan is not None and "pixel_size" not in scan:
+        pixel = pitch * fan.source_origin / fan.source_detector
+        notes.append(f"pixel size not given: {pixel:.4g}, a detector bin at the rotation centre")
+    physics = CT(
+        scan.get("image_shape", (detectors, detectors)),
+        angles,
+        detectors,
+        pixel_size=pixel,
+        detector_pitch=pitch,
+        detector_offset=scan.get("detector_offset", 0.0),
+        fan=fan,
+    )
+    return physics, tuple(notes)
+
+
+def _fan(scan: dict[str, Any]) -> FanBeam | None:
+    distances = [key for key in ("source_origin", "source_detector") if key in scan]
+    if scan.get("geometry", "parallel") == "parallel":
+        if distances:
+            raise UserError(
+                f"{' and '.join(distances)} belong to a fan beam, but the geometry is parallel: "
+                "set 'geometry' to 'fan' in the file or in --geometry"
+            )
+        return None
+    if len(distances) < 2:
+        raise UserError("a fan beam needs both 'source_origin' and 'source_detector'")
+    return FanBeam(scan["source_origin"], scan["source_detector"])
+
+
+def _reference(
+    values: np.ndarray | None, image_shape: tuple[int, int], path: str | Path
+) -> np.ndarray | None:
+    if values is None:
+        return None
+    label = f"'reference' in {path}"
+    require_finite(values, label)
+    if values.shape != image_shape or values.dtype.kind not in "biuf":
+        raise UserError(
+            f"{label} must be real of shape {image_shape}, the image's, found {values.dtype} of "
+            f"shape {values.shape}; store the right 'image_shape' beside it"
+        )
+    return values.astype(np.float32)
+
+
+def _doubts(angles: np.ndarray) -> tuple[str, ...]:
+    if len(angles) >= 8 and float(np.ptp(angles)) < 2 * np.pi:
+        return (f"the views span only {np.ptp(angles):.2f} degrees: are the angles in radians?",)
+    return ()

@@ -1,0 +1,190 @@
+"""The user's own operator: `module:callable` or `file.py:callable`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from untrained.data.arrays import (
+    ARRAY_SUFFIXES,
+    open_arrays,
+    read_npy,
+    read_number,
+    read_optional,
+    require_finite,
+    require_keys,
+)
+from untrained.data.images import is_image, read_image
+from untrained.data.measurement import Measurement
+from untrained.errors import UserError
+from untrained.maths import to_channels
+from untrained.physics.autograd import as_physics
+
+AXES = {1: "YX", 2: "YX", 3: "CYX", 4: "ZYX"}
+
+
+def load_custom(path: str | Path, *, physics: str | None = None) -> Measurement:
+    """Measurements for an operator of the user's own.
+
+    Args:
+        path: .npy, .npz / .h5 with `measurement` (and optionally `reference` and `sigma`, in the
+            units of the measurements), or a picture. The array has the shape of the operator's
+            measurements, with or without the batch axis; complex values become two channels.
+        physics: `module:callable` or `file.py:callable`, called without arguments; what it
+            returns has `A` and `x_shape` (without the batch axis). A missing `A_adjoint` is
+            derived by automatic differentiation.
+
+    Raises:
+        UserError: unreadable file, an operator that cannot be loaded or built, or measurements
+            of another shape than the operator produces.
+    """
+    if not physics:
+        raise UserError("custom needs --physics MODULE:CALLABLE or FILE.py:CALLABLE")
+    operator = as_physics(load_object(physics)())
+    x_shape = _x_shape(operator, physics)
+    values, truth, sigma, notes = _read(path)
+    y = _fitting(values, _measured_shape(operator, x_shape, physics), f"input: {path}")
+    reference = None if truth is None else _fitting(truth, x_shape, f"'reference' in {path}")
+    return Measurement(
+        task="custom",
+        y=y,
+        physics=operator,
+        sigma=sigma,
+        reference=reference,
+        data_range=None if reference is None else float(reference.abs().max()) or None,
+        notes=notes,
+        axes="YX" if x_shape[0] in (1, 2) and len(x_shape) == 3 else AXES.get(len(x_shape), "YX"),
+        source=str(path),
+    )
+
+
+def load_object(spec: str) -> Callable[[], Any]:
+    """The callable named by `module:callable` or `file.py:callable`.
+
+    Modules of the current directory can be imported.
+
+    Raises:
+        UserError: no such module, file or name, an error inside the module, or not a callable.
+            The callable returned raises UserError when the user's own code fails.
+    """
+    place, colon, name = spec.rpartition(":")
+    if not colon or not place or not name.isidentifier():
+        raise UserError(
+            f"operator '{spec}' must be MODULE:CALLABLE or FILE.py:CALLABLE, for example "
+            "operators.py:build"
+        )
+    module = _import(place)
+    found = getattr(module, name, None)
+    if not callable(found):
+        offered = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
+        raise UserError(
+            f"operator {place} has no callable '{name}'; it offers {', '.join(offered) or 'none'}"
+        )
+
+    def build() -> Any:
+        with _own_code(spec), _current_directory():
+            return found()
+
+    return build
+
+
+def _import(place: str) -> ModuleType:
+    with _own_code(place), _current_directory():
+        if not place.endswith(".py"):
+            return importlib.import_module(place)
+        file = Path(place)
+        if not file.is_file():
+            raise UserError(f"operator: there is no file {place}")
+        module_spec = importlib.util.spec_from_file_location(f"untrained_user_{file.stem}", file)
+        if module_spec is None or module_spec.loader is None:
+            raise UserError(f"operator {place} cannot be imported")
+        module = importlib.util.module_from_spec(module_spec)
+        sys.modules[module_spec.name] = module  # dataclasses and pickling look themselves up here
+        module_spec.loader.exec_module(module)
+        return module
+
+
+@contextmanager
+def _own_code(place: str) -> Iterator[None]:
+    """Any failure of the user's code as one sentence."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"operator {place} failed with {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _current_directory() -> Iterator[None]:
+    """The current directory first on the import path."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _x_shape(operator: Any, spec: str) -> tuple[int, ...]:
+    shape = getattr(operator, "x_shape", None)
+    try:
+        sides = tuple(int(n) for n in shape)  # type: ignore[union-attr]
+    except (TypeError, ValueError):
+        sides = ()
+    if not 2 <= len(sides) <= 4 or min(sides) < 1:
+        raise UserError(
+            f"operator: the object that {spec} returns must have x_shape, the image's shape "
+            f"without the batch axis such as (1, 128, 128); found {shape!r}"
+        )
+    return sides
+
+
+def _measured_shape(operator: Any, x_shape: tuple[int, ...], spec: str) -> tuple[int, ...]:
+    with _own_code(f"{spec}, A(zeros{(1, *x_shape)})"), torch.no_grad():
+        return tuple(operator.A(torch.zeros(1, *x_shape)).shape[1:])
+
+
+def _read(
+    path: str | Path,
+) -> tuple[np.ndarray, np.ndarray | None, float | None, tuple[str, ...]]:
+    suffix = Path(path).suffix.lower()
+    if suffix == ".npy":
+        return read_npy(path), None, None, ()
+    if suffix in ARRAY_SUFFIXES:
+        with open_arrays(path) as file:
+            require_keys(file, "measurement")
+            truth, sigma = read_optional(file, "reference"), read_number(file, "sigma")
+            return file.read("measurement"), truth, sigma, ()
+    if is_image(path):
+        image, notes = read_image(path)
+        return image.numpy(), None, None, notes
+    raise UserError(
+        f"input: {path} must be .npy, {', '.join(ARRAY_SUFFIXES)} or a picture; "
+        f"its suffix is '{suffix}'"
+    )
+
+
+def _fitting(values: np.ndarray, shape: tuple[int, ...], label: str) -> Tensor:
+    """float32 `(1, *shape)` from an array with or without the batch axis, real or complex."""
+    require_finite(values, label)
+    if values.dtype.kind == "c":
+        single = values if values.ndim == len(shape) else values[None]
+        tensor = to_channels(torch.from_numpy(single.astype(np.complex64)))
+    else:
+        tensor = torch.from_numpy(values.astype(np.float32))
+    if tuple(tensor.shape) not in (shape, (1, *shape)):
+        raise UserError(
+            f"{label} has shape {values.shape} ({values.dtype}), but the operator needs {shape}"
+        )
+    return tensor.reshape(1, *shape)

@@ -1,0 +1,113 @@
+"""An image file against a reference file, and references given beside a measurement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from untrained.data.arrays import ARRAY_SUFFIXES, open_arrays, require_keys
+from untrained.data.images import Picture, from_array, read_picture
+from untrained.data.measurement import Measurement
+from untrained.errors import UserError
+from untrained.maths import to_channels
+from untrained.metrics import evaluate
+
+UNIT_TASKS = ("denoise", "inpaint", "superres", "deblur")
+
+
+def evaluate_files(
+    image: str | Path, reference: str | Path, data_range: float | str = "auto"
+) -> dict[str, float]:
+    """PSNR, SSIM, NRMSE and HFEN of two image files, and the range they were taken with.
+
+    Args:
+        image: image file; complex values are compared by magnitude.
+        reference: image file, or an .npz / .h5 whose `reference` is taken.
+        data_range: `auto` (max |reference| for complex images, 1 for a reference of integers), or
+            a positive number.
+
+    Returns:
+        `psnr ssim nrmse hfen range`.
+
+    Raises:
+        UserError: unreadable files, unequal shapes, or `auto` for real floats, whose range the
+            file does not tell.
+    """
+    found, truth = read_picture(image, "image"), _read(reference, "reference")
+    if found.pixels.shape != truth.pixels.shape:
+        raise UserError(
+            f"{image} is {found.pixels.shape} and {reference} is {truth.pixels.shape} (C, H, W); "
+            "they must agree"
+        )
+    full = _range(found, truth, data_range, reference)
+    is_complex = np.iscomplexobj(found.pixels) or np.iscomplexobj(truth.pixels)
+    pair = [np.abs(p.pixels) if is_complex else p.pixels for p in (found, truth)]
+    return {**evaluate(pair[0], pair[1], data_range=full), "range": full}
+
+
+def with_reference(measurement: Measurement, path: str | Path) -> Measurement:
+    """The measurement with the reference of a file, for reporting, and the range for its PSNR.
+
+    The range is 1 for photographs and max |reference| for everything else.
+
+    Args:
+        measurement: what a loader returned.
+        path: image file, or an .npz / .h5 whose `reference` is taken.
+
+    Raises:
+        UserError: unreadable, complex where the task is real, or not of the image's shape.
+    """
+    pixels = _read(path, "--reference").pixels
+    values = torch.from_numpy(pixels)
+    if measurement.task == "mri" and len(pixels) == 1:
+        values = to_channels(values.to(torch.complex64))
+    elif np.iscomplexobj(pixels):
+        raise UserError(f"--reference: {path} is complex, but {measurement.task} images are real")
+    else:
+        values = values[None]
+    expected = tuple(measurement.physics.x_shape)
+    if tuple(values.shape[1:]) != expected:
+        raise UserError(
+            f"--reference: {path} is {pixels.shape} {pixels.dtype}, but the image to reconstruct "
+            f"is {expected} (C, H, W)"
+        )
+    largest = float(np.abs(pixels).max()) or None
+    full = 1.0 if measurement.task in UNIT_TASKS else largest
+    return replace(measurement, reference=values, data_range=full)
+
+
+def _read(path: str | Path, what: str) -> Picture:
+    if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
+        return read_picture(path, what)
+    with open_arrays(path, what) as file:
+        require_keys(file, "reference")
+        return from_array(file.read("reference"), f"'reference' in {path}")
+
+
+def _range(found: Picture, truth: Picture, asked: float | str, path: str | Path) -> float:
+    if asked != "auto":
+        return _positive(asked)
+    if np.iscomplexobj(found.pixels) or np.iscomplexobj(truth.pixels):
+        largest = float(np.abs(truth.pixels).max())
+        if largest == 0:
+            raise UserError(f"{path} is zero everywhere: give the range with --range")
+        return largest
+    if truth.integer:
+        return 1.0
+    raise UserError(
+        f"{path} holds real floats, whose range the file does not tell: give --range "
+        "(1 for pictures in [0, 1])"
+    )
+
+
+def _positive(asked: float | str) -> float:
+    try:
+        value = float(asked)
+    except ValueError:
+        value = 0.0
+    if not (np.isfinite(value) and value > 0):
+        raise UserError(f"--range must be auto or a positive number, got '{asked}'")
+    return value

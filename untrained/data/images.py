@@ -1,0 +1,165 @@
+"""Pictures in and out, chosen by suffix: PNG, JPEG, TIFF and NPY.
+
+Integers are divided by the largest value of their type, floats are taken as they are. Whatever
+is changed on the way (orientation, alpha, palette) is said in a note.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from untrained.data.arrays import read_npy, require_finite
+from untrained.data.containers import existing_file
+from untrained.data.decode import decode_pillow, decode_tiff
+from untrained.errors import UserError
+from untrained.files import atomic_write
+
+FORMATS_BY_SUFFIX = {
+    ".png": ("PNG",),
+    ".jpg": ("JPEG", "MPO"),
+    ".jpeg": ("JPEG", "MPO"),
+    ".tif": ("TIFF",),
+    ".tiff": ("TIFF",),
+}
+IMAGE_SUFFIXES = (*FORMATS_BY_SUFFIX, ".npy")
+MOST_COLOURS = 4
+BEYOND_PHOTOGRAPH = 4.0  # [0, 1] plus noise of standard deviation 255 stays below
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file's contents.
+
+    Attributes:
+        pixels: `(C, H, W)`, float32 (integers already divided by their type's maximum), or
+            complex64 for a complex NPY.
+        integer: the file stored integers, so that the full range is [0, 1].
+        notes: what was changed while reading.
+    """
+
+    pixels: np.ndarray
+    integer: bool
+    notes: tuple[str, ...]
+
+
+def is_image(path: str | Path) -> bool:
+    """Whether the suffix is one of the image formats."""
+    return Path(path).suffix.lower() in IMAGE_SUFFIXES
+
+
+def read_image(path: str | Path, what: str = "input") -> tuple[Tensor, tuple[str, ...]]:
+    """A real image as a float32 tensor `(1, C, H, W)`, and notes on what was changed.
+
+    Raises:
+        UserError: missing, empty, damaged or oversized file, several pages, an unknown suffix or
+            one that does not fit the contents, complex values, NaN, or not `(H,W)` / `(C,H,W)`.
+    """
+    picture = read_picture(path, what)
+    if np.iscomplexobj(picture.pixels):
+        raise UserError(
+            f"{what}: {path} is complex; this task takes real images (complex ones belong to mri)"
+        )
+    return torch.from_numpy(picture.pixels).unsqueeze(0), picture.notes
+
+
+def read_picture(path: str | Path, what: str = "input") -> Picture:
+    """An image file as an array `(C, H, W)`, real or complex. Raises as `read_image`."""
+    file = existing_file(path, what)
+    suffix = file.suffix.lower()
+    notes: list[str] = []
+    if suffix == ".npy":
+        array = read_npy(file, what)
+    elif suffix in (".tif", ".tiff"):
+        array, notes = decode_tiff(file, what)
+    elif suffix in FORMATS_BY_SUFFIX:
+        array, notes = decode_pillow(file, what, FORMATS_BY_SUFFIX[suffix])
+    else:
+        raise UserError(
+            f"{what}: {file} must be one of {', '.join(IMAGE_SUFFIXES)}; "
+            f"its suffix is '{file.suffix}'"
+        )
+    return from_array(array, f"{what}: {file}", tuple(notes))
+
+
+def from_array(array: np.ndarray, label: str, notes: tuple[str, ...] = ()) -> Picture:
+    """An array `(H,W)` or `(C,H,W)` as a Picture, its numbers scaled as those of a file."""
+    array = _channels_first(require_finite(array, label), label)
+    kind = array.dtype.kind
+    if kind == "c":
+        return Picture(np.ascontiguousarray(array, dtype=np.complex64), False, notes)
+    if kind in "iu":
+        largest = float(np.iinfo(array.dtype).max)
+        if array.dtype.itemsize > 2:
+            notes = (*notes, f"{array.dtype} pixels were divided by {largest:.0f}")
+        return Picture((array / largest).astype(np.float32), True, notes)
+    pixels = np.ascontiguousarray(array, dtype=np.float32)
+    require_finite(pixels, f"{label}, as float32,")
+    return Picture(pixels, kind == "b", notes)
+
+
+def check_photograph(pixels: np.ndarray, path: str | Path) -> None:
+    """Raise a UserError for floats that are plainly not on the [0, 1] scale of photographs."""
+    sizes = np.abs(pixels)
+    if float(np.quantile(sizes, 0.99)) > BEYOND_PHOTOGRAPH:
+        raise UserError(
+            f"{path} holds floats up to {sizes.max():.4g}; pictures are taken to lie in [0, 1]: "
+            "divide by the white level (255 for 8-bit data), or save integers"
+        )
+
+
+def write_png(
+    path: str | Path, array: np.ndarray, window: tuple[float, float] = (0.0, 1.0)
+) -> None:
+    """Write an 8-bit PNG for looking at, atomically.
+
+    Args:
+        path: where to.
+        array: `(H,W)` or `(C,H,W)`; complex values are shown by magnitude, one channel as grey,
+            three as RGB, any other number by the middle channel (the middle slice of a volume).
+        window: the two values shown as black and white; everything outside is clipped.
+
+    Raises:
+        UserError: the file cannot be written.
+        ValueError: another number of axes, or an empty window.
+    """
+    from PIL import Image
+
+    low, high = window
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise ValueError(f"the window must be (low, high) with low < high, got {window}")
+    plane = _displayable(np.asarray(array))
+    grey = np.nan_to_num((plane - low) / (high - low), nan=0.0).clip(0.0, 1.0)
+    picture = Image.fromarray(np.round(255.0 * grey).astype(np.uint8))
+    with atomic_write(path) as file:
+        picture.save(file, format="PNG")
+
+
+def _displayable(array: np.ndarray) -> np.ndarray:
+    """(H,W) or (H,W,3), real, for an array of any number of channels."""
+    if np.iscomplexobj(array):
+        array = np.abs(array)
+    if array.ndim == 2:
+        return array
+    if array.ndim != 3:
+        raise ValueError(f"an image to show must be (H,W) or (C,H,W), got {array.shape}")
+    return np.moveaxis(array, 0, -1) if len(array) == 3 else array[len(array) // 2]
+
+
+def _channels_first(array: np.ndarray, label: str) -> np.ndarray:
+    if array.ndim == 2:
+        return array[None]
+    if array.ndim != 3:
+        raise UserError(
+            f"{label} has shape {array.shape}; an image is (H,W) or (C,H,W), without a batch axis"
+        )
+    if array.shape[-1] <= MOST_COLOURS < min(array.shape[:2]):
+        raise UserError(
+            f"{label} has shape {array.shape}, which looks like (H,W,C); channels come first: "
+            "save np.moveaxis(a, -1, 0)"
+        )
+    return array

@@ -1,0 +1,36 @@
+"""What a loader hands on: measurements, physics, and everything decided on the user's behalf."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One problem read from a file.
+
+    Attributes:
+        task: name of the task (a key of `TASKS`).
+        y: measurements `(1, ...)`, float32, in the layout of the task (`(1, C, H, W)`;
+            MRI `(1, 2, coils, H, W)`; CT `(1, C, detectors, angles)`).
+        physics: the operator with `A`, `A_adjoint` and `x_shape`.
+        sigma: standard deviation of the noise in the units of y; None if unknown.
+        reference: the true image `(1, *x_shape)`, for reporting only; None if unknown.
+        data_range: the range of the PSNR; None without a reference where the range needs one.
+        notes: one sentence for each decision that the user did not make.
+        axes: `YX`, `CYX` or `ZYX`, the meaning of the saved image's axes.
+        source: the file (and slice) it came from.
+    """
+
+    task: str
+    y: Tensor
+    physics: Any
+    sigma: float | None
+    reference: Tensor | None
+    data_range: float | None
+    notes: tuple[str, ...]
+    axes: str
+    source: str

@@ -1,0 +1,266 @@
+"""Multi-coil and single-coil Cartesian MRI from fastMRI-style .h5 files and .npz files.
+
+`.h5`: `kspace` complex (slices, coils, H, W), or (slices, H, W) for one coil. `.npz`: `kspace`
+complex (coils, H, W) or (H, W). Both may hold `mask` (H, W) or (W,) for columns, `maps`
+(coils, H, W) and `reference` (H, W); in a file of several slices `maps` and `reference` may have
+a leading slice axis. fastMRI's `reconstruction_rss` and `reconstruction_esc` are magnitudes of
+another combination, cropped, and are never taken for a reference.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from untrained.data.arrays import (
+    ARRAY_SUFFIXES,
+    HDF5_SUFFIXES,
+    ArrayFile,
+    open_arrays,
+    read_optional,
+    require_finite,
+    require_keys,
+)
+from untrained.data.measurement import Measurement
+from untrained.data.parameters import read_maps, read_mask
+from untrained.errors import UserError
+from untrained.maths import to_channels
+from untrained.physics.coilmaps import estimate_maps
+from untrained.physics.masks import as_mask, calibration_block
+from untrained.physics.mri import MRI
+
+HOW = ("auto", "espirit", "lowres")
+HOW_NAMES = {"espirit": "ESPIRiT", "lowres": "low-resolution coil images"}
+FASTMRI_IMAGES = ("reconstruction_rss", "reconstruction_esc")
+
+
+def load_mri(
+    path: str | Path,
+    *,
+    mask: str | Path | None = None,
+    maps: str | Path = "auto",
+    slice: int | str | None = None,
+) -> list[Measurement]:
+    """One measurement per slice asked for. Nothing is undersampled that the mask keeps.
+
+    Args:
+        path: .h5 or .npz file.
+        mask: file of the sampling mask; None takes the file's `mask`, else the positions where
+            any coil is not zero.
+        maps: `auto` (the file's maps, else ESPIRiT where it can be had, else low-resolution
+            maps), `espirit`, `lowres`, or a file of maps.
+        slice: number of the slice from 0, `all`, or None for the middle one.
+
+    Returns:
+        Measurements with y `(1, 2, coils, H, W)` in the units of the file.
+
+    Raises:
+        UserError: unreadable file, k-space that is real, not finite or all zero, shapes that
+            disagree, a slice that does not exist, or no way to estimate maps.
+    """
+    if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
+        raise UserError(f"input: {path} must be {' or '.join(ARRAY_SUFFIXES)} with 'kspace'")
+    with open_arrays(path) as file:
+        require_keys(file, "kspace")
+        indices, notes = _slices(file, slice)
+        return [_load_slice(file, index, mask, maps, notes) for index in indices]
+
+
+def read_kspace(file: ArrayFile, index: int | None) -> np.ndarray:
+    """k-space of one slice, complex64 `(coils, H, W)`.
+
+    Args:
+        file: an open file that holds `kspace`.
+        index: slice, or None where the array has no slice axis.
+
+    Raises:
+        UserError: real, not finite, or of another number of axes.
+    """
+    label = f"'kspace' in {file.path}"
+    kspace = require_finite(file.read("kspace", index), label)
+    if kspace.dtype.kind != "c":
+        hint = " (pairs of real and imaginary parts? save a[..., 0] + 1j * a[..., 1])"
+        raise UserError(
+            f"{label} must be complex, found {kspace.dtype} of shape {kspace.shape}"
+            f"{hint if kspace.shape[-1] == 2 else ''}"
+        )
+    kspace = kspace[None] if kspace.ndim == 2 else kspace
+    if not np.any(kspace):
+        raise UserError(f"{label} is zero everywhere: there is nothing to reconstruct from")
+    return kspace.astype(np.complex64)
+
+
+def has_slices(file: ArrayFile) -> bool:
+    """Whether the first axis of `kspace` counts slices.
+
+    Three axes are (coils, H, W) in an .npz and, as fastMRI has it, (slices, H, W) of one coil in
+    an .h5, unless that file holds coil maps of the same shape.
+
+    Raises:
+        UserError: fewer than 2 or more than 4 axes.
+    """
+    shape = file.shape("kspace")
+    if not 2 <= len(shape) <= 4:
+        raise UserError(
+            f"'kspace' in {file.path} has shape {shape}; expected (slices, coils, H, W), "
+            "(coils, H, W) or (H, W)"
+        )
+    if len(shape) == 3:
+        own_maps = "maps" in file.keys and file.shape("maps") == shape
+        return file.path.suffix.lower() in HDF5_SUFFIXES and not own_maps
+    return len(shape) == 4
+
+
+def _slices(file: ArrayFile, wanted: int | str | None) -> tuple[list[int | None], tuple[str, ...]]:
+    """Indices to read (None: no slice axis) and notes."""
+    sliced = has_slices(file)
+    notes: tuple[str, ...] = ()
+    count = file.shape("kspace")[0] if sliced else 1
+    if wanted == "all":
+        indices = list(range(count))
+    elif wanted is None:
+        indices = [count // 2]
+        notes = (f"slice {count // 2}, the middle one of {count}",) if count > 1 else ()
+    else:
+        indices = [_slice_number(wanted, count, file.path)]
+    if sliced and len(file.shape("kspace")) == 3:
+        notes += ("kspace of three axes was read as (slices, H, W) of a single coil",)
+    return [index if sliced else None for index in indices], notes
+
+
+def _slice_number(wanted: int | str, count: int, path: Path) -> int:
+    text = str(wanted)
+    if not text.isdecimal() or int(text) >= count:
+        raise UserError(
+            f"--slice must be 'all' or a number from 0 to {count - 1}, since {path} holds "
+            f"{count} slice{'s' if count > 1 else ''}; got '{wanted}'"
+        )
+    return int(text)
+
+
+def _load_slice(
+    file: ArrayFile,
+    index: int | None,
+    mask: str | Path | None,
+    maps: str | Path,
+    notes: tuple[str, ...],
+) -> Measurement:
+    kspace = read_kspace(file, index)
+    sampled, mask_notes = _sampled(file, kspace, mask)
+    kspace = kspace * sampled
+    coil_maps, map_notes = _coil_maps(file, index, kspace, sampled, maps)
+    reference, reference_notes = _reference(file, index, kspace.shape[-2:])
+    place = str(file.path) if index is None else f"{file.path}, slice {index}"
+    return Measurement(
+        task="mri",
+        y=to_channels(torch.from_numpy(kspace)[None]),
+        physics=MRI(sampled, coil_maps, (2, *kspace.shape[-2:])),
+        sigma=None,
+        reference=None if reference is None else to_channels(reference[None]),
+        data_range=None if reference is None else float(reference.abs().max()) or None,
+        notes=(*notes, *mask_notes, *map_notes, *reference_notes),
+        axes="YX",
+        source=place,
+    )
+
+
+def _sampled(
+    file: ArrayFile, kspace: np.ndarray, option: str | Path | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The sampling mask, bool `(H, W)`: the option's, else the file's, else the pattern."""
+    pattern = np.any(kspace != 0, axis=0)
+    stored = read_optional(file, "mask")
+    notes: tuple[str, ...] = ()
+    if option is not None:
+        (values, notes), name = read_mask(option), f"--mask: {option}"
+    elif stored is not None:
+        values, name = stored, f"'mask' in {file.path}"
+    else:
+        share = f"{pattern.mean():.1%} of the positions"
+        return pattern, (f"no mask was given: the non-zero pattern of k-space, {share}, is used",)
+    mask = as_mask(require_finite(values, name), name).numpy()
+    size = kspace.shape[-2:]
+    if mask.shape not in (size, size[1:]):
+        raise UserError(
+            f"{name} has shape {mask.shape}, but k-space is {size[0]}x{size[1]}: "
+            f"expected {size}, or ({size[1]},) for columns"
+        )
+    mask = np.broadcast_to(mask, size).copy()
+    return mask, (*notes, *_mask_notes(mask, pattern, name))
+
+
+def _mask_notes(mask: np.ndarray, pattern: np.ndarray, name: str) -> tuple[str, ...]:
+    if not (mask & pattern).any():
+        raise UserError(f"{name} marks no position where k-space holds data; 1 means measured")
+    unused, empty = int((pattern & ~mask).sum()), int((mask & ~pattern).sum())
+    notes = []
+    if unused:
+        notes.append(f"the mask leaves {unused} measured positions of k-space unused")
+    if empty:
+        notes.append(f"{empty} positions that the mask calls measured hold zeros in every coil")
+    return tuple(notes)
+
+
+def _coil_maps(
+    file: ArrayFile,
+    index: int | None,
+    kspace: np.ndarray,
+    mask: np.ndarray,
+    wanted: str | Path,
+) -> tuple[np.ndarray | torch.Tensor | None, tuple[str, ...]]:
+    """Maps `(coils, H, W)` (None for a single coil of map 1) and where they come from."""
+    if str(wanted) not in HOW:
+        return _fitting(read_maps(wanted), kspace, f"--maps: {wanted}"), (
+            f"coil maps: from {wanted}",
+        )
+    if wanted == "auto" and "maps" in file.keys:
+        stored = _of_slice(file, "maps", index, 3)
+        if stored.dtype.kind != "c":
+            raise UserError(f"'maps' in {file.path} must be complex, found {stored.dtype}")
+        return _fitting(stored, kspace, f"'maps' in {file.path}"), ("coil maps: from the file",)
+    if len(kspace) == 1:
+        return None, ("a single coil: its map is taken as 1 everywhere",)
+    maps, used = estimate_maps(kspace, mask, str(wanted))  # type: ignore[arg-type]
+    rows, columns = calibration_block(mask)
+    return maps, (
+        f"coil maps: {HOW_NAMES[used]} from the fully sampled {rows}x{columns} centre of k-space",
+    )
+
+
+def _fitting(maps: np.ndarray, kspace: np.ndarray, name: str) -> np.ndarray:
+    if maps.shape != kspace.shape:
+        raise UserError(
+            f"{name} has shape {maps.shape}, but k-space is {kspace.shape} (coils, H, W)"
+        )
+    return maps.astype(np.complex64)
+
+
+def _reference(
+    file: ArrayFile, index: int | None, size: tuple[int, ...]
+) -> tuple[torch.Tensor | None, tuple[str, ...]]:
+    """The file's complex reference `(H, W)`, for reporting only, and notes."""
+    if "reference" not in file.keys:
+        ignored = [key for key in FASTMRI_IMAGES if key in file.keys]
+        notes = [f"{key} is a magnitude image and not used as reference" for key in ignored]
+        return None, tuple(notes)
+    values = _of_slice(file, "reference", index, 2)
+    if values.shape != size:
+        raise UserError(
+            f"'reference' in {file.path} has shape {values.shape}, but k-space is "
+            f"{size[0]}x{size[1]}"
+        )
+    real = values.dtype.kind != "c"
+    notes = ["the reference is real: it is compared by magnitude"] if real else []
+    return torch.from_numpy(values.astype(np.complex64)), tuple(notes)
+
+
+def _of_slice(file: ArrayFile, key: str, index: int | None, axes: int) -> np.ndarray:
+    """An array with `axes` axes, or entry `index` of one that counts slices first."""
+    counted = index is not None and len(file.shape(key)) == axes + 1
+    if counted and index is not None and file.shape(key)[0] <= index:
+        raise UserError(
+            f"'{key}' in {file.path} has {file.shape(key)[0]} slices; slice {index} was asked for"
+        )
+    return require_finite(file.read(key, index if counted else None), f"'{key}' in {file.path}")

@@ -1,0 +1,83 @@
+"""Files given as options: masks, blur kernels and coil maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from untrained.data.arrays import ARRAY_SUFFIXES, read_one, require_finite
+from untrained.data.images import is_image, read_picture
+from untrained.errors import UserError
+
+NUMERIC_SUFFIXES = (".npy", *ARRAY_SUFFIXES)
+
+
+def read_mask(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A mask file, 1 or white where measured, and notes.
+
+    Args:
+        path: array `(H,W)`, `(W,)` or `(C,H,W)` of 0 and 1, or a picture, cut at half white.
+
+    Raises:
+        UserError: unreadable or not finite.
+    """
+    if _is_array(path):
+        return _array(path, "--mask", "mask"), ()
+    picture = read_picture(path, "--mask")
+    grey = picture.pixels.mean(0)
+    between = int(((grey > 0) & (grey < 1)).sum())
+    notes = picture.notes
+    if between:
+        notes += (f"{between} pixels of the mask are neither black nor white: cut at half white",)
+    return grey >= 0.5, notes
+
+
+def read_kernel(path: str | Path) -> np.ndarray:
+    """A blur kernel `(h, w)`, float64, from an array file or a grey picture.
+
+    Raises:
+        UserError: unreadable, complex, or not 2-D.
+    """
+    values = _array(path, "--kernel", "kernel") if _is_array(path) else _grey(path, "--kernel")
+    if values.ndim != 2 or values.dtype.kind not in "biuf":
+        raise UserError(
+            f"--kernel: {path} must be a real 2-D array (h, w) or a grey picture, "
+            f"found {values.dtype} of shape {values.shape}"
+        )
+    return values.astype(np.float64)
+
+
+def read_maps(path: str | Path) -> np.ndarray:
+    """Coil maps, complex `(coils, H, W)`, from an array file.
+
+    Raises:
+        UserError: unreadable, real, or not finite.
+    """
+    if not _is_array(path):
+        raise UserError(
+            f"--maps: '{path}' must be auto, espirit, lowres or a file "
+            f"({', '.join(NUMERIC_SUFFIXES)}) of complex maps (coils, H, W)"
+        )
+    maps = require_finite(read_one(path, "--maps", ("maps",)), f"--maps: {path}")
+    if maps.dtype.kind != "c":
+        raise UserError(f"--maps: {path} must be complex (coils, H, W), found {maps.dtype}")
+    return maps.astype(np.complex64)
+
+
+def _is_array(path: str | Path) -> bool:
+    return Path(path).suffix.lower() in NUMERIC_SUFFIXES
+
+
+def _array(path: str | Path, option: str, key: str) -> np.ndarray:
+    values = require_finite(read_one(path, option, (key,)), f"{option}: {path}")
+    return values[0] if values.ndim == 3 and len(values) == 1 else values
+
+
+def _grey(path: str | Path, option: str) -> np.ndarray:
+    if not is_image(path):
+        raise UserError(f"{option}: {path} must be an array (.npy, .npz) or a grey picture")
+    pixels = read_picture(path, option).pixels
+    if not (pixels == pixels[:1]).all():
+        raise UserError(f"{option}: {path} is a coloured picture; a grey one is expected")
+    return pixels[0]

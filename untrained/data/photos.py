@@ -1,0 +1,261 @@
+"""Loaders of the four photograph tasks: denoise, inpaint, superres and deblur.
+
+Each reads a picture, or the .npz that `untrained simulate` wrote: `measurement` `(H,W)` or
+`(C,H,W)`, the task's parameters, and optionally `reference`, which is only ever reported on.
+Noise levels are given on the 0..255 scale of 8-bit pictures and stored as such.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from untrained.data.arrays import (
+    ARRAY_SUFFIXES,
+    open_arrays,
+    read_number,
+    read_optional,
+    require_finite,
+    require_keys,
+)
+from untrained.data.images import (
+    IMAGE_SUFFIXES,
+    check_photograph,
+    from_array,
+    is_image,
+    read_image,
+)
+from untrained.data.measurement import Measurement
+from untrained.data.parameters import read_kernel, read_mask
+from untrained.errors import UserError
+from untrained.physics.base import LinearPhysics
+from untrained.physics.blur import Blur
+from untrained.physics.denoise import Denoise
+from untrained.physics.inpaint import Inpaint
+from untrained.physics.superres import SuperRes
+
+# Daubechies' wavelet with two vanishing moments, high-pass half, unit norm.
+DB2 = (-0.4829629131445341, 0.8365163037378079, -0.2241438680420134, -0.1294095225512604)
+MEDIAN_OF_ABSOLUTE_NORMAL = 0.6744897501960817
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What a file of a photograph task holds, as read."""
+
+    y: Tensor
+    reference: Tensor | None
+    sigma: float | None
+    extra: np.ndarray | None
+    notes: tuple[str, ...]
+
+
+def load_denoise(path: str | Path, *, sigma: float | str | None = None) -> Measurement:
+    """A noisy picture.
+
+    Args:
+        path: picture, or .npz with `measurement`.
+        sigma: standard deviation of the noise (0..255 scale), `auto` to estimate it from the
+            picture, None to use what the file says.
+
+    Raises:
+        UserError: unreadable file or a negative sigma.
+    """
+    photo = _read(path)
+    level, notes = photo.sigma, photo.notes
+    if sigma == "auto":
+        level = estimate_noise(photo.y)
+        notes = (*notes, f"noise level estimated from the picture: sigma {255 * level:.1f} of 255")
+    elif sigma is not None:
+        level = noise_level(sigma)
+    return _measurement("denoise", path, photo, Denoise(_shape(photo.y)), level, notes)
+
+
+def load_inpaint(path: str | Path, *, mask: str | Path | None = None) -> Measurement:
+    """A picture with missing pixels.
+
+    Args:
+        path: picture, or .npz with `measurement` and `mask`.
+        mask: picture or array of the picture's size, white or 1 where pixels are measured. None
+            takes the file's `mask`, or else treats pixels that are 0 in all channels as missing.
+
+    Raises:
+        UserError: unreadable file, a mask of another size or with values between 0 and 1, or no
+            mask and no black pixel.
+    """
+    photo = _read(path, "mask")
+    notes = photo.notes
+    chosen: np.ndarray
+    if mask is not None:
+        chosen, more = read_mask(mask)
+        notes += more
+    elif photo.extra is not None:
+        chosen = photo.extra
+    else:
+        chosen = _black_pixels(photo.y, path)
+        notes += ("no mask was given: pixels that are 0 in every channel count as missing",)
+    physics = Inpaint(chosen, _shape(photo.y))
+    photo = Photo(physics.A(photo.y), photo.reference, photo.sigma, None, notes)
+    return _measurement("inpaint", path, photo, physics, photo.sigma, notes)
+
+
+def load_superres(path: str | Path, *, factor: int | None = None) -> Measurement:
+    """A small picture to enlarge.
+
+    Args:
+        path: picture, or .npz with `measurement` and `factor`.
+        factor: how many times larger each side becomes; None takes the file's.
+
+    Raises:
+        UserError: unreadable file, no factor, or one that is not a whole number of at least 2.
+    """
+    photo = _read(path, "factor")
+    chosen = photo.extra if factor is None else factor
+    if chosen is None:
+        raise UserError(f"{path} does not say the enlargement: give --factor, for example 4")
+    times = _whole(chosen, "factor", smallest=2)
+    channels, height, width = _shape(photo.y)
+    physics = SuperRes((channels, height * times, width * times), times)
+    return _measurement("superres", path, photo, physics, photo.sigma, photo.notes)
+
+
+def load_deblur(path: str | Path, *, kernel: str | Path | None = None) -> Measurement:
+    """A blurred picture and its known kernel.
+
+    Args:
+        path: picture, or .npz with `measurement` and `kernel`.
+        kernel: array (.npy, .npz) or grey picture of the 2-D kernel; None takes the file's.
+
+    Raises:
+        UserError: unreadable file, no kernel, or one that is not 2-D with a positive sum and
+            smaller than the picture.
+    """
+    photo = _read(path, "kernel")
+    values = photo.extra if kernel is None else read_kernel(kernel)
+    if values is None:
+        raise UserError(f"{path} does not hold the blur kernel: give --kernel FILE")
+    notes = photo.notes
+    total = float(np.sum(values))
+    if total > 0 and not math.isclose(total, 1.0, rel_tol=1e-3):
+        notes += (f"the kernel summed to {total:.4g} and was divided by it",)
+    physics = Blur(values, _shape(photo.y))
+    return _measurement("deblur", path, photo, physics, photo.sigma, notes)
+
+
+def estimate_noise(y: Tensor) -> float:
+    """Standard deviation of white noise in a picture, in the units of y.
+
+    Median absolute value of the finest diagonal wavelet coefficients over 0.6745 (Donoho and
+    Johnstone, Biometrika 81, 1994), averaged over channels. Coefficients that are exactly zero
+    come from flat, clipped or padded areas and are left out.
+
+    Args:
+        y: `(1, C, H, W)`, each side at least 4.
+    """
+    if min(y.shape[-2:]) < len(DB2):
+        raise UserError(
+            f"the noise level cannot be estimated on {y.shape[-2]}x{y.shape[-1]} pixels; "
+            "give --sigma as a number"
+        )
+    high = torch.tensor(DB2, dtype=y.dtype)
+    detail = conv2d(y.transpose(0, 1), torch.outer(high, high)[None, None], stride=2).abs()
+    levels = [float(d[d > 0].median()) if bool((d > 0).any()) else 0.0 for d in detail]
+    return sum(levels) / len(levels) / MEDIAN_OF_ABSOLUTE_NORMAL
+
+
+def noise_level(sigma: float | str) -> float:
+    """`--sigma` on the 0..255 scale as a standard deviation in [0, 1] units.
+
+    Raises:
+        UserError: not a finite number of at least 0.
+    """
+    try:
+        value = float(sigma)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise UserError(f"--sigma must be a number >= 0 on the 0..255 scale, got '{sigma}'")
+    return value / 255.0
+
+
+def _read(path: str | Path, parameter: str | None = None) -> Photo:
+    suffix = Path(path).suffix.lower()
+    if suffix not in (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES):
+        raise UserError(
+            f"input: {path} must be a picture ({', '.join(IMAGE_SUFFIXES)}) or the .npz that "
+            f"`untrained simulate` writes; its suffix is '{suffix}'"
+        )
+    photo = _from_picture(path) if is_image(path) else _from_arrays(path, parameter)
+    check_photograph(photo.y.numpy(), path)
+    return photo
+
+
+def _from_picture(path: str | Path) -> Photo:
+    y, notes = read_image(path)
+    return Photo(y, None, None, None, notes)
+
+
+def _from_arrays(path: str | Path, parameter: str | None) -> Photo:
+    with open_arrays(path) as file:
+        require_keys(file, "measurement")
+        y = _tensor(file.read("measurement"), f"'measurement' in {path}")
+        truth = read_optional(file, "reference")
+        reference = None if truth is None else _tensor(truth, f"'reference' in {path}")
+        sigma = read_number(file, "sigma")
+        extra = None if parameter is None else read_optional(file, parameter)
+    if extra is not None:
+        require_finite(extra, f"'{parameter}' in {path}")
+    return Photo(y, reference, None if sigma is None else noise_level(sigma), extra, ())
+
+
+def _tensor(array: np.ndarray, label: str) -> Tensor:
+    picture = from_array(array, label)
+    if np.iscomplexobj(picture.pixels):
+        raise UserError(f"{label} is complex; this task takes real images")
+    return torch.from_numpy(picture.pixels).unsqueeze(0)
+
+
+def _measurement(
+    task: str,
+    path: str | Path,
+    photo: Photo,
+    physics: LinearPhysics,
+    sigma: float | None,
+    notes: tuple[str, ...],
+) -> Measurement:
+    shape = physics.x_shape
+    if photo.reference is not None and tuple(photo.reference.shape[1:]) != shape:
+        raise UserError(
+            f"'reference' in {path} has shape {tuple(photo.reference.shape[1:])}, but the image "
+            f"to reconstruct is {shape}"
+        )
+    axes = "YX" if photo.y.shape[1] == 1 else "CYX"
+    return Measurement(task, photo.y, physics, sigma, photo.reference, 1.0, notes, axes, str(path))
+
+
+def _black_pixels(y: Tensor, path: str | Path) -> np.ndarray:
+    measured = np.any(y[0].numpy() != 0, axis=0)
+    if measured.all():
+        raise UserError(
+            f"{path} has no black pixel and no mask says what is missing: give --mask FILE "
+            "(white = measured)"
+        )
+    return measured
+
+
+def _whole(value: float | np.ndarray, name: str, smallest: int) -> int:
+    number = np.asarray(value)
+    whole = number.size == 1 and number.dtype.kind in "iuf" and float(number.item()) % 1 == 0
+    if not whole or number.item() < smallest:
+        raise UserError(f"{name} must be a whole number of at least {smallest}, got {value}")
+    return int(number.item())
+
+
+def _shape(y: Tensor) -> tuple[int, int, int]:
+    return y.shape[1], y.shape[2], y.shape[3]

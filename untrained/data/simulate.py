@@ -1,0 +1,212 @@
+"""Measurements made from clean images, written in the format that the loaders read.
+
+Every function writes one .npz and is a pure function of its arguments: the same seed gives the
+same measurements. The truth is stored as `reference`, which `reconstruct` only reports on.
+Pictures are stored `(H,W)` or `(C,H,W)`; noise is never clipped.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from untrained.data.arrays import write_npz
+from untrained.data.ct import even_angles
+from untrained.data.images import check_photograph, read_image
+from untrained.data.parameters import read_kernel
+from untrained.data.phantoms import gaussian_kernel
+from untrained.data.photos import noise_level
+from untrained.errors import UserError
+from untrained.physics.blur import Blur
+from untrained.physics.ct import CT
+from untrained.physics.inpaint import Inpaint, box_mask, random_mask
+from untrained.physics.superres import SuperRes
+
+DEFAULT_BLUR = 2.0  # pixels, the standard deviation of the kernel when none is given
+
+
+def simulate_denoise(
+    clean: str | Path, out: str | Path, *, seed: int = 0, sigma: float = 25.0
+) -> tuple[str, ...]:
+    """Add white Gaussian noise. Writes `measurement reference sigma seed`.
+
+    Args:
+        clean: picture.
+        out: .npz to write.
+        seed: of the noise.
+        sigma: standard deviation on the 0..255 scale.
+
+    Returns:
+        Notes on what was decided while reading.
+
+    Raises:
+        UserError: unreadable picture, negative sigma, or `out` cannot be written.
+    """
+    x, notes = _clean(clean)
+    level = noise_level(sigma)
+    _save(out, x, _noisy(x, level, seed), seed, {"sigma": np.asarray(sigma)})
+    return notes
+
+
+def simulate_inpaint(
+    clean: str | Path,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    missing: float | None = None,
+    box: tuple[int, int] | None = None,
+) -> tuple[str, ...]:
+    """Remove pixels. Writes `measurement reference mask seed`, mask `(H,W)` with 1 = measured.
+
+    Args:
+        clean: picture.
+        out: .npz to write.
+        seed: of the positions.
+        missing: fraction of pixels missing at random, in [0, 1); 0.5 if neither is given.
+        box: height and width of one missing rectangle, placed at random away from the border.
+
+    Raises:
+        UserError: both `missing` and `box`, or either out of range; else as `simulate_denoise`.
+    """
+    if missing is not None and box is not None:
+        raise UserError("give --missing or --box, not both")
+    x, notes = _clean(clean)
+    size = (x.shape[-2], x.shape[-1])
+    if box is not None:
+        mask = box_mask(size, box, torch.Generator().manual_seed(seed))
+    else:
+        mask = random_mask(size, 0.5 if missing is None else missing, seed)
+    y = Inpaint(mask, _shape(x)).A(x)
+    _save(out, x, y, seed, {"mask": mask.numpy().astype(np.uint8)})
+    return notes
+
+
+def simulate_superres(
+    clean: str | Path, out: str | Path, *, seed: int = 0, factor: int = 4, sigma: float = 0.0
+) -> tuple[str, ...]:
+    """Reduce by a whole factor. Writes `measurement reference factor sigma seed`.
+
+    Args:
+        clean: picture whose sides `factor` divides.
+        out: .npz to write.
+        seed: of the noise.
+        factor: whole number of at least 2.
+        sigma: standard deviation of added noise on the 0..255 scale.
+
+    Raises:
+        UserError: a factor that does not divide the sides; else as `simulate_denoise`.
+    """
+    x, notes = _clean(clean)
+    y = SuperRes(_shape(x), factor).A(x)
+    noisy = _noisy(y, noise_level(sigma), seed)
+    parameters = {"factor": np.asarray(factor), "sigma": np.asarray(sigma)}
+    _save(out, x, noisy, seed, parameters)
+    return notes
+
+
+def simulate_deblur(
+    clean: str | Path,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    kernel: str | Path | None = None,
+    sigma: float = 2.0,
+) -> tuple[str, ...]:
+    """Blur and add noise. Writes `measurement reference kernel sigma seed`, the kernel with sum 1.
+
+    Args:
+        clean: picture.
+        out: .npz to write.
+        seed: of the noise.
+        kernel: file of the kernel; None takes a Gaussian with a standard deviation of 2 pixels.
+        sigma: standard deviation of the noise on the 0..255 scale.
+
+    Raises:
+        UserError: an unusable kernel; else as `simulate_denoise`.
+    """
+    x, notes = _clean(clean)
+    if kernel is None:
+        values = gaussian_kernel(DEFAULT_BLUR)
+        notes += (f"no kernel given: a Gaussian of {DEFAULT_BLUR:g} pixels is used",)
+    else:
+        values = read_kernel(kernel)
+    physics = Blur(values, _shape(x))
+    noisy = _noisy(physics.A(x), noise_level(sigma), seed)
+    parameters = {"kernel": physics.kernel.numpy(), "sigma": np.asarray(sigma)}
+    _save(out, x, noisy, seed, parameters)
+    return notes
+
+
+def simulate_ct(
+    clean: str | Path, out: str | Path, *, seed: int = 0, angles: int = 60, noise: float = 0.01
+) -> tuple[str, ...]:
+    """Parallel-beam projections. Writes `sinogram angles image_shape reference sigma seed`.
+
+    The views lie evenly over 180 degrees; the detector spans the image's diagonal, its bins as
+    wide as a pixel. White Gaussian noise is added to the line integrals.
+
+    Args:
+        clean: picture of one channel.
+        out: .npz to write.
+        seed: of the noise.
+        angles: number of views.
+        noise: standard deviation of the noise over the mean of |sinogram|; it is stored in the
+            units of the sinogram as `sigma`.
+
+    Raises:
+        UserError: not a picture, a colour picture, a negative noise, no angle.
+    """
+    x, notes = _clean(clean)
+    if x.shape[1] != 1:
+        raise UserError(f"{clean} has {x.shape[1]} channels; ct takes a picture of one channel")
+    if not 0 <= noise < math.inf:
+        raise UserError(f"--noise must be a number >= 0, got {noise}")
+    shape = (x.shape[-2], x.shape[-1])
+    views = even_angles(angles)
+    y = CT(shape, views, math.ceil(math.hypot(*shape))).A(x)
+    sigma = noise * float(y.abs().mean())
+    arrays = {
+        "sinogram": _noisy(y, sigma, seed)[0, 0].T.numpy(),
+        "angles": views,
+        "image_shape": np.array(shape),
+        "reference": x[0, 0].numpy(),
+        "sigma": np.asarray(sigma),
+        "seed": np.asarray(seed),
+    }
+    write_npz(out, arrays)
+    return notes
+
+
+def _clean(path: str | Path) -> tuple[Tensor, tuple[str, ...]]:
+    x, notes = read_image(path, "clean image")
+    check_photograph(x.numpy(), path)
+    return x, notes
+
+
+def _noisy(y: Tensor, level: float, seed: int) -> Tensor:
+    noise = np.random.default_rng(seed).standard_normal(tuple(y.shape))
+    return y + level * torch.from_numpy(noise).to(y.dtype)
+
+
+def _save(
+    out: str | Path, x: Tensor, y: Tensor, seed: int, parameters: dict[str, np.ndarray]
+) -> None:
+    """Write measurement, truth, seed and the task's parameters."""
+    arrays = {
+        "measurement": _grey_or_colour(y),
+        "reference": _grey_or_colour(x),
+        "seed": np.asarray(seed),
+    }
+    write_npz(out, arrays | parameters)
+
+
+def _grey_or_colour(image: Tensor) -> np.ndarray:
+    return image[0, 0].numpy() if image.shape[1] == 1 else image[0].numpy()
+
+
+def _shape(x: Tensor) -> tuple[int, int, int]:
+    return x.shape[1], x.shape[2], x.shape[3]

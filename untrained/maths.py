@@ -1,0 +1,106 @@
+"""Small mathematics shared by every layer: tensors in, tensors out, nothing broadcast.
+
+Every reduction keeps the first axis, the problem axis G: `mse(a, b)` of two `(G, C, H, W)`
+tensors is `(G,)`. Three functions measure a distance, and they are different functions because
+which of them a paper means decides what its weights mean: `sse` (sum of squares), `mse` (mean of
+squares) and `norm` (the root of the sum).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def _same(a: Tensor, b: Tensor) -> None:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        raise ValueError(
+            f"the two tensors must agree: got {tuple(a.shape)} {a.dtype} "
+            f"and {tuple(b.shape)} {b.dtype}; nothing is broadcast here"
+        )
+
+
+def sse(a: Tensor, b: Tensor) -> Tensor:
+    """Sum of squared differences per problem, `(G,)`. Raises ValueError on unequal shapes."""
+    _same(a, b)
+    return sum_squares(a - b)
+
+
+def mse(a: Tensor, b: Tensor) -> Tensor:
+    """Mean of squared differences per problem, `(G,)`. Raises ValueError on unequal shapes."""
+    return sse(a, b) / a[0].numel()
+
+
+def norm(a: Tensor) -> Tensor:
+    """Euclidean norm per problem, `(G,)`."""
+    return sum_squares(a).sqrt()
+
+
+def sum_squares(a: Tensor) -> Tensor:
+    """Sum of squared magnitudes per problem, `(G,)`, real for complex input."""
+    square = a.real.square() + a.imag.square() if a.is_complex() else a.square()
+    return square.flatten(1).sum(1)
+
+
+def tv(x: Tensor) -> Tensor:
+    """Anisotropic total variation per problem, `(G,)`: the sum of |differences| over every
+    spatial axis divided by the number of entries of x.
+
+    x is `(G, C, N)`, `(G, C, H, W)` or `(G, C, D, H, W)`; a difference across the border is left
+    out. The mean, unlike the sum, keeps its weight's meaning from one image size to the next.
+    """
+    total = x.new_zeros(x.shape[0])
+    for axis in range(2, x.ndim):
+        total = total + x.diff(dim=axis).abs().flatten(1).sum(1)
+    return total / x[0].numel()
+
+
+def to_complex(x: Tensor) -> Tensor:
+    """Real `(B, 2, ...)` (real, imaginary) -> complex `(B, ...)`."""
+    if x.is_complex() or x.ndim < 3 or x.shape[1] != 2:
+        raise ValueError(
+            "a complex image travels as two real channels (B, 2, ...); "
+            f"got {tuple(x.shape)} {x.dtype}"
+        )
+    return torch.complex(x[:, 0], x[:, 1])
+
+
+def to_channels(x: Tensor) -> Tensor:
+    """Complex `(B, ...)` -> real `(B, 2, ...)`."""
+    if not x.is_complex():
+        raise ValueError(f"expected a complex tensor, got {x.dtype}")
+    return torch.stack((x.real, x.imag), dim=1)
+
+
+def magnitude(x: Tensor) -> Tensor:
+    """`(B, 2, ...)` two-channel complex image -> `(B, 1, ...)` magnitude."""
+    return to_complex(x).abs().unsqueeze(1)
+
+
+def fft2c(x: Tensor) -> Tensor:
+    """Centred orthonormal 2-D FFT over the last two axes of a complex tensor."""
+    x = torch.fft.ifftshift(x, dim=(-2, -1))
+    return torch.fft.fftshift(torch.fft.fft2(x, norm="ortho"), dim=(-2, -1))
+
+
+def ifft2c(k: Tensor) -> Tensor:
+    """Inverse of `fft2c`, and its adjoint."""
+    k = torch.fft.ifftshift(k, dim=(-2, -1))
+    return torch.fft.fftshift(torch.fft.ifft2(k, norm="ortho"), dim=(-2, -1))
+
+
+def power_iteration(normal: object, shape: tuple[int, ...], like: Tensor, steps: int = 30) -> float:
+    """Largest eigenvalue of the positive operator `normal` (e.g. x -> A^H A x).
+
+    `shape` includes the batch axis. The start vector is seeded, so the answer is repeatable.
+    """
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(shape, generator=g).to(
+        like.device, torch.promote_types(like.dtype, torch.float32)
+    )
+    value = 0.0
+    for _ in range(steps):
+        x = x / x.norm().clamp_min(1e-30)
+        x = normal(x)  # type: ignore[operator]
+        value = float(x.norm())
+    return value

@@ -1,0 +1,122 @@
+"""Every method by name: what it is, where it is from, and its recipe per task and preset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from untrained.core.recipe import Recipe
+from untrained.errors import UserError
+from untrained.methods import aseqdip, dip, house, tvdip
+from untrained.methods.aseqdip import ASeqDIP
+from untrained.methods.dip import DIP
+from untrained.methods.house import House
+from untrained.methods.presets import PRESETS
+from untrained.methods.tvdip import TVDIP
+
+ALL_TASKS = ("denoise", "inpaint", "superres", "deblur", "mri", "ct", "custom")
+
+
+@dataclass(frozen=True)
+class Card:
+    """A method as `untrained list methods` shows it.
+
+    Attributes:
+        name: what `--method` takes.
+        title: one line.
+        source: the paper.
+        tasks: where it applies.
+        optimises: what it fits; `nothing` for a formula, `the image` for a classical solver.
+        recipe: (task, preset) -> Recipe; None for a classical method.
+    """
+
+    name: str
+    title: str
+    source: str
+    tasks: tuple[str, ...]
+    optimises: str
+    recipe: Callable[[str, str], Recipe] | None = None
+
+    @property
+    def classical(self) -> bool:
+        """Whether it fits no network."""
+        return self.recipe is None
+
+
+_CARDS = (
+    Card("adjoint", "A^H y with the scalar that fits y best", "textbook", ALL_TASKS, "nothing"),
+    Card("fbp", "filtered backprojection", "Kak & Slaney 1988", ("ct",), "nothing"),
+    Card(
+        "cgsense",
+        "conjugate gradients on the normal equations",
+        "Pruessmann et al., MRM 2001",
+        ALL_TASKS,
+        "the image",
+    ),
+    Card(
+        "tv",
+        "total variation by a primal-dual solver, weight chosen from the measurements",
+        "Rudin, Osher, Fatemi 1992; Chambolle & Pock 2011",
+        ALL_TASKS,
+        "the image",
+    ),
+    Card(
+        "l1wavelet",
+        "l1-wavelet compressed sensing (SigPy)",
+        "Lustig, Donoho, Pauly, MRM 2007",
+        ("mri",),
+        "the image",
+    ),
+    Card(
+        "house",
+        "our own: DIP made fast, stable and self-stopping",
+        "this library",
+        ALL_TASKS,
+        "the network",
+        house.recipe,
+    ),
+    Card(
+        "dip",
+        "Deep Image Prior",
+        "Ulyanov, Vedaldi, Lempitsky, CVPR 2018",
+        ALL_TASKS,
+        "the network",
+        dip.recipe,
+    ),
+    Card(
+        "tvdip",
+        "Deep Image Prior with total variation",
+        "Liu, Sun, Xu, Kamilov, ICASSP 2019",
+        ALL_TASKS,
+        "the network",
+        tvdip.recipe,
+    ),
+    Card(
+        "aseqdip",
+        "autoencoding sequential Deep Image Prior",
+        "Alkhouri, Liang, Bell, Qu, Wang, Ravishankar, NeurIPS 2024",
+        ALL_TASKS,
+        "the network, with input updates",
+        aseqdip.recipe,
+    ),
+)
+
+METHODS: dict[str, Card] = {card.name: card for card in _CARDS}
+AUTO = "house"
+"""What `auto` stands for on every task: the method our evidence supports."""
+
+
+def find_recipe(card: Card, task: str, preset: str) -> Recipe:
+    """The recipe of a network method.
+
+    Raises:
+        UserError: an unknown preset.
+    """
+    if preset not in PRESETS:
+        raise UserError(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
+    if card.recipe is None:
+        raise ValueError(f"'{card.name}' fits no network and has no recipe")
+    return card.recipe(task, preset)
+
+
+__all__ = ["AUTO", "DIP", "METHODS", "PRESETS", "TVDIP", "ASeqDIP", "Card", "House", "find_recipe"]

@@ -1,0 +1,138 @@
+"""Image quality against a known truth. The range is always stated, never guessed from the data.
+
+Images are `(H, W)`, `(C, H, W)` or `(B, C, ...)`, tensors or arrays, of equal shape. Complex
+images, whether complex arrays or real ones with two channels (real, imaginary), are compared by
+magnitude, and neither image is rescaled to the other.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SSIM_SIGMA = 1.5
+SSIM_WINDOW = 11  # scikit-image cuts the Gaussian at 3.5 sigma: 2 * 5 + 1 pixels
+HFEN_SIGMA = 1.5
+HFEN_RADIUS = 7  # the 15 x 15 filter of Ravishankar and Bresler
+
+Image = Tensor | np.ndarray
+
+
+def psnr(x: Image, reference: Image, *, data_range: float) -> float:
+    """10 log10(range^2 / MSE) in dB; infinite for equal images.
+
+    Tensors stay on their device. Raises ValueError for unequal shapes, or a range that is not
+    positive and finite.
+    """
+    _check_range(data_range)
+    a, b = _pair(x, reference)
+    error = float((a - b).square().mean(dtype=torch.float64))
+    return 10.0 * math.log10(data_range**2 / error) if error > 0 else math.inf
+
+
+def ssim(x: Image, reference: Image, *, data_range: float) -> float:
+    """Mean structural similarity with a Gaussian window of sigma 1.5 (Wang et al., TIP 2004).
+
+    Channels, and images of a batch, are averaged. NaN where a side is shorter than the window of
+    11 pixels. Raises ValueError as `psnr`.
+    """
+    from skimage.metrics import structural_similarity
+
+    a, b = (_planes(image) for image in _pair(x, reference))
+    _check_range(data_range)
+    if min(a.shape[1:]) < SSIM_WINDOW:
+        return math.nan
+    values = [
+        structural_similarity(
+            one,
+            other,
+            data_range=data_range,
+            gaussian_weights=True,
+            sigma=SSIM_SIGMA,
+            use_sample_covariance=False,
+        )
+        for one, other in zip(a, b, strict=True)
+    ]
+    return float(np.mean(values))
+
+
+def nrmse(x: Image, reference: Image) -> float:
+    """|x - reference| / |reference| in the Euclidean norm; NaN for a reference of zeros.
+
+    Raises:
+        ValueError: unequal shapes.
+    """
+    a, b = (_planes(image) for image in _pair(x, reference))
+    return _relative(a - b, b)
+
+
+def hfen(x: Image, reference: Image) -> float:
+    """High-frequency error norm: `nrmse` after a Laplacian of Gaussian (sigma 1.5, 15 x 15).
+
+    Ravishankar and Bresler, IEEE TMI 30, 2011. Raises ValueError for unequal shapes.
+    """
+    a, b = (_edges(_planes(image)) for image in _pair(x, reference))
+    return _relative(a - b, b)
+
+
+def evaluate(x: Image, reference: Image, *, data_range: float) -> dict[str, float]:
+    """All of the metrics above by name, for one pair of images. Raises ValueError as `psnr`."""
+    return {
+        "psnr": psnr(x, reference, data_range=data_range),
+        "ssim": ssim(x, reference, data_range=data_range),
+        "nrmse": nrmse(x, reference),
+        "hfen": hfen(x, reference),
+    }
+
+
+def _pair(x: Image, reference: Image) -> tuple[Tensor, Tensor]:
+    """Both images as real tensors of one dtype on the device of x."""
+    a, b = _magnitude(x), _magnitude(reference)
+    if a.shape != b.shape:
+        raise ValueError(
+            f"images must agree in shape: got {tuple(x.shape)} and {tuple(reference.shape)}"
+        )
+    dtype = torch.promote_types(a.dtype, b.dtype)
+    return a.to(dtype), b.to(a.device, dtype)
+
+
+def _magnitude(image: Image) -> Tensor:
+    """Floating values; magnitudes of a complex image, its channel axis kept with length 1."""
+    values = image.detach() if isinstance(image, Tensor) else _from_numpy(image)
+    if values.is_complex():
+        return values.abs()
+    values = values if values.is_floating_point() else values.double()
+    channel = 1 if values.ndim >= 4 else 0
+    if values.ndim >= 3 and values.shape[channel] == 2:
+        return values.square().sum(channel, keepdim=True).sqrt()
+    return values
+
+
+def _from_numpy(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image))
+
+
+def _planes(image: Tensor) -> np.ndarray:
+    """(N, H, W), or (N, D, H, W) for a batch of volumes: every channel of every image."""
+    spatial = 3 if image.ndim == 5 else 2
+    return image.double().cpu().reshape(-1, *image.shape[-spatial:]).numpy()
+
+
+def _edges(planes: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import gaussian_laplace
+
+    cut = HFEN_RADIUS / HFEN_SIGMA
+    return np.stack([gaussian_laplace(plane, HFEN_SIGMA, truncate=cut) for plane in planes])
+
+
+def _relative(difference: np.ndarray, reference: np.ndarray) -> float:
+    size = float(np.linalg.norm(reference))
+    return float(np.linalg.norm(difference)) / size if size > 0 else math.nan
+
+
+def _check_range(data_range: float) -> None:
+    if not (math.isfinite(data_range) and data_range > 0):
+        raise ValueError(f"data_range must be positive and finite, got {data_range}")

@@ -1,0 +1,96 @@
+"""Convolution, normalisation, pooling and upsampling in one, two or three dimensions.
+
+Each function takes the number of spatial axes `dim` first and returns a plain `torch.nn` module
+for tensors `(B, C, *spatial)`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+PADDINGS = ("zeros", "reflect", "replicate")
+UPSAMPLINGS = ("nearest", "bilinear")
+DOWNSAMPLINGS = ("stride", "avg", "max")
+
+# the three classes of a kind share no typed base with their constructor
+_CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_NORM: dict[int, Any] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_AVERAGE: dict[int, Any] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+_MAXIMUM: dict[int, Any] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def conv(
+    dim: int,
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    bias: bool = True,
+    padding: str = "zeros",
+) -> nn.Module:
+    """Convolution with an odd kernel that keeps the size (divides it by `stride`).
+
+    Args:
+        dim: spatial axes.
+        inputs: channels in.
+        outputs: channels out.
+        kernel: side of the kernel.
+        stride: step.
+        bias: whether to add one number per output channel.
+        padding: one of PADDINGS, what stands beyond the border.
+    """
+    module: nn.Module = _CONV[dim](
+        inputs, outputs, kernel, stride, kernel // 2, bias=bias, padding_mode=padding
+    )
+    return module
+
+
+def norm(dim: int, channels: int) -> nn.Module:
+    """Batch normalisation by the statistics of the batch at hand, always.
+
+    Nothing is remembered between calls, so `eval()` changes nothing and a step has no hidden
+    state. With one image in the batch these are the image's own statistics.
+    """
+    module: nn.Module = _NORM[dim](channels, track_running_stats=False)
+    return module
+
+
+def pool(dim: int, kind: str) -> nn.Module:
+    """Halve every side by the `avg` or the `max` of 2 neighbours per axis."""
+    module: nn.Module = (_AVERAGE if kind == "avg" else _MAXIMUM)[dim](2)
+    return module
+
+
+def upsample(dim: int, mode: str, *, align_corners: bool = False) -> nn.Module:
+    """Double every side: `nearest`, or `bilinear` (linear in 1D, trilinear in 3D)."""
+    if mode == "nearest":
+        return nn.Upsample(scale_factor=2, mode="nearest")
+    return nn.Upsample(scale_factor=2, mode=_LINEAR[dim], align_corners=align_corners)
+
+
+def unit(
+    dim: int,
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    *,
+    slope: float,
+    stride: int = 1,
+    bias: bool = True,
+    padding: str = "zeros",
+) -> nn.Sequential:
+    """Convolution, batch normalisation, leaky ReLU of negative slope `slope` (0: ReLU).
+
+    The activation overwrites the normalisation's output, which no gradient needs: one image-sized
+    tensor less per unit.
+    """
+    activation = nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True)
+    return nn.Sequential(
+        conv(dim, inputs, outputs, kernel, stride=stride, bias=bias, padding=padding),
+        norm(dim, outputs),
+        activation,
+    )

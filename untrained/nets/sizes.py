@@ -1,0 +1,53 @@
+"""Images of any size through networks that halve: reflect beyond the border, crop the output."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from untrained.errors import UserError
+
+MIN_SIDE = 2
+
+
+def pad_to(x: Tensor, multiple: int, smallest: int) -> Tensor:
+    """Reflect `x` beyond its borders until every side suits a network.
+
+    Args:
+        x: `(B, C, *spatial)`, sides of at least MIN_SIDE.
+        multiple: each side becomes a multiple of this.
+        smallest: each side becomes at least this.
+
+    Returns:
+        The enlarged tensor, the image in its middle; `x` itself where nothing is missing. The
+        reflection bounces to and fro, so a side may grow to more than its double.
+
+    Raises:
+        UserError: a side is shorter than MIN_SIDE.
+    """
+    if min(x.shape[2:]) < MIN_SIDE:
+        raise UserError(
+            f"the image is {'x'.join(map(str, x.shape[2:]))} and a network needs at least "
+            f"{MIN_SIDE} pixels along every axis: drop the short axis and use a smaller dim."
+        )
+    for axis in range(2, x.ndim):
+        side = x.shape[axis]
+        target = -(-max(side, smallest) // multiple) * multiple
+        if target > side:
+            x = x.index_select(axis, _bounce(side, target, x.device))
+    return x
+
+
+def crop_to(x: Tensor, sides: torch.Size) -> Tensor:
+    """The middle of `x` (B, C, *spatial) with the spatial `sides`; undoes `pad_to`."""
+    for axis, side in enumerate(sides, start=2):
+        extra = x.shape[axis] - side
+        x = x.narrow(axis, extra // 2, side)
+    return x
+
+
+def _bounce(side: int, target: int, device: torch.device) -> Tensor:
+    """Indices 0..side-1 reflected about both end pixels, `target` of them, the image centred."""
+    period = 2 * (side - 1)
+    index = (torch.arange(target, device=device) - (target - side) // 2) % period
+    return torch.minimum(index, period - index)

@@ -1,0 +1,70 @@
+"""What every operator of ours shares. A user's own operator need not inherit from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class LinearPhysics(nn.Module):
+    """y = A x, with `A_adjoint` the exact adjoint of `A`.
+
+    Attributes:
+        task: the task's name (`denoise`, `mri`, ...), which selects recipes and displays.
+        x_shape: shape of an image without the batch axis, e.g. `(C, H, W)`; None if any will do.
+        y_shape: shape of a measurement without the batch axis; None if it follows x.
+        unit_range: True where images live in [0, 1] (photographs), so that nothing is rescaled.
+        linear: always True; a nonlinear operator of the user's sets it False.
+    """
+
+    task: str = "custom"
+    unit_range: bool = False
+    linear: bool = True
+
+    def __init__(self, x_shape: tuple[int, ...] | None, y_shape: tuple[int, ...] | None) -> None:
+        super().__init__()
+        self.x_shape = None if x_shape is None else tuple(int(n) for n in x_shape)
+        self.y_shape = None if y_shape is None else tuple(int(n) for n in y_shape)
+
+    def A(self, x: Tensor) -> Tensor:
+        """Image `(B, *x_shape)` -> measurements `(B, *y_shape)`."""
+        raise TypeError(f"{type(self).__name__} does not define A")
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """Measurements `(B, *y_shape)` -> image `(B, *x_shape)`, the exact adjoint of `A`."""
+        raise TypeError(f"{type(self).__name__} does not define A_adjoint")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`physics(x)` is `physics.A(x)`: no noise is added here."""
+        return self.A(x)
+
+    def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
+        """Measurements to hold out: bool `(1, *y.shape[1:])`, True = held out.
+
+        The default draws positions of the last two axes (pixels), the same for every channel.
+        `generator` lives on the CPU.
+        """
+        drawn = torch.rand(y.shape[-2:], generator=generator) < fraction
+        return drawn.expand(1, *y.shape[1:]).to(y.device)
+
+    def to_deepinv(self) -> Any:
+        """The same operator as a `deepinv.physics.LinearPhysics` (extra `deepinv`)."""
+        from untrained.physics.deepinv import to_deepinv
+
+        return to_deepinv(self)
+
+    def _check_x(self, x: Tensor) -> None:
+        _check(self, "x", x, self.x_shape)
+
+    def _check_y(self, y: Tensor) -> None:
+        _check(self, "y", y, self.y_shape)
+
+
+def _check(owner: object, name: str, value: Tensor, shape: tuple[int, ...] | None) -> None:
+    if shape is not None and tuple(value.shape[1:]) != shape:
+        raise ValueError(
+            f"{type(owner).__name__}: {name} must be (B, {', '.join(map(str, shape))}), "
+            f"got {tuple(value.shape)}"
+        )

@@ -1,0 +1,188 @@
+"""Is the operator what it says it is? The dot test, and a report for people."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from untrained.errors import UserError
+from untrained.maths import power_iteration
+from untrained.physics.autograd import as_physics, device_of, image_shape, is_linear
+
+ADJOINT_TOLERANCE = 1e-4
+
+
+def dot_test(
+    physics: Any,
+    x_shape: Sequence[int] | None = None,
+    y_shape: Sequence[int] | None = None,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+) -> float:
+    """|<A x, y> - <x, A^H y>| / (||A x|| ||y||), Claerbout's dot test, for random x.
+
+    y is half random, half A x: two random vectors of a million entries are so nearly orthogonal
+    that an adjoint wrong by 1 % would show as 1e-5 only.
+
+    Args:
+        physics: an object with `A` and `A_adjoint`.
+        x_shape: image shape without the batch axis; default `physics.x_shape`.
+        y_shape: measurement shape without the batch axis that `A` must produce; None: any.
+        dtype: float32 (expect < 1e-5) or float64 (expect < 1e-10; `physics.double()` first).
+        seed: of the random x and y.
+
+    Raises:
+        UserError: no image shape, or a result of `A` or `A_adjoint` of another shape.
+    """
+    shape = _shape(physics, x_shape)
+    generator = torch.Generator().manual_seed(seed)
+    device = device_of(physics)
+    x = torch.randn(1, *shape, generator=generator, dtype=dtype).to(device)
+    with torch.no_grad():
+        Ax = physics.A(x)
+        if y_shape is not None and tuple(Ax.shape[1:]) != tuple(y_shape):
+            raise UserError(f"A returns shape {tuple(Ax.shape)}, expected (1, *{tuple(y_shape)}).")
+        noise = torch.randn(Ax.shape, generator=generator, dtype=Ax.dtype).to(device)
+        y = noise / noise.norm() + Ax / Ax.norm().clamp_min(1e-30)
+        back = physics.A_adjoint(y)
+    if back.shape != x.shape:
+        raise UserError(
+            f"A_adjoint returns shape {tuple(back.shape)} for an image of {tuple(x.shape)}; it "
+            "must map measurements back to the shape of the image."
+        )
+    return abs(_inner(Ax, y) - _inner(x, back)) / max(float(Ax.norm() * y.norm()), 1e-30)
+
+
+def _inner(a: Tensor, b: Tensor) -> float:
+    """Re<a, b>, summed in double so that the test measures the operator and not the sum."""
+    wide = torch.complex128 if a.is_complex() or b.is_complex() else torch.float64
+    return float(torch.vdot(a.flatten().to(wide), b.flatten().to(wide)).real)
+
+
+@dataclass(frozen=True)
+class OperatorReport:
+    """What `check_operator` found; times in seconds, shapes without the batch axis.
+
+    `adjoint` is `own` or `derived` (by autograd); `adjoint_error` is the dot test's, or None for
+    a nonlinear operator; `norm` estimates the largest singular value of A.
+    """
+
+    name: str
+    x_shape: tuple[int, ...]
+    y_shape: tuple[int, ...]
+    dtype: str
+    linear: bool
+    adjoint: str
+    adjoint_error: float | None
+    norm: float | None
+    seconds_forward: float
+    seconds_adjoint: float
+    ok: bool
+    verdict: str
+
+    def __str__(self) -> str:
+        rows = [
+            ("operator", self.name),
+            ("image", f"(B, {', '.join(map(str, self.x_shape))})"),
+            ("measurements", f"(B, {', '.join(map(str, self.y_shape))}) {self.dtype}"),
+            ("linear", "yes" if self.linear else "no"),
+            ("adjoint", self.adjoint),
+            ("adjoint error", _number(self.adjoint_error)),
+            ("norm of A", _number(self.norm)),
+            ("time of A", f"{1e3 * self.seconds_forward:.1f} ms"),
+            ("time of adjoint", f"{1e3 * self.seconds_adjoint:.1f} ms"),
+            ("verdict", self.verdict),
+        ]
+        return "\n".join(f"{label:<16}{value}" for label, value in rows)
+
+
+def check_operator(obj: Any, x_shape: Sequence[int] | None = None, seed: int = 0) -> OperatorReport:
+    """Run every check on an operator: shapes, linearity, adjoint, norm and speed.
+
+    Args:
+        obj: anything `as_physics` accepts.
+        x_shape: image shape without the batch axis; default `obj.x_shape`.
+        seed: of the dot test.
+
+    Raises:
+        UserError: as `as_physics`, or if no image shape is known.
+    """
+    shape = _shape(obj, x_shape)
+    physics = as_physics(obj, shape)
+    linear = bool(getattr(physics, "linear", True)) and is_linear(physics, shape)
+    x = torch.rand(1, *shape, generator=torch.Generator().manual_seed(seed)).to(device_of(physics))
+    with torch.no_grad():
+        y = physics.A(x)
+        back_shape = tuple(physics.A_adjoint(y).shape)
+        seconds_forward = _seconds(physics.A, x)
+        seconds_adjoint = _seconds(physics.A_adjoint, y)
+    error = dot_test(physics, shape, seed=seed) if linear else None
+    own = callable(getattr(obj, "A_adjoint", None))
+    ok, verdict = _verdict(linear, error, back_shape == tuple(x.shape), bool(y.isfinite().all()))
+    return OperatorReport(
+        name=type(obj).__name__,
+        x_shape=shape,
+        y_shape=tuple(y.shape[1:]),
+        dtype=str(y.dtype).removeprefix("torch."),
+        linear=linear,
+        adjoint="own" if own else "derived by automatic differentiation",
+        adjoint_error=error,
+        norm=_norm(physics, shape, x) if linear else None,
+        seconds_forward=seconds_forward,
+        seconds_adjoint=seconds_adjoint,
+        ok=ok,
+        verdict=verdict,
+    )
+
+
+def _verdict(
+    linear: bool, error: float | None, shapes_agree: bool, finite: bool
+) -> tuple[bool, str]:
+    if not finite:
+        return False, "A returns NaN or infinite values"
+    if not shapes_agree:
+        return False, "A_adjoint does not return the image's shape"
+    if error is None or not linear:
+        return True, "nonlinear: usable, but only by methods that need no adjoint"
+    if error > ADJOINT_TOLERANCE:
+        return False, (
+            f"A_adjoint is not the adjoint of A (error {error:.1e}, allowed "
+            f"{ADJOINT_TOLERANCE:.0e}); leave it out to have it derived"
+        )
+    return True, "linear, with an exact adjoint"
+
+
+def _norm(physics: Any, shape: tuple[int, ...], like: Tensor) -> float:
+    with torch.no_grad():
+        largest = power_iteration(lambda x: physics.A_adjoint(physics.A(x)), (1, *shape), like)
+    return largest**0.5
+
+
+def _seconds(function: Callable[[Tensor], Tensor], value: Tensor, repeats: int = 3) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function(value)
+        if value.is_cuda:
+            torch.cuda.synchronize(value.device)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _shape(obj: Any, x_shape: Sequence[int] | None) -> tuple[int, ...]:
+    shape = image_shape(obj, x_shape)
+    if shape is None:
+        raise UserError(
+            f"the image's shape is not known: {type(obj).__name__} has no x_shape; set "
+            "x_shape = (C, H, W) on it or pass x_shape."
+        )
+    return shape
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"

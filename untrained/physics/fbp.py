@@ -1,0 +1,171 @@
+"""Filtered backprojection and the ramp filter.
+
+Both follow A. C. Kak and M. Slaney, "Principles of Computerized Tomographic Imaging", IEEE Press
+1988: equation 3.61 for the filter, section 3.4.2 for the fan beam with a flat detector.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from untrained.physics.footprint import Geometry
+
+Array = NDArray[Any]
+
+# A gap this many times the next largest is a missing wedge; random views stay well below.
+WEDGE = 3.0
+# Degrees over which a view's share fades out at either end of an incomplete fan-beam turn.
+FADE = 10.0
+
+
+def fbp(y: Tensor, geometry: Geometry) -> Tensor:
+    """Filtered backprojection: pixel-driven, linear interpolation, plain ramp filter.
+
+    Every view counts with half the gap to its neighbours (modulo 180 degrees for a parallel
+    beam, 360 for a fan), so that angles may be unsorted, repeated and unequally spaced. When
+    the scan leaves out a wedge, that gap does not count: the ends weigh like the other views,
+    and what the wedge would have shown is missing from the image.
+
+    A fan beam of less than a full turn measures some rays twice and others once; the two shares
+    of a ray measured twice add up to one, fading over 10 degrees at the ends of the turn (Noo,
+    Defrise, Clackdoyle and Kudo, Phys. Med. Biol. 47 (2002) 2525). From 180 degrees plus the
+    fan's opening the image is complete; below that, unmeasured rays are missing.
+
+    Args:
+        y: mean line integrals `(B, C, detectors, views)`.
+        geometry: the scan; no projection matrix is needed.
+
+    Returns:
+        Image `(B, C, H, W)` in value per unit length.
+    """
+    batch, channels, detectors, views = y.shape
+    if (detectors, views) != (geometry.detectors, len(geometry.angles)):
+        raise ValueError(
+            f"fbp: y must be (B, C, {geometry.detectors}, {len(geometry.angles)}) for this scan, "
+            f"got {tuple(y.shape)}"
+        )
+    scale = np.radians(view_weights(geometry)) / geometry.bin_width
+    y = y * _like(scale, y)
+    if geometry.fan is not None:
+        y = y * _like(_fan_weights(geometry), y)
+    filtered = filter_detectors(y, _like(ramp(detectors), y))
+    image = _backproject(filtered.reshape(batch * channels, detectors, views), geometry)
+    return image.reshape(batch, channels, *geometry.image_shape)
+
+
+def ramp(detectors: int) -> Array:
+    """Response of the band-limited ramp filter at unit spacing, zero padding included.
+
+    It is the transform of the exact spatial kernel, 1/4 at 0, -1/(pi n)^2 at odd n, 0 elsewhere,
+    and therefore positive at frequency 0; its maximum is close to 1/2.
+
+    Returns:
+        One value per `rfft` frequency of the padded length, a power of two >= 2 * detectors.
+    """
+    length = 2 ** math.ceil(math.log2(2 * detectors))
+    n = np.fft.fftfreq(length, 1 / length)
+    kernel = np.zeros(length)
+    kernel[0] = 0.25
+    odd = n % 2 == 1
+    kernel[odd] = -1 / (math.pi * n[odd]) ** 2
+    return np.fft.rfft(kernel).real
+
+
+def filter_detectors(y: Tensor, response: Tensor) -> Tensor:
+    """Filter `(B, C, detectors, views)` along the detectors, zero padded; a symmetric operator.
+
+    Args:
+        y: sinogram.
+        response: real, one value per `rfft` frequency of the (even) padded length.
+    """
+    length = 2 * (response.numel() - 1)
+    spectrum = torch.fft.rfft(y, n=length, dim=-2) * response[:, None]
+    return torch.fft.irfft(spectrum, n=length, dim=-2)[..., : y.shape[-2], :]
+
+
+def view_weights(geometry: Geometry) -> Array:
+    """Degrees each view stands for, `(views,)`; views at the same angle share them."""
+    _, inverse, count, gaps = _views(geometry)
+    return ((gaps + np.roll(gaps, 1)) / 2 / count)[inverse]
+
+
+def _views(geometry: Geometry) -> tuple[Array, Array, Array, Array]:
+    """Distinct view angles in a period, where each view is among them, how many views share
+    each, and the gap after each in degrees, a missing wedge replaced by the mean of the others.
+    """
+    # Rounding makes 0 and 180 the same direction in spite of float32 angles.
+    folded = np.mod(np.round(np.asarray(geometry.angles), 4), geometry.period)
+    distinct, inverse, count = np.unique(folded, return_inverse=True, return_counts=True)
+    gaps = np.diff(distinct, append=distinct[0] + geometry.period)
+    widest = int(np.argmax(gaps))
+    others = np.delete(gaps, widest)
+    if others.size and gaps[widest] > WEDGE * others.max():
+        gaps[widest] = others.mean()
+    return distinct, inverse, count, gaps
+
+
+def _fan_weights(geometry: Geometry) -> Array:
+    """Obliquity times the ray's share among its two measurements, `(detectors, views)`."""
+    assert geometry.fan is not None
+    distance = geometry.fan.source_origin
+    u = (np.arange(geometry.detectors) - geometry.centre) * geometry.bin_width
+    fan_angle = np.degrees(np.arctan(u / distance))[:, None]
+    angles = np.asarray(geometry.angles)[None, :]
+    share = _presence(geometry, angles)
+    # The same line, travelled the other way.
+    opposite = _presence(geometry, angles + 180 - 2 * fan_angle)
+    return distance / np.hypot(distance, u)[:, None] * share / (share + opposite)
+
+
+def _presence(geometry: Geometry, angles: Array) -> Array:
+    """1 well inside the scanned arc, fading to 0 at its ends; 1 everywhere for a full turn."""
+    distinct, _, _, gaps = _views(geometry)
+    arc = gaps.sum()
+    if arc > geometry.period - 1e-6:
+        return np.ones_like(angles)
+    following = np.diff(distinct, append=distinct[0] + geometry.period)
+    last = int(np.argmax(following))
+    start = distinct[(last + 1) % distinct.size] - gaps[last] / 2
+    position = np.mod(angles - start, geometry.period)
+    inside = np.clip(np.minimum(position, arc - position) / FADE, 0, 1)
+    return np.sin(np.pi / 2 * inside) ** 2
+
+
+def _backproject(q: Tensor, geometry: Geometry) -> Tensor:
+    """Sum over the views of filtered data `(N, detectors, views)` at each pixel, `(N, H, W)`."""
+    h, w = geometry.image_shape
+    x = _like((np.arange(w) - (w - 1) / 2) * geometry.pixel_size, q)[None, :]
+    y = _like(((h - 1) / 2 - np.arange(h)) * geometry.pixel_size, q)[:, None]
+    # One empty bin on either side: beyond the detector nothing is added.
+    rows = torch.nn.functional.pad(q.permute(2, 0, 1), (1, 1))
+    image = q.new_zeros(q.shape[0], h * w)
+    for row, degrees in zip(rows, geometry.angles, strict=True):
+        cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        u = x * cos + y * sin
+        if geometry.fan is None:
+            image += _interpolate(row, u / geometry.bin_width + (geometry.centre + 1))
+            continue
+        magnification = 1 / (1 + (y * cos - x * sin) / geometry.fan.source_origin)
+        u = u * magnification
+        view = _interpolate(row, u / geometry.bin_width + (geometry.centre + 1))
+        image += view * magnification.square().flatten()
+    return image.reshape(-1, h, w)
+
+
+def _interpolate(row: Tensor, position: Tensor) -> Tensor:
+    """`(N, n)` sampled linearly at P positions, held at the ends; `(N, P)`."""
+    position = position.flatten().clamp(0, row.shape[1] - 1)
+    below = position.int()
+    slope = torch.diff(row, append=row[:, -1:])
+    value = slope.index_select(1, below) * (position - below)
+    return value + row.index_select(1, below)
+
+
+def _like(values: Array, reference: Tensor) -> Tensor:
+    return torch.as_tensor(values, dtype=reference.dtype, device=reference.device)

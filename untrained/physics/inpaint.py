@@ -1,0 +1,141 @@
+"""Inpainting: some pixels are measured, the others are missing."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from untrained.errors import UserError
+from untrained.physics.base import LinearPhysics
+from untrained.physics.masks import as_mask
+
+
+class Inpaint(LinearPhysics):
+    """A x = mask * x: y has the shape of x, with zeros where pixels are missing.
+
+    Args:
+        mask: `(H, W)`, shared by all channels, or `(C, H, W)`; 1 = measured.
+        x_shape: `(C, H, W)`. None takes it from a `(C, H, W)` mask; with an `(H, W)` mask it
+            leaves the number of channels free.
+
+    Raises:
+        UserError: a mask with values other than 0 and 1, or that does not fit `x_shape`.
+    """
+
+    task = "inpaint"
+    unit_range = True
+    norm_squared = 1.0
+    mask: Tensor
+
+    def __init__(
+        self, mask: Tensor | np.ndarray, x_shape: tuple[int, int, int] | None = None
+    ) -> None:
+        measured = as_mask(mask)
+        if measured.ndim not in (2, 3):
+            raise UserError(f"mask must be (H, W) or (C, H, W), got {tuple(measured.shape)}.")
+        if x_shape is None and measured.ndim == 3:
+            x_shape = (measured.shape[0], measured.shape[1], measured.shape[2])
+        if x_shape is not None and tuple(measured.shape) != tuple(x_shape)[-measured.ndim :]:
+            raise UserError(
+                f"mask has shape {tuple(measured.shape)} but the image is {tuple(x_shape)} "
+                "(C, H, W); give a mask of the image's height and width."
+            )
+        super().__init__(x_shape, x_shape)
+        full = measured if measured.ndim == 3 else measured[None]
+        self.register_buffer("mask", full[None].to(torch.get_default_dtype()))
+
+    def A(self, x: Tensor) -> Tensor:
+        """Image `(B, C, H, W)` -> the same with missing pixels set to zero."""
+        self._check_x(x)
+        return self._masked(x, "x")
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """The same as `A`: the operator is a projection."""
+        self._check_y(y)
+        return self._masked(y, "y")
+
+    def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
+        """Pixels to hold out, `(1, C, H, W)`: measured ones only, the same draw in each channel."""
+        drawn = super().holdout(y, fraction, generator)
+        return drawn & self.mask.bool()
+
+    def _masked(self, value: Tensor, name: str) -> Tensor:
+        if value.ndim != 4 or value.shape[-2:] != self.mask.shape[-2:]:
+            raise ValueError(
+                f"Inpaint: {name} must be (B, C, {self.mask.shape[-2]}, {self.mask.shape[-1]}), "
+                f"got {tuple(value.shape)}"
+            )
+        return value * self.mask.to(value.dtype)
+
+
+def box_mask(
+    size: tuple[int, int],
+    box: tuple[int, int],
+    place: tuple[int, int] | torch.Generator | None = None,
+) -> Tensor:
+    """One missing rectangle.
+
+    Args:
+        size: `(H, W)` of the image.
+        box: `(h, w)` of the missing rectangle, smaller than the image.
+        place: its top left corner; or a CPU generator, which draws one at least 16 pixels from
+            the border (as near to 16 as the image allows), as DPS does; or None for the centre.
+
+    Returns:
+        bool `(H, W)`, False inside the box.
+
+    Raises:
+        UserError: a box that is empty, covers the image or leaves it.
+    """
+    spare = (size[0] - box[0], size[1] - box[1])
+    if min(box) < 1 or min(spare) < 0 or max(spare) == 0:
+        raise UserError(
+            f"box {box[0]}x{box[1]} must have a positive size and leave part of the "
+            f"{size[0]}x{size[1]} image visible."
+        )
+    if place is None:
+        corner = (spare[0] // 2, spare[1] // 2)
+    elif isinstance(place, torch.Generator):
+        corner = (_random_start(spare[0], place), _random_start(spare[1], place))
+    else:
+        corner = place
+    if not all(0 <= c <= s for c, s in zip(corner, spare, strict=True)):
+        raise UserError(
+            f"a {box[0]}x{box[1]} box at {corner} leaves the {size[0]}x{size[1]} image; its "
+            f"corner can be at most ({spare[0]}, {spare[1]})."
+        )
+    mask = torch.ones(size, dtype=torch.bool)
+    mask[corner[0] : corner[0] + box[0], corner[1] : corner[1] + box[1]] = False
+    return mask
+
+
+def _random_start(spare: int, generator: torch.Generator) -> int:
+    margin = min(16, spare // 2)
+    return int(torch.randint(margin, spare - margin + 1, (), generator=generator))
+
+
+def random_mask(size: tuple[int, int], missing: float, seed: int = 0) -> Tensor:
+    """Pixels missing at random: exactly `round(missing * H * W)` of them.
+
+    Args:
+        size: `(H, W)`.
+        missing: fraction in [0, 1).
+        seed: the same seed gives the same mask.
+
+    Returns:
+        bool `(H, W)`, for all channels, True = measured.
+
+    Raises:
+        UserError: a fraction outside [0, 1) or one that leaves no pixel.
+    """
+    total = size[0] * size[1]
+    if not 0 <= missing < 1 or round(missing * total) >= total:
+        raise UserError(
+            f"missing must be a fraction in [0, 1) that leaves at least one pixel; got "
+            f"{missing:g} for a {size[0]}x{size[1]} image."
+        )
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+    mask = torch.ones(total, dtype=torch.bool)
+    mask[order[: round(missing * total)]] = False
+    return mask.reshape(size)

@@ -1,0 +1,140 @@
+"""Sampling masks of MRI and the reading of masks. 1 (True) always means measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from untrained.errors import UserError
+
+
+def as_mask(mask: Tensor | np.ndarray, name: str = "mask") -> Tensor:
+    """A mask of 0 and 1 (any dtype, any shape) -> bool tensor.
+
+    Raises:
+        UserError: a value other than 0 and 1, or nothing measured at all.
+    """
+    values = torch.as_tensor(mask)
+    if values.dtype != torch.bool:
+        odd = (values != 0) & (values != 1)
+        if bool(odd.any()):
+            raise UserError(
+                f"{name} must hold only 0 (missing) and 1 (measured), but holds "
+                f"{values[odd].flatten()[0].item()!r}. Threshold it first, e.g. `{name} > 0`."
+            )
+    measured = values.bool()
+    if not bool(measured.any()):
+        raise UserError(
+            f"{name} marks nothing as measured. 1 means measured here; if yours means missing, "
+            f"pass `1 - {name}`."
+        )
+    return measured
+
+
+def vdrs_mask(
+    ny: int, acceleration: float = 4.0, center_fraction: float = 0.08, seed: int = 0
+) -> Tensor:
+    """Variable-density random columns, the mask of Liang et al. (Self-Guided DIP) and aSeqDIP.
+
+    Of `int(ny / acceleration)` columns, `int(center_fraction * ny)` are the fully sampled centre;
+    the rest are drawn without replacement, as many on the left as on the right (an odd one is
+    dropped: ny = 368 gives 29 + 2 x 31 = 91 columns).
+
+    Returns:
+        bool `(ny,)`, the same for the same seed.
+    """
+    _check_columns(ny, acceleration, center_fraction)
+    lines, centre = int(ny / acceleration), int(center_fraction * ny)
+    low, high = (ny - centre) // 2, (ny + centre) // 2
+    each_side = (lines - centre) // 2
+    if each_side < 0:
+        raise UserError(
+            f"acceleration {acceleration:g} keeps {lines} of {ny} columns, fewer than the "
+            f"{centre} that center_fraction {center_fraction:g} asks for; lower one of the two."
+        )
+    draw = np.random.default_rng(seed)
+    mask = torch.zeros(ny, dtype=torch.bool)
+    mask[low:high] = True
+    mask[torch.from_numpy(draw.choice(low, each_side, replace=False))] = True
+    mask[torch.from_numpy(high + draw.choice(ny - high, each_side, replace=False))] = True
+    return mask
+
+
+def random_mask_columns(
+    ny: int, acceleration: float = 4.0, center_fraction: float = 0.08, seed: int = 0
+) -> Tensor:
+    """Uniform random columns around a full centre, fastMRI's random mask (Zbontar et al. 2018).
+
+    Every column outside the centre of `round(ny * center_fraction)` is kept with the probability
+    that makes the expected number of columns `ny / acceleration`.
+
+    Returns:
+        bool `(ny,)`, the same for the same seed.
+    """
+    _check_columns(ny, acceleration, center_fraction)
+    centre = round(ny * center_fraction)
+    keep = (ny / acceleration - centre) / max(ny - centre, 1)
+    if keep < 0:
+        raise UserError(
+            f"acceleration {acceleration:g} keeps {ny / acceleration:.0f} of {ny} columns, fewer "
+            f"than the {centre} that center_fraction {center_fraction:g} asks for; lower one."
+        )
+    mask = torch.from_numpy(np.random.default_rng(seed).random(ny) < keep)
+    start = (ny - centre + 1) // 2
+    mask[start : start + centre] = True
+    return mask
+
+
+def _check_columns(ny: int, acceleration: float, center_fraction: float) -> None:
+    if acceleration < 1 or not 0 < center_fraction <= 1 or ny < 2:
+        raise UserError(
+            "a column mask needs at least 2 columns, acceleration >= 1 and 0 < center_fraction "
+            f"<= 1; got ny={ny}, acceleration={acceleration:g}, "
+            f"center_fraction={center_fraction:g}."
+        )
+
+
+def sampling_pattern(kspace: Tensor | np.ndarray) -> Tensor:
+    """The positions where any coil is non-zero: `(..., H, W)` k-space -> bool `(H, W)`.
+
+    Raises:
+        UserError: fewer than two axes, or k-space that is zero everywhere.
+    """
+    data = torch.as_tensor(kspace)
+    if data.ndim < 2:
+        raise UserError(f"kspace must be (..., H, W), got shape {tuple(data.shape)}.")
+    pattern = (data != 0).reshape(-1, *data.shape[-2:]).any(0)
+    if not bool(pattern.any()):
+        raise UserError("kspace is zero everywhere: there is nothing to reconstruct from.")
+    return pattern
+
+
+def calibration_block(mask: Tensor | np.ndarray) -> tuple[int, int]:
+    """Size `(rows, columns)` of the largest fully sampled rectangle around the centre of k-space.
+
+    The block of size n along an axis of size N covers `N // 2 - n // 2` up to that plus n, so it
+    stays centred where the FFT has its zero frequency. `(0, 0)` if the centre is not sampled.
+    For a mask of columns the block has all rows.
+    """
+    sampled = as_mask(mask)
+    if sampled.ndim != 2:
+        raise ValueError(f"calibration_block: mask must be (H, W), got {tuple(sampled.shape)}")
+    height, width = sampled.shape
+    best, n_columns = (0, 0), width
+    for n_rows in range(1, height + 1):
+        while n_columns and not bool(
+            sampled[centre_crop((height, width), (n_rows, n_columns))].all()
+        ):
+            n_columns -= 1
+        if n_rows * n_columns > best[0] * best[1]:
+            best = (n_rows, n_columns)
+    return best
+
+
+def centre_crop(size: tuple[int, int], block: tuple[int, int]) -> tuple[slice, slice]:
+    """Slices that cut the centred `block` out of an array of `size`."""
+    rows, columns = (
+        slice(n // 2 - b // 2, n // 2 - b // 2 + b) for n, b in zip(size, block, strict=True)
+    )
+    return rows, columns

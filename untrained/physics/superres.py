@@ -1,0 +1,90 @@
+"""Super-resolution: antialiased bicubic reduction by a whole factor."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from untrained.errors import UserError
+from untrained.physics.base import LinearPhysics
+
+
+class SuperRes(LinearPhysics):
+    """A x = R_h x R_w^T with the cubic kernel (a = -1/2, width 4) stretched by the factor.
+
+    The kernel and its antialiasing are those of MATLAB's `imresize` and of the DPS operator:
+    output pixel i sits at input position (i + 1/2) f - 1/2, weights sum to 1, and taps beyond the
+    border fold back symmetrically (edge pixel repeated), so constants stay constant and A is
+    exactly linear. The adjoint is the transpose; it is not an interpolation.
+
+    Args:
+        x_shape: `(C, H, W)` of the image wanted, the large one.
+        factor: whole number >= 2 that divides H and W.
+
+    Raises:
+        UserError: a factor that is not a whole number >= 2, or does not divide the size.
+    """
+
+    task = "superres"
+    unit_range = True
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, x_shape: tuple[int, int, int], factor: int) -> None:
+        channels, height, width = x_shape
+        if int(factor) != factor or factor < 2:
+            raise UserError(f"factor must be a whole number of at least 2, got {factor}.")
+        factor = int(factor)
+        if height % factor or width % factor:
+            raise UserError(
+                f"factor {factor} does not divide the image size {height}x{width}; crop the image "
+                f"to {height - height % factor}x{width - width % factor} first."
+            )
+        super().__init__(x_shape, (channels, height // factor, width // factor))
+        self.factor = factor
+        self.register_buffer("rows", reduction_matrix(height, factor))
+        self.register_buffer("columns", reduction_matrix(width, factor))
+
+    def A(self, x: Tensor) -> Tensor:
+        """Image `(B, C, H, W)` -> small image `(B, C, H / factor, W / factor)`."""
+        self._check_x(x)
+        return _both_sides(self.rows, x, self.columns)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """Small image -> `(B, C, H, W)` by the transposed weights; darker than an interpolation by
+        about factor squared, as an adjoint must be.
+        """
+        self._check_y(y)
+        return _both_sides(self.rows.T, y, self.columns.T)
+
+
+def _both_sides(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
+    """Left @ x @ right^T for every channel of every image."""
+    left, right = left.to(x.dtype), right.to(x.dtype)
+    flat = x.reshape(-1, *x.shape[-2:])
+    count = flat.shape[0]
+    flat = torch.bmm(left.expand(count, -1, -1), flat)
+    flat = torch.bmm(flat, right.T.expand(count, -1, -1))
+    return flat.reshape(*x.shape[:-2], *flat.shape[-2:])
+
+
+def reduction_matrix(size: int, factor: int) -> Tensor:
+    """The `(size / factor, size)` matrix that reduces one axis; its rows sum to 1."""
+    small = size // factor
+    centre = (torch.arange(small, dtype=torch.float64) + 0.5) * factor - 0.5
+    first = (centre - 2 * factor).floor().long() + 1
+    taps = first[:, None] + torch.arange(4 * factor)
+    weights = cubic((taps - centre[:, None]) / factor)
+    weights = weights / weights.sum(1, keepdim=True)
+    folded = taps % (2 * size)
+    folded = torch.minimum(folded, 2 * size - 1 - folded)
+    matrix = torch.zeros(small, size, dtype=torch.float64).scatter_add_(1, folded, weights)
+    return matrix.to(torch.get_default_dtype())
+
+
+def cubic(t: Tensor) -> Tensor:
+    """Keys' cubic kernel with a = -1/2 (IEEE Trans. ASSP 29, 1981): zero outside |t| < 2."""
+    t = t.abs()
+    near = 1.5 * t**3 - 2.5 * t**2 + 1
+    far = -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
+    return torch.where(t <= 1, near, torch.where(t < 2, far, torch.zeros_like(t)))

@@ -1,0 +1,281 @@
+"""Measurements and physics together, checked, and scaled so that a network works at O(1)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from untrained.errors import UserError
+from untrained.maths import magnitude, power_iteration, sum_squares
+from untrained.physics import as_physics
+
+WEIGHTINGS = ("uniform", "ramp")
+
+
+class Problem:
+    r"""y = A(x) + noise, in network units.
+
+    Scaling. Photographs (``physics.unit_range``) stay as they are. Everything else is divided by
+    the 99.9th percentile of |estimate()|, so that images are O(1); `to_units` undoes it. Only a
+    linear physics, or one that declares its homogeneity ``degree``, is rescaled.
+
+    Data term. :math:`\|W^{1/2}(A x - y)\|^2 / (\|W^{1/2}A\|^2\, n_x)`, n_x the number of
+    image entries: divided by the squared operator norm, so that a regularisation weight means the
+    same for an orthonormal FFT and a Radon sum; for denoising it is the mean squared error.
+
+    Args:
+        y: measurements `(G, ...)`, the first axis counts problems that share the physics.
+        physics: anything with `A` and `A_adjoint` (or `A` and `x_shape`; see `as_physics`).
+        sigma: standard deviation of the noise in the units of y, if known.
+        weighting: `uniform`, or `ramp` (CT: residuals pass the square root of the ramp filter).
+
+    Raises:
+        UserError: y is not finite, or its shape is not what the physics produces.
+    """
+
+    def __init__(
+        self, y: Tensor, physics: Any, *, sigma: float | None = None, weighting: str = "uniform"
+    ) -> None:
+        self.physics = as_physics(physics)
+        self.unit_range = bool(getattr(physics, "unit_range", False))
+        self.linear = bool(getattr(self.physics, "linear", True))
+        self.task = str(getattr(physics, "task", "custom"))
+        self.keep: Tensor | None = None
+        self.calibrated = False
+        _check_measurements(y)
+        self.y = y.float()
+        self.x_shape = self._image_shape()
+        _check_consistent(self.y, self.physics, self.x_shape)
+        self.weighting = _check_weighting(weighting, self.physics)
+        self._norms: dict[str, float] = {}
+        self.scale = self._find_scale()
+        self.y = self.y / self._y_scale()
+        self.sigma = None if sigma is None else float(sigma) / float(self._y_scale().max())
+        self._estimate: Tensor | None = None
+
+    # physics in network units -----------------------------------------------------------------
+    def A(self, x: Tensor) -> Tensor:
+        """Measurements of x, zero where they are not visible to this problem."""
+        y = self.physics.A(x)
+        return y if self.keep is None else y * self.keep
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """Adjoint of `A`, the visibility mask included."""
+        return self.physics.A_adjoint(y if self.keep is None else y * self.keep)
+
+    def estimate(self) -> Tensor:
+        """c A^H y with the least-squares c: the adjoint image in the image's own units.
+
+        A nonlinear physics answers with its own `initial(y)`.
+        """
+        if self._estimate is None:
+            self._estimate = _matched_adjoint(self)
+        return self._estimate
+
+    def misfit(self, x: Tensor) -> Tensor:
+        """The normalised data term per problem, `(G,)`."""
+        r = self._whiten(self.A(x) - self.y)
+        return sum_squares(r) / (self.norm_squared * self.n_image)
+
+    def residual_mean_square(self, x: Tensor) -> Tensor:
+        """Mean of |A x - y|^2 over the visible measurements, unweighted, `(G,)`."""
+        return sum_squares(self.A(x) - self.y) / self.n_visible
+
+    @property
+    def n_image(self) -> int:
+        """Number of real entries of one image."""
+        n = 1
+        for size in self.x_shape:
+            n *= size
+        return n
+
+    @property
+    def n_visible(self) -> float:
+        """Number of real measurements of one problem that are visible (not masked, not held)."""
+        visible = torch.ones_like(self.y[:1])
+        for mask in (getattr(self.physics, "mask", None), self.keep):
+            visible = visible if mask is None else visible * mask[:1]
+        return float(visible.sum())
+
+    @property
+    def norm_squared(self) -> float:
+        """||W^(1/2) A||^2 of the whole operator (held-out measurements included)."""
+        if self.weighting not in self._norms:
+            self._norms[self.weighting] = self._power_norm()
+        return self._norms[self.weighting]
+
+    # views ------------------------------------------------------------------------------------
+    def split(self, fraction: float, seed: int) -> tuple[Problem, Problem]:
+        """(fit, held): two views of this problem that share no measurement.
+
+        The scale is found anew from `fit` alone, so that nothing of `held` reaches a method.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        held = _holdout(self.physics, self.y, fraction, generator)
+        if not bool(held.any()):
+            raise UserError(
+                f"no measurement could be held out at fraction {fraction}: there are too few of "
+                "them; use another stop rule, for example --stop none with --steps"
+            )
+        fit = self._masked(~held)
+        rescale = fit.scale / self.scale
+        return fit, self._masked(held, rescale=rescale)
+
+    def weighted(self, weighting: str) -> Problem:
+        """The same problem with another data weighting."""
+        other = copy.copy(self)
+        other.weighting = _check_weighting(weighting, self.physics)
+        return other
+
+    def select(self, index: int) -> Problem:
+        """Problem `index` of the group, alone."""
+        other = copy.copy(self)
+        other.y = self.y[index : index + 1]
+        other.scale = self.scale[index : index + 1]
+        other._estimate = None
+        return other
+
+    def to(self, device: torch.device | str) -> Problem:
+        """The same problem on another device."""
+        other = copy.copy(self)
+        other.y, other.scale = self.y.to(device), self.scale.to(device)
+        other.keep = None if self.keep is None else self.keep.to(device)
+        move = getattr(self.physics, "to", None)
+        other.physics = copy.deepcopy(self.physics).to(device) if callable(move) else self.physics
+        other._estimate = None
+        return other
+
+    def to_units(self, x: Tensor) -> Tensor:
+        """Network units -> the units of the measurements."""
+        return x * _per_problem(self.scale, x)
+
+    def from_units(self, x: Tensor) -> Tensor:
+        """The units of the measurements -> network units."""
+        return x / _per_problem(self.scale, x)
+
+    # internals --------------------------------------------------------------------------------
+    def _masked(self, visible: Tensor, rescale: Tensor | None = None) -> Problem:
+        other = copy.copy(self)
+        other.keep = visible.to(self.y.dtype)
+        if self.keep is not None:
+            other.keep = other.keep * self.keep
+        other.y = self.y * other.keep
+        other._estimate = None
+        ratio = other._find_scale() if rescale is None else rescale
+        factor = _degree_scale(ratio, self.physics)
+        other.y = other.y / _per_problem(factor, other.y)
+        other.scale = self.scale * ratio
+        other.sigma = None if self.sigma is None else self.sigma / float(factor.max())
+        other._estimate = None
+        return other
+
+    def _find_scale(self) -> Tensor:
+        ones = torch.ones(len(self.y), device=self.y.device)
+        degree = getattr(self.physics, "degree", 1.0 if self.linear else None)
+        if self.unit_range or degree is None:
+            return ones
+        image = _matched_adjoint(self)
+        size = magnitude(image) if self.task == "mri" else image.abs()
+        level = torch.quantile(_thin(size.flatten(1)), 0.999, dim=1)
+        return torch.where(level > 0, level, ones)
+
+    def _y_scale(self) -> Tensor:
+        return _per_problem(_degree_scale(self.scale, self.physics), self.y)
+
+    def _image_shape(self) -> tuple[int, ...]:
+        shape = getattr(self.physics, "x_shape", None)
+        if shape is not None:
+            return tuple(int(n) for n in shape)
+        with torch.no_grad():
+            return tuple(self.physics.A_adjoint(self.y[:1]).shape[1:])
+
+    def _whiten(self, residual: Tensor) -> Tensor:
+        if self.weighting == "uniform":
+            return residual
+        return self.physics.weight(residual, self.weighting)
+
+    def _power_norm(self) -> float:
+        known = getattr(self.physics, "norm_squared", None)
+        if known is not None and self.weighting == "uniform":
+            return float(known)
+        if not self.linear:
+            return 1.0
+
+        def normal(x: Tensor) -> Tensor:
+            return self.physics.A_adjoint(self._whiten(self._whiten(self.physics.A(x))))
+
+        with torch.no_grad():
+            return power_iteration(normal, (1, *self.x_shape), self.y)
+
+
+def _matched_adjoint(p: Problem) -> Tensor:
+    initial = getattr(p.physics, "initial", None)
+    with torch.no_grad():
+        if initial is not None:
+            return initial(p.y)
+        back = p.A_adjoint(p.y)
+        forth = p.A(back)
+        gain = (forth * p.y).flatten(1).sum(1) / sum_squares(forth).clamp_min(1e-30)
+        return back * _per_problem(gain, back)
+
+
+def _per_problem(value: Tensor, like: Tensor) -> Tensor:
+    return value.to(like.device).reshape(-1, *[1] * (like.ndim - 1))
+
+
+def _degree_scale(scale: Tensor, physics: Any) -> Tensor:
+    return scale ** float(getattr(physics, "degree", 1.0))
+
+
+def _thin(x: Tensor, most: int = 10_000_000) -> Tensor:
+    """torch.quantile refuses very long rows; every n-th entry of an image serves as well."""
+    return x[:, :: max(1, -(-x.shape[1] // most))]
+
+
+def _holdout(physics: Any, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
+    own = getattr(physics, "holdout", None)
+    if own is not None:
+        return own(y, fraction, generator)
+    drawn = torch.rand(y.shape[1:], generator=generator) < fraction
+    return drawn.unsqueeze(0).to(y.device)
+
+
+def _check_measurements(y: Tensor) -> None:
+    if not isinstance(y, Tensor):
+        raise UserError(f"y must be a torch tensor with a batch axis, got {type(y).__name__}")
+    if y.is_complex():
+        raise UserError(
+            "y is complex: complex measurements travel as two real channels (B, 2, ...); "
+            "convert with untrained.maths.to_channels(y)"
+        )
+    if y.ndim < 2 or y.numel() == 0:
+        raise UserError(f"y must be (B, ...) with at least one measurement, got {tuple(y.shape)}")
+    bad = int((~torch.isfinite(y)).sum())
+    if bad:
+        raise UserError(f"y holds {bad} values that are NaN or infinite; clean it first")
+
+
+def _check_consistent(y: Tensor, physics: Any, x_shape: tuple[int, ...]) -> None:
+    probe = torch.zeros(1, *x_shape, device=y.device)
+    with torch.no_grad():
+        got = tuple(physics.A(probe).shape[1:])
+    if got != tuple(y.shape[1:]):
+        raise UserError(
+            f"y has shape {tuple(y.shape)} but {type(physics).__name__}.A maps an image of shape "
+            f"(B, {', '.join(map(str, x_shape))}) to (B, {', '.join(map(str, got))}); "
+            "check the operator's settings or the measurement's layout"
+        )
+
+
+def _check_weighting(weighting: str, physics: Any) -> str:
+    if weighting not in WEIGHTINGS:
+        raise UserError(f"unknown data weighting '{weighting}'; known: {', '.join(WEIGHTINGS)}")
+    if weighting != "uniform" and not hasattr(physics, "weight"):
+        raise UserError(
+            f"data weighting '{weighting}' needs a physics with weight(r, name); "
+            f"{type(physics).__name__} has none; use weighting='uniform'"
+        )
+    return weighting

@@ -1,0 +1,7 @@
+"""What a finished run leaves behind: arrays, pictures, a table, one HTML page, `result.json`."""
+
+from __future__ import annotations
+
+from untrained.report.save import save_result
+
+__all__ = ["save_result"]

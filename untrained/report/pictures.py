@@ -1,0 +1,112 @@
+"""Arrays to PNG pictures with a stated window; one picture pixel per image pixel."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+
+UNIT_TASKS = ("denoise", "inpaint", "superres", "deblur", "custom")
+LONGEST_SIDE = 1200
+COLOURS = "magma"
+
+
+@dataclass(frozen=True)
+class Window:
+    """The values shown as black and white (or as the ends of the colour scale), in words too."""
+
+    low: float
+    high: float
+    text: str
+
+
+def image_window(task: str, plane: np.ndarray, reference: np.ndarray | None) -> Window:
+    """The window common to all pictures of a result.
+
+    [0, 1] for photographs; for MRI and CT from 0 to the 99.5th percentile of the reference, or
+    of the reconstruction where there is none. Data of other tasks far outside [0, 1] get their
+    0.5th and 99.5th percentiles.
+    """
+    shown, name = (plane, "reconstruction") if reference is None else (reference, "reference")
+    low, high = percentiles(shown, 0.5, 99.5)
+    if task in UNIT_TASKS and low >= -0.25 and high <= 1.25:
+        return Window(0.0, 1.0, "black is 0, white is 1")
+    if task in UNIT_TASKS:
+        ends = f"black is {low:.3g}, white is {high:.3g}"
+        text = f"{ends} (0.5th and 99.5th percentile of the {name})"
+        return _not_empty(Window(low, high, text))
+    text = f"black is 0, white is {high:.3g} (99.5th percentile of the {name})"
+    return _not_empty(Window(0.0, high, text))
+
+
+def colour_window(*maps: np.ndarray) -> Window:
+    """From 0 to the 99.5th percentile of all the maps together."""
+    _, high = percentiles(np.concatenate([m.ravel() for m in maps]), 0.0, 99.5)
+    return _not_empty(Window(0.0, high, f"0 to {high:.3g} (99.5th percentile)"))
+
+
+def percentiles(values: np.ndarray, lower: float, upper: float) -> tuple[float, float]:
+    """Two percentiles of the finite values; (0, 1) where none is finite."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = np.percentile(finite, (lower, upper))
+    return float(low), float(high)
+
+
+def difference(plane: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """|plane - reference| `(H, W)`, the mean over colours."""
+    error = np.abs(plane - reference)
+    return error.mean(axis=-1) if error.ndim == 3 else error
+
+
+def grey_levels(plane: np.ndarray, window: Window) -> np.ndarray:
+    """8-bit `(H, W)` or `(H, W, 3)`; everything outside the window is clipped."""
+    return np.round(255.0 * _unit(plane, window)).astype(np.uint8)
+
+
+def colours(plane: np.ndarray, window: Window) -> np.ndarray:
+    """8-bit RGB `(H, W, 3)` of a map on the colour scale."""
+    from matplotlib import colormaps
+
+    return colormaps[COLOURS](_unit(plane, window), bytes=True)[..., :3]
+
+
+def colour_gradient(stops: int = 9) -> list[str]:
+    """The colour scale as hexadecimal colours, low to high."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(colormaps[COLOURS](i / (stops - 1))) for i in range(stops)]
+
+
+def png(pixels: np.ndarray, longest: int | None = None) -> bytes:
+    """PNG file of 8-bit pixels, made smaller where a side exceeds `longest`."""
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    if longest is not None and max(picture.size) > longest:
+        factor = longest / max(picture.size)
+        size = [max(1, round(side * factor)) for side in picture.size]
+        picture = picture.resize((size[0], size[1]), Image.Resampling.BOX)
+    stream = io.BytesIO()
+    picture.save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
+
+
+def data_uri(picture: bytes) -> str:
+    """A PNG as the address of an image inside the page."""
+    return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
+
+
+def _unit(plane: np.ndarray, window: Window) -> np.ndarray:
+    scaled = (plane.astype(np.float64) - window.low) / (window.high - window.low)
+    return np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0).clip(0.0, 1.0)
+
+
+def _not_empty(window: Window) -> Window:
+    if window.high > window.low:
+        return window
+    return Window(window.low, window.low + 1.0, f"{window.low:.3g} to {window.low + 1.0:.3g}")

@@ -1,0 +1,158 @@
+"""What the report says in words: the verdict, what to try next, numbers with units."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from untrained.core.result import Result
+from untrained.metrics import psnr, ssim
+
+LEVEL = 0.05  # dB; smaller differences round to 0.0
+INPUT_NAMES = {
+    "denoise": "measurement",
+    "inpaint": "measurement",
+    "mri": "zero-filled adjoint",
+    "ct": "back-projection",
+}
+DECIMALS = {"psnr": ("{:.2f} dB", "PSNR"), "ssim": ("{:.3f}", "SSIM")}
+
+
+@dataclass(frozen=True)
+class Hint:
+    """One thing to try next: what to add to the command, and what for."""
+
+    option: str
+    text: str
+
+
+def method_name(result: Result) -> str:
+    """The method's name, from the recipe where nobody said it."""
+    if result.about.method or result.recipe is None:
+        return result.about.method or "unnamed method"
+    return str(result.recipe.to_dict()["method"]["name"])
+
+
+def input_name(result: Result) -> str:
+    """What `about.adjoint` is for this task."""
+    adjoint = result.about.adjoint
+    if adjoint is not None and adjoint.shape != result.image.shape:
+        return "measurement"
+    return INPUT_NAMES.get(result.about.task, "adjoint")
+
+
+def input_metrics(result: Result) -> dict[str, float]:
+    """PSNR and SSIM of the adjoint image; empty without a reference of its shape."""
+    about = result.about
+    if about.adjoint is None or about.reference is None or about.data_range is None:
+        return {}
+    if about.adjoint.shape != about.reference.shape:
+        return {}
+    pair = (about.adjoint, about.reference)
+    return {
+        "psnr": psnr(*pair, data_range=about.data_range),
+        "ssim": ssim(*pair, data_range=about.data_range),
+    }
+
+
+def verdict(result: Result, of_input: dict[str, float]) -> str:
+    """One line: how good it is where a reference tells, else what was done."""
+    about, name = result.about, method_name(result)
+    reached = (about.metrics or {}).get("psnr")
+    if reached is None or math.isnan(reached):
+        return _what_was_done(result)
+    if math.isinf(reached):
+        return f"{name}: equal to the reference, pixel by pixel."
+    parts = [f"{name}: {reached:.1f} dB"]
+    others = [(about.classical_name, (about.classical_metrics or {}).get("psnr"))]
+    others.append((f"the {input_name(result)}", of_input.get("psnr")))
+    parts += [
+        _gap(reached - value, other)
+        for other, value in others
+        if value is not None and math.isfinite(value) and other not in ("", name)
+    ]
+    return ", ".join(parts)
+
+
+def state_of(result: Result) -> str:
+    """A warning where the run did not end as it should; empty otherwise."""
+    if not result.finished:
+        return "Not finished: this is the image so far; --resume takes the run up again."
+    if any(stop.rule == "diverged" for stop in result.stop):
+        return "The run diverged: this is the last image that could be kept."
+    return ""
+
+
+def hints(result: Result) -> list[Hint]:
+    """What to try next."""
+    if not result.finished:
+        return [Hint("--resume", "go on from where this run was interrupted")]
+    if result.recipe is None:
+        return [Hint("--method auto", "fit an untrained network and compare")]
+    rule, found = result.stop[0].rule, []
+    if rule == "diverged":
+        rate = result.recipe.engine.lr / 3
+        found.append(Hint(f"--set engine.lr={rate:.1g}", "smaller steps, against divergence"))
+    if rule == "budget" and result.recipe.stop.name != "none":
+        text = "a larger budget: the stop rule had not fired yet"
+        found.append(Hint(f"--steps {2 * result.recipe.budget}", text))
+    if rule not in ("budget", "diverged"):
+        found.append(
+            Hint("--stop none", "use the whole budget and see whether it stopped too early")
+        )
+    if _below_classical(result):
+        text = "the answer that was better here, or use its image (classical.npy)"
+        found.append(Hint(f"--method {result.about.classical_name}", text))
+    if result.about.preset != "best":
+        found.append(Hint("--preset best", "quality regardless of time"))
+    text = "another random start: where two seeds differ, the data do not decide"
+    return [*found, Hint(f"--seed {result.seed + 1}", text)]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def metric_label(name: str) -> str:
+    """The heading of a metric's column."""
+    return DECIMALS[name][1] if name in DECIMALS else name.upper()
+
+
+def metric_text(name: str, value: float | None) -> str:
+    """A metric's value with its unit."""
+    if value is None or math.isnan(value):
+        return "–"
+    return DECIMALS.get(name, ("{:.4f}", ""))[0].format(value)
+
+
+def _what_was_done(result: Result) -> str:
+    source = result.about.source or "the measurements"
+    how = f"in {duration(result.seconds)} on {result.device}"
+    missing = "There is no reference, so the quality was not measured."
+    if result.recipe is None:
+        return f"{method_name(result)} reconstructed {source} {how}. {missing}"
+    return (
+        f"{method_name(result)} fitted an untrained network to {source}: "
+        f"{result.steps} steps {how}. {missing}"
+    )
+
+
+def _gap(decibels: float, other: str) -> str:
+    if abs(decibels) < LEVEL:
+        return f"level with {other}"
+    return (
+        f"{decibels:+.1f} dB over {other}" if decibels > 0 else f"{-decibels:.1f} dB below {other}"
+    )
+
+
+def _below_classical(result: Result) -> bool:
+    ours = (result.about.metrics or {}).get("psnr")
+    theirs = (result.about.classical_metrics or {}).get("psnr")
+    return ours is not None and theirs is not None and theirs - ours >= LEVEL

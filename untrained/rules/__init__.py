@@ -1,0 +1,24 @@
+"""Stop, output and guard rules by name, and the watchers of a run."""
+
+from __future__ import annotations
+
+from untrained.core.rule import Last, Never
+from untrained.rules.guard import Rollback
+from untrained.rules.output import Average
+from untrained.rules.parse import RULES, parse_stop
+from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, MaxSteps, TimeLimit
+
+__all__ = [
+    "EMV",
+    "RULES",
+    "WMV",
+    "Average",
+    "Discrepancy",
+    "HeldOut",
+    "Last",
+    "MaxSteps",
+    "Never",
+    "Rollback",
+    "TimeLimit",
+    "parse_stop",
+]

@@ -1,0 +1,58 @@
+"""Stop rules from text: `heldout`, `wmv | steps`, `discrepancy & emv`."""
+
+from __future__ import annotations
+
+import difflib
+
+from untrained.core.rule import Both, Either, Never, Stop
+from untrained.errors import UserError
+from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, MaxSteps, TimeLimit
+
+RULES: dict[str, type[Stop]] = {
+    rule.name: rule for rule in (HeldOut, WMV, EMV, Discrepancy, MaxSteps, TimeLimit, Never)
+}
+
+
+def parse_stop(text: str) -> Stop:
+    """Text -> stop rule. `&` binds tighter than `|`; there are no parentheses.
+
+    A number after a colon sets the rule's main field: `steps:500`, `time:60`, `wmv:300`
+    (patience), `heldout:100`, `discrepancy:0.9`.
+
+    Raises:
+        UserError: an unknown rule or a value that is no number.
+    """
+    either = [_conjunction(part) for part in text.split("|")]
+    rule = either[0]
+    for other in either[1:]:
+        rule = Either(rule, other)
+    return rule
+
+
+def _conjunction(text: str) -> Stop:
+    parts = [_single(part.strip()) for part in text.split("&")]
+    rule = parts[0]
+    for other in parts[1:]:
+        rule = Both(rule, other)
+    return rule
+
+
+def _single(text: str) -> Stop:
+    name, colon, number = text.partition(":")
+    if name not in RULES:
+        near = difflib.get_close_matches(name, RULES, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise UserError(f"unknown stop rule '{name}'; known: {', '.join(RULES)}{hint}")
+    if not colon:
+        return RULES[name]()
+    field = {"steps": "steps", "time": "seconds", "discrepancy": "tau", "none": ""}.get(
+        name, "patience"
+    )
+    try:
+        value = float(number)
+    except ValueError:
+        raise UserError(f"stop rule '{text}': '{number}' is not a number") from None
+    if not field or value <= 0:
+        raise UserError(f"stop rule '{text}': the number after ':' must be positive and expected")
+    whole = field in ("steps", "patience")
+    return RULES[name](**{field: int(value) if whole else value})

@@ -1,0 +1,320 @@
+"""Stop rules. Each says when to end, by what number, and which step was best by that number.
+
+None of them can see a reference image.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from untrained.core.rule import Frame, Memory, Stop
+from untrained.core.state import State
+from untrained.errors import UserError
+from untrained.maths import sum_squares
+
+
+def _full(s: State, value: float) -> Tensor:
+    return torch.full((s.size,), value, device=s.problem.y.device)
+
+
+def _start_minimum(s: State, m: Memory) -> None:
+    m["value"] = _full(s, float("nan"))
+    m["best"] = _full(s, float("inf"))
+    m["best step"] = _full(s, 0.0)
+    m["improved"] = torch.zeros(s.size, dtype=torch.bool, device=s.problem.y.device)
+    m["step"] = _full(s, 0.0)
+
+
+def _see_minimum(m: Memory, step: int, value: Tensor) -> None:
+    better = value < m["best"]
+    m["value"] = value.float()
+    m["improved"] = better
+    m["best"] = torch.where(better, value.float(), m["best"])
+    m["best step"] = torch.where(better, torch.full_like(m["step"], step), m["best step"])
+    m["step"] = torch.full_like(m["step"], step)
+
+
+def _waited(m: Memory, patience: int) -> Tensor:
+    seen = torch.isfinite(m["best"])
+    return seen & (m["step"] - m["best step"] >= patience)
+
+
+def _no_decrease(m: Memory, what: str, patience: int) -> str:
+    return (
+        f"{what} was smallest ({float(m['best'][0]):.3g}) at step {int(m['best step'][0])} "
+        f"and did not fall for {patience} steps"
+    )
+
+
+@dataclass(frozen=True)
+class MaxSteps(Stop):
+    """Ends after `steps` optimiser steps."""
+
+    name: ClassVar[str] = "steps"
+    steps: int = 1000
+
+    def start(self, s: State, m: Memory) -> None:
+        """Count from zero."""
+        m["step"] = _full(s, 0.0)
+
+    def see(self, s: State, m: Memory, frame: Frame) -> None:
+        """Count."""
+        m["step"] = torch.full_like(m["step"], frame.step)
+
+    def done(self, m: Memory) -> Tensor:
+        """True from step `steps` on."""
+        return m["step"] >= self.steps
+
+    def reason(self, m: Memory) -> str:
+        """The number of steps."""
+        return f"the {self.steps} steps asked for were taken"
+
+
+@dataclass(frozen=True)
+class TimeLimit(Stop):
+    """Ends after `seconds` of wall time, what an interrupted run had used included."""
+
+    name: ClassVar[str] = "time"
+    seconds: float = 600.0
+
+    def start(self, s: State, m: Memory) -> None:
+        """The clock starts with the first step seen."""
+        m["used"] = torch.zeros(s.size, dtype=torch.float64)
+        m["last"] = torch.full((s.size,), time.monotonic(), dtype=torch.float64)
+        m["process"] = torch.full((s.size,), os.getpid())
+
+    def see(self, s: State, m: Memory, frame: Frame) -> None:
+        """Add the time since the last step."""
+        now = torch.full_like(m["last"], time.monotonic())
+        if int(m["process"][0]) == os.getpid():
+            m["used"] = m["used"] + (now - m["last"])
+        m["last"] = now
+        # After a resume the stored reading was another process's: the pause is not counted.
+        m["process"] = torch.full_like(m["process"], os.getpid())
+
+    def done(self, m: Memory) -> Tensor:
+        """True once the time is used up."""
+        return m["used"] >= self.seconds
+
+    def reason(self, m: Memory) -> str:
+        """The limit."""
+        return f"the time limit of {self.seconds:g} s was reached"
+
+
+@dataclass(frozen=True)
+class WMV(Stop):
+    r"""ES-WMV: the windowed moving variance of the iterates (Wang et al., TMLR 2023, Alg. 1).
+
+    .. math:: \mathrm{VAR}(t) = \frac1W \sum_{w<W} \|x_{t+w} - \bar x_{t:t+W}\|^2 / n
+
+    The run ends when VAR has not fallen below its minimum for `patience` steps; the step of the
+    minimum is the last of its window, as in the authors' code (which neither stops nor keeps the
+    image; here both happen). Memory: `window` images.
+
+    Args:
+        window: W, iterates in the window.
+        patience: P, steps without a new minimum.
+    """
+
+    name: ClassVar[str] = "wmv"
+    window: int = 100
+    patience: int = 1000
+
+    def start(self, s: State, m: Memory) -> None:
+        """An empty window."""
+        _start_minimum(s, m)
+
+    def see(self, s: State, m: Memory, frame: Frame) -> None:
+        """Put the image into the window; once it is full, measure the variance."""
+        x = frame.x.flatten(1)
+        if "ring" not in m:
+            m["ring"] = x.new_zeros(self.window, *x.shape)
+        m["ring"][(frame.step - 1) % self.window].copy_(x)
+        if frame.step < self.window:
+            return
+        ring = m["ring"]
+        variance = (ring - ring.mean(0)).square().mean(dim=(0, 2))
+        _see_minimum(m, frame.step, variance)
+
+    def done(self, m: Memory) -> Tensor:
+        """No new minimum for `patience` steps."""
+        return _waited(m, self.patience)
+
+    def improved(self, m: Memory) -> Tensor:
+        """A new minimum at this step."""
+        return m["improved"]
+
+    def statistic(self, m: Memory) -> dict[str, Tensor]:
+        """The variance."""
+        return {"moving variance": m["value"]}
+
+    def reason(self, m: Memory) -> str:
+        """Where the minimum was."""
+        return _no_decrease(m, "the moving variance of the images", self.patience)
+
+
+@dataclass(frozen=True)
+class EMV(Stop):
+    r"""ES-EMV: exponentially weighted moving variance (Wang et al., TMLR 2023, Sec. 3).
+
+    .. math:: d_t = x_t - m_{t-1},\quad m_t = m_{t-1} + \alpha d_t,\quad
+              V_t = (1-\alpha)(V_{t-1} + \alpha \|d_t\|^2 / n)
+
+    One image of memory instead of W. The first `skip` steps are not considered.
+
+    Args:
+        alpha: the forgetting rate.
+        skip: steps ignored at the start.
+        patience: steps without a new minimum.
+    """
+
+    name: ClassVar[str] = "emv"
+    alpha: float = 0.1
+    skip: int = 100
+    patience: int = 1000
+
+    def start(self, s: State, m: Memory) -> None:
+        """No mean yet."""
+        _start_minimum(s, m)
+        m["variance"] = _full(s, 0.0)
+
+    def see(self, s: State, m: Memory, frame: Frame) -> None:
+        """One step of the recursion."""
+        if "mean" not in m:
+            m["mean"] = torch.zeros_like(frame.x)
+        d = frame.x - m["mean"]
+        m["mean"] = m["mean"] + self.alpha * d
+        change = sum_squares(d) / d[0].numel()
+        m["variance"] = (1 - self.alpha) * (m["variance"] + self.alpha * change)
+        if frame.step > self.skip:
+            _see_minimum(m, frame.step, m["variance"])
+
+    def done(self, m: Memory) -> Tensor:
+        """No new minimum for `patience` steps."""
+        return _waited(m, self.patience)
+
+    def improved(self, m: Memory) -> Tensor:
+        """A new minimum at this step."""
+        return m["improved"]
+
+    def statistic(self, m: Memory) -> dict[str, Tensor]:
+        """The variance."""
+        return {"moving variance": m["value"]}
+
+    def reason(self, m: Memory) -> str:
+        """Where the minimum was."""
+        return _no_decrease(m, "the exponential moving variance of the images", self.patience)
+
+
+@dataclass(frozen=True)
+class Discrepancy(Stop):
+    r"""Morozov's discrepancy principle: end once mean |A x - y|^2 <= tau sigma^2.
+
+    Needs the noise level; the residual of a network that starts to fit noise passes below it.
+
+    Args:
+        tau: safety factor; 1 ends exactly at the noise level.
+    """
+
+    name: ClassVar[str] = "discrepancy"
+    tau: float = 1.0
+
+    def start(self, s: State, m: Memory) -> None:
+        """Check that the noise level is known."""
+        if s.problem.sigma is None or s.problem.sigma <= 0:
+            raise UserError(
+                "the discrepancy stop needs the noise level: give it (denoise: --sigma, Python: "
+                "Problem(..., sigma=...)) or use another rule, for example --stop heldout"
+            )
+        m["ratio"] = _full(s, float("inf"))
+        m["step"] = _full(s, 0.0)
+
+    def see(self, s: State, m: Memory, frame: Frame) -> None:
+        """Compare the residual of the output image with the noise level."""
+        assert s.problem.sigma is not None
+        m["ratio"] = s.problem.residual_mean_square(frame.out) / s.problem.sigma**2
+        m["step"] = torch.full_like(m["step"], frame.step)
+
+    def done(self, m: Memory) -> Tensor:
+        """The residual has reached the noise level."""
+        return m["ratio"] <= self.tau
+
+    def statistic(self, m: Memory) -> dict[str, Tensor]:
+        """Mean squared residual over sigma^2."""
+        return {"discrepancy": m["ratio"]}
+
+    def reason(self, m: Memory) -> str:
+        """The ratio reached."""
+        return (
+            f"the residual reached the noise level: mean |Ax-y|^2 / sigma^2 = "
+            f"{float(m['ratio'][0]):.3f} <= {self.tau:g} at step {int(m['step'][0])}"
+        )
+
+
+@dataclass(frozen=True)
+class HeldOut(Stop):
+    """Held-out measurements: end when the output image no longer predicts them better.
+
+    A fraction of the measurements (pixels; k-space samples outside the calibration block; whole
+    CT views) is split off before the method sees anything. Fitting noise helps to explain the
+    measurements that are fitted and nothing else, so the error on the others turns up when
+    overfitting begins. Needs no noise level.
+
+    Args:
+        fraction: share of the measurements held out.
+        patience: steps without a new minimum before the run ends.
+        skip: steps ignored at the start.
+        again: afterwards fit all measurements for the chosen number of steps.
+    """
+
+    name: ClassVar[str] = "heldout"
+    fraction: float = 0.05
+    patience: int = 200
+    skip: int = 50
+    again: bool = False
+
+    @property
+    def holdout(self) -> float:
+        """The fraction held out."""
+        return self.fraction
+
+    @property
+    def refit(self) -> bool:
+        """Whether everything is fitted again."""
+        return self.again
+
+    def start(self, s: State, m: Memory) -> None:
+        """No minimum yet."""
+        _start_minimum(s, m)
+
+    def see(self, s: State, m: Memory, frame: Frame) -> None:
+        """Measure the output image on what was held out."""
+        if frame.held is None:
+            raise ValueError("the held-out rule was run without held-out measurements")
+        error = frame.held.misfit(frame.out)
+        if frame.step > self.skip:
+            _see_minimum(m, frame.step, error)
+        else:
+            m["value"] = error
+
+    def done(self, m: Memory) -> Tensor:
+        """No new minimum for `patience` steps."""
+        return _waited(m, self.patience)
+
+    def improved(self, m: Memory) -> Tensor:
+        """A new minimum at this step."""
+        return m["improved"]
+
+    def statistic(self, m: Memory) -> dict[str, Tensor]:
+        """The held-out error."""
+        return {"held-out error": m["value"]}
+
+    def reason(self, m: Memory) -> str:
+        """Where the minimum was."""
+        return _no_decrease(m, "the error on the held-out measurements", self.patience)

@@ -1,0 +1,121 @@
+"""Watchers: progress with time left, a reference for the record, interruption, a time limit."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from untrained.core.rule import Frame, Stopped, Watch
+from untrained.core.state import State
+from untrained.metrics import psnr
+
+
+class Reference(Watch):
+    """Records the PSNR of the image and of the output image. Nothing else can see the truth.
+
+    Args:
+        truth: the reference `(G, C, ...)` in the units of the measurements.
+        data_range: the range of the PSNR.
+    """
+
+    def __init__(self, truth: Tensor, data_range: float) -> None:
+        self._truth, self._range = truth, data_range
+
+    def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
+        """`psnr` of this step's image and `psnr_output` of what would be returned."""
+        return {"psnr": self._psnr(s, frame.x), "psnr_output": self._psnr(s, frame.out)}
+
+    def _psnr(self, s: State, image: Tensor) -> Tensor:
+        x = s.problem.to_units(image)
+        return torch.tensor(
+            [psnr(a, b, data_range=self._range) for a, b in zip(x, self._truth, strict=True)]
+        )
+
+
+class Progress(Watch):
+    """A bar with time left and the objective on standard error; plain lines where it is no tty."""
+
+    def __init__(self, label: str = "") -> None:
+        self._label = label
+        self._bar: Any = None
+
+    def begin(self, phase: str, total: int, step: int) -> None:
+        """Open the bar."""
+        from tqdm import tqdm
+
+        calm = not sys.stderr.isatty()
+        self._bar = tqdm(
+            total=total,
+            initial=step,
+            desc=f"{self._label} {phase.rpartition('/')[2]}".strip(),
+            unit="step",
+            mininterval=10.0 if calm else 0.3,
+            ncols=79,
+            file=sys.stderr,
+        )
+
+    def step(self, frame: Frame, columns: dict[str, float]) -> None:
+        """Move it."""
+        if self._bar is None:
+            return
+        if "psnr_output" in columns:
+            self._bar.set_postfix_str(f"{columns['psnr_output']:.2f} dB", refresh=False)
+        else:
+            self._bar.set_postfix_str(f"data {columns['data']:.2e}", refresh=False)
+        self._bar.update()
+
+    def end(self, phase: str) -> None:
+        """Close it."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class Clock(Watch):
+    """Pauses the run after `seconds` of wall time of this sitting."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._began = time.monotonic()
+
+    def interrupted(self) -> Stopped | None:
+        """The limit, once it has passed."""
+        if time.monotonic() - self._began < self._seconds:
+            return None
+        return Stopped(
+            "time limit",
+            0,
+            f"the time limit of {self._seconds:g} s was reached; --resume goes on from here",
+        )
+
+
+class Interrupt(Watch):
+    """Ctrl-C once: finish the step and keep everything. Twice: the usual KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> Interrupt:
+        self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def interrupted(self) -> Stopped | None:
+        """Whether Ctrl-C was pressed."""
+        if not self.asked:
+            return None
+        return Stopped("interrupted", 0, "it was interrupted; --resume goes on from here")
