@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import pickle
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -284,6 +285,24 @@ def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
         write_npz(path, {"a": np.zeros(300)})
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_unwritable_directory_is_named(tmp_path, monkeypatch):
+    def denied(*_args, **_options):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(tempfile, "mkstemp", denied)  # root may write everywhere
+    with pytest.raises(UserError, match=r"a\.npz cannot be written: Permission denied"):
+        write_npz(tmp_path / "a.npz", {"a": np.ones(1)})
+
+
+def test_h5_data_in_other_files_is_refused(tmp_path):
+    (tmp_path / "secret.bin").write_bytes(b"\0" * 64)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        place = [(str(tmp_path / "secret.bin"), 0, 64)]
+        file.create_dataset("a", shape=(8,), dtype="f8", external=place)
+    with pytest.raises(UserError, match="stored in other files"):
+        read_one(tmp_path / "a.h5", "input")
 
 
 def test_unreadable_file_is_named(tmp_path, monkeypatch):

@@ -67,6 +67,12 @@ def test_unequal_shapes_name_both_files(tmp_path):
         evaluate_files(x, r, 1)
 
 
+def test_a_stack_of_two_is_not_a_complex_image(tmp_path):
+    truth = RNG.standard_normal((2, 16, 16))
+    x, r = save(tmp_path / "x.npy", -truth), save(tmp_path / "r.npy", truth)
+    assert evaluate_files(x, r, 1)["nrmse"] == pytest.approx(2.0, rel=1e-5)
+
+
 def test_with_reference_by_task(tmp_path):
     photo = load_denoise(save(tmp_path / "p.npy", np.full((8, 8), 0.5)))
     found = with_reference(photo, save(tmp_path / "r.npy", np.full((8, 8), 0.25)))

@@ -274,6 +274,12 @@ def test_bad_simulation_options(clean, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.parametrize("simulate", [simulate_denoise, simulate_inpaint])
+def test_bad_seed(clean, tmp_path, simulate):
+    with pytest.raises(UserError, match="--seed"):
+        simulate(clean, tmp_path / "m.npz", seed=-1)
+
+
 def test_floats_on_another_scale_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", PIXELS[..., 0].astype(np.float32))
     with pytest.raises(UserError, match="divide by the white level"):

@@ -15,7 +15,7 @@ from untrained.physics.ct import CT, FanBeam
 from untrained.physics.fbp import fbp, filter_detectors, ramp, view_weights
 from untrained.physics.footprint import Geometry
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FAN = FanBeam(source_origin=60.0, source_detector=90.0)
 
 SCANS = {

@@ -156,6 +156,15 @@ def test_blur_accepts_the_measured_kernels():
             assert float(y.std()) < float(x.std())
 
 
+def test_arrays_may_be_flipped_or_read_only():
+    kernel = np.arange(12.0).reshape(3, 4)
+    x = noise(1, 1, 8, 8)
+    flipped = Blur(kernel[::-1, ::-1]).A(x)
+    assert torch.equal(flipped, Blur(kernel[::-1, ::-1].copy()).A(x))
+    mask = np.broadcast_to(np.array([1, 0, 1, 1, 0, 1, 1, 0], np.uint16), (8, 8))
+    assert torch.equal(Inpaint(mask).A(x), x * torch.from_numpy(mask.astype(np.float32)))
+
+
 @pytest.mark.parametrize(
     ("kernel", "message"),
     [

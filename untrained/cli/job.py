@@ -20,10 +20,11 @@ from untrained.cli.directory import Directory, clear_state, open_directory
 from untrained.cli.options import Options
 from untrained.core.result import Result
 from untrained.core.rule import Watch
-from untrained.data import TASKS, Measurement, read_reference
+from untrained.data import TASKS, Measurement, with_reference
 from untrained.errors import UserError
 from untrained.problem import Problem
-from untrained.report import result_facts, save_result
+from untrained.report import save_result
+from untrained.report import summary as result_facts
 from untrained.rules.watch import Clock, Interrupt, Progress
 
 INTERRUPTED = 130
@@ -45,7 +46,7 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
         loaded = TASKS[task].load(path, **given)
         slices = loaded if isinstance(loaded, list) else [loaded]
         if options.reference:
-            slices = [_with_reference(m, options.reference) for m in slices]
+            slices = [with_reference(m, options.reference) for m in slices]
         if options.dry_run:
             return _dry_run(chosen, slices, options)
         out = Path(options.out or Path("untrained-out") / f"{task}-{Path(path).stem}")
@@ -70,7 +71,9 @@ def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Op
     paused = not result.finished
     interrupted = interrupt.asked and paused
     result.about.command = _command()
-    save_result(result, place.path, overwrite=True, finished=not interrupted)
+    # A run that met its time limit is a result, though --resume can still improve it.
+    shown = replace(result, finished=True) if paused and not interrupted else result
+    save_result(shown, place.path, overwrite=True)
     if not paused:
         clear_state(place.path)
     if interrupted:
@@ -163,17 +166,6 @@ def _mean(metrics: list[dict[str, float] | None]) -> dict[str, float] | None:
     return {name: sum(m[name] for m in known) / len(known) for name in known[0]}
 
 
-def _with_reference(measurement: Measurement, path: str) -> Measurement:
-    reference, data_range = read_reference(path, complex_channels=measurement.task == "mri")
-    expected = tuple(Problem(measurement.y, measurement.physics).x_shape)
-    if tuple(reference.shape[1:]) != expected:
-        raise UserError(
-            f"--reference {path} is {tuple(reference.shape[1:])} but the reconstruction is "
-            f"{expected} (C, H, W); they must agree"
-        )
-    return replace(measurement, reference=reference, data_range=data_range)
-
-
 def _same_settings(place: Directory, chosen: Plan, options: Options) -> None:
     """A finished result is only shown for the settings it was made with."""
     facts = place.finished or {}
@@ -191,12 +183,12 @@ def _report(path: Path, facts: dict[str, Any], options: Options) -> int:
     if options.as_json:
         click.echo(json.dumps(facts, indent=2))
     elif not options.quiet:
-        for line in summary(path, facts):
+        for line in closing_lines(path, facts):
             click.echo(line)
     return 0
 
 
-def summary(path: Path, facts: dict[str, Any]) -> list[str]:
+def closing_lines(path: Path, facts: dict[str, Any]) -> list[str]:
     """What a person wants to know at the end of a run."""
     stop, metrics, classical = facts["stop"], facts["metrics"], facts["classical"]
     lines = [f"{facts['method']} on {facts['task']}: {stop['reason']}"]

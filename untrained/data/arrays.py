@@ -34,6 +34,7 @@ __all__ = [
     "read_optional",
     "require_finite",
     "require_keys",
+    "single_precision",
     "write_npy",
     "write_npz",
 ]
@@ -112,6 +113,19 @@ def require_finite(array: np.ndarray, label: str) -> np.ndarray:
             f"({array[first]} first, at index {first}); replace them before reconstructing"
         )
     return array
+
+
+def single_precision(array: np.ndarray, label: str) -> np.ndarray:
+    """`array` as contiguous float32 or complex64, checked as by `require_finite`.
+
+    Raises:
+        UserError: also for values that single precision cannot hold.
+    """
+    require_finite(array, label)
+    dtype = np.complex64 if array.dtype.kind == "c" else np.float32
+    with np.errstate(over="ignore"):
+        single = np.ascontiguousarray(array, dtype=dtype)
+    return require_finite(single, f"{label}, in single precision,")
 
 
 def write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> None:

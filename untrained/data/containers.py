@@ -130,6 +130,8 @@ class H5File:
                 f"{label} is {dataset.dtype} of shape {dataset.shape}; "
                 "a numeric array with at least one entry is expected"
             )
+        if dataset.is_virtual or dataset.external:
+            raise UserError(f"{label} is stored in other files; copy it into one file")
         parts = 1 if index is None else dataset.shape[0]
         check_size(dataset.nbytes // parts, dataset.id.get_storage_size() // parts, label)
         with damage(self.path, key):

@@ -36,6 +36,7 @@ from untrained.data.arrays import (
     read_optional,
     require_finite,
     require_keys,
+    single_precision,
 )
 from untrained.data.containers import existing_file
 from untrained.data.measurement import Measurement
@@ -131,7 +132,7 @@ def even_angles(count: int, fan: bool = False) -> np.ndarray:
 
 def _sinogram(file: ArrayFile) -> np.ndarray:
     label = f"'sinogram' in {file.path}"
-    values = require_finite(file.read("sinogram"), label)
+    values = file.read("sinogram")
     if values.dtype.kind != "f" or values.ndim != 2:
         hint = ""
         if values.dtype.kind in "iu":
@@ -140,7 +141,7 @@ def _sinogram(file: ArrayFile) -> np.ndarray:
             f"{label} must be a real float array (angles, detectors), "
             f"found {values.dtype} of shape {values.shape}{hint}"
         )
-    return values.astype(np.float32)
+    return single_precision(values, label)
 
 
 def _stored_geometry(file: ArrayFile) -> dict[str, Any]:
@@ -258,13 +259,12 @@ def _reference(
     if values is None:
         return None
     label = f"'reference' in {path}"
-    require_finite(values, label)
     if values.shape != image_shape or values.dtype.kind not in "biuf":
         raise UserError(
             f"{label} must be real of shape {image_shape}, the image's, found {values.dtype} of "
             f"shape {values.shape}; store the right 'image_shape' beside it"
         )
-    return values.astype(np.float32)
+    return single_precision(values, label)
 
 
 def _doubts(angles: np.ndarray) -> tuple[str, ...]:

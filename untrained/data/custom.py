@@ -21,8 +21,8 @@ from untrained.data.arrays import (
     read_npy,
     read_number,
     read_optional,
-    require_finite,
     require_keys,
+    single_precision,
 )
 from untrained.data.images import is_image, read_image
 from untrained.data.measurement import Measurement
@@ -177,12 +177,9 @@ def _read(
 
 def _fitting(values: np.ndarray, shape: tuple[int, ...], label: str) -> Tensor:
     """float32 `(1, *shape)` from an array with or without the batch axis, real or complex."""
-    require_finite(values, label)
-    if values.dtype.kind == "c":
-        single = values if values.ndim == len(shape) else values[None]
-        tensor = to_channels(torch.from_numpy(single.astype(np.complex64)))
-    else:
-        tensor = torch.from_numpy(values.astype(np.float32))
+    tensor = torch.from_numpy(single_precision(values, label))
+    if tensor.is_complex():
+        tensor = to_channels(tensor if tensor.ndim == len(shape) else tensor[None])
     if tuple(tensor.shape) not in (shape, (1, *shape)):
         raise UserError(
             f"{label} has shape {values.shape} ({values.dtype}), but the operator needs {shape}"

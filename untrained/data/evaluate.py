@@ -44,8 +44,9 @@ def evaluate_files(
         )
     full = _range(found, truth, data_range, reference)
     is_complex = np.iscomplexobj(found.pixels) or np.iscomplexobj(truth.pixels)
-    pair = [np.abs(p.pixels) if is_complex else p.pixels for p in (found, truth)]
-    return {**evaluate(pair[0], pair[1], data_range=full), "range": full}
+    # In files a complex image has a complex type: two real channels are just two channels here.
+    a, b = (np.abs(p.pixels)[:, None] if is_complex else p.pixels[:, None] for p in (found, truth))
+    return {**evaluate(a, b, data_range=full), "range": full}
 
 
 def with_reference(measurement: Measurement, path: str | Path) -> Measurement:

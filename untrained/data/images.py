@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.data.arrays import read_npy, require_finite
+from untrained.data.arrays import read_npy, require_finite, single_precision
 from untrained.data.containers import existing_file
 from untrained.data.decode import decode_pillow, decode_tiff
 from untrained.errors import UserError
@@ -90,16 +90,12 @@ def from_array(array: np.ndarray, label: str, notes: tuple[str, ...] = ()) -> Pi
     """An array `(H,W)` or `(C,H,W)` as a Picture, its numbers scaled as those of a file."""
     array = _channels_first(require_finite(array, label), label)
     kind = array.dtype.kind
-    if kind == "c":
-        return Picture(np.ascontiguousarray(array, dtype=np.complex64), False, notes)
     if kind in "iu":
         largest = float(np.iinfo(array.dtype).max)
         if array.dtype.itemsize > 2:
             notes = (*notes, f"{array.dtype} pixels were divided by {largest:.0f}")
         return Picture((array / largest).astype(np.float32), True, notes)
-    pixels = np.ascontiguousarray(array, dtype=np.float32)
-    require_finite(pixels, f"{label}, as float32,")
-    return Picture(pixels, kind == "b", notes)
+    return Picture(single_precision(array, label), kind == "b", notes)
 
 
 def check_photograph(pixels: np.ndarray, path: str | Path) -> None:

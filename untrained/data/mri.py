@@ -22,6 +22,7 @@ from untrained.data.arrays import (
     read_optional,
     require_finite,
     require_keys,
+    single_precision,
 )
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import read_maps, read_mask
@@ -89,7 +90,7 @@ def read_kspace(file: ArrayFile, index: int | None) -> np.ndarray:
     kspace = kspace[None] if kspace.ndim == 2 else kspace
     if not np.any(kspace):
         raise UserError(f"{label} is zero everywhere: there is nothing to reconstruct from")
-    return kspace.astype(np.complex64)
+    return single_precision(kspace, label)
 
 
 def has_slices(file: ArrayFile) -> bool:

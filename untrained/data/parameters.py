@@ -65,6 +65,13 @@ def read_maps(path: str | Path) -> np.ndarray:
     return maps.astype(np.complex64)
 
 
+def check_seed(seed: int) -> int:
+    """`seed`, if every random generator used here takes it; else UserError."""
+    if not 0 <= seed < 2**63:
+        raise UserError(f"--seed must be a whole number >= 0 below 2^63, got {seed}")
+    return seed
+
+
 def _is_array(path: str | Path) -> bool:
     return Path(path).suffix.lower() in NUMERIC_SUFFIXES
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from untrained.data.arrays import write_npz
 from untrained.data.ct import even_angles
 from untrained.data.images import check_photograph, read_image
-from untrained.data.parameters import read_kernel
+from untrained.data.parameters import check_seed, read_kernel
 from untrained.data.phantoms import gaussian_kernel
 from untrained.data.photos import noise_level
 from untrained.errors import UserError
@@ -75,6 +75,7 @@ def simulate_inpaint(
     if missing is not None and box is not None:
         raise UserError("give --missing or --box, not both")
     x, notes = _clean(clean)
+    check_seed(seed)
     size = (x.shape[-2], x.shape[-1])
     if box is not None:
         mask = box_mask(size, box, torch.Generator().manual_seed(seed))
@@ -188,7 +189,7 @@ def _clean(path: str | Path) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def _noisy(y: Tensor, level: float, seed: int) -> Tensor:
-    noise = np.random.default_rng(seed).standard_normal(tuple(y.shape))
+    noise = np.random.default_rng(check_seed(seed)).standard_normal(tuple(y.shape))
     return y + level * torch.from_numpy(noise).to(y.dtype)
 
 

@@ -17,6 +17,7 @@ from untrained.data.arrays import (
 )
 from untrained.data.images import IMAGE_SUFFIXES, is_image, read_picture
 from untrained.data.mri import has_slices, read_kspace
+from untrained.data.parameters import check_seed
 from untrained.data.phantoms import birdcage_maps
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c
@@ -65,7 +66,8 @@ def simulate_mri(
     if mask_kind not in MASKS:
         raise UserError(f"--mask-kind must be one of {', '.join(MASKS)}, got '{mask_kind}'")
     kspace, notes = _full_kspace(clean, coils)
-    columns = MASKS[mask_kind](kspace.shape[-1], acceleration, center_fraction, seed).numpy()
+    choose = MASKS[mask_kind]
+    columns = choose(kspace.shape[-1], acceleration, center_fraction, check_seed(seed)).numpy()
     arrays = {
         "kspace": kspace * columns,
         "mask": columns.astype(np.uint8),

@@ -38,6 +38,8 @@ def as_physics(obj: Any, x_shape: Sequence[int] | None = None) -> Any:
             f"the physics must have a method A(x); {type(obj).__name__} has none. Give an object "
             "with A(x) and, if you have it, A_adjoint(y)."
         )
+    if isinstance(obj, LinearPhysics):
+        return obj
     shape = image_shape(obj, x_shape)
     has_adjoint = callable(getattr(obj, "A_adjoint", None))
     if getattr(obj, "linear", None) is False or _nonlinear_in_deepinv(obj):

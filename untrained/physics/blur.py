@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from untrained.errors import UserError
 from untrained.physics.base import LinearPhysics
+from untrained.physics.masks import as_tensor
 
 
 class Blur(LinearPhysics):
@@ -122,7 +123,7 @@ def _between(x: Tensor, zeros_before: int, zeros_after: int, axis: int) -> Tenso
 
 
 def _normalised(kernel: Tensor | np.ndarray) -> Tensor:
-    values = torch.as_tensor(kernel)
+    values = as_tensor(kernel)
     if values.ndim != 2:
         raise UserError(
             f"kernel must be 2-D (h, w), got shape {tuple(values.shape)}; for a colour kernel "

@@ -12,7 +12,13 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.maths import ifft2c
-from untrained.physics.masks import as_mask, calibration_block, centre_crop, sampling_pattern
+from untrained.physics.masks import (
+    as_mask,
+    as_tensor,
+    calibration_block,
+    centre_crop,
+    sampling_pattern,
+)
 
 How = Literal["espirit", "lowres"]
 
@@ -171,7 +177,7 @@ def _data_and_block(
     kspace: Tensor | np.ndarray, mask: Tensor | np.ndarray | None
 ) -> tuple[Tensor, Tensor, tuple[int, int]]:
     """k-space as complex64 on the CPU, its mask (H, W), the size of its fully sampled centre."""
-    data = torch.as_tensor(kspace).cpu()
+    data = as_tensor(kspace).cpu()
     if data.ndim != 3 or not data.is_complex():
         raise UserError(
             "coil maps are estimated from complex k-space (coils, H, W), got "

@@ -140,30 +140,30 @@ def _presence(geometry: Geometry, angles: Array) -> Array:
 def _backproject(q: Tensor, geometry: Geometry) -> Tensor:
     """Sum over the views of filtered data `(N, detectors, views)` at each pixel, `(N, H, W)`."""
     h, w = geometry.image_shape
-    x = _like((np.arange(w) - (w - 1) / 2) * geometry.pixel_size, q)[None, :]
-    y = _like(((h - 1) / 2 - np.arange(h)) * geometry.pixel_size, q)[:, None]
+    scale = geometry.pixel_size / geometry.bin_width
+    x = _like((np.arange(w) - (w - 1) / 2) * scale, q)[None, :]
+    y = _like(((h - 1) / 2 - np.arange(h)) * scale, q)[:, None]
     # One empty bin on either side: beyond the detector nothing is added.
-    rows = torch.nn.functional.pad(q.permute(2, 0, 1), (1, 1))
+    rows, centre = torch.nn.functional.pad(q.permute(2, 0, 1), (1, 1)), geometry.centre + 1
     image = q.new_zeros(q.shape[0], h * w)
     for row, degrees in zip(rows, geometry.angles, strict=True):
         cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        u = x * cos + y * sin
         if geometry.fan is None:
-            image += _interpolate(row, u / geometry.bin_width + (geometry.centre + 1))
+            image += _interpolate(row, x * cos + (y * sin + centre))
             continue
-        magnification = 1 / (1 + (y * cos - x * sin) / geometry.fan.source_origin)
-        u = u * magnification
-        view = _interpolate(row, u / geometry.bin_width + (geometry.centre + 1))
+        distance = geometry.fan.source_origin / geometry.bin_width
+        magnification = distance / (y * cos + distance - x * sin)
+        view = _interpolate(row, (x * cos + y * sin) * magnification + centre)
         image += view * magnification.square().flatten()
     return image.reshape(-1, h, w)
 
 
 def _interpolate(row: Tensor, position: Tensor) -> Tensor:
     """`(N, n)` sampled linearly at P positions, held at the ends; `(N, P)`."""
-    position = position.flatten().clamp(0, row.shape[1] - 1)
+    position = position.flatten().clamp_(0, row.shape[1] - 1)
     below = position.int()
     slope = torch.diff(row, append=row[:, -1:])
-    value = slope.index_select(1, below) * (position - below)
+    value = slope.index_select(1, below) * position.sub_(below)
     return value + row.index_select(1, below)
 
 

@@ -9,13 +9,18 @@ from torch import Tensor
 from untrained.errors import UserError
 
 
+def as_tensor(values: Tensor | np.ndarray) -> Tensor:
+    """A tensor as it is; an array copied, since torch takes no flipped or read-only ones."""
+    return values if isinstance(values, Tensor) else torch.as_tensor(np.array(values))
+
+
 def as_mask(mask: Tensor | np.ndarray, name: str = "mask") -> Tensor:
     """A mask of 0 and 1 (any dtype, any shape) -> bool tensor.
 
     Raises:
         UserError: a value other than 0 and 1, or nothing measured at all.
     """
-    values = torch.as_tensor(mask)
+    values = as_tensor(mask)
     if values.dtype != torch.bool:
         odd = (values != 0) & (values != 1)
         if bool(odd.any()):
@@ -101,7 +106,7 @@ def sampling_pattern(kspace: Tensor | np.ndarray) -> Tensor:
     Raises:
         UserError: fewer than two axes, or k-space that is zero everywhere.
     """
-    data = torch.as_tensor(kspace)
+    data = as_tensor(kspace)
     if data.ndim < 2:
         raise UserError(f"kspace must be (..., H, W), got shape {tuple(data.shape)}.")
     pattern = (data != 0).reshape(-1, *data.shape[-2:]).any(0)

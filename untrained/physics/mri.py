@@ -11,7 +11,7 @@ from torch import Tensor
 from untrained.errors import UserError
 from untrained.maths import to_channels, to_complex
 from untrained.physics.base import LinearPhysics
-from untrained.physics.masks import as_mask, calibration_block, centre_crop
+from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop
 
 
 class MRI(LinearPhysics):
@@ -109,7 +109,7 @@ class MRI(LinearPhysics):
 
 
 def _checked_maps(maps: Tensor | np.ndarray) -> Tensor:
-    values = torch.as_tensor(maps)
+    values = as_tensor(maps)
     if values.ndim == 3:
         values = values[None]
     if values.ndim != 4 or not values.is_complex():

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from untrained.report.save import save_result
+from untrained.report.save import save_result, summary
 
-__all__ = ["save_result"]
+__all__ = ["save_result", "summary"]

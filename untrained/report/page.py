@@ -7,44 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from untrained.core.result import Result, versions
 from untrained.report import words
-from untrained.report.arrays import display_plane, is_complex, real_spread
-from untrained.report.pictures import (
-    LONGEST_SIDE,
-    Window,
-    colour_gradient,
-    colour_window,
-    colours,
-    data_uri,
-    difference,
-    grey_levels,
-    image_window,
-    png,
-)
-from untrained.report.plots import DARK, LIGHT, charts, draw
-
-SMALL = 280  # pixels; below, the browser shows pixels as squares instead of blurring them
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A picture on the page; `scale` is the colour bar's two ends, empty for grey and RGB."""
-
-    title: str
-    caption: str
-    alt: str
-    uri: str
-    width: int
-    height: int
-    scale: tuple[str, str] | tuple[()] = ()
-
-    @property
-    def small(self) -> bool:
-        """Whether single pixels are worth seeing."""
-        return max(self.width, self.height) < SMALL
+from untrained.report.charts import charts
+from untrained.report.gallery import gallery
+from untrained.report.pictures import colour_gradient, data_uri
+from untrained.report.plots import DARK, LIGHT, draw
 
 
 @dataclass(frozen=True)
@@ -75,8 +44,7 @@ def render_page(result: Result) -> str:
         about=result.about,
         verdict=words.verdict(result, of_input),
         warning=words.state_of(result),
-        panels=panels(result),
-        columns="three" if result.about.classical is not None else "two",
+        gallery=gallery(result),
         gradient=colour_gradient(),
         metrics=_metric_table(result, of_input),
         stops=result.stop,
@@ -89,89 +57,6 @@ def render_page(result: Result) -> str:
         hints=words.hints(result),
         version=versions()["untrained"],
     )
-
-
-def panels(result: Result) -> list[Panel]:
-    """Pictures in rows of the same order: measurement, classical, ours; reference, their errors."""
-    about = result.about
-    planes = {"ours": display_plane(result.image, about.task)}
-    for name in ("adjoint", "classical", "reference"):
-        image: Tensor | None = getattr(about, name)
-        if image is not None:
-            planes[name] = display_plane(image, about.task)
-    window = image_window(about.task, planes["ours"], planes.get("reference"))
-    titles = {
-        "adjoint": words.input_name(result).capitalize(),
-        "classical": f"Classical: {about.classical_name}",
-        "ours": f"Reconstruction: {words.method_name(result)}",
-        "reference": "Reference",
-    }
-    shown = [
-        _grey_panel(titles[name], planes[name], window, _detail(result))
-        for name in titles
-        if name in planes
-    ]
-    return [*shown, *_error_panels(planes, titles), *_spread_panel(result)]
-
-
-def _detail(result: Result) -> str:
-    about, said = result.about, []
-    if is_complex(result.image, about.task):
-        said.append("magnitude")
-    if len(result.image) > 1:
-        said.append(f"slice {len(result.image) // 2 + 1} of {len(result.image)}")
-    elif result.image.ndim == 5:
-        said.append("the middle slice")
-    return ", ".join(said)
-
-
-def _grey_panel(title: str, plane: np.ndarray, window: Window, detail: str) -> Panel:
-    caption = "; ".join(filter(None, (detail, window.text))).capitalize() + "."
-    uri = data_uri(png(grey_levels(plane, window), LONGEST_SIDE))
-    height, width = plane.shape[:2]
-    return Panel(title, caption, f"{title}, {width} by {height} pixels", uri, width, height)
-
-
-def _error_panels(planes: dict[str, np.ndarray], titles: dict[str, str]) -> list[Panel]:
-    if "reference" not in planes:
-        return []
-    errors = {
-        titles[name].partition(": ")[2]: difference(planes[name], planes["reference"])
-        for name in ("classical", "ours")
-        if name in planes and planes[name].shape == planes["reference"].shape
-    }
-    if not errors:
-        return []
-    window = colour_window(*errors.values())
-    same = ", the same for both" if len(errors) > 1 else ""
-    colour = ", mean over the colours" if planes["reference"].ndim == 3 else ""
-    return [
-        _map_panel(
-            f"Error: {name}",
-            plane,
-            window,
-            f"|image − reference|{colour}; scale {window.text}{same}.",
-        )
-        for name, plane in errors.items()
-    ]
-
-
-def _spread_panel(result: Result) -> list[Panel]:
-    if result.std is None:
-        return []
-    plane = display_plane(real_spread(result.std, result.about.task), "")
-    plane = plane.mean(axis=-1) if plane.ndim == 3 else plane
-    window = colour_window(plane)
-    caption = f"Standard deviation over seeds; scale {window.text}. It is no error bar."
-    return [_map_panel("Spread over seeds", plane, window, caption)]
-
-
-def _map_panel(title: str, plane: np.ndarray, window: Window, caption: str) -> Panel:
-    uri = data_uri(png(colours(plane, window), LONGEST_SIDE))
-    height, width = plane.shape
-    ends = (f"{window.low:.3g}", f"{window.high:.3g}")
-    alt = f"{title}, colour scale from {ends[0]} to {ends[1]}"
-    return Panel(title, caption, alt, uri, width, height, ends)
 
 
 def _metric_table(result: Result, of_input: dict[str, float]) -> dict[str, Any]:

@@ -34,17 +34,22 @@ def image_window(task: str, plane: np.ndarray, reference: np.ndarray | None) -> 
     if task in UNIT_TASKS and low >= -0.25 and high <= 1.25:
         return Window(0.0, 1.0, "black is 0, white is 1")
     if task in UNIT_TASKS:
-        ends = f"black is {low:.3g}, white is {high:.3g}"
+        ends = f"black is {number(low)}, white is {number(high)}"
         text = f"{ends} (0.5th and 99.5th percentile of the {name})"
         return _not_empty(Window(low, high, text))
-    text = f"black is 0, white is {high:.3g} (99.5th percentile of the {name})"
+    text = f"black is 0, white is {number(high)} (99.5th percentile of the {name})"
     return _not_empty(Window(0.0, high, text))
 
 
 def colour_window(*maps: np.ndarray) -> Window:
     """From 0 to the 99.5th percentile of all the maps together."""
     _, high = percentiles(np.concatenate([m.ravel() for m in maps]), 0.0, 99.5)
-    return _not_empty(Window(0.0, high, f"0 to {high:.3g} (99.5th percentile)"))
+    return _not_empty(Window(0.0, high, f"0 to {number(high)} (99.5th percentile)"))
+
+
+def number(value: float) -> str:
+    """Three digits; a minus sign instead of a hyphen, where a line could break."""
+    return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 def percentiles(values: np.ndarray, lower: float, upper: float) -> tuple[float, float]:
@@ -109,4 +114,6 @@ def _unit(plane: np.ndarray, window: Window) -> np.ndarray:
 def _not_empty(window: Window) -> Window:
     if window.high > window.low:
         return window
-    return Window(window.low, window.low + 1.0, f"{window.low:.3g} to {window.low + 1.0:.3g}")
+    return Window(
+        window.low, window.low + 1.0, f"{number(window.low)} to {number(window.low + 1.0)}"
+    )

@@ -53,12 +53,14 @@ def save_result(
             f"{directory} holds a finished result ({FINISHED}); give --overwrite to replace it, "
             "or choose another directory with --out"
         )
+    if not finished:
+        result = dataclasses.replace(result, finished=False)
     for name in (FINISHED, *OPTIONAL):
         _remove(directory / name)
     _write_images(result, directory)
     _write(directory / "history.csv", history_csv(result.history))
     _write(directory / "report.html", render_page(result).encode())
-    if finished and result.finished:
+    if result.finished:
         text = json.dumps(summary(result), indent=2, allow_nan=False, ensure_ascii=False)
         _write(directory / FINISHED, (text + "\n").encode())
     return directory

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from untrained.core.result import Result
-from untrained.metrics import psnr, ssim
+from untrained.metrics import nrmse, psnr, ssim
 
 LEVEL = 0.05  # dB; smaller differences round to 0.0
 INPUT_NAMES = {
@@ -42,7 +42,7 @@ def input_name(result: Result) -> str:
 
 
 def input_metrics(result: Result) -> dict[str, float]:
-    """PSNR and SSIM of the adjoint image; empty without a reference of its shape."""
+    """PSNR, SSIM and NRMSE of the adjoint image; empty without a reference of its shape."""
     about = result.about
     if about.adjoint is None or about.reference is None or about.data_range is None:
         return {}
@@ -52,6 +52,7 @@ def input_metrics(result: Result) -> dict[str, float]:
     return {
         "psnr": psnr(*pair, data_range=about.data_range),
         "ssim": ssim(*pair, data_range=about.data_range),
+        "nrmse": nrmse(*pair),
     }
 
 
@@ -77,7 +78,7 @@ def verdict(result: Result, of_input: dict[str, float]) -> str:
 def state_of(result: Result) -> str:
     """A warning where the run did not end as it should; empty otherwise."""
     if not result.finished:
-        return "Not finished: this is the image so far; --resume takes the run up again."
+        return "Not finished: this is the image so far, and the run can be taken up again."
     if any(stop.rule == "diverged" for stop in result.stop):
         return "The run diverged: this is the last image that could be kept."
     return ""
@@ -133,15 +134,11 @@ def metric_text(name: str, value: float | None) -> str:
 
 
 def _what_was_done(result: Result) -> str:
-    source = result.about.source or "the measurements"
-    how = f"in {duration(result.seconds)} on {result.device}"
+    name, time = method_name(result), f"{duration(result.seconds)} on {result.device}"
     missing = "There is no reference, so the quality was not measured."
     if result.recipe is None:
-        return f"{method_name(result)} reconstructed {source} {how}. {missing}"
-    return (
-        f"{method_name(result)} fitted an untrained network to {source}: "
-        f"{result.steps} steps {how}. {missing}"
-    )
+        return f"{name}: a classical reconstruction in {time}. {missing}"
+    return f"{name}: an untrained network fitted in {result.steps} steps, {time}. {missing}"
 
 
 def _gap(decibels: float, other: str) -> str:

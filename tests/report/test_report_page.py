@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from untrained.core.rule import Stopped
+from untrained.report import words
+from untrained.report.charts import charts
+from untrained.report.gallery import gallery
+from untrained.report.page import render_page
+from untrained.report.plots import DARK, LIGHT, draw, figure_of
+
+
+class Reader(HTMLParser):
+    """Tags and attributes of a page; fails on tags that are not closed in order."""
+
+    empty = ("meta", "img", "source", "br", "hr", "link", "input")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.empty:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.seen if name == tag]
+
+
+def opened(uri):
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+
+
+def test_the_page_is_self_contained(compared):
+    page = render_page(compared)
+    assert not re.search(r"https?://", page)
+    reader = Reader(page)
+    assert not reader.all("script")
+    assert not reader.all("link")
+    pictures = reader.all("img")
+    assert len(pictures) == 7 + 3  # seven panels, three charts
+    assert all(p["src"].startswith("data:image/png;base64,") for p in pictures)
+    assert all(p["alt"] for p in pictures)
+    assert all(s["srcset"].startswith("data:") for s in reader.all("source"))
+
+
+def test_user_text_is_escaped(compared):
+    evil = "<script>alert(1)</script>"
+    about = replace(compared.about, source=evil, notes=(evil,), command=evil, classical_name=evil)
+    stop = [Stopped("heldout", 2, evil)]
+    history = {**compared.history, evil: compared.history["data"]}
+    page = render_page(replace(compared, about=about, stop=stop, history=history))
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert not Reader(page).all("script")
+
+
+def test_contents_and_their_order(compared):
+    page = re.sub(r"data:[^\"]*", "", render_page(compared))
+    wanted = [
+        "<h1>toy",
+        "photo.png",
+        "toy: 30.0 dB, +2.5 dB over tv",
+        "Measurement",
+        "Classical: tv",
+        "Reconstruction: toy",
+        "Error: tv",
+        "Error: toy",
+        "the error was smallest at step 2",
+        "Objective",
+        "<code>lam</code>",
+        "<code>engine.lr</code>",
+        "Data weighting: uniform",
+        "alpha was dropped",
+        "untrained reconstruct</code></pre>",
+        "--preset best",
+    ]
+    found = [page.find(text, page.find("<body>")) for text in wanted]
+    assert -1 not in found, wanted[found.index(-1)]
+    assert found == sorted(found)
+
+
+def test_verdict(compared):
+    of_input = words.input_metrics(compared)
+    line = words.verdict(compared, of_input)
+    assert line.startswith("toy: 30.0 dB, +2.5 dB over tv, ")
+    assert line.endswith("over the measurement")
+    worse = replace(compared.about, metrics={"psnr": 27.0}, adjoint=None)
+    assert words.verdict(replace(compared, about=worse), {}) == "toy: 27.0 dB, 0.5 dB below tv"
+    assert "--method tv" in [h.option for h in words.hints(replace(compared, about=worse))]
+    level = replace(compared.about, metrics={"psnr": 27.52})
+    assert words.verdict(replace(compared, about=level), {}).endswith("level with tv")
+    equal = replace(compared.about, metrics={"psnr": float("inf")})
+    assert "equal to the reference" in words.verdict(replace(compared, about=equal), {})
+
+
+def test_verdict_without_reference(make_result, photo):
+    line = words.verdict(make_result(photo, method="toy"), {})
+    assert "5 steps" in line
+    assert "no reference" in line
+    assert "dB" not in line
+
+
+def test_hints_fit_the_result(compared):
+    def options(**changes):
+        return [hint.option for hint in words.hints(replace(compared, **changes))]
+
+    assert options() == ["--stop none", "--preset best", "--seed 4"]
+    assert options(finished=False) == ["--resume"]
+    assert options(recipe=None) == ["--method auto"]
+    assert "--set engine.lr=0.0003" in options(stop=[Stopped("diverged", 1, "NaN")])
+
+
+def test_error_maps_share_their_window(compared, photo):
+    panels = {panel.title: panel for panel in gallery(compared).panels}
+    tv, ours = panels["Error: tv"], panels["Error: toy"]
+    assert tv.scale == ours.scale
+    errors = [(0.2 * photo).mean(1), (0.05 - 0.1 * photo).abs().mean(1)]
+    expected = np.percentile(torch.cat(errors).numpy(), 99.5)
+    assert float(tv.scale[1]) == pytest.approx(expected, rel=5e-3)
+    assert "Error" not in "".join(
+        panel.title for panel in gallery(without_reference(compared)).panels
+    )
+
+
+def without_reference(result):
+    about = replace(result.about, reference=None, metrics=None, classical_metrics=None)
+    return replace(result, about=about)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 10, 90), (1, 3, 70, 16), (3, 2, 33, 20)])
+def test_pixels_stay_square(make_result, shape):
+    task = "mri" if shape[1] == 2 else "denoise"
+    image = torch.rand(shape)
+    panels = gallery(make_result(image, task=task, reference=image, adjoint=image)).panels
+    assert len(panels) == 4
+    for panel in panels:
+        assert (panel.width, panel.height) == (shape[3], shape[2])
+        assert opened(panel.uri).size == (shape[3], shape[2])
+
+
+def test_huge_images_are_made_smaller_without_distortion(make_result):
+    panel = gallery(make_result(torch.rand(1, 1, 300, 2400))).panels[0]
+    assert opened(panel.uri).size == (1200, 150)
+
+
+def test_mri_window_and_middle_slice(make_result):
+    image = torch.zeros(3, 2, 20, 20)
+    image[1, 0], image[1, 1] = 3.0, 4.0  # magnitude 5 in the middle slice only
+    reference = 2 * image
+    shown = gallery(make_result(image, task="mri", reference=reference))
+    assert "white is 10 (99.5th percentile of the reference)" in shown.note
+    assert "slice 2 of 3" in shown.note.lower()
+    assert np.unique(np.asarray(opened(shown.panels[0].uri))).tolist() == [128]
+    alone = gallery(make_result(image, task="mri"))
+    assert "white is 5 (99.5th percentile of the reconstruction)" in alone.note
+
+
+def test_stops_of_every_slice(make_result):
+    result = make_result(torch.rand(2, 1, 8, 8), task="ct", axes="ZYX")
+    result.stop = [Stopped("heldout", 2, "first"), Stopped("budget", 5, "second")]
+    page = render_page(result)
+    assert "first" in page
+    assert "second" in page
+    assert "Curves of the first slice" in page
+
+
+def test_charts_of_a_history(compared):
+    objective, rule, quality = charts(compared.history, 2, (27.5, "tv"))
+    assert [line.label for line in objective.lines] == ["data"]
+    assert objective.boundaries == ((0, "fit"), (3, "refit"))
+    assert objective.log
+    assert rule.chosen == 1
+    assert [line.label for line in quality.lines] == ["image of the step", "output"]
+    assert "best at step 3 of the fit: 18.00 dB" in quality.caption
+    assert charts({"phase": [], "step": []}, 0) == []
+
+
+def test_a_term_that_is_negative_gets_a_linear_axis():
+    history = {"step": [1.0, 2.0], "phase": ["fit"] * 2, "data": [1.0, -1.0]}
+    (only,) = charts(history, None)
+    assert not only.log
+    assert draw(only, LIGHT).startswith(b"\x89PNG")
+
+
+def test_drawing_repeats_bit_for_bit_and_marks_the_step(compared):
+    rule = charts(compared.history, 2)[1]
+    assert draw(rule, LIGHT) == draw(rule, LIGHT)
+    assert draw(rule, LIGHT) != draw(rule, DARK)
+    axes = figure_of(rule, LIGHT).axes[0]
+    marked = [line for line in axes.lines if line.get_label() == "chosen step"]
+    assert [tuple(line.get_xydata()[0]) for line in marked] == [(2.0, 0.2)]
+    assert 3.5 in [line.get_xdata()[0] for line in axes.lines]  # between fit and refit
+
+
+@pytest.mark.parametrize("image", [torch.zeros(1, 1, 8, 8), torch.full((1, 1, 8, 8), 300.0)])
+@pytest.mark.parametrize("task", ["denoise", "ct"])
+def test_constant_images(make_result, image, task):
+    assert "<h1>" in render_page(make_result(image, task=task, reference=image))
+
+
+def test_importing_the_report_draws_in_nothing_heavy():
+    code = (
+        "import sys, untrained.report; "
+        "print([m for m in ('matplotlib', 'jinja2', 'PIL', 'skimage') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

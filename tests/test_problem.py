@@ -1,0 +1,112 @@
+"""Scale, data term, split."""
+
+import pytest
+import torch
+
+import untrained as ut
+from untrained.errors import UserError
+from untrained.physics import CT, MRI, Blur, Denoise, Inpaint
+
+
+def mri(scale: float = 1.0) -> tuple[torch.Tensor, MRI]:
+    g = torch.Generator().manual_seed(0)
+    mask = torch.zeros(20)
+    mask[[0, 3, 8, 9, 10, 11, 15, 18]] = 1
+    physics = MRI(mask, x_shape=(2, 16, 20))
+    x = scale * torch.randn(1, 2, 16, 20, generator=g)
+    return physics.A(x), physics
+
+
+def test_photographs_are_not_rescaled() -> None:
+    y = 5 * torch.rand(1, 3, 8, 8)
+    problem = ut.Problem(y, Denoise((3, 8, 8)), sigma=0.1)
+    assert torch.equal(problem.y, y)
+    assert problem.sigma == 0.1
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_the_network_sees_the_same_numbers_at_every_unit(scale: float) -> None:
+    (y1, physics), (y, _) = mri(), mri(scale)
+    one, other = ut.Problem(y1, physics), ut.Problem(y, physics, sigma=scale)
+    torch.testing.assert_close(one.y, other.y, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(other.to_units(other.from_units(y[:, :, 0])), y[:, :, 0])
+    assert other.sigma == pytest.approx(scale / float(other.scale))
+
+
+def test_ct_estimate_has_the_units_of_the_image() -> None:
+    physics = CT((32, 32), range(0, 180, 6), 46)
+    x = torch.zeros(1, 1, 32, 32)
+    x[..., 10:22, 10:22] = 7.0
+    problem = ut.Problem(physics.A(x), physics)
+    middle = problem.to_units(problem.estimate())[..., 14:18, 14:18].mean()
+    assert 2.0 < float(middle) < 14.0
+
+
+def test_the_data_term_is_the_mean_square_for_denoising() -> None:
+    y, x = torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8)
+    problem = ut.Problem(y, Denoise((1, 8, 8)))
+    torch.testing.assert_close(problem.misfit(x), (x - y).square().flatten(1).mean(1))
+
+
+def test_the_data_term_is_divided_by_the_squared_norm() -> None:
+    physics = CT((16, 16), [0, 40, 80, 120], 24)
+    x = torch.rand(1, 1, 16, 16)
+    problem = ut.Problem(physics.A(x), physics)
+    dense = torch.stack([physics.A(e.view(1, 1, 16, 16)).flatten() for e in torch.eye(256)], 1)
+    top = torch.linalg.matrix_norm(dense, 2) ** 2
+    assert problem.norm_squared == pytest.approx(float(top), rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("y", "physics"),
+    [
+        (torch.rand(1, 1, 12, 12), Denoise((1, 12, 12))),
+        (
+            torch.rand(1, 1, 12, 12) * (torch.arange(12) % 2),
+            Inpaint(torch.ones(12, 12) * (torch.arange(12) % 2)),
+        ),
+        (torch.rand(1, 1, 12, 12), Blur(torch.ones(3, 3), (1, 12, 12))),
+        (torch.rand(1, 1, 18, 12), CT((12, 12), range(0, 180, 15), 18)),
+        mri(),
+    ],
+    ids=["denoise", "inpaint", "blur", "ct", "mri"],
+)
+def test_a_split_shares_no_measurement_and_loses_none(y, physics) -> None:
+    problem = ut.Problem(y, physics)
+    fit, held = problem.split(0.2, seed=0)
+    assert bool((fit.keep * held.keep == 0).all())
+    assert bool((fit.keep + held.keep == 1).all())
+    assert 0 < held.n_visible < 0.5 * fit.n_visible
+    assert fit.n_visible + held.n_visible == problem.n_visible
+    both = [p.to_units(torch.ones(1)) * p.y for p in (fit, held)]
+    torch.testing.assert_close(both[0] + both[1], y.float(), rtol=1e-4, atol=1e-5)
+    assert torch.equal(fit.scale, held.scale)
+
+
+def test_the_scale_of_a_split_does_not_know_what_is_held() -> None:
+    y, physics = mri()
+    fit, held = ut.Problem(y, physics).split(0.2, seed=0)
+    louder = y + 100 * held.keep * y.abs().max()
+    again, _ = ut.Problem(louder, physics).split(0.2, seed=0)
+    torch.testing.assert_close(again.scale, fit.scale, rtol=1e-4, atol=0)
+
+
+def test_ramp_weighting_is_for_ct() -> None:
+    with pytest.raises(UserError, match="needs a physics with weight"):
+        ut.Problem(torch.rand(1, 1, 8, 8), Denoise((1, 8, 8)), weighting="ramp")
+    with pytest.raises(UserError, match="known: uniform, ramp"):
+        ut.Problem(torch.rand(1, 1, 8, 8), Denoise((1, 8, 8)), weighting="rmap")
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (torch.full((1, 1, 8, 8), float("nan")), "64 values that are NaN"),
+        (torch.rand(1, 1, 8, 8, dtype=torch.complex64), "two real channels"),
+        (torch.rand(1, 1, 9, 8), r"got|maps an image of shape"),
+        (torch.rand(0, 1, 8, 8), "at least one measurement"),
+    ],
+)
+def test_wrong_measurements_are_named(y, message: str) -> None:
+    with pytest.raises((UserError, ValueError), match=message):
+        ut.Problem(y, Denoise((1, 8, 8)))

@@ -1,0 +1,132 @@
+"""Which curves a run's history gives, before anything is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+STATISTICS = ("moving variance", "held-out error", "discrepancy")
+QUALITY = {"psnr": "image of the step", "psnr_output": "output"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: a value per row of the history (NaN = none)."""
+
+    label: str
+    values: np.ndarray
+    thin: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One plot.
+
+    Attributes:
+        title, caption: for the page.
+        lines: the curves.
+        unit: label of the vertical axis.
+        log: logarithmic vertical axis.
+        chosen: row of the step whose image was chosen, marked; None = no mark.
+        level: a horizontal line and its label.
+        boundaries: rows at which a new phase begins, and its label.
+    """
+
+    title: str
+    caption: str
+    lines: tuple[Line, ...]
+    unit: str = ""
+    log: bool = False
+    chosen: int | None = None
+    level: tuple[float, str] | None = None
+    boundaries: tuple[tuple[int, str], ...] = ()
+
+
+def charts(
+    history: dict[str, list[float | str]],
+    chosen_step: int | None,
+    level: tuple[float, str] | None = None,
+) -> list[Chart]:
+    """The plots a history gives: the objective, the stop rule's statistic, PSNR.
+
+    Args:
+        history: columns; see `Result.history`.
+        chosen_step: the step (of the first phase) whose image was chosen.
+        level: PSNR of the classical answer and its name.
+    """
+    if not history.get("step"):
+        return []
+    phases = _boundaries(history.get("phase", []))
+    found = np.flatnonzero(_numbers(history["step"]) == (chosen_step or -1))
+    chosen = int(found[0]) if len(found) else None
+    names = [n for n in history if n not in ("phase", "step", *QUALITY)]
+    terms = _lines(history, [n for n in names if n not in STATISTICS])
+    statistic = _lines(history, [n for n in names if n in STATISTICS])
+    marked = "" if chosen is None else f" The circle marks step {chosen_step}, which was chosen."
+    plots = [
+        Chart(
+            "Objective",
+            "The terms of the objective that was minimised.",
+            terms,
+            log=_positive(terms),
+            boundaries=phases,
+        ),
+        Chart(
+            "Stop rule",
+            f"What the stop rule looks at.{marked}",
+            statistic,
+            log=_positive(statistic),
+            chosen=chosen,
+            boundaries=phases,
+        ),
+        _quality(history, chosen, level, phases),
+    ]
+    return [plot for plot in plots if any(finite(line.values).size for line in plot.lines)]
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """The values that are neither NaN nor infinite."""
+    return values[np.isfinite(values)]
+
+
+def _quality(
+    history: dict[str, list[float | str]],
+    chosen: int | None,
+    level: tuple[float, str] | None,
+    phases: tuple[tuple[int, str], ...],
+) -> Chart:
+    lines = _lines(history, [n for n in QUALITY if n in history])
+    caption = "PSNR against the reference, recorded for this report only: no method sees it."
+    if lines and finite(lines[-1].values).size:
+        output = lines[-1].values
+        row = int(np.argmax(np.where(np.isfinite(output), output, -np.inf)))
+        caption += f" The output was best at {_place(history, row)}: {output[row]:.2f} dB."
+    return Chart("PSNR", caption, lines, "dB", False, chosen, level, phases)
+
+
+def _lines(history: dict[str, list[float | str]], names: list[str]) -> tuple[Line, ...]:
+    return tuple(
+        Line(QUALITY.get(name, name), _numbers(history[name]), thin=name == "psnr")
+        for name in names
+    )
+
+
+def _positive(lines: tuple[Line, ...]) -> bool:
+    return all((finite(line.values) > 0).all() for line in lines)
+
+
+def _place(history: dict[str, list[float | str]], row: int) -> str:
+    phases = history.get("phase", [])
+    where = f" of the {phases[row]}" if len(set(phases)) > 1 else ""
+    return f"step {float(history['step'][row]):.0f}{where}"
+
+
+def _boundaries(phases: list[float | str]) -> tuple[tuple[int, str], ...]:
+    """(row, label) of each phase, where there is more than one."""
+    starts = [i for i, label in enumerate(phases) if i == 0 or label != phases[i - 1]]
+    return tuple((i, str(phases[i])) for i in starts) if len(starts) > 1 else ()
+
+
+def _numbers(values: list[float | str]) -> np.ndarray:
+    return np.asarray(values, dtype=np.float64)

@@ -1,0 +1,141 @@
+"""The pictures of a report: what was measured, the answers, and their errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from untrained.core.result import Result
+from untrained.report import words
+from untrained.report.arrays import display_plane, is_complex, real_spread
+from untrained.report.pictures import (
+    LONGEST_SIDE,
+    Window,
+    colour_window,
+    colours,
+    data_uri,
+    difference,
+    grey_levels,
+    image_window,
+    number,
+    png,
+)
+
+SMALL = 280  # pixels; below, the browser shows pixels as squares instead of blurring them
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture on the page; `scale` is the colour bar's two ends, empty for grey and RGB."""
+
+    title: str
+    caption: str
+    alt: str
+    uri: str
+    width: int
+    height: int
+    scale: tuple[str, str] | tuple[()] = ()
+
+    @property
+    def small(self) -> bool:
+        """Whether single pixels are worth seeing."""
+        return max(self.width, self.height) < SMALL
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures, how many stand side by side, and what the grey ones show."""
+
+    panels: list[Panel]
+    columns: str
+    note: str
+
+
+def gallery(result: Result) -> Gallery:
+    """Pictures in rows of the same order: measurement, classical, ours; reference, their errors."""
+    about = result.about
+    planes = {"ours": display_plane(result.image, about.task)}
+    same = about.classical_name == words.method_name(result)
+    others: dict[str, Tensor | None] = {
+        "adjoint": about.adjoint,
+        "classical": None if same else about.classical,
+        "reference": about.reference,
+    }
+    for name, image in others.items():
+        if image is not None:
+            planes[name] = display_plane(image, about.task)
+    window = image_window(about.task, planes["ours"], planes.get("reference"))
+    titles = {
+        "adjoint": words.input_name(result).capitalize(),
+        "classical": f"Classical: {about.classical_name}",
+        "ours": f"Reconstruction: {words.method_name(result)}",
+        "reference": "Reference",
+    }
+    shown = [
+        _grey_panel(title, planes[name], window) for name, title in titles.items() if name in planes
+    ]
+    shown += _error_panels(planes, titles)
+    return Gallery(
+        shown + _spread_panel(result),
+        "three" if "classical" in planes else "two",
+        f"{_detail(result)}All images share one window: {window.text}.",
+    )
+
+
+def _detail(result: Result) -> str:
+    said = ["magnitude"] if is_complex(result.image, result.about.task) else []
+    if len(result.image) > 1:
+        said.append(f"slice {len(result.image) // 2 + 1} of {len(result.image)}")
+    elif result.image.ndim == 5:
+        said.append("the middle slice")
+    return f"{', '.join(said).capitalize()}. " if said else ""
+
+
+def _grey_panel(title: str, plane: np.ndarray, window: Window) -> Panel:
+    uri = data_uri(png(grey_levels(plane, window), LONGEST_SIDE))
+    height, width = plane.shape[:2]
+    return Panel(title, "", f"{title}, {width} by {height} pixels", uri, width, height)
+
+
+def _error_panels(planes: dict[str, np.ndarray], titles: dict[str, str]) -> list[Panel]:
+    if "reference" not in planes:
+        return []
+    errors = {
+        titles[name].partition(": ")[2]: difference(planes[name], planes["reference"])
+        for name in ("classical", "ours")
+        if name in planes and planes[name].shape == planes["reference"].shape
+    }
+    if not errors:
+        return []
+    window = colour_window(*errors.values())
+    same = ", the same for both" if len(errors) > 1 else ""
+    colour = ", mean over the colours" if planes["reference"].ndim == 3 else ""
+    return [
+        _map_panel(
+            f"Error: {name}",
+            plane,
+            window,
+            f"|image − reference|{colour}; scale {window.text}{same}.",
+        )
+        for name, plane in errors.items()
+    ]
+
+
+def _spread_panel(result: Result) -> list[Panel]:
+    if result.std is None:
+        return []
+    plane = display_plane(real_spread(result.std, result.about.task), "")
+    plane = plane.mean(axis=-1) if plane.ndim == 3 else plane
+    window = colour_window(plane)
+    caption = f"Standard deviation over seeds; scale {window.text}. It is not an error bar."
+    return [_map_panel("Spread over seeds", plane, window, caption)]
+
+
+def _map_panel(title: str, plane: np.ndarray, window: Window, caption: str) -> Panel:
+    uri = data_uri(png(colours(plane, window), LONGEST_SIDE))
+    height, width = plane.shape
+    ends = (number(window.low), number(window.high))
+    alt = f"{title}, colour scale from {ends[0]} to {ends[1]}"
+    return Panel(title, caption, alt, uri, width, height, ends)
