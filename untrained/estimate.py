@@ -1,6 +1,128 @@
-"""How much memory and time a run will take, found without running it.
+"""How much memory and time a run will take.
 
-Memory: the network is traced on torch's `meta` device, which computes nothing and counts exactly
-what the backward pass has to keep. Time: two real steps at full size are taken and timed where
-the memory allows, else the traced number of operations is divided by a measured rate.
+The network is first traced on torch's `meta` device, which computes nothing and counts what the
+backward pass has to keep. Where that fits into memory, a few real steps of the very run are then
+taken and measured; where it does not, the count itself is the answer.
 """
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from untrained.api import Plan
+from untrained.core.machine import peak_memory_mb, pick_device
+from untrained.core.recipe import Recipe
+from untrained.core.rule import Frame, Watch
+from untrained.core.solve import solve_recipe
+from untrained.data.memory import available_memory
+from untrained.problem import Problem
+
+STEPS = 5
+WARM = 2
+REPORT_MB = 60.0  # drawing the report, after the network's memory has been given back
+
+
+def estimate(chosen: Plan, problem: Problem, device: str = "auto", runs: int = 1) -> dict[str, Any]:
+    """What a run will need, as plain values.
+
+    Args:
+        chosen: the plan.
+        problem: its measurements.
+        device: where it would run.
+        runs: how many such runs follow one another (seeds x slices).
+
+    Returns:
+        `method preset task network parameters steps seconds peak_memory_mb measured note`;
+        `seconds` is of all optimiser steps of the whole budget, which a stop rule may cut short;
+        `measured` tells whether real steps were taken.
+    """
+    facts: dict[str, Any] = {
+        "method": chosen.card.name,
+        "preset": chosen.preset,
+        "task": chosen.task,
+        "device": str(pick_device(device)),
+    }
+    if chosen.recipe is None:
+        return {**facts, "note": "a classical method: seconds, and no network"}
+    recipe = chosen.recipe
+    parameters, traced = _trace(recipe, problem)
+    passes = 2 if recipe.stop.refit else 1
+    facts |= {
+        "network": _network(recipe),
+        "parameters": parameters,
+        "image": list(problem.x_shape),
+        "steps": recipe.budget * passes * runs,
+    }
+    room = available_memory()
+    if traced > room:
+        note = f"needs more than the {room / 2**20:.0f} MiB that are free here; nothing was run"
+        peak = (peak_memory_mb(torch.device("cpu")) or 0.0) + traced / 2**20
+        return {**facts, "seconds": None, "peak_memory_mb": peak, "measured": False, "note": note}
+    per_step = _measure(recipe, problem, device)
+    peak_now = peak_memory_mb(pick_device(device))
+    return {
+        **facts,
+        "seconds_per_step": round(per_step, 4),
+        "seconds": round(per_step * facts["steps"], 1),
+        "peak_memory_mb": None if peak_now is None else round(peak_now + REPORT_MB),
+        "measured": True,
+        "note": f"measured over {STEPS - WARM} real steps; a stop rule may end the run earlier",
+    }
+
+
+class _Stopwatch(Watch):
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def step(self, frame: Frame, columns: dict[str, float]) -> None:
+        self.times.append(time.perf_counter())
+
+
+def _measure(recipe: Recipe, problem: Problem, device: str) -> float:
+    """Seconds per step of a few real steps, the checkpoint's own writing included."""
+    watch = _Stopwatch()
+    with tempfile.TemporaryDirectory() as folder:
+        solve_recipe(
+            replace(recipe, steps=STEPS),
+            problem.select(0),
+            watch=[watch],
+            device=device,
+            run_dir=folder,
+        )
+    first = watch.times[:STEPS]
+    return (first[-1] - first[WARM - 1]) / (len(first) - WARM)
+
+
+def _trace(recipe: Recipe, problem: Problem) -> tuple[int, float]:
+    """(number of parameters, bytes that one step keeps)."""
+    channels, dim = problem.x_shape[0], len(problem.x_shape) - 1
+    inputs = recipe.method.input_channels(channels)
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.device("meta"):
+        module = recipe.net.build(inputs, channels, dim)
+        z = torch.empty(1, inputs, *problem.x_shape[1:])
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        out = module(z)
+    parameters = sum(p.numel() for p in module.parameters())
+    del out
+    # weights, gradients, two moments of the optimiser, and a copy while a checkpoint is written
+    return parameters, sum(kept.values()) + 5 * 4.0 * parameters
+
+
+def _network(recipe: Recipe) -> str:
+    net: Any = recipe.net
+    given = [f"{f.name}={getattr(net, f.name)!r}" for f in dataclasses.fields(net)]
+    return f"{type(net).__name__}({', '.join(given)})"

@@ -67,6 +67,12 @@ def make_result() -> Callable[..., Result]:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the curves out of the page; drawing them is most of the time a page takes."""
+    monkeypatch.setattr("untrained.report.page.draw", lambda chart, theme: b"")
+
+
+@pytest.fixture
 def photo() -> torch.Tensor:
     return torch.rand(1, 3, 12, 30, generator=torch.Generator().manual_seed(0))
 

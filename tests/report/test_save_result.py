@@ -23,10 +23,12 @@ FILES = [
     "result.json",
     "std.npy",
 ]
-KEYS = (
-    "method preset task recipe seed device precision threads versions steps stop seconds "
-    "cpu_seconds peak_memory_mb resumed_from axes metrics classical notes source command"
-).split()
+KEYS = [
+    *("method", "preset", "task", "recipe", "seed", "device", "precision", "threads", "versions"),
+    *("steps", "stop", "seconds", "cpu_seconds", "peak_memory_mb", "resumed_from", "axes"),
+    *("metrics", "classical", "notes", "source", "command"),
+]
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def forbid(constant: str) -> None:

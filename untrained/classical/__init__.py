@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from untrained.classical.l1wavelet import l1wavelet
+from untrained.classical.wavelet import l1wavelet
 from untrained.classical.linear import adjoint, cgsense, fbp
-from untrained.classical.tv import TVResult, tv, tv_solve
+from untrained.classical.total_variation import TVResult, tv, tv_solve
 from untrained.problem import Problem
 
 CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {

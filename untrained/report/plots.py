@@ -22,15 +22,22 @@ PSNR_SPAN = 15.0  # dB below the highest value shown; the first steps are far lo
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of one colour scheme: text and axes, grid, and the lines (Okabe and Ito's)."""
+    """Colours of one colour scheme: the page's paper, text and axes, grid, and the lines (Okabe
+    and Ito's).
+    """
 
+    paper: str
     text: str
     grid: str
     lines: tuple[str, ...]
 
 
-LIGHT = Theme("#30363c", "#dcdfe3", ("#0072b2", "#d55e00", "#009e73", "#a8528a", "#7a6a00"))
-DARK = Theme("#ced3d8", "#3a4047", ("#56b4e9", "#f0a04b", "#35c59b", "#e79ac8", "#e0d060"))
+LIGHT = Theme(
+    "#fcfcfb", "#30363c", "#dcdfe3", ("#0072b2", "#d55e00", "#009e73", "#a8528a", "#7a6a00")
+)
+DARK = Theme(
+    "#15181b", "#ced3d8", "#3a4047", ("#56b4e9", "#f0a04b", "#35c59b", "#e79ac8", "#e0d060")
+)
 
 
 def draw(chart: Chart, theme: Theme) -> bytes:
@@ -152,6 +159,7 @@ def _legend(axes: Axes, chart: Chart, theme: Theme) -> None:
     # A fixed corner: looking for the emptiest takes long on a long history.
     place: Literal["lower right", "upper right"]
     place = "lower right" if chart.unit == "dB" else "upper right"
-    legend = axes.legend(loc=place, frameon=False, fontsize=10, labelcolor=theme.text)
+    legend = axes.legend(loc=place, fontsize=10, labelcolor=theme.text)
+    legend.get_frame().set(facecolor=theme.paper, edgecolor="none", alpha=0.85)
     for text in legend.get_texts():
         text.set_parse_math(False)

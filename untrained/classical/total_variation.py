@@ -118,9 +118,7 @@ class TVSolver:
                 gap = self._gap(new)
                 if gap <= tolerance:
                     break
-            self.at = _Point(
-                *(a + RELAXATION * (b - a) for a, b in zip(self.at, new, strict=True))
-            )
+            self.at = _Point(*(a + RELAXATION * (b - a) for a, b in zip(self.at, new, strict=True)))
             if k in BALANCE_AT:
                 self._balance(origin)
                 origin = self.at

@@ -1,0 +1,258 @@
+"""The command line as its user meets it: exit statuses, files, refusals. In-process for speed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from untrained.cli import main
+
+QUICK = ["--steps", "6", "--set", "net.widths=8,16", "--quiet"]
+
+
+def call(*arguments: object) -> int:
+    """Run a command; returns its exit status."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def noisy(tmp_path: Path) -> Path:
+    path = tmp_path / "noisy.npy"
+    y, x = np.mgrid[0:26, 0:22]
+    np.save(path, (0.5 + 0.3 * np.sin(x / 3) * np.cos(y / 4)).astype(np.float32))
+    return path
+
+
+def reconstruct(noisy: Path, *more: object) -> int:
+    return call("reconstruct", "denoise", noisy, *QUICK, *more)
+
+
+def test_a_run_leaves_the_promised_files(noisy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert reconstruct(noisy, "--out", out, "--reference", noisy) == 0
+    names = {p.name for p in out.iterdir()}
+    assert names == {
+        "reconstruction.npy",
+        "reconstruction.png",
+        "classical.npy",
+        "classical.png",
+        "history.csv",
+        "report.html",
+        "result.json",
+    }
+    facts = json.loads((out / "result.json").read_text())
+    expected = (
+        "method preset task recipe seed device precision threads versions steps stop seconds "
+        "cpu_seconds peak_memory_mb resumed_from axes metrics classical"
+    )
+    assert set(expected.split()) <= facts.keys()
+    assert facts["method"] == "house"
+    assert facts["steps"] >= 6
+    assert facts["metrics"]["psnr"] > 0
+    assert np.load(out / "reconstruction.npy").shape == (26, 22)
+
+
+def test_the_default_directory(
+    noisy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert reconstruct(noisy, "--method", "dip") == 0
+    assert (tmp_path / "untrained-out" / "denoise-noisy" / "result.json").exists()
+
+
+def test_a_finished_result_is_kept(noisy: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert reconstruct(noisy, "--out", out) == 0
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    assert reconstruct(noisy, "--out", out) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert reconstruct(noisy, "--out", out, "--resume") == 0
+    assert reconstruct(noisy, "--out", out, "--resume", "--seed", "1") == 2
+    assert "seed" in capsys.readouterr().err
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    assert reconstruct(noisy, "--out", out, "--overwrite", "--seed", "1") == 0
+    assert (out / "reconstruction.npy").read_bytes() != before["reconstruction.npy"]
+
+
+def test_time_limit_is_a_result_that_resume_improves(noisy: Path, tmp_path: Path, capsys) -> None:
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    assert reconstruct(noisy, "--out", out, "--time-limit", "1e-6") == 0
+    facts = json.loads((out / "result.json").read_text())
+    assert facts["stop"]["rule"] == "time limit"
+    assert reconstruct(noisy, "--out", out) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert reconstruct(noisy, "--out", out, "--resume") == 0
+    assert reconstruct(noisy, "--out", whole) == 0
+    for name in ("reconstruction.npy", "history.csv"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+    assert json.loads((out / "result.json").read_text())["resumed_from"] == [1]
+    assert not (out / "state.pt").exists()
+
+
+def test_resume_in_an_empty_or_missing_directory_starts_anew(noisy: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "missing"):
+        assert reconstruct(noisy, "--out", tmp_path / name, "--resume") == 0
+
+
+def test_one_process_per_directory(noisy: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".lock"):
+        assert reconstruct(noisy, "--out", tmp_path / "out") == 2
+    assert "another process" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_resumes_to_the_same_bytes(noisy: Path, tmp_path: Path) -> None:
+    """A real Ctrl-C in a real process: status 130, the best so far kept, then the same bytes."""
+    import signal
+    import time
+
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    steps = ["--steps", "500", "--set", "net.widths=8,16", "--stop", "none", "--threads", "1"]
+    command = [sys.executable, "-m", "untrained", "reconstruct", "denoise", str(noisy), *steps]
+    running = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE)
+    for _ in range(600):
+        if (out / "state.pt").exists():
+            break
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=120)
+    assert running.returncode == 130, errors
+    assert b"--resume" in errors
+    assert (out / "reconstruction.npy").exists()
+    assert not (out / "result.json").exists()
+    reached = int(np.genfromtxt(out / "history.csv", delimiter=",", skip_header=1)[-1, 1])
+    end = ["--steps", "500", "--set", "net.widths=8,16", "--stop", "none", "--threads", "1"]
+    assert reached < 500
+    assert call("reconstruct", "denoise", noisy, *end, "--quiet", "--out", out, "--resume") == 0
+    assert call("reconstruct", "denoise", noisy, *end, "--quiet", "--out", whole) == 0
+    for name in ("reconstruction.npy", "history.csv"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--method", "hause"], "did you mean 'house'"),
+        (["--method", "l1wavelet"], "does not do denoise"),
+        (["--set", "lamb=2"], "has no field 'lamb'"),
+        (["--set", "engine.lr=fast"], "is not a float"),
+        (["--set", "engine.optimiser=lion"], "known: adam"),
+        (["--set", "nets.depth=2"], "'nets' is none of"),
+        (["--stop", "wvm"], "did you mean 'wmv'"),
+        (["--stop", "discrepancy"], "noise level"),
+        (["--sigma", "loud"], "sigma"),
+        (["--reference", "gone.png"], "gone.png"),
+        (["--resume", "--overwrite"], "exclude each other"),
+        (["--frobnicate"], "No such option"),
+        (["--preset", "fastest"], "fast"),
+        (["--guide", "x"], "No such option"),
+    ],
+)
+def test_wrong_options_exit_2_and_name_the_culprit(noisy, tmp_path, capsys, more, message) -> None:
+    out = tmp_path / "out"
+    assert reconstruct(noisy, "--out", out, *more) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+    assert not (out / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "noisy2.npy"), (b"", "empty"), (b"\x93NUMPY", "noisy2.npy")],
+    ids=["missing", "empty", "truncated"],
+)
+def test_wrong_files_exit_2_and_name_the_file(tmp_path, capsys, content, message) -> None:
+    path = tmp_path / "noisy2.npy"
+    if content is not None:
+        path.write_bytes(content)
+    assert reconstruct(path, "--out", tmp_path / "out") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_in_the_directorys_place(noisy: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "out").write_text("mine")
+    assert reconstruct(noisy, "--out", tmp_path / "out") == 2
+    assert "a file is in its place" in capsys.readouterr().err
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_unknown_commands_and_tasks_exit_2(noisy: Path) -> None:
+    assert call("reconstrct") == 2
+    assert call("reconstruct", "denois", noisy) == 2
+    assert call("pretrain", "ugodit") == 2
+    assert call("bench", "speed") == 2
+
+
+@pytest.mark.parametrize("what", ["methods", "nets", "tasks", "presets", "rules", "formats"])
+def test_lists_are_lists_of_named_objects(what: str, capsys) -> None:
+    assert call("list", what, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows
+    assert all(row["name"] for row in rows)
+    assert call("list", what) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("method", ["adjoint", "cgsense", "tv", "dip", "tvdip", "aseqdip"])
+def test_every_method_runs_from_a_file(noisy: Path, tmp_path: Path, method: str, capsys) -> None:
+    options = [] if method in ("adjoint", "cgsense", "tv") else QUICK
+    out = tmp_path / method
+    command = ["reconstruct", "denoise", noisy, *options, "--method", method, "--out", out]
+    assert call(*command, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["method"] == method
+
+
+def test_seeds_write_their_spread(noisy: Path, tmp_path: Path) -> None:
+    assert reconstruct(noisy, "--seeds", "2", "--out", tmp_path / "out") == 0
+    assert np.load(tmp_path / "out" / "std.npy").max() > 0
+    assert not list((tmp_path / "out").glob("seed-*"))
+
+
+def test_dry_run_runs_nothing(noisy: Path, tmp_path: Path, capsys) -> None:
+    assert reconstruct(noisy, "--dry-run", "--json", "--out", tmp_path / "out") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["parameters"] > 0
+    assert facts["seconds"] > 0
+    assert facts["peak_memory_mb"] > 50
+    assert not (tmp_path / "out").exists()
+
+
+def test_simulate_reconstruct_evaluate(noisy: Path, tmp_path: Path, capsys) -> None:
+    measured = tmp_path / "y.npz"
+    assert call("simulate", "inpaint", noisy, "--missing", "0.3", "--out", measured) == 0
+    assert call("reconstruct", "inpaint", measured, *QUICK, "--out", tmp_path / "out") == 0
+    capsys.readouterr()
+    image = tmp_path / "out" / "reconstruction.npy"
+    assert call("evaluate", image, noisy, "--range", "1", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    stored = json.loads((tmp_path / "out" / "result.json").read_text())["metrics"]
+    assert printed["psnr"] == pytest.approx(stored["psnr"], abs=1e-3)
+
+
+def test_check_operator(tmp_path: Path, capsys) -> None:
+    code = """
+import torch
+class Good:
+    x_shape = (1, 6, 5)
+    def A(self, x): return 2 * x.flip(-1)
+    def A_adjoint(self, y): return 2 * y.flip(-1)
+class Bad(Good):
+    def A_adjoint(self, y): return y
+class Bare:
+    x_shape = (1, 6, 5)
+    def A(self, x): return x.cumsum(-1)
+"""
+    (tmp_path / "ops.py").write_text(code)
+    assert call("check-operator", f"{tmp_path / 'ops.py'}:Good") == 0
+    assert call("check-operator", f"{tmp_path / 'ops.py'}:Bare") == 0
+    assert call("check-operator", f"{tmp_path / 'ops.py'}:Bad") == 1
+    assert "not the adjoint" in capsys.readouterr().out
+    assert call("check-operator", f"{tmp_path / 'ops.py'}:Gone") == 2
