@@ -94,7 +94,7 @@ def test_the_scale_of_a_split_does_not_know_what_is_held() -> None:
 def test_ramp_weighting_is_for_ct() -> None:
     with pytest.raises(UserError, match="needs a physics with weight"):
         ut.Problem(torch.rand(1, 1, 8, 8), Denoise((1, 8, 8)), weighting="ramp")
-    with pytest.raises(UserError, match="known: uniform, ramp"):
+    with pytest.raises(UserError, match="known: uniform, ramp, half-ramp"):
         ut.Problem(torch.rand(1, 1, 8, 8), Denoise((1, 8, 8)), weighting="rmap")
 
 

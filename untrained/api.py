@@ -272,8 +272,7 @@ def _mean(runs: list[Result]) -> Result:
 
 def _classical(chosen: Plan, problem: Problem, seed: int, place: torch.device) -> Result:
     began, cpu = time.perf_counter(), time.process_time()
-    with torch.no_grad():
-        image = problem.to_units(CLASSICAL[chosen.card.name](problem))
+    image = problem.to_units(problem.cached(chosen.card.name, CLASSICAL[chosen.card.name]))
     return Result(
         image=image,
         history={"phase": [], "step": []},
@@ -310,8 +309,7 @@ def _about(
         about.classical_name, about.classical = name, result.image
     elif name:
         about.classical_name = name
-        with torch.no_grad():
-            about.classical = problem.to_units(CLASSICAL[name](problem))
+        about.classical = problem.to_units(problem.cached(name, CLASSICAL[name]))
     if truth is not None and data_range is not None:
         about.metrics = measure(result.image, truth, data_range)
         if about.classical is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from untrained.errors import UserError
 from untrained.maths import magnitude, power_iteration, sum_squares
 from untrained.physics import as_physics
 
-WEIGHTINGS = ("uniform", "ramp")
+WEIGHTINGS = ("uniform", "ramp", "half-ramp")
 
 
 class Problem:
@@ -30,7 +31,8 @@ class Problem:
         y: measurements `(G, ...)`, the first axis counts problems that share the physics.
         physics: anything with `A` and `A_adjoint` (or `A` and `x_shape`; see `as_physics`).
         sigma: standard deviation of the noise in the units of y, if known.
-        weighting: `uniform`, or `ramp` (CT: residuals pass the square root of the ramp filter).
+        weighting: `uniform`, or for CT `ramp` (residuals pass the square root of the
+            ramp filter) or `half-ramp` (its fourth root).
 
     Raises:
         UserError: y is not finite, or its shape is not what the physics produces.
@@ -55,6 +57,7 @@ class Problem:
         self.y = self.y / self._y_scale()
         self.sigma = None if sigma is None else float(sigma) / float(self._y_scale().max())
         self._estimate: Tensor | None = None
+        self.cache: dict[str, Tensor] = {}
 
     # physics in network units -----------------------------------------------------------------
     def A(self, x: Tensor) -> Tensor:
@@ -77,7 +80,7 @@ class Problem:
 
     def misfit(self, x: Tensor) -> Tensor:
         """The normalised data term per problem, `(G,)`."""
-        r = self._whiten(self.A(x) - self.y)
+        r = self.whiten(self.A(x) - self.y)
         return sum_squares(r) / (self.norm_squared * self.n_image)
 
     def residual_mean_square(self, x: Tensor) -> Tensor:
@@ -113,8 +116,7 @@ class Problem:
 
         The scale is found anew from `fit` alone, so that nothing of `held` reaches a method.
         """
-        generator = torch.Generator().manual_seed(seed)
-        held = _holdout(self.physics, self.y, fraction, generator)
+        held = self._draw(fraction, torch.Generator().manual_seed(seed))
         if not bool(held.any()):
             raise UserError(
                 f"no measurement could be held out at fraction {fraction}: there are too few of "
@@ -135,7 +137,8 @@ class Problem:
         other = copy.copy(self)
         other.y = self.y[index : index + 1]
         other.scale = self.scale[index : index + 1]
-        other._estimate = None
+        if len(self.y) > 1:
+            other._estimate, other.cache = None, {}
         return other
 
     def to(self, device: torch.device | str) -> Problem:
@@ -143,9 +146,11 @@ class Problem:
         other = copy.copy(self)
         other.y, other.scale = self.y.to(device), self.scale.to(device)
         other.keep = None if self.keep is None else self.keep.to(device)
+        if self.y.device == torch.device(device):
+            return other
         move = getattr(self.physics, "to", None)
         other.physics = copy.deepcopy(self.physics).to(device) if callable(move) else self.physics
-        other._estimate = None
+        other._estimate, other.cache = None, {}
         return other
 
     def to_units(self, x: Tensor) -> Tensor:
@@ -156,14 +161,30 @@ class Problem:
         """The units of the measurements -> network units."""
         return x / _per_problem(self.scale, x)
 
+    def cached(self, name: str, compute: Callable[[Problem], Tensor]) -> Tensor:
+        """compute(self), once per problem: a classical answer serves method and report."""
+        if name not in self.cache:
+            with torch.no_grad():
+                self.cache[name] = compute(self)
+        return self.cache[name]
+
     # internals --------------------------------------------------------------------------------
+    def _draw(self, fraction: float, generator: torch.Generator) -> Tensor:
+        """Measurements to hold out among the visible ones; a few draws may all be hidden."""
+        for _ in range(20):
+            held = _holdout(self.physics, self.y, fraction, generator)
+            held = held if self.keep is None else held & (self.keep > 0)
+            if bool(held.any()):
+                break
+        return held
+
     def _masked(self, visible: Tensor, rescale: Tensor | None = None) -> Problem:
         other = copy.copy(self)
         other.keep = visible.to(self.y.dtype)
         if self.keep is not None:
             other.keep = other.keep * self.keep
         other.y = self.y * other.keep
-        other._estimate = None
+        other._estimate, other.cache = None, {}
         ratio = other._find_scale() if rescale is None else rescale
         factor = _degree_scale(ratio, self.physics)
         other.y = other.y / _per_problem(factor, other.y)
@@ -192,7 +213,8 @@ class Problem:
         with torch.no_grad():
             return tuple(self.physics.A_adjoint(self.y[:1]).shape[1:])
 
-    def _whiten(self, residual: Tensor) -> Tensor:
+    def whiten(self, residual: Tensor) -> Tensor:
+        """W^(1/2) r: the residual as the data term weighs it."""
         if self.weighting == "uniform":
             return residual
         return self.physics.weight(residual, self.weighting)
@@ -205,7 +227,7 @@ class Problem:
             return 1.0
 
         def normal(x: Tensor) -> Tensor:
-            return self.physics.A_adjoint(self._whiten(self._whiten(self.physics.A(x))))
+            return self.physics.A_adjoint(self.whiten(self.whiten(self.physics.A(x))))
 
         with torch.no_grad():
             return power_iteration(normal, (1, *self.x_shape), self.y)

@@ -183,5 +183,5 @@ def test_the_average_starts_as_a_plain_mean_and_forgets_later() -> None:
     values = []
     for step, x in enumerate([2.0, 4.0, 8.0]):
         s.step = step
-        values.append(float(rule.see(s, m, torch.full((1, 1, 2, 2), x))[0, 0, 0, 0]))
+        values.append(float(rule.see(s, m, torch.full((1, 1, 2, 2), x), None)[0, 0, 0, 0]))
     assert values == [2.0, 3.0, 5.5]

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from untrained.classical.wavelet import l1wavelet
 from untrained.classical.linear import adjoint, cgsense, fbp
-from untrained.classical.total_variation import TVResult, tv, tv_solve
+from untrained.classical.total_variation import TVResult, tv, tv_solve, tv_weight
+from untrained.classical.wavelet import l1wavelet
 from untrained.problem import Problem
 
 CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
@@ -30,9 +30,11 @@ __all__ = [
     "cgsense",
     "default_for",
     "fbp",
+    "guide",
     "l1wavelet",
     "tv",
     "tv_solve",
+    "tv_weight",
 ]
 
 
@@ -46,3 +48,13 @@ def default_for(task: str) -> str:
     if task == "mri" and importlib.util.find_spec("sigpy") is not None:
         return "l1wavelet"
     return "tv"
+
+
+def guide(problem: Problem) -> Tensor:
+    """The classical image that a network method may lean on: `tv` where it applies.
+
+    Volumes, signals and nonlinear physics get `problem.estimate()`. Computed once per problem.
+    """
+    if problem.linear and len(problem.x_shape) == 3:
+        return problem.cached("tv", tv)
+    return problem.estimate()

@@ -183,8 +183,19 @@ class Output(ABC):
         """Make the memory."""
 
     @abstractmethod
-    def see(self, s: State, m: Memory, x: Tensor) -> Tensor:
+    def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
         """Take in the image of this step; return the image that would be returned now."""
+
+    def statistic(self, m: Memory) -> dict[str, Tensor]:
+        """Numbers for the history, each `(G,)`."""
+        return {}
+
+    def settled(self, row: dict[str, float]) -> Output:
+        """The rule for a refit: what it chose on held-out data at the best step is now fixed.
+
+        `row` is the history's row of that step.
+        """
+        return self
 
 
 class Guard(ABC):
@@ -254,6 +265,6 @@ class Last(Output):
     def start(self, s: State, m: Memory) -> None:
         """Nothing to remember."""
 
-    def see(self, s: State, m: Memory, x: Tensor) -> Tensor:
+    def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
         """The image itself."""
         return x

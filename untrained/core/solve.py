@@ -167,7 +167,8 @@ def _one(
     first = _phase(recipe, fit, held, f"{prefix}fit", kept, watch, seed, half)
     if not (recipe.stop.refit and first.finished and first.stop.step < recipe.budget):
         return first
-    again = replace(recipe, stop=Never(), steps=max(1, first.stop.step))
+    row = {name: float(column[first.stop.step - 1]) for name, column in first.history.items() if name != "phase"}
+    again = replace(recipe, stop=Never(), steps=first.stop.step, output=recipe.output.settled(row))
     last = _phase(again, problem, None, f"{prefix}refit", kept, watch, seed, half)
     stopped = Stopped(
         first.stop.rule,
@@ -280,7 +281,7 @@ class _Loop:
 
     def _rules(self, x: Tensor, terms: dict[str, Tensor], watch: tuple[Watch, ...]) -> None:
         s, recipe = self.s, self.recipe
-        out = recipe.output.see(s, s.memory("output"), x)
+        out = recipe.output.see(s, s.memory("output"), x, self.held)
         detached = {name: value.detach() for name, value in terms.items()}
         frame = Frame(s.step + 1, x, out, detached, self.held)
         memory = s.memory("stop")
@@ -288,7 +289,8 @@ class _Loop:
         self._keep(out, recipe.stop.improved(memory), frame.step)
         if recipe.guard is not None:
             recipe.guard.see(s, s.memory("guard"), frame)
-        columns = {**detached, **recipe.stop.statistic(memory)}
+        chosen = recipe.output.statistic(s.memory("output"))
+        columns = {**detached, **recipe.stop.statistic(memory), **chosen}
         for w in watch:
             columns.update(w.columns(s, frame))
         row = self.history.add(frame.step, {k: float(v[0]) for k, v in columns.items()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from untrained.core.rule import Last, Never
 from untrained.rules.guard import Rollback
-from untrained.rules.output import Average
+from untrained.rules.output import Average, Blend
 from untrained.rules.parse import RULES, parse_stop
 from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, MaxSteps, TimeLimit
 
@@ -13,6 +13,7 @@ __all__ = [
     "RULES",
     "WMV",
     "Average",
+    "Blend",
     "Discrepancy",
     "HeldOut",
     "Last",
