@@ -122,7 +122,11 @@ def _pepper(data: Path) -> tuple[np.ndarray, np.ndarray, Geometry]:
     pitch = 0.4
     fan = FanBeam(410.66, 553.74)
     pixel = pitch * fan.source_origin / fan.source_detector
-    return sinogram, angles, Geometry((detectors, detectors), angles, detectors, pixel, pitch, 0.0, fan)
+    return (
+        sinogram,
+        angles,
+        Geometry((detectors, detectors), angles, detectors, pixel, pitch, 0.0, fan),
+    )
 
 
 def _binned(sinogram: np.ndarray) -> np.ndarray:

@@ -304,6 +304,9 @@ def _about(
         reference=truth,
         data_range=data_range,
     )
+    share = result.history.get("network share")
+    if share:
+        about.notes = (f"the image is {float(share[-1]):.0%} network, the rest total variation",)
     name = default_for(chosen.task) if compare and problem.linear else ""
     if name and name == chosen.card.name:
         about.classical_name, about.classical = name, result.image

@@ -61,7 +61,7 @@ def test_wmv_finds_the_minimum_of_a_made_up_variance_and_stops() -> None:
 
 
 def test_emv_is_the_exponentially_weighted_variance_of_a_stationary_signal() -> None:
-    """For independent samples of variance v, E V = v alpha/(2-alpha) (1-alpha) * 2/alpha ... -> v."""
+    """Independent samples of variance 1: the recursion has a known mean."""
     generator = torch.Generator().manual_seed(0)
     images = [torch.randn(1, 1, 64, 64, generator=generator) for _ in range(400)]
     s, rule = state(), EMV(alpha=0.1, skip=0, patience=1000)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from untrained.classical.linear import adjoint, cgsense, fbp
@@ -51,10 +52,21 @@ def default_for(task: str) -> str:
 
 
 def guide(problem: Problem) -> Tensor:
-    """The classical image that a network method may lean on: `tv` where it applies.
+    """The classical image that a network method may lean on: total variation where it applies.
 
-    Volumes, signals and nonlinear physics get `problem.estimate()`. Computed once per problem.
+    Solved to a relative gap of 1e-3 or 200 iterations, which costs a fraction of `tv` and looks
+    the same. Volumes, signals and nonlinear physics get `problem.estimate()`. Computed once per
+    problem.
     """
     if problem.linear and len(problem.x_shape) == 3:
-        return problem.cached("tv", tv)
+        return problem.cached("guide", _quick_tv)
     return problem.estimate()
+
+
+def _quick_tv(problem: Problem) -> Tensor:
+    images = []
+    for i in range(len(problem.y)):
+        one = problem.select(i).weighted("uniform")
+        found = tv_solve(one, tv_weight(one), tolerance=1e-3, max_iterations=200)
+        images.append(found.image)
+    return torch.cat(images)

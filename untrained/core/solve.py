@@ -167,7 +167,7 @@ def _one(
     first = _phase(recipe, fit, held, f"{prefix}fit", kept, watch, seed, half)
     if not (recipe.stop.refit and first.finished and first.stop.step < recipe.budget):
         return first
-    row = {name: float(column[first.stop.step - 1]) for name, column in first.history.items() if name != "phase"}
+    row = {k: float(v[first.stop.step - 1]) for k, v in first.history.items() if k != "phase"}
     again = replace(recipe, stop=Never(), steps=first.stop.step, output=recipe.output.settled(row))
     last = _phase(again, problem, None, f"{prefix}refit", kept, watch, seed, half)
     stopped = Stopped(
@@ -329,9 +329,11 @@ class _Loop:
     def outcome(self, problem: Problem, label: str) -> _Outcome:
         """What the phase leaves behind."""
         m = self.s.memory("kept")
+        chosen = int(m["step"][0])
+        best = "" if chosen == self.s.step else f"; step {chosen} was best by the stop rule"
         rule, reason = self.ended or (
             "budget",
-            f"all {self.total} steps of the budget were taken before a stop rule fired",
+            f"all {self.total} steps of the budget were taken{best}",
         )
         unfinished = self.pause is not None and not self.ended and self.s.step < self.total
         if self.pause is not None and unfinished:
@@ -341,7 +343,7 @@ class _Loop:
         return _Outcome(
             image=problem.to_units(m["image"]).clone(),
             history={"phase": [label] * len(history["step"]), **history},
-            stop=Stopped(rule, int(m["step"][0]), reason),
+            stop=Stopped(rule, chosen, reason),
             steps=self.s.step,
             seconds=self.seconds,
             cpu_seconds=self.cpu_seconds,

@@ -49,7 +49,7 @@ class House(Method):
 
     name: ClassVar[str] = "house"
     nonlinear: ClassVar[bool] = True
-    rounds: int = 150
+    rounds: int = 250
     inner: int = 1
     lam: float = 0.002
     jitter: float = 0.03
@@ -78,7 +78,7 @@ class House(Method):
 WEIGHTS = {"denoise": 0.025, "inpaint": 0.002, "superres": 0.02, "deblur": 0.0005, "ct": 0.003}
 """lambda per task; 0.002 elsewhere."""
 
-STEPS = {"fast": 150, "best": 400}
+STEPS = {"fast": 250, "best": 600}
 
 
 def recipe(task: str, preset: str) -> Recipe:

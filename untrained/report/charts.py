@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 STATISTICS = ("moving variance", "held-out error", "discrepancy")
+ASIDE = ("network share",)  # told in the notes
 QUALITY = {"psnr": "image of the step", "psnr_output": "output"}
 
 
@@ -60,7 +61,7 @@ def charts(
     phases = _boundaries(history.get("phase", []))
     found = np.flatnonzero(_numbers(history["step"]) == (chosen_step or -1))
     chosen = int(found[0]) if len(found) else None
-    names = [n for n in history if n not in ("phase", "step", *QUALITY)]
+    names = [n for n in history if n not in ("phase", "step", *QUALITY, *ASIDE)]
     terms = _lines(history, [n for n in names if n not in STATISTICS])
     statistic = _lines(history, [n for n in names if n in STATISTICS])
     marked = "" if chosen is None else f" The circle marks step {chosen_step}, which was chosen."

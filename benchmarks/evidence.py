@@ -1,0 +1,198 @@
+"""Our evidence on real data: one row per case, method and preset.
+
+    python benchmarks/cases.py DATA CASES
+    python benchmarks/evidence.py run CASES OUT [--only PATTERN] [--methods tv,house] [--jobs 2]
+    python benchmarks/evidence.py table OUT
+
+`run` does what is missing and can be stopped at any time; every job is a file OUT/ID.json. Each
+job runs in its own process on one thread. The automatic stop's image is scored (`stopped`), the
+last one of the whole budget (`final`), and the best over all iterates, raw and averaged, of the
+same seed run to its full budget on all measurements (`oracle`, which needs the truth and is
+nobody's to have). CT is scored inside the disc that every view sees: filtered backprojection, the
+reference, is not valid outside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import untrained as ut
+import untrained.core.solve
+from untrained.api import plan, run
+from untrained.core.rule import Frame, Never, Watch
+from untrained.core.state import State
+from untrained.data import TASKS
+from untrained.metrics import psnr, ssim
+from untrained.rules.watch import Clock
+
+SCORES = ("stopped", "final", "oracle")
+DISC = 0.46  # radius of the disc scored in CT, of the image's side
+GRID = {
+    "mri": "adjoint,cgsense,tv,l1wavelet,house,aseqdip",
+    "ct": "adjoint,fbp,tv,house,aseqdip",
+    "denoise": "adjoint,tv,house",
+    "inpaint": "adjoint,tv,house",
+    "superres": "adjoint,tv,house",
+    "deblur": "adjoint,tv,house",
+}
+
+
+class Scored(Watch):
+    """PSNR inside the scored region, of every image and of every output."""
+
+    def __init__(self, score) -> None:
+        self.score = score
+
+    def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
+        images = {"psnr": frame.x, "psnr_output": frame.out}
+        return {
+            name: torch.tensor([self.score(s.problem.to_units(image))])
+            for name, image in images.items()
+        }
+
+
+def job(case: Path, method: str, preset: str, seed: int, limit: float) -> dict:
+    """One row."""
+    torch.set_num_threads(1)
+    task = case.stem.split("-")[0]
+    loaded = TASKS[task].load(case)
+    m = loaded[0] if isinstance(loaded, list) else loaded
+    assert m.reference is not None
+    region = disc(m.reference) if task == "ct" else torch.ones_like(m.reference)
+    truth = m.reference * region
+    size = truth.abs().max() if task != "mri" else torch.linalg.vector_norm(truth, dim=1).max()
+    data_range = 1.0 if task not in ("mri", "ct") else float(size)
+
+    def score(image: Tensor) -> float:
+        return psnr(image * region, truth, data_range=data_range) + 10 * float(
+            torch.log10(region.mean())
+        )
+
+    problem = ut.Problem(m.y, m.physics, sigma=m.sigma)
+    chosen = plan(task, method=method, preset=preset)
+    watch: list[Watch] = [Scored(score)]
+    if limit:
+        watch.append(Clock(limit))
+    result = run(chosen, problem, seed=seed, watch=watch, compare=False)
+    row = {
+        "case": case.stem,
+        "method": method,
+        "preset": preset,
+        "seed": seed,
+        "stopped": score(result.image),
+        "ssim": ssim(result.image * region, truth, data_range=data_range),
+        "cpu_seconds": result.cpu_seconds,
+        "seconds": result.seconds,
+        "steps": result.steps,
+        "stop_rule": result.stop[0].rule,
+        "stop_step": result.stop[0].step,
+        "cut": result.stop[0].rule == "time limit",
+        "peak_memory_mb": result.peak_memory_mb,
+        "time": time.strftime("%Y-%m-%d"),
+    }
+    if chosen.recipe is not None:
+        row |= full_budget(chosen, problem, result, seed, watch)
+    return row
+
+
+def full_budget(chosen, problem, result, seed: int, watch: list[Watch]) -> dict:
+    """`final` and `oracle`; a second run only where the first did not fit everything to the end."""
+    recipe = chosen.recipe
+    history = result.history
+    refit = [i for i, phase in enumerate(history["phase"]) if phase == "refit"]
+    whole = refit if recipe.stop.holdout else range(len(history["step"]))
+    if recipe.stop.holdout and len(refit) < recipe.budget:
+        share = history.get("network share")
+        output = recipe.output
+        if share:
+            output = replace(output, share=float(share[result.stop[0].step - 1]))
+        again = replace(recipe, stop=Never(), output=output)
+        history = ut.core.solve.solve_recipe(again, problem, seed=seed, watch=watch).history
+        whole = range(len(history["step"]))
+    out = [float(history["psnr_output"][i]) for i in whole]
+    raw = [float(history["psnr"][i]) for i in whole]
+    return {"final": out[-1], "oracle": max(out + raw), "curve": out[:: max(1, len(out) // 50)]}
+
+
+def disc(like: Tensor) -> Tensor:
+    """1 inside the disc, 0 outside."""
+    height, width = like.shape[-2:]
+    y = torch.arange(height)[:, None] - (height - 1) / 2
+    x = torch.arange(width)[None] - (width - 1) / 2
+    return ((y**2 + x**2).sqrt() < DISC * width).float().expand_as(like).clone()
+
+
+def run_grid(given: argparse.Namespace) -> None:
+    jobs = []
+    for case in sorted(given.cases.glob(f"{given.only}.npz")):
+        methods = given.methods or GRID[case.stem.split("-")[0]]
+        for method in methods.split(","):
+            name = f"{case.stem}.{method}.{given.preset}.{given.seed}.json"
+            if not (given.out / name).exists():
+                jobs.append((case, method, given.out / name))
+    given.out.mkdir(parents=True, exist_ok=True)
+
+    def one(task: tuple[Path, str, Path]) -> None:
+        case, method, out = task
+        command = [sys.executable, __file__, "job", case, method, given.preset, given.seed]
+        command += [given.limit, out]
+        done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+        said = done.stderr.strip().splitlines()[-1:] if done.returncode else ""
+        print(out.name, "ok" if done.returncode == 0 else said, flush=True)
+
+    with ThreadPoolExecutor(given.jobs) as pool:
+        list(pool.map(one, jobs))
+
+
+def table(out: Path) -> None:
+    rows = [json.loads(p.read_text()) for p in sorted(out.glob("*.json"))]
+    names = [n for n in rows[0] if n != "curve"]
+    names += [n for row in rows for n in row if n not in names and n != "curve"]
+    names = list(dict.fromkeys(names))
+    with (out / "table.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, names, extrasaction="ignore")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
+    for row in rows:
+        scores = [f"{row[k]:7.2f}" if k in row else 7 * " " for k in SCORES]
+        name = f"{row['case']:16} {row['method']:10} {row['preset']:6}"
+        print(name, *scores, f"{row['cpu_seconds']:7.0f} s", "cut" if row["cut"] else "")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    runs = commands.add_parser("run")
+    runs.add_argument("cases", type=Path)
+    runs.add_argument("out", type=Path)
+    runs.add_argument("--only", default="*")
+    runs.add_argument("--methods", default="")
+    runs.add_argument("--preset", default="fast")
+    runs.add_argument("--seed", type=int, default=0)
+    runs.add_argument("--limit", type=float, default=0.0, help="seconds after which a job is cut")
+    runs.add_argument("--jobs", type=int, default=2)
+    one_job = commands.add_parser("job")
+    for name in ("case", "method", "preset", "seed", "limit", "out"):
+        one_job.add_argument(name)
+    shown = commands.add_parser("table")
+    shown.add_argument("out", type=Path)
+    given = parser.parse_args()
+    if given.command == "run":
+        run_grid(given)
+    elif given.command == "table":
+        table(given.out)
+    else:
+        row = job(Path(given.case), given.method, given.preset, int(given.seed), float(given.limit))
+        Path(given.out).write_text(json.dumps(row, indent=1) + "\n")
