@@ -257,6 +257,14 @@ def test_the_refit_takes_the_chosen_number_of_steps_on_everything() -> None:
     assert torch.equal(result.image, bare.image)
 
 
+def test_the_refit_also_follows_a_run_that_used_its_whole_budget() -> None:
+    """What was held out is fitted in the end, whatever ended the first phase."""
+    stop = HeldOut(patience=99, skip=0, again=True)
+    parts = {"net": NET, "engine": MUON, "output": Average(0.5)}
+    result = solve(METHODS["dip"], problem(), stop=stop, **parts)
+    assert result.history["phase"].count("refit") == result.stop[0].step
+
+
 def test_outputs_average_and_keep_best() -> None:
     parts = {"net": NET, "engine": MUON, "stop": WMV(window=3, patience=100)}
     last = solve(METHODS["dip"], problem(), output=Last(), **parts)

@@ -165,7 +165,7 @@ def _one(
     if recipe.stop.holdout:
         fit, held = problem.split(recipe.stop.holdout, seed)
     first = _phase(recipe, fit, held, f"{prefix}fit", kept, watch, seed, half)
-    if not (recipe.stop.refit and first.finished and first.stop.step < recipe.budget):
+    if not (recipe.stop.refit and first.finished):
         return first
     row = {k: float(v[first.stop.step - 1]) for k, v in first.history.items() if k != "phase"}
     again = replace(recipe, stop=Never(), steps=first.stop.step, output=recipe.output.settled(row))
