@@ -3,19 +3,21 @@
     python benchmarks/kill.py OUT.json [--count 20] [--seed 0] [--every 1]
 
 Each row is one kill: a small measurement, one undisturbed run to the end as the truth, the same
-command in another directory killed with SIGKILL at a drawn moment of its life (importing,
+command in another directory killed with SIGKILL at a drawn moment of its life (loading,
 optimising, fitting everything again, computing the classical answer, writing the report), and
 that command once more with `--resume`. Tasks and methods are taken in turn. `--every` is the time
 between two checkpoints; the program's own is 10 s, with which runs this short would rarely hold
-a second one.
+a second one. Every run is a process of its own, forked from one that has done nothing but import:
+importing takes longer than such a run, and a kill during it would show nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,13 +26,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch._dynamo  # torch imports it with the first optimiser
 
+from untrained.cli import main
+from untrained.core import checkpoint
 from untrained.data import TASKS
 from untrained.data.arrays import write_npy
 from untrained.data.phantoms import brain, shepp_logan
 
-SIDE = 48
-STEPS = 300
+SIDE = 32
+STEPS = 100
 METHODS = ("house", "dip", "aseqdip")
 COMPARED = ("reconstruction.npy", "history.csv")
 OPTIONS = ("--steps", str(STEPS), "--set", "net.widths=8,16,16", "--threads", "1", "--quiet")
@@ -42,13 +47,6 @@ class Half:
 
     def A(self, x):
         return x[..., ::2].cumsum(-1) / {SIDE}
-"""
-PROGRAM = """
-import sys
-import untrained.core.checkpoint as checkpoint
-from untrained.cli import main
-checkpoint.EVERY_SECONDS = float(sys.argv.pop(1))
-main()
 """
 
 
@@ -92,17 +90,26 @@ def measure(task: str, folder: Path) -> tuple[str, ...]:
     return (str(out),)
 
 
-def start(arguments: list[str], every: float, log: Path) -> subprocess.Popen[bytes]:
+def start(arguments: list[str], log: Path) -> multiprocessing.process.BaseProcess:
     """The command in a process of its own."""
-    command = [sys.executable, "-c", PROGRAM, str(every), "reconstruct", *arguments]
-    with log.open("ab") as stream:
-        return subprocess.Popen(command, stdout=stream, stderr=stream)
+    fork = multiprocessing.get_context("fork")
+    process = fork.Process(target=_command, args=(arguments, str(log)))
+    process.start()
+    return process
 
 
-def finish(process: subprocess.Popen[bytes], log: Path) -> None:
+def _command(arguments: list[str], log: str) -> None:
+    stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(stream, 1)
+    os.dup2(stream, 2)
+    main(["reconstruct", *arguments])
+
+
+def finish(process: multiprocessing.process.BaseProcess, log: Path) -> None:
     """Wait for success."""
-    if process.wait() != 0:
-        raise SystemExit(f"a run failed ({process.returncode}): {log.read_text(errors='replace')}")
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"a run failed ({process.exitcode}): {log.read_text(errors='replace')}")
 
 
 def reached(out: Path) -> tuple[str, int | None]:
@@ -117,25 +124,25 @@ def reached(out: Path) -> tuple[str, int | None]:
     return "report", sum(phase["steps"] for phase in content["finished"].values())
 
 
-def kill_one(task: str, method: str, share: float, every: float, folder: Path) -> Row:
+def kill_one(task: str, method: str, share: float, folder: Path) -> Row:
     """The truth, the killed run, the resumed run, the comparison."""
     log = folder / "log.txt"
     arguments = [task, *measure(task, folder), "--method", method, *OPTIONS]
     whole, broken = folder / "whole", folder / "broken"
     began = time.monotonic()
-    finish(start([*arguments, "--out", str(whole)], every, log), log)
+    finish(start([*arguments, "--out", str(whole)], log), log)
     seconds = time.monotonic() - began
-    process = start([*arguments, "--out", str(broken)], every, log)
+    process = start([*arguments, "--out", str(broken)], log)
     began = time.time()
     time.sleep(share * seconds)
-    alive = process.poll() is None
+    alive = process.is_alive()
     process.kill()
-    process.wait()
+    process.join()
     phase, step = reached(broken)
     state = broken / "state.pt"
     since = state.stat().st_mtime if state.exists() else began
     lost = time.time() - since if alive else 0.0
-    finish(start([*arguments, "--out", str(broken), "--resume"], every, log), log)
+    finish(start([*arguments, "--out", str(broken), "--resume"], log), log)
     facts = json.loads((broken / "result.json").read_text(encoding="utf-8"))
     same = all((whole / f).read_bytes() == (broken / f).read_bytes() for f in COMPARED)
     return Row(
@@ -152,7 +159,7 @@ def kill_one(task: str, method: str, share: float, every: float, folder: Path) -
     )
 
 
-def main() -> int:
+def sweep() -> int:
     """Kill `count` runs; 1 if any resumed run differs."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("out", type=Path)
@@ -160,6 +167,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=float, default=1.0)
     options = parser.parse_args()
+    torch.set_num_threads(1)
+    checkpoint.EVERY_SECONDS = options.every
     draw = random.Random(options.seed)
     cases = [(task, method) for task in TASKS for method in METHODS]
     draw.shuffle(cases)
@@ -170,7 +179,7 @@ def main() -> int:
     for i, share in enumerate(shares):
         task, method = cases[i % len(cases)]
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(kill_one(task, method, share, options.every, Path(folder)))
+            rows.append(kill_one(task, method, share, Path(folder)))
         print(line(rows[-1]), flush=True)
         save(options, rows)
     failed = sum(not row.same for row in rows)
@@ -205,4 +214,4 @@ def save(options: argparse.Namespace, rows: list[Row]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(sweep())

@@ -65,12 +65,12 @@ def estimate(chosen: Plan, problem: Problem, device: str = "auto", runs: int = 1
         note = f"needs more than the {room / 2**20:.0f} MiB that are free here; nothing was run"
         peak = (peak_memory_mb(torch.device("cpu")) or 0.0) + traced / 2**20
         return {**facts, "seconds": None, "peak_memory_mb": peak, "measured": False, "note": note}
-    per_step = _measure(recipe, problem, device)
+    per_step, start = _measure(recipe, problem, device)
     peak_now = peak_memory_mb(pick_device(device))
     return {
         **facts,
         "seconds_per_step": round(per_step, 4),
-        "seconds": round(per_step * facts["steps"], 1),
+        "seconds": round((start + per_step * recipe.budget * passes) * runs, 1),
         "peak_memory_mb": None if peak_now is None else round(peak_now + REPORT_MB),
         "measured": True,
         "note": f"measured over {STEPS - WARM} real steps; a stop rule may end the run earlier",
@@ -85,11 +85,14 @@ class _Stopwatch(Watch):
         self.times.append(time.perf_counter())
 
 
-def _measure(recipe: Recipe, problem: Problem, device: str) -> float:
-    """Seconds per step of a few real steps, the checkpoint's own writing included."""
+def _measure(recipe: Recipe, problem: Problem, device: str) -> tuple[float, float]:
+    """(seconds per step, seconds before the first) of a few real steps of every phase.
+
+    They are taken with a checkpoint, so that its writing counts in time and in peak memory.
+    """
     watch = _Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
-        solve_recipe(
+        result = solve_recipe(
             replace(recipe, steps=STEPS),
             problem.select(0),
             watch=[watch],
@@ -97,7 +100,8 @@ def _measure(recipe: Recipe, problem: Problem, device: str) -> float:
             run_dir=folder,
         )
     first = watch.times[:STEPS]
-    return (first[-1] - first[WARM - 1]) / (len(first) - WARM)
+    per_step = (first[-1] - first[WARM - 1]) / (len(first) - WARM)
+    return per_step, max(0.0, result.seconds - per_step * result.steps)
 
 
 def _trace(recipe: Recipe, problem: Problem) -> tuple[int, float]:

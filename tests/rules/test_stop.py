@@ -185,3 +185,15 @@ def test_the_average_starts_as_a_plain_mean_and_forgets_later() -> None:
         s.step = step
         values.append(float(rule.see(s, m, torch.full((1, 1, 2, 2), x), None)[0, 0, 0, 0]))
     assert values == [2.0, 3.0, 5.5]
+
+
+def test_slack_prefers_the_later_of_two_equal_steps() -> None:
+    truth = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    problem = ut.Problem(truth, ut.physics.Denoise(truth.shape[1:]))
+    fit, held = problem.split(0.3, seed=0)
+    errors = [0.5, 0.2, 0.1, 0.1004, 0.1008, 0.2, 0.3]
+    images = [truth + e for e in errors]
+    s = State(fit, Compact(widths=(4, 8)).build(1, 1), seed=0)
+    assert drive(HeldOut(patience=50, skip=0), images, s, held)[1] == 3
+    s = State(fit, Compact(widths=(4, 8)).build(1, 1), seed=0)
+    assert drive(HeldOut(patience=50, skip=0, slack=0.05), images, s, held)[1] == 5

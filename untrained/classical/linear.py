@@ -66,10 +66,10 @@ def cgsense(
     equations has fallen to `tolerance` times ||A^H y||, or after `iterations` steps.
 
     Args:
-        problem: G problems with a linear physics.
+        problem: G problems with a linear physics, solved in turn.
         iterations: most steps.
         mu: weight of ||x||^2, relative to ||A||^2.
-        tolerance: relative residual at which one problem is done.
+        tolerance: relative residual at which the iteration ends.
 
     Returns:
         `(G, C, H, W)` in the problem's units.
@@ -78,21 +78,24 @@ def cgsense(
         UserError: a nonlinear physics.
     """
     require_linear(problem, "cgsense")
+    singles = (problem.select(i) for i in range(len(problem.y)))
+    return torch.cat([_conjugate_gradients(one, iterations, mu, tolerance) for one in singles])
+
+
+def _conjugate_gradients(problem: Problem, iterations: int, mu: float, tolerance: float) -> Tensor:
     shift = mu * problem.norm_squared
     r = problem.A_adjoint(problem.y)
-    x, d = torch.zeros_like(r), r.clone()
-    energy = sum_squares(r)
+    x, d = torch.zeros_like(r), r
+    energy = float(sum_squares(r))
     enough = tolerance**2 * energy
     for _ in range(iterations):
-        running = energy > enough
-        if not bool(running.any()):
+        if energy <= enough:
             break
         h = problem.A_adjoint(problem.A(d)) + shift * d
-        step = _over(energy, (d * h).flatten(1).sum(1)) * running
-        x = x + step.reshape(-1, 1, 1, 1) * d
-        r = r - step.reshape(-1, 1, 1, 1) * h
-        previous, energy = energy, sum_squares(r)
-        d = r + _over(energy, previous).reshape(-1, 1, 1, 1) * d
+        step = energy / float((d * h).sum())
+        x, r = x + step * d, r - step * h
+        previous, energy = energy, float(sum_squares(r))
+        d = r + energy / previous * d
     return x
 
 
@@ -103,7 +106,3 @@ def require_linear(problem: Problem, name: str) -> None:
             f"method '{name}' solves linear problems, and this physics says it is nonlinear; "
             "use a method that fits a network, for example 'dip'."
         )
-
-
-def _over(a: Tensor, b: Tensor) -> Tensor:
-    return torch.where(b > 0, a / b.clamp_min(1e-30), torch.zeros_like(a))

@@ -22,6 +22,9 @@ class Checkpoint:
     A procedure of several phases (fit, refit, one per problem of a group) stores each finished
     phase; a resumed run gets it back instead of repeating it.
 
+    `resumed_from` has one entry per sitting that took the run up again: the optimiser steps, over
+    all phases, that it did not have to repeat.
+
     Args:
         run_dir: where `state.pt` lives; None = nothing is kept.
         settings: what must agree for a run to be taken up again, as plain JSON values.
@@ -47,9 +50,9 @@ class Checkpoint:
         waited = time.monotonic() - self._saved_at
         return self.path is not None and waited > max(EVERY_SECONDS, min(25.0, 20 * self._cost))
 
-    def save(self, phase: str, state: dict[str, Any]) -> None:
-        """Store the phase under way."""
-        self.running = {"phase": phase, "state": state}
+    def save(self, phase: str, step: int, state: dict[str, Any]) -> None:
+        """Store the phase under way, `step` steps into it."""
+        self.running = {"phase": phase, "step": step, "state": state}
         self._write()
 
     def finish(self, phase: str, outcome: dict[str, Any]) -> None:
@@ -88,6 +91,8 @@ class Checkpoint:
             self.finished, self.running = content["finished"], content["running"]
             self.resumed_from = list(content["resumed_from"])
             self.threads = int(content["threads"])
+            before = sum(int(phase["steps"]) for phase in self.finished.values())
+            self.resumed_from.append(before + int(self.running.get("step", 0)))
         except Exception as error:
             raise UserError(
                 f"{self.path} cannot be read ({type(error).__name__}): it is damaged or not a "

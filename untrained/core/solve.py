@@ -214,14 +214,13 @@ def _phase(
     saved = kept.resume(name)
     if saved is not None:
         loop.load_state_dict(saved)
-        kept.resumed_from.append(loop.s.step)
     for w in watch:
         w.begin(name, recipe.budget, loop.s.step)
     while not loop.over():
         loop.step(watch)
         loop.pause = next(filter(None, (w.interrupted() for w in watch)), None)
         if loop.pause or kept.due():
-            kept.save(name, loop.state_dict())
+            kept.save(name, loop.s.step, loop.state_dict())
     for w in watch:
         w.end(name)
     outcome = loop.outcome(problem, label=name.rpartition("/")[2])
@@ -236,6 +235,7 @@ class _Loop:
     def __init__(
         self, recipe: Recipe, problem: Problem, held: Problem | None, seed: int, half: bool
     ) -> None:
+        began, cpu = time.perf_counter(), time.process_time()
         self.recipe, self.held, self.total = recipe, held, recipe.budget
         channels, dim = problem.x_shape[0], len(problem.x_shape) - 1
         with torch.random.fork_rng(devices=[]):  # building draws weights that are drawn again
@@ -251,7 +251,7 @@ class _Loop:
         self.history = History(self.total)
         self.ended: tuple[str, str] | None = None
         self.pause: Stopped | None = None
-        self.seconds = self.cpu_seconds = 0.0
+        self.seconds, self.cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
 
     def over(self) -> bool:
         """Whether the budget is used up, or something ended the run."""
@@ -367,7 +367,8 @@ class _Loop:
         self.s.load_state_dict(saved["state"])
         self.optimizer.load_state_dict(copy.deepcopy(saved["optimizer"]))
         self.history.load_state_dict(saved["history"])
-        self.seconds, self.cpu_seconds = saved["seconds"], saved["cpu_seconds"]
+        self.seconds += saved["seconds"]
+        self.cpu_seconds += saved["cpu_seconds"]
 
 
 def _joined(

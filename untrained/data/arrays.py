@@ -32,6 +32,7 @@ __all__ = [
     "read_number",
     "read_one",
     "read_optional",
+    "read_sigma",
     "require_finite",
     "require_keys",
     "single_precision",
@@ -79,6 +80,16 @@ def read_one(path: str | Path, what: str, prefer: tuple[str, ...] = ()) -> np.nd
 def read_optional(file: ArrayFile, key: str) -> np.ndarray | None:
     """The array under `key`, or None where the file has none."""
     return file.read(key) if key in file.keys else None
+
+
+def read_sigma(file: ArrayFile) -> float | None:
+    """The file's standard deviation of the noise, at least 0, or None where it has none."""
+    sigma = read_number(file, "sigma")
+    if sigma is not None and sigma < 0:
+        raise UserError(
+            f"'sigma' in {file.path} must be a standard deviation >= 0, found {sigma:g}"
+        )
+    return sigma
 
 
 def read_number(file: ArrayFile, key: str) -> float | None:

@@ -31,9 +31,9 @@ from untrained.data.arrays import (
     ARRAY_SUFFIXES,
     ArrayFile,
     open_arrays,
-    read_number,
     read_one,
     read_optional,
+    read_sigma,
     require_finite,
     require_keys,
     single_precision,
@@ -77,7 +77,7 @@ def load_ct(
         sinogram = _sinogram(file)
         stored_angles = read_optional(file, "angles")
         reference = read_optional(file, "reference")
-        sigma = read_number(file, "sigma")
+        sigma = read_sigma(file)
         scan = _stored_geometry(file)
     if geometry is not None:
         scan |= read_geometry(geometry)

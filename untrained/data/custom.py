@@ -19,8 +19,8 @@ from untrained.data.arrays import (
     ARRAY_SUFFIXES,
     open_arrays,
     read_npy,
-    read_number,
     read_optional,
+    read_sigma,
     require_keys,
     single_precision,
 )
@@ -164,7 +164,7 @@ def _read(
     if suffix in ARRAY_SUFFIXES:
         with open_arrays(path) as file:
             require_keys(file, "measurement")
-            truth, sigma = read_optional(file, "reference"), read_number(file, "sigma")
+            truth, sigma = read_optional(file, "reference"), read_sigma(file)
             return file.read("measurement"), truth, sigma, ()
     if is_image(path):
         image, notes = read_image(path)

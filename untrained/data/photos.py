@@ -19,8 +19,8 @@ from torch.nn.functional import conv2d
 from untrained.data.arrays import (
     ARRAY_SUFFIXES,
     open_arrays,
-    read_number,
     read_optional,
+    read_sigma,
     require_finite,
     require_keys,
 )
@@ -207,7 +207,7 @@ def _from_arrays(path: str | Path, parameter: str | None) -> Photo:
         y = _tensor(file.read("measurement"), f"'measurement' in {path}")
         truth = read_optional(file, "reference")
         reference = None if truth is None else _tensor(truth, f"'reference' in {path}")
-        sigma = read_number(file, "sigma")
+        sigma = read_sigma(file)
         extra = None if parameter is None else read_optional(file, parameter)
     if extra is not None:
         require_finite(extra, f"'{parameter}' in {path}")

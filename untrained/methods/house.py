@@ -88,7 +88,7 @@ def recipe(task: str, preset: str) -> Recipe:
         method=House(rounds=STEPS["best" if best else "fast"], lam=WEIGHTS.get(task, 0.002)),
         net=Compact(widths=(32 if best else 16, 32, 64, 128, 128), skip=16),
         engine=Engine("muon", lr=0.02, warmup=10, schedule="cosine", final=0.02),
-        stop=HeldOut(fraction=0.05, patience=100, skip=20, again=True),
+        stop=HeldOut(fraction=0.05, patience=250, skip=20, slack=0.03, again=True),
         output=Blend(decay=0.95),
         weighting="half-ramp" if task == "ct" else "uniform",
         source="this library; evidence in docs/methods/house.md",

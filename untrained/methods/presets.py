@@ -21,7 +21,7 @@ PRESETS = {
     "best": "as fast, with a wider network and a longer budget",
 }
 
-STEPS = {"fast": 600, "best": 1500}
+STEPS = {"fast": 300, "best": 1000}
 
 
 def fast(method: Method, task: str, preset: str, source: str) -> Recipe:
@@ -29,9 +29,9 @@ def fast(method: Method, task: str, preset: str, source: str) -> Recipe:
     wide = preset == "best"
     return Recipe(
         method=method,
-        net=Compact(widths=(64, 128, 128, 128, 128) if wide else (32, 64, 128, 128, 128)),
-        engine=Engine("muon", lr=0.02, lr_other=2e-3, warmup=10),
-        stop=HeldOut(fraction=0.05, patience=150, skip=50, again=True),
+        net=Compact(widths=(32 if wide else 16, 32, 64, 128, 128), skip=16),
+        engine=Engine("muon", lr=0.02, warmup=10, schedule="cosine", final=0.02),
+        stop=HeldOut(fraction=0.05, patience=250, skip=20, slack=0.03, again=True),
         output=Average(decay=0.95),
         steps=STEPS[preset],
         source=source,

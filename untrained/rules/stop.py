@@ -31,12 +31,13 @@ def _start_minimum(s: State, m: Memory) -> None:
     m["step"] = _full(s, 0.0)
 
 
-def _see_minimum(m: Memory, step: int, value: Tensor) -> None:
-    better = value < m["best"]
-    m["value"] = value.float()
-    m["improved"] = better
-    m["best"] = torch.where(better, value.float(), m["best"])
-    m["best step"] = torch.where(better, torch.full_like(m["step"], step), m["best step"])
+def _see_minimum(m: Memory, step: int, value: Tensor, slack: float = 0.0) -> None:
+    value = value.float()
+    good = value < m["best"] * (1 + slack)
+    m["value"] = value
+    m["improved"] = good
+    m["best"] = torch.minimum(m["best"], value)
+    m["best step"] = torch.where(good, torch.full_like(m["step"], step), m["best step"])
     m["step"] = torch.full_like(m["step"], step)
 
 
@@ -270,6 +271,9 @@ class HeldOut(Stop):
         fraction: share of the measurements held out.
         patience: steps without a new minimum before the run ends.
         skip: steps ignored at the start.
+        slack: a step whose error is within this fraction of the minimum counts as one. The error
+            on few held-out measurements is itself noisy; with a falling learning rate the later
+            of two equal steps is the better one.
         again: afterwards fit all measurements for the chosen number of steps.
     """
 
@@ -277,6 +281,7 @@ class HeldOut(Stop):
     fraction: float = 0.05
     patience: int = 200
     skip: int = 50
+    slack: float = 0.0
     again: bool = False
 
     @property
@@ -299,7 +304,7 @@ class HeldOut(Stop):
             raise ValueError("the held-out rule was run without held-out measurements")
         error = frame.held.misfit(frame.out)
         if frame.step > self.skip:
-            _see_minimum(m, frame.step, error)
+            _see_minimum(m, frame.step, error, self.slack)
         else:
             m["value"] = error
 

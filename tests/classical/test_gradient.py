@@ -1,0 +1,36 @@
+"""D, its adjoint and the inverse of a I + b D^T D."""
+
+from __future__ import annotations
+
+import torch
+
+from untrained.classical.gradient import Laplacian, gradient, gradient_adjoint, length
+
+G = torch.Generator().manual_seed(0)
+X = torch.randn(2, 3, 7, 6, generator=G, dtype=torch.float64)
+Q = torch.randn(2, 2, 3, 7, 6, generator=G, dtype=torch.float64)
+
+
+def test_gradient_and_adjoint_agree():
+    left, right = (gradient(X) * Q).sum(), (X * gradient_adjoint(Q)).sum()
+    assert torch.allclose(left, right, rtol=1e-12)
+
+
+def test_gradient_is_the_difference_to_the_next_row_and_column():
+    d = gradient(X)
+    assert torch.equal(d[:, 0, :, :-1], X.diff(dim=2))
+    assert torch.equal(d[:, 1, :, :, :-1], X.diff(dim=3))
+    assert not d[:, 0, :, -1].any()
+    assert not d[:, 1, ..., -1].any()
+
+
+def test_length_is_joint_over_directions_and_channels():
+    q = torch.zeros(1, 2, 2, 1, 1)
+    q[0, 0, 0], q[0, 1, 1] = 3.0, 4.0
+    assert length(q).item() == 5.0
+
+
+def test_laplacian_solves_the_normal_equations():
+    solved = Laplacian((7, 6), X).solve(X, 0.3, 1.7)
+    back = 0.3 * solved + 1.7 * gradient_adjoint(gradient(solved))
+    assert torch.allclose(back, X, atol=1e-10)
