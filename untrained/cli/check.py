@@ -13,9 +13,10 @@ def check_operator(operator: str) -> int:
     MODULE:CALLABLE or FILE.py:CALLABLE, called without arguments; the object has A, x_shape, and
     A_adjoint unless it is to be derived. Exit status 0: usable; 1: its A_adjoint is no adjoint.
     """
-    from untrained.data.custom import load_object
+    from untrained.data.custom import load_object, own_code
     from untrained.physics import check
 
-    report = check.check_operator(load_object(operator)())
+    with own_code(operator):
+        report = check.check_operator(load_object(operator)())
     click.echo(str(report))
     return 0 if report.ok else 1

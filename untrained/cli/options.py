@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import click
 from untrained.core.machine import DEVICES
 from untrained.methods import PRESETS
 
+LARGEST_SEED = 2**63 - 1
 OUTPUTS = ("auto", "last", "average", "best")
 
 
@@ -36,6 +38,13 @@ class Options:
     dry_run: bool
     as_json: bool
     quiet: bool
+
+
+def _a_number(context: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    """NaN passes every range check of click."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is not a number.")
+    return value
 
 
 _OPTIONS = (
@@ -69,7 +78,7 @@ _OPTIONS = (
         show_default=True,
         help="Which image is returned.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True),
     click.option(
         "--seeds",
         type=click.IntRange(min=1),
@@ -84,6 +93,7 @@ _OPTIONS = (
     click.option(
         "--time-limit",
         type=click.FloatRange(min=0, min_open=True),
+        callback=_a_number,
         default=None,
         metavar="S",
         help="Finish after S seconds with the best so far; --resume goes on.",

@@ -40,6 +40,7 @@ from untrained.data.arrays import (
 )
 from untrained.data.containers import existing_file
 from untrained.data.measurement import Measurement
+from untrained.data.memory import check_size
 from untrained.errors import UserError
 from untrained.physics.ct import CT
 from untrained.physics.footprint import FanBeam
@@ -47,6 +48,7 @@ from untrained.physics.footprint import FanBeam
 LENGTHS = ("source_origin", "source_detector", "detector_pitch", "detector_offset", "pixel_size")
 GEOMETRY_KEYS = ("geometry", *LENGTHS, "image_shape")
 BEAMS = ("parallel", "fan")
+MATRIX_BYTES = 37  # per pixel and view, see `CT`
 
 
 def load_ct(
@@ -183,6 +185,7 @@ def _angles(
 ) -> np.ndarray:
     asked = None if option is None else str(option)
     if asked is not None and asked.isdecimal():
+        _check_count(int(asked), shape, "--angles")
         views, name = even_angles(int(asked), scan.get("geometry") == "fan"), "--angles"
     elif asked is not None:
         views, name = _read_angles(asked), f"--angles: {asked}"
@@ -193,13 +196,17 @@ def _angles(
     views = require_finite(np.asarray(views), name)
     if views.ndim != 1 or views.dtype.kind not in "iuf":
         raise UserError(f"{name} must be one list of degrees, found {views.dtype} {views.shape}")
-    if len(views) != shape[0]:
-        turned = "; is it transposed?" if len(views) == shape[1] else ""
+    _check_count(len(views), shape, name)
+    return views.astype(np.float64)
+
+
+def _check_count(count: int, shape: tuple[int, ...], name: str) -> None:
+    if count != shape[0]:
+        turned = "; is it transposed?" if count == shape[1] else ""
         raise UserError(
-            f"{name} gives {len(views)} angles, but 'sinogram' has {shape[0]} rows, one a view, "
+            f"{name} gives {count} angles, but 'sinogram' has {shape[0]} rows, one a view, "
             f"of {shape[1]} detectors{turned}"
         )
-    return views.astype(np.float64)
 
 
 def _read_angles(path: str) -> np.ndarray:
@@ -221,6 +228,9 @@ def _physics(
     notes: list[str] = []
     if "image_shape" not in scan:
         notes.append(f"image size not given: {detectors}x{detectors}, as many as detectors")
+    shape = scan.get("image_shape", (detectors, detectors))
+    matrix = MATRIX_BYTES * shape[0] * shape[1] * len(angles)
+    check_size(matrix, matrix, f"the projection of {shape[0]}x{shape[1]} pixels (image_shape)")
     pitch = scan.get("detector_pitch", 1.0)
     fan = _fan(scan)
     pixel = scan.get("pixel_size", 1.0)
@@ -228,7 +238,7 @@ def _physics(
         pixel = pitch * fan.source_origin / fan.source_detector
         notes.append(f"pixel size not given: {pixel:.4g}, a detector bin at the rotation centre")
     physics = CT(
-        scan.get("image_shape", (detectors, detectors)),
+        shape,
         angles,
         detectors,
         pixel_size=pixel,
@@ -236,6 +246,11 @@ def _physics(
         detector_offset=scan.get("detector_offset", 0.0),
         fan=fan,
     )
+    if not bool(physics.A(torch.ones(1, *physics.x_shape)).any()):
+        raise UserError(
+            f"no ray of the scan meets the image: pixel_size {pixel:g}, detector_pitch {pitch:g} "
+            f"and detector_offset {scan.get('detector_offset', 0.0):g} do not belong together"
+        )
     return physics, tuple(notes)
 
 

@@ -29,7 +29,10 @@ from untrained.data.measurement import Measurement
 from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.physics.autograd import as_physics
+from untrained.physics.check import ADJOINT_TOLERANCE, dot_test
 
+# Unmatched projector pairs, common in tomography, stay below; a wrong sign or scale does not.
+WRONG_ADJOINT = 0.1
 AXES = {1: "YX", 2: "YX", 3: "CYX", 4: "ZYX"}
 
 
@@ -50,10 +53,14 @@ def load_custom(path: str | Path, *, physics: str | None = None) -> Measurement:
     """
     if not physics:
         raise UserError("custom needs --physics MODULE:CALLABLE or FILE.py:CALLABLE")
-    operator = as_physics(load_object(physics)())
-    x_shape = _x_shape(operator, physics)
-    values, truth, sigma, notes = _read(path)
-    y = _fitting(values, _measured_shape(operator, x_shape, physics), f"input: {path}")
+    found = load_object(physics)()
+    x_shape = _x_shape(found, physics)
+    y_shape = _measured_shape(found, x_shape, physics)
+    with own_code(physics):
+        operator = as_physics(found, x_shape)
+    notes = _adjoint_notes(operator, x_shape, physics)
+    values, truth, sigma, more = _read(path)
+    y = _fitting(values, y_shape, f"input: {path}")
     reference = None if truth is None else _fitting(truth, x_shape, f"'reference' in {path}")
     return Measurement(
         task="custom",
@@ -62,7 +69,7 @@ def load_custom(path: str | Path, *, physics: str | None = None) -> Measurement:
         sigma=sigma,
         reference=reference,
         data_range=None if reference is None else float(reference.abs().max()) or None,
-        notes=notes,
+        notes=(*notes, *more),
         axes="YX" if x_shape[0] in (1, 2) and len(x_shape) == 3 else AXES.get(len(x_shape), "YX"),
         source=str(path),
     )
@@ -92,14 +99,14 @@ def load_object(spec: str) -> Callable[[], Any]:
         )
 
     def build() -> Any:
-        with _own_code(spec), _current_directory():
+        with own_code(spec), _current_directory():
             return found()
 
     return build
 
 
 def _import(place: str) -> ModuleType:
-    with _own_code(place), _current_directory():
+    with own_code(place), _current_directory():
         if not place.endswith(".py"):
             return importlib.import_module(place)
         file = Path(place)
@@ -115,13 +122,13 @@ def _import(place: str) -> ModuleType:
 
 
 @contextmanager
-def _own_code(place: str) -> Iterator[None]:
-    """Any failure of the user's code as one sentence."""
+def own_code(place: str) -> Iterator[None]:
+    """Any failure of the user's code as one sentence, also its call of sys.exit."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"operator {place} failed with {type(error).__name__}: {error}") from error
 
 
@@ -151,8 +158,42 @@ def _x_shape(operator: Any, spec: str) -> tuple[int, ...]:
 
 
 def _measured_shape(operator: Any, x_shape: tuple[int, ...], spec: str) -> tuple[int, ...]:
-    with _own_code(f"{spec}, A(zeros{(1, *x_shape)})"), torch.no_grad():
-        return tuple(operator.A(torch.zeros(1, *x_shape)).shape[1:])
+    """Shape of A's measurements without the batch axis, after a look at one random image's."""
+    if not callable(getattr(operator, "A", None)):
+        raise UserError(f"operator: the object that {spec} returns must have a method A(x)")
+    x = torch.rand(1, *x_shape, generator=torch.Generator().manual_seed(0))
+    with own_code(f"{spec}, A of an image {(1, *x_shape)},"), torch.no_grad():
+        y = operator.A(x)
+    if not isinstance(y, Tensor):
+        raise UserError(f"operator {spec}: A must return a torch tensor, not {type(y).__name__}")
+    if y.dtype != torch.float32:
+        hint = "complex values as two real channels" if y.is_complex() else "add .float()"
+        raise UserError(f"operator {spec}: A must return float32, not {y.dtype}; {hint}")
+    if y.ndim < 2 or len(y) != 1:
+        raise UserError(
+            f"operator {spec}: A maps a batch of one image {(1, *x_shape)} to {tuple(y.shape)}; "
+            "the batch axis must stay first"
+        )
+    if not bool(y.isfinite().all()) or not bool(y.any()):
+        fault = "zeros only" if bool(y.isfinite().all()) else "NaN or infinite values"
+        raise UserError(f"operator {spec}: A returns {fault} for a random image in [0, 1]")
+    return tuple(y.shape[1:])
+
+
+def _adjoint_notes(operator: Any, x_shape: tuple[int, ...], spec: str) -> tuple[str, ...]:
+    """A note where the operator's own adjoint is inexact, a UserError where it is none."""
+    if not getattr(operator, "linear", True):
+        return ()
+    with own_code(f"{spec}, A_adjoint"):
+        error = dot_test(operator, x_shape)
+    if not error <= WRONG_ADJOINT:
+        raise UserError(
+            f"operator {spec}: A_adjoint is not the adjoint of A (dot test {error:.1e}); leave "
+            "it out to have it derived, or see `untrained check-operator`"
+        )
+    if error > ADJOINT_TOLERANCE:
+        return (f"A_adjoint is only roughly the adjoint of A (dot test {error:.1e})",)
+    return ()
 
 
 def _read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,9 @@ def simulate_mri(
     """
     if mask_kind not in MASKS:
         raise UserError(f"--mask-kind must be one of {', '.join(MASKS)}, got '{mask_kind}'")
+    for name, value in (("acceleration", acceleration), ("center-fraction", center_fraction)):
+        if not math.isfinite(value):
+            raise UserError(f"--{name} must be a finite number, got {value}")
     kspace, notes = _full_kspace(clean, coils)
     choose = MASKS[mask_kind]
     columns = choose(kspace.shape[-1], acceleration, center_fraction, check_seed(seed)).numpy()

@@ -1,0 +1,142 @@
+"""`reconstruct` and `reconstructor` from Python."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+import untrained as ut
+from untrained.api import plan
+
+FAST = ["net.widths=8,16"]
+
+
+def measured() -> tuple[Tensor, Tensor, ut.physics.Inpaint]:
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 20), torch.linspace(-1, 1, 23), indexing="ij")
+    truth = (0.5 + 0.4 * torch.sin(5 * x) * torch.cos(4 * y))[None, None]
+    mask = torch.rand(20, 23, generator=torch.Generator().manual_seed(0)) < 0.6
+    physics = ut.physics.Inpaint(mask, x_shape=(1, 20, 23))
+    return physics.A(truth), truth, physics
+
+
+def reconstruct(y: Tensor, physics, **more) -> ut.Result:
+    return ut.reconstruct(y, physics, steps=10, settings=FAST, progress=False, **more)
+
+
+def test_the_truth_reaches_nothing_but_the_record() -> None:
+    y, truth, physics = measured()
+    blind, watched = reconstruct(y, physics), reconstruct(y, physics, truth=truth)
+    wrong = reconstruct(y, physics, truth=torch.rand_like(truth))
+    assert torch.equal(blind.image, watched.image)
+    assert torch.equal(blind.image, wrong.image)
+    assert blind.stop == watched.stop == wrong.stop
+    assert "psnr" not in blind.history
+    assert watched.about.metrics["psnr"] == pytest.approx(watched.history["psnr_output"][-1])
+
+
+def test_seeds_are_averaged_and_their_spread_reported() -> None:
+    y, _, physics = measured()
+    both = reconstruct(y, physics, seeds=2, compare=False)
+    singles = [reconstruct(y, physics, compare=False).image]
+    steps = reconstruct(y, physics, compare=False).stop[0].step
+    singles.append(
+        ut.reconstruct(
+            y, physics, seed=1, steps=steps, stop="none", settings=FAST, progress=False
+        ).image
+    )
+    torch.testing.assert_close(both.image, torch.stack(singles).mean(0))
+    assert both.std is not None
+    assert float(both.std.max()) > 0
+
+
+def test_the_reconstructor_has_deepinvs_shape() -> None:
+    y, _, physics = measured()
+    model = ut.reconstructor("dip", steps=5, settings=FAST)
+    with torch.no_grad():
+        x = model(y, physics)
+    assert x.shape == (1, 1, 20, 23)
+    assert not x.requires_grad
+
+
+def test_a_users_own_operator_needs_nothing_of_ours() -> None:
+    class Mine:
+        x_shape = (1, 12, 12)
+
+        def A(self, x: Tensor) -> Tensor:  # noqa: N802
+            return x.cumsum(-1)[..., ::2]
+
+    x = torch.rand(1, 1, 12, 12)
+    result = reconstruct(Mine().A(x), Mine())
+    assert result.image.shape == x.shape
+    assert result.about.task == "custom"
+    assert result.about.classical_name == "tv"
+
+
+def test_a_nonlinear_operator_runs_where_it_can() -> None:
+    class Squared:
+        x_shape = (1, 12, 12)
+        linear = False
+
+        def A(self, x: Tensor) -> Tensor:  # noqa: N802
+            return x.square()
+
+        def initial(self, y: Tensor) -> Tensor:
+            return y.clamp_min(0).sqrt()
+
+    y = torch.rand(1, 1, 12, 12)
+    result = reconstruct(y, Squared(), method="dip")
+    assert result.image.shape == y.shape
+    assert result.about.classical is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "hause"}, "did you mean 'house'"),
+        ({"preset": "fats"}, "known: fast"),
+        ({"uncertainty": "laplace"}, "known: None, 'seeds'"),
+        ({"seeds": 0}, "at least 1"),
+        ({"device": "tpu"}, "known: auto"),
+        ({"output": "median"}, "known: auto, last"),
+        ({"truth": torch.rand(1, 1, 3, 3)}, "the image is"),
+    ],
+)
+def test_wrong_options_are_named(options: dict, message: str) -> None:
+    y, _, physics = measured()
+    with pytest.raises(ut.UserError, match=message):
+        reconstruct(y, physics, **options)
+
+
+def test_a_preset_never_changes_the_equations() -> None:
+    for name, card in ut.METHODS.items():
+        if card.classical or name == "house":
+            continue
+        for task in card.tasks:
+            paper = plan(task, method=name, preset="paper").recipe
+            for preset in ("fast", "best"):
+                assert plan(task, method=name, preset=preset).recipe.method == paper.method
+
+
+def test_every_recipe_can_be_printed_and_hashed() -> None:
+    seen = set()
+    for name, card in ut.METHODS.items():
+        for task in () if card.classical else card.tasks:
+            for preset in ut.methods.PRESETS:
+                recipe = plan(task, method=name, preset=preset).recipe
+                assert recipe.source
+                seen.add((name, recipe.digest()))
+    assert len(seen) > 10
+
+
+def test_import_adds_little_to_torch() -> None:
+    code = (
+        "import time, torch; t = time.process_time(); import untrained;"
+        "print(time.process_time() - t);"
+        "import sys; print([m for m in ('matplotlib','sigpy','skimage','h5py') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, heavy = done.stdout.splitlines()
+    assert float(seconds) < 0.5
+    assert heavy == "[]"
