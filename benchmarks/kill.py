@@ -14,6 +14,7 @@ importing takes longer than such a run, and a kill during it would show nothing.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import multiprocessing
 import os
@@ -26,7 +27,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch._dynamo  # torch imports it with the first optimiser
 
 from untrained.cli import main
 from untrained.core import checkpoint
@@ -34,10 +34,18 @@ from untrained.data import TASKS
 from untrained.data.arrays import write_npy
 from untrained.data.phantoms import brain, shepp_logan
 
-SIDE = 32
-STEPS = 100
+SIDE = 24
+STEPS = 60
 METHODS = ("house", "dip", "aseqdip")
 COMPARED = ("reconstruction.npy", "history.csv")
+# What the program imports where it first needs it.
+LATE = (
+    "torch._dynamo",
+    "matplotlib.backends.backend_agg",
+    "skimage.metrics",
+    "scipy.sparse",
+    "jinja2",
+)
 OPTIONS = ("--steps", str(STEPS), "--set", "net.widths=8,16,16", "--threads", "1", "--quiet")
 OPERATOR = f"""
 import torch
@@ -167,6 +175,8 @@ def sweep() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=float, default=1.0)
     options = parser.parse_args()
+    for module in LATE:
+        importlib.import_module(module)
     torch.set_num_threads(1)
     checkpoint.EVERY_SECONDS = options.every
     draw = random.Random(options.seed)

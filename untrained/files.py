@@ -38,6 +38,11 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
         temporary = ""
     except OSError as error:
         raise _explained(error, path) from error
+    except RuntimeError as error:
+        # torch.save hides a failed write behind an error of its own
+        if not isinstance(error.__context__, OSError):
+            raise
+        raise _explained(error.__context__, path) from error
     finally:
         if temporary:
             with contextlib.suppress(OSError):

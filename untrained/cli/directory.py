@@ -16,6 +16,8 @@ from untrained.files import make_directory
 
 RESULT = "result.json"
 LOCK = ".lock"
+ASIDE = ".replaced.json"
+SHOWN = {"method", "task", "recipe", "seed", "steps", "stop", "seconds", "metrics", "classical"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ def open_directory(path: Path, *, resume: bool, overwrite: bool) -> Iterator[Dir
 
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other; give one of them")
+    if resume and _finished(path):
+        yield Directory(path, finished=_read(path / RESULT))  # only read: needs no lock
+        return
     make_directory(path)
     lock = FileLock(path / LOCK, timeout=0)
     try:
@@ -59,8 +64,20 @@ def open_directory(path: Path, *, resume: bool, overwrite: bool) -> Iterator[Dir
         yield _inspect(path, resume, overwrite)
     finally:
         lock.release()
-        with contextlib.suppress(OSError):
-            (path / LOCK).unlink(missing_ok=True)
+        for name in (LOCK, ASIDE):
+            with contextlib.suppress(OSError):
+                (path / name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def kept_if_refused(path: Path) -> Iterator[None]:
+    """A command refused before its first step gives back the result it was to replace."""
+    try:
+        yield
+    except UserError:
+        if (path / ASIDE).exists() and not (path / STATE).exists():
+            (path / ASIDE).replace(path / RESULT)
+        raise
 
 
 def clear_state(path: Path) -> None:
@@ -71,15 +88,11 @@ def clear_state(path: Path) -> None:
 
 
 def _inspect(path: Path, resume: bool, overwrite: bool) -> Directory:
-    unfinished = _unfinished(path)
-    finished = (path / RESULT).exists() and not unfinished
     if overwrite:
-        (path / RESULT).unlink(missing_ok=True)
-        clear_state(path)
+        _clear(path)
         return Directory(path)
-    if finished and resume:
-        return Directory(path, finished=_read(path / RESULT))
-    if finished:
+    unfinished = _unfinished(path)
+    if _finished(path):
         raise UserError(
             f"{path} holds a finished result, which is never overwritten unasked; add "
             "--overwrite to replace it, --resume to show it, or choose another --out"
@@ -92,12 +105,36 @@ def _inspect(path: Path, resume: bool, overwrite: bool) -> Directory:
     return Directory(path)
 
 
+def _clear(path: Path) -> None:
+    """Take what is to be replaced out of the way."""
+    result = path / RESULT
+    try:
+        if result.is_file():
+            result.replace(path / ASIDE)
+        result.unlink(missing_ok=True)
+        clear_state(path)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename} cannot be replaced: {error.strerror}; choose another --out"
+        ) from error
+
+
+def _finished(path: Path) -> bool:
+    return (path / RESULT).exists() and not _unfinished(path)
+
+
 def _unfinished(path: Path) -> bool:
     return any(path.glob(STATE)) or any(path.glob(f"slice-*/{STATE}"))
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}; start again with --overwrite") from error
+    if not isinstance(facts, dict) or not facts.keys() >= SHOWN:
+        raise UserError(
+            f"{path} is not what this program writes: it is damaged or belongs to something "
+            "else; start again with --overwrite, or choose another --out"
+        )
+    return facts

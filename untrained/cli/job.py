@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from untrained.api import Plan, plan, run
-from untrained.cli.directory import Directory, clear_state, open_directory
+from untrained.cli.directory import Directory, clear_state, kept_if_refused, open_directory
 from untrained.cli.options import Options
 from untrained.core.result import Result
 from untrained.core.rule import Watch
@@ -58,7 +58,7 @@ def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Op
     if place.finished is not None:
         _same_settings(place, chosen, options)
         return _report(place.path, place.finished, options)
-    with Interrupt() as interrupt:
+    with Interrupt() as interrupt, kept_if_refused(place.path):
         watch: list[Watch] = [interrupt]
         if options.time_limit is not None:
             watch.append(Clock(options.time_limit))
@@ -170,7 +170,12 @@ def _same_settings(place: Directory, chosen: Plan, options: Options) -> None:
     """A finished result is only shown for the settings it was made with."""
     facts = place.finished or {}
     recipe = None if chosen.recipe is None else json.loads(json.dumps(chosen.recipe.to_dict()))
-    wanted = {"method": chosen.card.name, "recipe": recipe, "seed": options.seed}
+    wanted = {
+        "task": chosen.task,
+        "method": chosen.card.name,
+        "recipe": recipe,
+        "seed": options.seed,
+    }
     changed = [name for name, value in wanted.items() if facts.get(name) != value]
     if changed:
         raise UserError(

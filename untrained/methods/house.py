@@ -78,18 +78,26 @@ class House(Method):
 WEIGHTS = {"denoise": 0.025, "inpaint": 0.002, "superres": 0.02, "deblur": 0.0005, "ct": 0.003}
 """lambda per task; 0.002 elsewhere."""
 
-STEPS = {"fast": 250, "best": 600}
+NOISY = ("denoise", "superres")
+"""Tasks where the network has fitted the noise by the time it has drawn the rest."""
 
 
 def recipe(task: str, preset: str) -> Recipe:
     """The settings of `preset` on `task`; there is no paper, so `paper` is `best`."""
     best = preset != "fast"
+    steps = 150 if task in NOISY else 250
     return Recipe(
-        method=House(rounds=STEPS["best" if best else "fast"], lam=WEIGHTS.get(task, 0.002)),
+        method=House(rounds=2 * steps if best else steps, lam=WEIGHTS.get(task, 0.002)),
         net=Compact(widths=(32 if best else 16, 32, 64, 128, 128), skip=16),
         engine=Engine("muon", lr=0.02, warmup=10, schedule="cosine", final=0.02),
-        stop=HeldOut(fraction=0.05, patience=250, skip=20, slack=0.03, again=True),
+        stop=HeldOut(
+            fraction=0.05,
+            patience=250,
+            skip=20,
+            slack=0.005 if task in NOISY else 0.03,
+            again=True,
+        ),
         output=Blend(decay=0.95),
         weighting="half-ramp" if task == "ct" else "uniform",
-        source="this library; evidence in docs/methods/house.md",
+        source="this library; evidence in docs/results.md",
     )
