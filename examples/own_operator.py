@@ -1,6 +1,5 @@
 """Your own operator: a single-pixel camera sees sums of pixels under random patterns.
-
-Run it, or use its class: untrained check-operator examples/own_operator.py:SinglePixelCamera
+`untrained check-operator examples/own_operator.py:SinglePixelCamera` takes it from here too.
 """
 
 import torch
@@ -31,8 +30,8 @@ def main() -> ut.Result:
     """Check the operator, measure a picture, reconstruct it."""
     physics = SinglePixelCamera()
     print(ut.physics.check_operator(physics))
-    clean = torch.tensor(camera()[::8, ::8][8 : 8 + SIDE, 16 : 16 + SIDE] / 255.0).float()
-    clean = clean[None, None]
+    rows, columns = slice(64, 64 + 8 * SIDE, 8), slice(128, 128 + 8 * SIDE, 8)
+    clean = torch.tensor(camera()[None, None, rows, columns] / 255.0).float()
     result = ut.reconstruct(physics.A(clean), physics, steps=STEPS, truth=clean)
     print(result.about.metrics, result.about.classical_metrics)
     return result

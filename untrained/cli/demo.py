@@ -14,7 +14,7 @@ from untrained.cli.options import Options
 from untrained.errors import UserError
 
 TASKS = ("mri", "ct", "denoise", "inpaint", "superres", "deblur")
-STEPS = 200
+STEPS = 120
 
 
 @click.command()
