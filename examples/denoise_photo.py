@@ -26,7 +26,8 @@ def main() -> ut.Result:
     physics = ut.physics.Denoise(clean.shape[1:])
     result = ut.reconstruct(clean + SIGMA * noise, physics, steps=STEPS, truth=clean)
     print(result.stop[0].reason)
-    assert result.about.metrics and result.about.classical_metrics
+    assert result.about.metrics
+    assert result.about.classical_metrics
     ours, classical = result.about.metrics["psnr"], result.about.classical_metrics["psnr"]
     print(f"PSNR {ours:.2f} dB, {result.about.classical_name} {classical:.2f} dB")
     shutil.rmtree(OUT, ignore_errors=True)

@@ -64,7 +64,7 @@ def test_a_users_own_operator_needs_nothing_of_ours() -> None:
     class Mine:
         x_shape = (1, 12, 12)
 
-        def A(self, x: Tensor) -> Tensor:  # noqa: N802
+        def A(self, x: Tensor) -> Tensor:
             return x.cumsum(-1)[..., ::2]
 
     x = torch.rand(1, 1, 12, 12)
@@ -79,7 +79,7 @@ def test_a_nonlinear_operator_runs_where_it_can() -> None:
         x_shape = (1, 12, 12)
         linear = False
 
-        def A(self, x: Tensor) -> Tensor:  # noqa: N802
+        def A(self, x: Tensor) -> Tensor:
             return x.square()
 
         def initial(self, y: Tensor) -> Tensor:
@@ -134,7 +134,8 @@ def test_import_adds_little_to_torch() -> None:
     code = (
         "import time, torch; t = time.process_time(); import untrained;"
         "print(time.process_time() - t);"
-        "import sys; print([m for m in ('matplotlib','sigpy','skimage','h5py') if m in sys.modules])"
+        "import sys;"
+        "print([m for m in ('matplotlib', 'sigpy', 'skimage', 'h5py') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     seconds, heavy = done.stdout.splitlines()

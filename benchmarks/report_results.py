@@ -1,0 +1,47 @@
+"""docs/results.md from the rows of `evidence.py`: python benchmarks/report_results.py OUT"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+ORDER = ("adjoint", "fbp", "cgsense", "l1wavelet", "tv", "house", "aseqdip", "dip", "tvdip")
+HEAD = """# Results
+
+PSNR in dB, one seed, one thread, fp32, retrospective measurements of public data made by
+`benchmarks/cases.py`; every row is a file in `benchmarks/results/evidence/`. MRI: magnitude,
+range max |reference|, coil maps from the undersampled data's own centre. CT: measured views,
+reference FBP of all views, scored inside the disc that every view sees. Photographs: 256x256
+colour crops. A dash: not run yet.
+
+"""
+
+
+def main(folder: Path) -> None:
+    rows = [json.loads(p.read_text()) for p in sorted(folder.glob("*.json"))]
+    methods = [m for m in ORDER if any(r["method"] == m for r in rows)]
+    text = HEAD + f"| case | {' | '.join(methods)} |\n|---|{'---|' * len(methods)}\n"
+    for case in sorted({r["case"] for r in rows}):
+        found = {r["method"]: r for r in rows if r["case"] == case}
+        cells = [f"{found[m]['stopped']:.2f}" if m in found else "-" for m in methods]
+        text += f"| {case} | {' | '.join(cells)} |\n"
+    network = [r for r in rows if "oracle" in r]
+    losses = [r["oracle"] - r["stopped"] for r in network]
+    text += "\n## Stopping\n\n"
+    text += "`stopped` is what the user gets, `final` the end of the full budget on all\n"
+    text += "measurements, `oracle` the best of all its iterates, raw and averaged.\n\n"
+    text += "| case | method | stopped | final | oracle | lost | CPU s |\n"
+    text += "|---|---|---|---|---|---|---|\n"
+    for r, lost in zip(network, losses, strict=True):
+        scores = " | ".join(f"{r[k]:.2f}" for k in ("stopped", "final", "oracle"))
+        name = f"{r['case']} | {r['method']} {r['preset']}"
+        text += f"| {name} | {scores} | {lost:.2f} | {r['cpu_seconds']:.0f} |\n"
+    mean = sum(losses) / max(1, len(losses))
+    text += f"\nLost on average {mean:.2f} dB, at worst {max(losses):.2f} dB.\n"
+    target = Path(__file__).resolve().parents[1] / "docs" / "results.md"
+    target.write_text(text)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
