@@ -246,7 +246,7 @@ def _physics(
         detector_offset=scan.get("detector_offset", 0.0),
         fan=fan,
     )
-    if not bool(physics.A(torch.ones(1, *physics.x_shape)).any()):
+    if not bool(physics.A(torch.ones(1, 1, *shape)).any()):
         raise UserError(
             f"no ray of the scan meets the image: pixel_size {pixel:g}, detector_pitch {pitch:g} "
             f"and detector_offset {scan.get('detector_offset', 0.0):g} do not belong together"
