@@ -34,8 +34,8 @@ from untrained.data import TASKS
 from untrained.data.arrays import write_npy
 from untrained.data.phantoms import brain, shepp_logan
 
-SIDE = 24
-STEPS = 60
+SIDE = 40
+STEPS = 150
 METHODS = ("house", "dip", "aseqdip")
 COMPARED = ("reconstruction.npy", "history.csv")
 # What the program imports where it first needs it.
@@ -91,7 +91,11 @@ def measure(task: str, folder: Path) -> tuple[str, ...]:
         write_npy(folder / "custom.npy", picture[None, :, ::2].cumsum(-1) / SIDE)
         return str(folder / "custom.npy"), "--physics", f"{folder / 'operator.py'}:Half"
     write_npy(clean, brain(SIDE) if task == "mri" else picture)
-    given = {"mri": {"coils": 3}, "ct": {"angles": 20}, "superres": {"factor": 2}}.get(task, {})
+    given = {
+        "mri": {"coils": 3, "center_fraction": 0.25},
+        "ct": {"angles": 20},
+        "superres": {"factor": 2},
+    }.get(task, {})
     simulate = TASKS[task].simulate
     assert simulate is not None
     simulate(clean, out, seed=1, **given)

@@ -22,7 +22,6 @@ class SinglePixelCamera(nn.Module):
         self.register_buffer("patterns", (2.0 * signs - 1) / SIDE)  # a buffer moves to a GPU
 
     def A(self, x: Tensor) -> Tensor:
-        """Image to measurements."""
         return x.flatten(1) @ self.patterns.T
 
 

@@ -37,5 +37,4 @@ clean = torch.from_numpy(shepp_logan(SIDE))[None, None]
 problem = ut.Problem(clean + 0.1 * torch.randn(clean.shape), ut.physics.Denoise())
 methods = Relaxed(), Relaxed(beta=1.0), ut.methods.ASeqDIP(ROUNDS)
 ours, limit, theirs = (ut.solve(method, problem, net=NET).image for method in methods)
-quality = ut.metrics.psnr(ours, clean, data_range=1.0)
-print(f"beta 0.5: {quality:.2f} dB; beta 1 is aSeqDIP: {torch.equal(limit, theirs)}")
+print(f"beta 1 is aSeqDIP to the last bit: {torch.equal(limit, theirs)}")

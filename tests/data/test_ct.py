@@ -174,7 +174,7 @@ def test_bad_options(clean, tmp_path):
     (tmp_path / "a.txt").write_text("0 ten 20")
     with pytest.raises(UserError, match="ten"):
         load_ct(path, angles=tmp_path / "a.txt")
-    with pytest.raises(UserError, match="at least 1"):
+    with pytest.raises(UserError, match="gives 0 angles"):
         load_ct(path, angles=0)
     with pytest.raises(UserError, match="no file"):
         load_ct(path, angles=tmp_path / "none.npy")
