@@ -12,6 +12,15 @@ from typing import IO
 
 from untrained.errors import UserError
 
+UNWRITABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
+
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
@@ -77,7 +86,7 @@ def _explained(error: OSError, path: Path) -> Exception:
             "place, then run again with --resume"
         )
     reason = error.strerror or str(error)
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in UNWRITABLE:
         return UserError(f"{path} cannot be written: {reason}; choose another place with --out")
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         return UserError(f"{path} cannot be a directory: a file is in its place; choose another")

@@ -60,7 +60,7 @@ def _options(place: Path) -> Options:
 def _make_room(place: Path) -> None:
     """A demo replaces its own result, and nothing else."""
     marker = place / "result.json"
-    if place.exists() and any(place.iterdir()) and not marker.exists():
+    if place.is_dir() and any(place.iterdir()) and not marker.exists():
         if (place / "state.pt").exists():
             shutil.rmtree(place)
             return
