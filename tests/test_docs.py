@@ -1,0 +1,292 @@
+"""The documentation is true: links, commands, snippets, examples and settings tables.
+
+`python tests/test_docs.py` writes the settings tables of docs/methods anew from the recipes.
+"""
+
+import ast
+import dataclasses
+import re
+import runpy
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import torch
+
+import untrained as ut
+from untrained.api import plan
+from untrained.cli import commands
+from untrained.core.recipe import Recipe
+from untrained.data import TASKS
+
+ROOT = Path(__file__).resolve().parents[1]
+METHOD_PAGES = ROOT / "docs" / "methods"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+HEADINGS = [
+    "In one sentence",
+    "The equations",
+    "Settings",
+    "Where the paper and its code differ",
+    "Implementation details",
+    "When to use it",
+    "Source",
+]
+NETWORKS = {
+    name: card for name, card in ut.METHODS.items() if not card.classical and name != "house"
+}
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TABLE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- end -->)", re.DOTALL)
+SMALL = {
+    "denoise_photo.py": {"SIDE, SIGMA, STEPS": "32, 0.1, 25"},
+    "own_operator.py": {"SIDE, SHARE, STEPS": "16, 0.6, 25"},
+    "write_a_method.py": {"SIDE, ROUNDS, NET": "16, 4, ut.nets.Compact(widths=(4, 8))"},
+}
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    found = FENCE.findall(page.read_text(encoding="utf-8"))
+    return [text for kind, text in found if kind == language]
+
+
+# links and headings ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_relative_link_leads_to_a_file(page: Path) -> None:
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    targets = re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", prose)
+    local = [t for t in targets if not re.match(r"[a-z]+:", t)]
+    assert [t for t in local if not (page.parent / t).exists()] == []
+
+
+def test_every_page_of_the_documentation_is_reached_from_the_readme() -> None:
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or page.suffix != ".md" or not page.exists():
+            continue
+        reached.add(page)
+        links = re.findall(r"\]\(([^)\s#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        waiting += [(page.parent / link).resolve() for link in links]
+    assert [named(page) for page in PAGES if page not in reached] == []
+
+
+@pytest.mark.parametrize("name", [n for n in ut.METHODS if n != "house"])
+def test_every_method_has_a_page_under_the_fixed_headings(name: str) -> None:
+    page = METHOD_PAGES / ("classical.md" if ut.METHODS[name].classical else f"{name}.md")
+    text = page.read_text(encoding="utf-8")
+    title = text.partition("\n")[0]
+    assert title.startswith("# ")
+    assert name in re.split(r"\W+", title)
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == HEADINGS
+
+
+# settings -------------------------------------------------------------------------------------
+
+
+def settings_tables(name: str) -> str:
+    """Markdown tables of a method's recipes; tasks with equal settings share a row."""
+    equations = _table(name, ("steps", "method"), lambda r: (str(r.budget), _fields(r.method)))
+    around = _table(name, ("network", "engine", "stop", "output"), _around)
+    return f"{equations}\n{around}"
+
+
+def _table(name: str, columns: tuple[str, ...], cells: Callable[[Recipe], tuple[str, ...]]) -> str:
+    card = NETWORKS[name]
+    assert card.recipe is not None
+    lines = [_row("preset", "tasks", *columns), "|---" * (2 + len(columns)) + "|"]
+    for preset in ("paper", "fast", "best"):
+        rows: dict[tuple[str, ...], list[str]] = {}
+        for task in card.tasks:
+            rows.setdefault(cells(card.recipe(task, preset)), []).append(task)
+        for row, tasks in rows.items():
+            every = tasks == list(card.tasks)
+            lines.append(_row(f"`{preset}`", "all" if every else ", ".join(tasks), *row))
+    return "\n".join(lines) + "\n"
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _fields(method: ut.Method) -> str:
+    """The equations' settings; `rounds` is told by the number of steps."""
+    fields = [f.name for f in dataclasses.fields(method) if f.name != "rounds"]  # type: ignore[arg-type]
+    return f"`{', '.join(f'{f}={shown(getattr(method, f))}' for f in fields)}`"
+
+
+def _around(recipe: Recipe) -> tuple[str, ...]:
+    output = changed(recipe.output)
+    if recipe.guard is not None:
+        output += f" with {changed(recipe.guard)}"
+    return changed(recipe.net), changed(recipe.engine), changed(recipe.stop), output
+
+
+def changed(thing: object) -> str:
+    """`Name(field=value)` with the fields that differ from the class's defaults."""
+    assert dataclasses.is_dataclass(thing)
+    kept = [
+        f"{f.name}={shown(getattr(thing, f.name))}"
+        for f in dataclasses.fields(thing)
+        if getattr(thing, f.name) != f.default
+    ]
+    return f"`{type(thing).__name__}({', '.join(kept)})`"
+
+
+def shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_settings_table_is_that_of_the_recipes(name: str) -> None:
+    text = (METHOD_PAGES / f"{name}.md").read_text(encoding="utf-8")
+    assert TABLE.findall(text) == [settings_tables(name)], "run `python tests/test_docs.py`"
+
+
+# commands -------------------------------------------------------------------------------------
+
+
+def command_lines(page: Path) -> list[str]:
+    """Every `untrained ...` of the code blocks, continued lines joined."""
+    text = "\n".join(blocks(page, "")).replace("\\\n", " ")
+    lines = [part.strip() for line in text.split("\n") for part in line.split("&&")]
+    return [line for line in lines if line.startswith("untrained ")]
+
+
+def inline_commands(page: Path) -> list[str]:
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    return [" ".join(c.split()) for c in re.findall(r"`(untrained [^`]+)`", prose)]
+
+
+def parse(line: str, resilient: bool = False) -> click.Context:
+    """Everything that click does with a command before running it."""
+    arguments = shlex.split(line, comments=True)[1:]
+    command: click.Command = commands
+    while isinstance(command, click.Group) and arguments:
+        name = arguments.pop(0)
+        if name.isupper() or "|" in name:  # a placeholder of a synopsis
+            return click.Context(command)
+        assert name in command.commands, f"{line}: no command '{name}'"
+        command = command.commands[name]
+    return command.make_context(command.name, arguments, resilient_parsing=resilient)
+
+
+ALL_LINES = [(page, line) for page in PAGES for line in command_lines(page)]
+
+
+@pytest.mark.parametrize(("page", "line"), ALL_LINES, ids=[line for _, line in ALL_LINES])
+def test_every_command_shown_parses_and_its_names_and_settings_exist(page: Path, line: str) -> None:
+    given = parse(line).params
+    if line.split()[1] != "reconstruct":
+        return
+    chosen = {k: given[k] for k in ("method", "preset", "settings", "stop", "output")}
+    assert plan(line.split()[2], steps=given["steps"] or 0, **chosen).task == line.split()[2]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_command_named_in_a_sentence_exists(page: Path) -> None:
+    for line in inline_commands(page):
+        parse(line, resilient=True)
+
+
+def test_the_check_of_commands_would_notice() -> None:
+    with pytest.raises(click.UsageError):
+        parse("untrained reconstruct denoise photo.png --sgima auto")
+    with pytest.raises(AssertionError):
+        parse("untrained reconstuct denoise photo.png")
+
+
+# snippets and examples ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_blocks(page: str, names: dict[str, object]) -> dict[str, object]:
+    """Run a page's Python blocks one after the other, as a reader would."""
+    for number, text in enumerate(blocks(ROOT / "docs" / page, "python")):
+        exec(compile(text, f"{page}, block {number}", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_python_block_compiles(page: Path) -> None:
+    for text in blocks(page, "python"):
+        ast.parse(text)
+
+
+def test_the_snippets_of_the_python_page_run(quiet: Path) -> None:
+    names = run_blocks("python.md", {})
+    assert (quiet / "out" / "result.json").exists()
+    assert isinstance(names["result"], ut.Result)
+
+
+def test_the_files_that_the_file_page_writes_are_read(quiet: Path) -> None:
+    rng = np.random.default_rng(0)
+    kspace = rng.standard_normal((2, 24, 24)) + 1j * rng.standard_normal((2, 24, 24))
+    run_blocks("files.md", {"kspace": kspace, "sinogram": rng.random((12, 24))})
+    scan = TASKS["mri"].load("scan.npz", maps="lowres")
+    assert isinstance(scan, list)
+    assert scan[0].y.shape == (1, 2, 2, 24, 24)
+    parallel = TASKS["ct"].load("views.npz")
+    fan = TASKS["ct"].load("fan.npz")
+    again = TASKS["ct"].load("views.npz", geometry=_written("fan.json", "files.md"))
+    assert parallel.physics.geometry.fan is None
+    assert fan.physics.geometry.fan == ut.physics.FanBeam(300.0, 450.0)
+    assert again.physics.geometry.fan == ut.physics.FanBeam(300.0, 450.0)
+
+
+def _written(name: str, page: str) -> str:
+    text = blocks(ROOT / "docs" / page, "json")[0]
+    Path(name).write_text(text, encoding="utf-8")
+    return name
+
+
+def test_the_operator_shown_is_one_and_reconstructs(quiet: Path) -> None:
+    source = blocks(ROOT / "docs" / "operators.md", "python")[0]
+    assert len(source.splitlines()) <= 25
+    Path("mine.py").write_text(source, encoding="utf-8")
+    names = runpy.run_path("mine.py")
+    physics = names["Operator"]()
+    assert ut.physics.check_operator(physics).ok
+    with torch.no_grad():
+        np.save("data.npy", physics.A(torch.rand(1, *physics.x_shape))[0].numpy())
+    line = "reconstruct custom data.npy --physics mine.py:Operator --method dip --quiet"
+    small = "--steps 25 --set net.widths=4,8 --threads 1"
+    assert commands.main(shlex.split(f"{line} {small}"), standalone_mode=False) == 0
+    image = np.load("untrained-out/custom-data/reconstruction.npy")
+    assert image.shape == physics.x_shape[1:]
+
+
+@pytest.mark.parametrize("example", SMALL)
+def test_the_example_runs_offline(example: str, quiet: Path) -> None:
+    source = (ROOT / "examples" / example).read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 40
+    for names, values in SMALL[example].items():
+        source, found = re.subn(rf"^{names} = .*$", f"{names} = {values}", source, flags=re.M)
+        assert found == 1
+    Path(example).write_text(source, encoding="utf-8")
+    ran = runpy.run_path(example, run_name="__main__")
+    if example == "write_a_method.py":
+        assert torch.equal(ran["limit"], ran["theirs"])
+
+
+def test_all_examples_are_run() -> None:
+    assert sorted(p.name for p in (ROOT / "examples").iterdir()) == sorted(SMALL)
+
+
+if __name__ == "__main__":
+    for method in NETWORKS:
+        place = METHOD_PAGES / f"{method}.md"
+        rewritten = TABLE.sub(lambda _, m=method: settings_tables(m), place.read_text("utf-8"))
+        place.write_text(rewritten, encoding="utf-8")
