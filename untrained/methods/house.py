@@ -30,8 +30,9 @@ class House(Method):
     z holds channels of fixed noise, as in DIP, and the total-variation image of the measurements
     that may be seen: the noise lets the network draw what TV has removed, the TV image spares it
     hundreds of steps. The recipe's output rule mixes the averaged images with the TV image by
-    their error on held-out measurements (see `Blend`), so that the answer is rarely worse than
-    TV; the learning rate falls to almost nothing, which makes the last image the best or nearly.
+    their error on held-out measurements (see `Blend`), so that the answer follows TV where the
+    network adds nothing; few CT views leave too little to judge by. The learning rate falls to
+    almost nothing, which makes the last image the best or nearly.
 
     A nonlinear physics has no TV image here: its `initial(y)` takes that place.
 
