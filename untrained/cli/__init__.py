@@ -51,12 +51,20 @@ def _status(arguments: list[str] | None) -> int:
         return 1
     except Exception as error:  # the last resort: one paragraph, never a traceback
         _debug()
-        click.echo(
-            f"untrained: {type(error).__name__}: {error} (set UNTRAINED_DEBUG=1 for the details)",
-            err=True,
-        )
+        click.echo(f"untrained: {_sentence(error)} (set UNTRAINED_DEBUG=1 for details)", err=True)
         return 1
     return status if isinstance(status, int) else 0
+
+
+def _sentence(error: Exception) -> str:
+    # torch has a class of its own for a full GPU, and a plain RuntimeError for a full memory
+    full = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if full or "can't allocate memory" in str(error):
+        return (
+            "there is not enough memory for this; take a smaller image, network or number of "
+            "steps; `reconstruct ... --dry-run` tells what a run needs"
+        )
+    return f"{type(error).__name__}: {error}"
 
 
 def _debug() -> None:

@@ -13,6 +13,7 @@ from untrained.core.machine import DEVICES
 from untrained.methods import PRESETS
 
 LARGEST_SEED = 2**63 - 1
+MOST_THREADS = 1024  # beyond any machine; libgomp ends the process where it cannot make them
 OUTPUTS = ("auto", "last", "average", "best")
 
 
@@ -89,7 +90,9 @@ _OPTIONS = (
     ),
     click.option("--reference", metavar="FILE", help="A reference image, for the report only."),
     click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
-    click.option("--threads", type=click.IntRange(min=1), default=None, help="CPU threads."),
+    click.option(
+        "--threads", type=click.IntRange(1, MOST_THREADS), default=None, help="CPU threads."
+    ),
     click.option(
         "--time-limit",
         type=click.FloatRange(min=0, min_open=True),

@@ -132,6 +132,12 @@ def even_angles(count: int, fan: bool = False) -> np.ndarray:
     return np.arange(count) * ((360.0 if fan else 180.0) / count)
 
 
+def check_matrix(shape: tuple[int, int], views: int, culprit: str) -> None:
+    """Raise a UserError if the projection matrix would fill the memory."""
+    size = MATRIX_BYTES * shape[0] * shape[1] * max(views, 0)
+    check_size(size, size, f"{culprit}: {views} projections of {shape[0]}x{shape[1]} pixels")
+
+
 def _sinogram(file: ArrayFile) -> np.ndarray:
     label = f"'sinogram' in {file.path}"
     values = file.read("sinogram")
@@ -229,8 +235,7 @@ def _physics(
     if "image_shape" not in scan:
         notes.append(f"image size not given: {detectors}x{detectors}, as many as detectors")
     shape = scan.get("image_shape", (detectors, detectors))
-    matrix = MATRIX_BYTES * shape[0] * shape[1] * len(angles)
-    check_size(matrix, matrix, f"the projection of {shape[0]}x{shape[1]} pixels (image_shape)")
+    check_matrix(shape, len(angles), "image_shape")
     pitch = scan.get("detector_pitch", 1.0)
     fan = _fan(scan)
     pixel = scan.get("pixel_size", 1.0)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from untrained.data.arrays import write_npz
-from untrained.data.ct import even_angles
+from untrained.data.ct import check_matrix, even_angles
 from untrained.data.images import check_photograph, read_image
 from untrained.data.parameters import check_seed, read_kernel
 from untrained.data.phantoms import gaussian_kernel
@@ -167,6 +167,7 @@ def simulate_ct(
     if not 0 <= noise < math.inf:
         raise UserError(f"--noise must be a number >= 0, got {noise}")
     shape = (x.shape[-2], x.shape[-1])
+    check_matrix(shape, angles, "--angles")
     views = even_angles(angles)
     y = CT(shape, views, math.ceil(math.hypot(*shape))).A(x)
     sigma = noise * float(y.abs().mean())
@@ -190,7 +191,10 @@ def _clean(path: str | Path) -> tuple[Tensor, tuple[str, ...]]:
 
 def _noisy(y: Tensor, level: float, seed: int) -> Tensor:
     noise = np.random.default_rng(check_seed(seed)).standard_normal(tuple(y.shape))
-    return y + level * torch.from_numpy(noise).to(y.dtype)
+    noisy = y + level * torch.from_numpy(noise).to(y.dtype)
+    if not bool(noisy.isfinite().all()):
+        raise UserError(f"noise of standard deviation {level:g} exceeds single precision")
+    return noisy
 
 
 def _save(

@@ -17,6 +17,7 @@ from untrained.data.arrays import (
     write_npz,
 )
 from untrained.data.images import IMAGE_SUFFIXES, is_image, read_picture
+from untrained.data.memory import check_size
 from untrained.data.mri import has_slices, read_kspace
 from untrained.data.parameters import check_seed
 from untrained.data.phantoms import birdcage_maps
@@ -159,6 +160,8 @@ def _through_coils(
     count = DEFAULT_COILS if coils is None else coils
     if count < 1:
         raise UserError(f"--coils must be at least 1, got {coils}")
+    size = 8 * count * image.size
+    check_size(size, size, f"k-space of {count} coils (--coils)")
     if not np.iscomplexobj(image):
         notes += ("the image is real: its phase is taken as zero",)
     notes += (f"k-space simulated with {count} smooth birdcage-like coil maps, without noise",)
