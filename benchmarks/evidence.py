@@ -8,8 +8,9 @@
 job runs in its own process on one thread. The automatic stop's image is scored (`stopped`), the
 last one of the whole budget (`final`), and the best over all iterates, raw and averaged, of the
 same seed run to its full budget on all measurements (`oracle`, which needs the truth and is
-nobody's to have). CT is scored inside the disc that every view sees: filtered backprojection, the
-reference, is not valid outside.
+nobody's to have); all after the output rule's closing step where it has one. CT
+is scored inside the disc that every view sees: filtered backprojection, the reference, is not
+valid outside.
 """
 
 from __future__ import annotations
@@ -49,17 +50,22 @@ GRID = {
 
 
 class Scored(Watch):
-    """PSNR inside the scored region, of every image and of every output."""
+    """PSNR inside the scored region, of every image and of every output; keeps the best output."""
 
     def __init__(self, score) -> None:
         self.score = score
+        self.best: tuple[float, Tensor | None] = (float("-inf"), None)
+
+    def begin(self, phase: str, total: int, step: int) -> None:
+        self.best = (float("-inf"), None)
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
         images = {"psnr": frame.x, "psnr_output": frame.out}
-        return {
-            name: torch.tensor([self.score(s.problem.to_units(image))])
-            for name, image in images.items()
-        }
+        scores = {k: self.score(s.problem.to_units(image)) for k, image in images.items()}
+        self.last = frame.out
+        if scores["psnr_output"] > self.best[0]:
+            self.best = (scores["psnr_output"], frame.out.clone())
+        return {name: torch.tensor([value]) for name, value in scores.items()}
 
 
 def job(case: Path, method: str, preset: str, seed: int, limit: float) -> dict:
@@ -120,9 +126,19 @@ def full_budget(chosen, problem, result, seed: int, watch: list[Watch]) -> dict:
         again = replace(recipe, stop=Never(), output=output)
         history = ut.core.solve.solve_recipe(again, problem, seed=seed, watch=watch).history
         whole = range(len(history["step"]))
+    whole_problem = problem.weighted(recipe.weighting)
+    score, (_, best) = watch[0].score, watch[0].best
+    finished = [
+        score(whole_problem.to_units(recipe.output.finish(whole_problem, image)))
+        for image in (best, watch[0].last)
+    ]
     out = [float(history["psnr_output"][i]) for i in whole]
     raw = [float(history["psnr"][i]) for i in whole]
-    return {"final": out[-1], "oracle": max(out + raw), "curve": out[:: max(1, len(out) // 50)]}
+    return {
+        "final": finished[1],
+        "oracle": max([*out, *raw, *finished]),
+        "curve": out[:: max(1, len(out) // 50)],
+    }
 
 
 def disc(like: Tensor) -> Tensor:

@@ -69,6 +69,11 @@ class Problem:
         """Adjoint of `A`, the visibility mask included."""
         return self.physics.A_adjoint(y if self.keep is None else y * self.keep)
 
+    def supported(self, x: Tensor) -> Tensor:
+        """x, zero where no measurement sees it (`physics.support`: coil maps cut to the object)."""
+        support = getattr(self.physics, "support", None)
+        return x if support is None else x * support
+
     def estimate(self) -> Tensor:
         """c A^H y with the least-squares c: the adjoint image in the image's own units.
 

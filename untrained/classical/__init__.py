@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from untrained.classical.linear import adjoint, cgsense, fbp
+from untrained.classical.linear import adjoint, cgsense, data_step, fbp
 from untrained.classical.total_variation import TVResult, tv, tv_solve, tv_weight
 from untrained.classical.wavelet import l1wavelet
 from untrained.problem import Problem
@@ -29,6 +29,7 @@ __all__ = [
     "TVResult",
     "adjoint",
     "cgsense",
+    "data_step",
     "default_for",
     "fbp",
     "guide",

@@ -78,25 +78,62 @@ def cgsense(
         UserError: a nonlinear physics.
     """
     require_linear(problem, "cgsense")
-    singles = (problem.select(i) for i in range(len(problem.y)))
-    return torch.cat([_conjugate_gradients(one, iterations, mu, tolerance) for one in singles])
+    plain = problem.weighted("uniform")
+    singles = (plain.select(i) for i in range(len(plain.y)))
+    return torch.cat(
+        [_conjugate_gradients(one, one.y, iterations, mu, tolerance) for one in singles]
+    )
 
 
-def _conjugate_gradients(problem: Problem, iterations: int, mu: float, tolerance: float) -> Tensor:
+@torch.no_grad()
+def data_step(problem: Problem, x: Tensor, mu: float, iterations: int = 10) -> Tensor:
+    r"""x moved towards the measurements: the proximal point of the data term.
+
+    .. math:: \arg\min_u \|W^{1/2}(A u - y)\|^2 / \|W^{1/2} A\|^2 + \mu \|u - x\|^2
+
+    by conjugate gradients from u = x. It corrects what the data determine well and leaves the
+    rest as it is.
+
+    Args:
+        problem: G problems with a linear physics; W is its weighting.
+        x: `(G, C, H, W)` in the problem's units.
+        mu: > 0; the smaller, the closer to the data.
+        iterations: steps of conjugate gradients.
+
+    Raises:
+        UserError: a nonlinear physics.
+    """
+    require_linear(problem, "data step")
+    residual = problem.y - problem.A(x)
+    steps = [
+        _conjugate_gradients(problem.select(i), residual[i : i + 1], iterations, mu, 1e-3)
+        for i in range(len(x))
+    ]
+    return x + torch.cat(steps)
+
+
+def _conjugate_gradients(
+    problem: Problem, y: Tensor, iterations: int, mu: float, tolerance: float
+) -> Tensor:
     shift = mu * problem.norm_squared
-    r = problem.A_adjoint(problem.y)
+    r = _back(problem, y)
     x, d = torch.zeros_like(r), r
     energy = float(sum_squares(r))
     enough = tolerance**2 * energy
     for _ in range(iterations):
         if energy <= enough:
             break
-        h = problem.A_adjoint(problem.A(d)) + shift * d
+        h = _back(problem, problem.A(d)) + shift * d
         step = energy / float((d * h).sum())
         x, r = x + step * d, r - step * h
         previous, energy = energy, float(sum_squares(r))
         d = r + energy / previous * d
     return x
+
+
+def _back(problem: Problem, y: Tensor) -> Tensor:
+    """A^H W y."""
+    return problem.A_adjoint(problem.whiten(problem.whiten(y)))
 
 
 def require_linear(problem: Problem, name: str) -> None:

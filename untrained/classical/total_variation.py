@@ -121,6 +121,8 @@ class TVSolver:
         if self.weight:
             self.at = self.at._replace(q=self.at.q * (weight / self.weight))
         self.weight = weight
+        # Steps balanced for another weight, and then again from there, may run away.
+        self.steps = (0.5, self.norm_squared / 16)
         origin, mean, restart, count = self.at, self.at, 1, 0
         best, image, found_at, k = math.inf, self.at.x, 0, 0
         for k in range(1, max_iterations + 1):
@@ -139,6 +141,7 @@ class TVSolver:
             if k in BALANCE_AT:
                 self._balance(origin)
                 origin = self.at
+        image = self.problem.supported(image)
         return TVResult(image, torch.tensor([best], dtype=torch.float64), torch.tensor([k]))
 
     def _step(self) -> _Point:

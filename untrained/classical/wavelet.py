@@ -62,6 +62,7 @@ class _Reconstruction:
 
     def __init__(self, problem: Problem) -> None:
         physics: Any = problem.physics
+        self.problem = problem
         self.like = problem.y
         self.y = _numpy(to_complex(problem.y)[0])
         self.maps = _numpy(physics.maps[0])
@@ -91,7 +92,8 @@ class _Reconstruction:
             max_iter=iterations,
             show_pbar=False,
         ).run()
-        return to_channels(torch.from_numpy(self.image)[None]).to(self.like)
+        image = to_channels(torch.from_numpy(self.image)[None]).to(self.like)
+        return self.problem.supported(image)
 
 
 def _numpy(x: Tensor) -> np.ndarray:

@@ -190,6 +190,10 @@ class Output(ABC):
         """Numbers for the history, each `(G,)`."""
         return {}
 
+    def finish(self, problem: Problem, image: Tensor) -> Tensor:
+        """Called once, on the image of the chosen step: what is returned in its place."""
+        return image
+
     def settled(self, row: dict[str, float]) -> Output:
         """The rule for a refit: what it chose on held-out data at the best step is now fixed.
 

@@ -341,7 +341,7 @@ class _Loop:
         z = self.s.tensors.get("z")
         history = self.history.columns()
         return _Outcome(
-            image=problem.to_units(m["image"]).clone(),
+            image=problem.to_units(self.recipe.output.finish(problem, m["image"])).clone(),
             history={"phase": [label] * len(history["step"]), **history},
             stop=Stopped(rule, chosen, reason),
             steps=self.s.step,

@@ -105,12 +105,17 @@ class State:
 
     # the network ------------------------------------------------------------------------------
     def net(self, z: Tensor) -> Tensor:
-        """f(z): `(G, C, ...)` -> `(G, C', ...)` float32, each problem through its own weights."""
+        """f(z): `(G, C, ...)` -> `(G, C', ...)` float32, each problem through its own weights.
+
+        It is zero where no measurement sees the image (see `Problem.supported`).
+        """
         with torch.autocast(z.device.type, torch.bfloat16, enabled=self.half):
             if self.size == 1:
                 own = {name: weight[0] for name, weight in self.weights.items()}
-                return functional_call(self.module, own, (z,)).float()
-            return vmap(self._one)(self.weights, z).float()
+                x = functional_call(self.module, own, (z,))
+            else:
+                x = vmap(self._one)(self.weights, z)
+        return self.problem.supported(x.float())
 
     def _one(self, weights: dict[str, Tensor], z: Tensor) -> Tensor:
         return functional_call(self.module, weights, (z.unsqueeze(0),)).squeeze(0)

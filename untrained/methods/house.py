@@ -76,8 +76,11 @@ class House(Method):
         return x, {"data": s.problem.misfit(x), "tv": self.lam * tv(x)}
 
 
-WEIGHTS = {"denoise": 0.025, "inpaint": 0.002, "superres": 0.02, "deblur": 0.0005, "ct": 0.003}
+WEIGHTS = {"denoise": 0.025, "inpaint": 0.002, "superres": 0.02, "deblur": 0.0005, "ct": 0.015}
 """lambda per task; 0.002 elsewhere."""
+
+DATA_STEPS = {"mri": 0.1, "ct": 0.3}
+"""mu of the closing data step per task; none elsewhere."""
 
 NOISY = ("denoise", "superres")
 """Tasks where the network has fitted the noise by the time it has drawn the rest."""
@@ -98,7 +101,7 @@ def recipe(task: str, preset: str) -> Recipe:
             slack=0.005 if task in NOISY else 0.03,
             again=True,
         ),
-        output=Blend(decay=0.95),
+        output=Blend(decay=0.95, mu=DATA_STEPS.get(task, 0.0)),
         weighting="half-ramp" if task == "ct" else "uniform",
         source="this library; evidence in docs/results.md",
     )

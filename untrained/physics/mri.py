@@ -24,6 +24,9 @@ class MRI(LinearPhysics):
     (c = N // 2); they are multiplied into the maps and the mask once, which halves the time of a
     step against shifting every coil back and forth.
 
+    `support`, `(1 or B, 1, H, W)`, is 1 where some coil sees the image, and None where that is
+    everywhere: what no coil sees is no part of an image (`Problem.supported`).
+
     Args:
         mask: `(H, W)`, or `(W,)` for whole columns; 1 = measured.
         maps: complex coil maps `(coils, H, W)` or `(1 or B, coils, H, W)`; None is one coil with
@@ -36,6 +39,7 @@ class MRI(LinearPhysics):
 
     task = "mri"
     mask: Tensor
+    support: Tensor | None
     _before: Tensor
     _after: Tensor
 
@@ -57,6 +61,8 @@ class MRI(LinearPhysics):
         self.register_buffer("mask", sampled.to(coil_maps.real.dtype)[None, None, None])
         self.register_buffer("_before", torch.view_as_real((coil_maps * inner).to(kind)))
         self.register_buffer("_after", torch.view_as_real((sampled * outer).to(kind)))
+        seen = (coil_maps != 0).any(1, keepdim=True)
+        self.register_buffer("support", None if bool(seen.all()) else seen.to(self.mask.dtype))
 
     @property
     def maps(self) -> Tensor:
