@@ -110,3 +110,17 @@ def test_ramp_weighting_is_for_ct() -> None:
 def test_wrong_measurements_are_named(y, message: str) -> None:
     with pytest.raises((UserError, ValueError), match=message):
         ut.Problem(y, Denoise((1, 8, 8)))
+
+
+def test_what_no_coil_sees_is_zero() -> None:
+    _, whole = mri()
+    y = whole.A(torch.ones(1, *whole.x_shape))
+    assert whole.support is None
+    x = torch.ones(1, *whole.x_shape)
+    assert torch.equal(ut.Problem(y, whole).supported(x), x)
+    maps = whole.maps.clone()
+    maps[..., :3, :] = 0
+    cut = MRI(whole.mask[0, 0, 0], maps)
+    seen = ut.Problem(cut.A(x), cut).supported(x)
+    assert not bool(seen[..., :3, :].any())
+    assert torch.equal(seen[..., 3:, :], x[..., 3:, :])

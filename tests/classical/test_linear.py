@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from untrained.classical import adjoint, cgsense, fbp
+from untrained.classical import adjoint, cgsense, data_step, fbp
 from untrained.errors import UserError
 from untrained.physics import CT, Denoise, LinearPhysics
 from untrained.problem import Problem
@@ -55,6 +55,22 @@ def test_cgsense_of_a_group_is_the_group_of_cgsenses():
     together = cgsense(p)
     for i in range(2):
         assert torch.equal(cgsense(p.select(i)), together[i : i + 1])
+
+
+@pytest.mark.parametrize("weighting", ["uniform", "half-ramp"])
+def test_the_data_step_is_the_proximal_point(weighting):
+    g = torch.Generator().manual_seed(2)
+    physics = CT((12, 12), [0.0, 40.0, 90.0, 130.0], 18)
+    image = torch.rand(1, 1, 12, 12, generator=g)
+    p = Problem(physics.A(image), physics, weighting=weighting)
+    x = torch.rand(1, 1, 12, 12, generator=g)
+    u = data_step(p, x, 0.2, iterations=60).requires_grad_()
+    value = p.whiten(p.A(u) - p.y).square().sum() / p.norm_squared + 0.2 * (u - x).square().sum()
+    (slope,) = torch.autograd.grad(value, u)
+    moved = float((u.detach() - x).norm())
+    assert moved > 1e-3
+    assert float(slope.norm()) < 1e-2 * moved
+    assert torch.allclose(data_step(p, x, 1e8), x, atol=1e-5)
 
 
 def test_cgsense_stops_early_without_the_truth():

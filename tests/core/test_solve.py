@@ -14,7 +14,7 @@ from untrained.core.rule import Frame, Guard, Last, Never, Output, Stop, Stopped
 from untrained.core.solve import solve
 from untrained.core.state import Memory, State
 from untrained.nets import Compact
-from untrained.rules import WMV, Average, HeldOut, Rollback
+from untrained.rules import WMV, Average, Blend, HeldOut, Rollback
 
 NET = Compact(widths=(8, 16), skip=4)
 MUON = ut.Engine("muon", lr=0.02, warmup=3, precision="fp32")
@@ -301,3 +301,25 @@ def test_the_interfaces_are_abstract() -> None:
         with pytest.raises(TypeError):
             kind()
     assert Never() == Never()
+
+
+def test_the_image_of_a_network_ends_with_the_coil_maps() -> None:
+    maps = torch.ones(1, 2, 32, 36, dtype=torch.complex64) / 2**0.5
+    maps[..., :4, :] = 0
+    columns = torch.zeros(36)
+    columns[::2] = columns[15:21] = 1
+    physics = ut.physics.MRI(columns, maps)
+    p = ut.Problem(physics.A(torch.ones(1, 2, 32, 36)), physics)
+    net = Compact(widths=(4, 8), skip=2)
+    result = solve(ut.methods.House(rounds=2, channels=2), p, net=net, output=Blend(mu=0.1))
+    assert not bool(result.image[..., :4, :].any())
+    assert bool((result.image[..., 4:, :] != 0).all())
+
+
+def test_the_closing_data_step_fits_the_data_better() -> None:
+    p = problem(0)
+    net, method = Compact(widths=(4, 8), skip=2), ut.methods.House(rounds=5, channels=2)
+    plain = solve(method, p, net=net, output=Blend())
+    closer = solve(method, p, net=net, output=Blend(mu=0.5))
+    expected = (plain.image * 0.5 + p.y) / 1.5  # the proximal point where A is the identity
+    torch.testing.assert_close(closer.image, expected, atol=1e-5, rtol=0)
