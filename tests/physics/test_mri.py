@@ -119,3 +119,29 @@ def test_refused(mask, maps, x_shape, message):
 def test_maps_of_another_batch():
     with pytest.raises(ValueError, match="maps are for 3 images"):
         MRI(torch.ones(4, 4), noise(3, 2, 4, 4)).A(torch.ones(2, 2, 4, 4))
+
+
+def test_a_mask_of_columns_holds_out_whole_columns():
+    columns = torch.zeros(64)
+    columns[::2] = columns[28:36] = 1
+    physics = MRI(columns, x_shape=(2, 48, 64))
+    y = torch.ones(1, 2, 1, 48, 64)
+    held = physics.holdout(y, 0.05, torch.Generator().manual_seed(0))[0, 0, 0]
+    assert torch.equal(held, held[:1].expand_as(held))
+    chosen = held[0].nonzero().flatten()
+    assert len(chosen) == 3
+    assert bool((columns[chosen] == 1).all())
+    assert not bool(((chosen >= 28) & (chosen < 36)).any())
+    many = physics.holdout(y, 0.25, torch.Generator().manual_seed(0))[0, 0, 0]
+    assert int(many[0].sum()) == 7  # a quarter of the 28 columns outside the centre
+
+
+def test_any_other_mask_holds_out_single_positions():
+    mask = (torch.rand(48, 64, generator=torch.Generator().manual_seed(1)) < 0.4).float()
+    mask[20:28, 28:36] = 1
+    physics = MRI(mask)
+    held = physics.holdout(torch.ones(1, 2, 1, 48, 64), 0.2, torch.Generator().manual_seed(0))
+    held = held[0, 0, 0]
+    assert not torch.equal(held, held[:1].expand_as(held))
+    assert not bool(held[20:28, 28:36].any())
+    assert bool((mask[held] == 1).all())

@@ -13,6 +13,8 @@ from untrained.maths import to_channels, to_complex
 from untrained.physics.base import LinearPhysics
 from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop
 
+_COLUMNS = 3  # fewest columns worth holding out
+
 
 class MRI(LinearPhysics):
     r"""y_c = M F (S_c x): coil maps S, centred orthonormal FFT F, sampling mask M.
@@ -88,12 +90,21 @@ class MRI(LinearPhysics):
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Samples to hold out, `(1, 2, coils, H, W)`: positions of k-space, shared by all coils.
 
-        They are drawn among the sampled positions outside the fully sampled centre block, which
-        decides brightness and contrast. Where most samples lie in that block (fully sampled
-        data), only its central 24x24 positions are kept back.
+        They lie outside the fully sampled centre block, which decides brightness and contrast. A
+        mask of columns gives up whole columns, at least three: what is missing there are columns
+        too, and single samples, which their neighbours in the column tell, would favour whatever
+        is smooth. Any other mask gives up single positions. Where most samples lie in the block
+        (fully sampled data), only its central 24x24 positions are kept back.
         """
-        drawn = super().holdout(y, fraction, generator)
-        return drawn & self._outside_centre().to(y.device)
+        outside = self._outside_centre()
+        columns = outside.any(0).nonzero().flatten()
+        whole = bool((self.mask[0, 0, 0] == self.mask[0, 0, 0, :1]).all())
+        if not whole or len(columns) < 2 * _COLUMNS:
+            return super().holdout(y, fraction, generator) & outside.to(y.device)
+        count = max(_COLUMNS, round(fraction * len(columns)))
+        drawn = torch.zeros_like(outside)
+        drawn[:, columns[torch.randperm(len(columns), generator=generator)[:count]]] = True
+        return (drawn & outside).expand(1, *y.shape[1:]).to(y.device)
 
     def _outside_centre(self) -> Tensor:
         sampled = self.mask[0, 0, 0].bool()
