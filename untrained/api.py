@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from untrained.classical import CLASSICAL, default_for
+from untrained.classical import CLASSICAL, SHOWN
 from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import About, Result
@@ -307,7 +307,7 @@ def _about(
     share = result.history.get("network share")
     if share:
         about.notes = (f"the image is {float(share[-1]):.0%} network, the rest total variation",)
-    name = default_for(chosen.task) if compare and problem.linear else ""
+    name = SHOWN if compare and problem.linear else ""
     if name and name == chosen.card.name:
         about.classical_name, about.classical = name, result.image
     elif name:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from skimage.data import camera
 
-from untrained.classical import CLASSICAL, default_for, l1wavelet
+from untrained.classical import CLASSICAL, SHOWN, l1wavelet
 from untrained.errors import UserError
 from untrained.maths import magnitude
 from untrained.physics import MRI, Denoise, random_mask_columns
@@ -67,10 +67,8 @@ def test_missing_sigpy_names_the_extra(monkeypatch):
     p, _ = coil_problem()
     with pytest.raises(UserError, match=r'pip install "untrained\[mri\]"'):
         l1wavelet(p)
-    assert default_for("mri") == "tv"
 
 
 def test_the_defaults_are_listed():
     assert set(CLASSICAL) == {"adjoint", "fbp", "cgsense", "tv", "l1wavelet"}
-    assert default_for("mri") == ("tv" if sigpy_missing else "l1wavelet")
-    assert default_for("ct") == default_for("denoise") == "tv"
+    assert SHOWN in CLASSICAL

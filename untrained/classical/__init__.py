@@ -5,7 +5,6 @@ They are the bar every network has to clear, and every report shows one of them.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 
 import torch
@@ -24,13 +23,17 @@ CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
     "l1wavelet": l1wavelet,
 }
 
+SHOWN = "tv"
+"""The classical answer beside ours in every report: the best of them on every scan and photograph
+of docs/results.md, that of MRI included."""
+
 __all__ = [
     "CLASSICAL",
+    "SHOWN",
     "TVResult",
     "adjoint",
     "cgsense",
     "data_step",
-    "default_for",
     "fbp",
     "guide",
     "l1wavelet",
@@ -38,18 +41,6 @@ __all__ = [
     "tv_solve",
     "tv_weight",
 ]
-
-
-def default_for(task: str) -> str:
-    """Name of the classical answer shown beside ours in every report for `task`.
-
-    MRI has `l1wavelet` if sigpy is installed (see its docstring for the evidence), everything
-    else `tv`. A nonlinear physics has no classical answer here; the caller looks at
-    `problem.linear`.
-    """
-    if task == "mri" and importlib.util.find_spec("sigpy") is not None:
-        return "l1wavelet"
-    return "tv"
 
 
 def guide(problem: Problem) -> Tensor:

@@ -278,11 +278,15 @@ def tv(problem: Problem, weight: float | None = None) -> Tensor:
 
 
 def tv_weight(problem: Problem) -> float:
-    """The weight `tv` chooses for one problem."""
+    """The weight `tv` chooses for one problem, found once."""
+    return float(problem.cached("tv weight", _search))
+
+
+def _search(problem: Problem) -> Tensor:
     bracket = (WEIGHTS[0] * problem.norm_squared, WEIGHTS[1] * problem.norm_squared)
 
     def prepare(fit: Problem) -> Callable[[float], Tensor]:
         solver = TVSolver(fit)
         return lambda weight: solver.run(weight, SEARCH_TOLERANCE, SEARCH_ITERATIONS).image
 
-    return choose_weight(problem, prepare, bracket)
+    return torch.tensor(choose_weight(problem, prepare, bracket), dtype=torch.float64)
