@@ -46,9 +46,9 @@ __all__ = [
 def guide(problem: Problem) -> Tensor:
     """The classical image that a network method may lean on: total variation where it applies.
 
-    Solved to a relative gap of 1e-3 or 200 iterations, which costs a fraction of `tv` and looks
-    the same. Volumes, signals and nonlinear physics get `problem.estimate()`. Computed once per
-    problem.
+    Solved to a relative gap of 1e-3 or 1000 iterations (data without noise need that many), which
+    costs a fraction of `tv` and looks the same. Volumes, signals and nonlinear physics get
+    `problem.estimate()`. Computed once per problem.
     """
     if problem.linear and len(problem.x_shape) == 3:
         return problem.cached("guide", _quick_tv)
@@ -59,6 +59,6 @@ def _quick_tv(problem: Problem) -> Tensor:
     images = []
     for i in range(len(problem.y)):
         one = problem.select(i).weighted("uniform")
-        found = tv_solve(one, tv_weight(one), tolerance=1e-3, max_iterations=200)
+        found = tv_solve(one, tv_weight(one), tolerance=1e-3, max_iterations=1000)
         images.append(found.image)
     return torch.cat(images)

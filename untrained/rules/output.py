@@ -48,14 +48,17 @@ class Blend(Output):
 
     over the held-out measurements h, in closed form at every step. The errors of a network and of
     a convex prior are far from parallel, so that a mixture beats both; and where the network adds
-    nothing, alpha says so. Without held-out measurements alpha is `share`.
+    nothing, alpha says so. Without held-out measurements alpha is `share`. A few columns of
+    k-space or views of a scan judge poorly: `trust` below 1 takes only that part of the way from
+    `share` to the alpha they ask for.
 
     The image returned is moved towards the measurements once, at the end: `data_step` with
     weight mu. A network of a few hundred steps still leaves a little of the data unfitted.
 
     Args:
         decay: of the average, see `Average`.
-        share: alpha where nothing is held out.
+        share: alpha where nothing is held out, in [0, 1].
+        trust: in held-out measurements, from 0 (alpha is `share`) to 1.
         keep_best: return the mixture at the stop rule's best step.
         mu: of the closing data step; 0 leaves it out, as a nonlinear physics does.
     """
@@ -63,6 +66,7 @@ class Blend(Output):
     name: ClassVar[str] = "blend"
     decay: float = 0.95
     share: float = 0.5
+    trust: float = 1.0
     keep_best: bool = True
     mu: float = 0.0
 
@@ -77,7 +81,8 @@ class Blend(Output):
         average = _average(s, m, x, self.decay)
         difference = average - m["classical"]
         if held is not None:
-            m["share"] = _best_share(held, m["classical"], difference)
+            wanted = _best_share(held, m["classical"], difference)
+            m["share"] = self.share + self.trust * (wanted - self.share)
         return m["classical"] + _like(m["share"], x) * difference
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
