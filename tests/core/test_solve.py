@@ -323,3 +323,16 @@ def test_the_closing_data_step_fits_the_data_better() -> None:
     closer = solve(method, p, net=net, output=Blend(mu=0.5))
     expected = (plain.image * 0.5 + p.y) / 1.5  # the proximal point where A is the identity
     torch.testing.assert_close(closer.image, expected, atol=1e-5, rtol=0)
+
+
+def test_the_share_goes_as_far_as_the_held_out_error_is_trusted() -> None:
+    p, net = problem(0), Compact(widths=(4, 8), skip=2)
+    shares = {}
+    for trust in (0.0, 0.5, 1.0):
+        output = Blend(share=1.0, trust=trust)
+        method = ut.methods.House(rounds=3, channels=2)
+        result = solve(method, p, net=net, output=output, stop=HeldOut(fraction=0.2, again=False))
+        shares[trust] = result.history["network share"][2]
+    assert shares[0.0] == 1.0
+    assert shares[1.0] < 1.0
+    assert shares[0.5] == pytest.approx((1 + shares[1.0]) / 2)
