@@ -325,14 +325,22 @@ def test_the_closing_data_step_fits_the_data_better() -> None:
     torch.testing.assert_close(closer.image, expected, atol=1e-5, rtol=0)
 
 
-def test_the_share_goes_as_far_as_the_held_out_error_is_trusted() -> None:
+def test_a_prior_moves_the_share_where_the_held_out_error_says_little() -> None:
     p, net = problem(0), Compact(widths=(4, 8), skip=2)
-    shares = {}
-    for trust in (0.0, 0.5, 1.0):
-        output = Blend(share=1.0, trust=trust)
+    shares = []
+    for prior in (0.0, 300.0, 1e9):
+        output = Blend(share=1.0, prior=prior)
         method = ut.methods.House(rounds=3, channels=2)
         result = solve(method, p, net=net, output=output, stop=HeldOut(fraction=0.2, again=False))
-        shares[trust] = result.history["network share"][2]
-    assert shares[0.0] == 1.0
-    assert shares[1.0] < 1.0
-    assert shares[0.5] == pytest.approx((1 + shares[1.0]) / 2)
+        shares.append(result.history["network share"][2])
+    assert shares[0] < shares[1] < shares[2]
+    assert shares[2] == pytest.approx(1.0)
+
+
+def test_a_relative_weight_follows_the_weight_of_tv() -> None:
+    p, net = problem(0), Compact(widths=(4, 8), skip=2)
+    found = {}
+    for method in (ut.methods.House(rounds=1, lam=2.0, relative=True), ut.methods.House(rounds=1)):
+        found[method.relative] = solve(method, p, net=net).history["tv"][0]
+    weight = ut.classical.tv_weight(p) / p.norm_squared
+    assert found[True] / found[False] == pytest.approx(2.0 * weight / 0.002, rel=1e-4)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from untrained.classical import guide
+from untrained.classical import guide, tv_weight
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
@@ -16,6 +16,7 @@ from untrained.core.state import State
 from untrained.maths import tv
 from untrained.methods.inputs import jittered, uniform_input
 from untrained.nets import Compact
+from untrained.problem import Problem
 from untrained.rules import Blend, HeldOut
 
 
@@ -42,6 +43,8 @@ class House(Method):
     Args:
         rounds: optimiser steps.
         lam: lambda; TV is `maths.tv`, the mean of the absolute differences.
+        relative: whether lambda is `lam` times the weight that the TV image was given (divided
+            by the squared norm of A), so that it follows the noise of the scan.
         jitter: sigma_p.
         channels: noise channels.
         amplitude: a.
@@ -53,6 +56,7 @@ class House(Method):
     rounds: int = 250
     inner: int = 1
     lam: float = 0.002
+    relative: bool = False
     jitter: float = 0.03
     channels: int = 32
     amplitude: float = 0.1
@@ -68,25 +72,36 @@ class House(Method):
         if self.guided:
             z = torch.cat([z, guide(s.problem)], dim=1)
         s["z"] = z
+        s["lambda"] = self._weights(s.problem)
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """||W^(1/2) (A f(z) - y)||^2 + lambda TV(f(z))."""
         x = s.net(jittered(s, self.jitter))
-        return x, {"data": s.problem.misfit(x), "tv": self.lam * tv(x)}
+        return x, {"data": s.problem.misfit(x), "tv": s["lambda"] * tv(x)}
+
+    def _weights(self, problem: Problem) -> Tensor:
+        """lambda of every problem, `(G,)`."""
+        weights = torch.full((len(problem.y),), self.lam, device=problem.y.device)
+        if not self.relative:
+            return weights
+        singles = [problem.select(i) for i in range(len(problem.y))]
+        plain = problem.weighted("uniform").norm_squared
+        found = [tv_weight(one.weighted("uniform")) / plain for one in singles]
+        return weights * torch.tensor(found, device=weights.device)
 
 
-WEIGHTS = {"denoise": 0.025, "inpaint": 0.002, "superres": 0.02, "deblur": 0.0005, "ct": 0.025}
-"""lambda per task; 0.002 elsewhere."""
+WEIGHTS = {"denoise": 0.025, "inpaint": 0.002, "superres": 0.02, "deblur": 0.0005, "ct": 15.0}
+"""lambda per task; 0.002 elsewhere; for CT in units of the TV weight."""
 
 OUTPUTS = {
-    "mri": Blend(share=1.0, trust=0.5, mu=0.1),
-    "ct": Blend(share=1.0, trust=0.5, mu=0.3),
+    "mri": Blend(share=1.0, prior=1.0, mu=0.1),
+    "ct": Blend(share=1.0, prior=1.0, mu=0.3),
 }
 """The mixture per task; elsewhere the held-out pixels are many and decide alone."""
 
-SLACK = {"denoise": 0.005, "superres": 0.005, "ct": 0.1}
-"""Of the stop rule; 0.03 elsewhere. The error on two or three held-out views is mostly noise."""
+SLACK = {"denoise": 0.005, "superres": 0.005, "mri": 0.1, "ct": 0.1}
+"""Of the stop rule; 0.03 elsewhere. The error on two or three views or columns is noisy."""
 
 NOISY = ("denoise", "superres")
 """Tasks where the network has fitted the noise by the time it has drawn the rest."""
@@ -97,7 +112,9 @@ def recipe(task: str, preset: str) -> Recipe:
     best = preset != "fast"
     steps = 150 if task in NOISY else 250
     return Recipe(
-        method=House(rounds=2 * steps if best else steps, lam=WEIGHTS.get(task, 0.002)),
+        method=House(
+            rounds=2 * steps if best else steps, lam=WEIGHTS.get(task, 0.002), relative=task == "ct"
+        ),
         net=Compact(widths=(32 if best else 16, 32, 64, 128, 128), skip=16),
         engine=Engine("muon", lr=0.02, warmup=10, schedule="cosine", final=0.02),
         stop=HeldOut(

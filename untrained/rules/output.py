@@ -48,9 +48,15 @@ class Blend(Output):
 
     over the held-out measurements h, in closed form at every step. The errors of a network and of
     a convex prior are far from parallel, so that a mixture beats both; and where the network adds
-    nothing, alpha says so. Without held-out measurements alpha is `share`. A few columns of
-    k-space or views of a scan judge poorly: `trust` below 1 takes only that part of the way from
-    `share` to the alpha they ask for.
+    nothing, alpha says so. Without held-out measurements alpha is `share`.
+
+    A few columns of k-space or views of a scan judge two similar images poorly, since their errors
+    are far from independent. With the weight `prior` = k,
+
+    .. math:: \alpha = \arg\min_{[0, 1]} \|A_h x_\alpha - y_h\|^2_W + k\, m\, (\alpha - share)^2
+
+    m being the smallest held-out error of any mixture: k = 1 counts all of them as one
+    observation. Images that differ by much more than m are still told apart.
 
     The image returned is moved towards the measurements once, at the end: `data_step` with
     weight mu. A network of a few hundred steps still leaves a little of the data unfitted.
@@ -58,7 +64,7 @@ class Blend(Output):
     Args:
         decay: of the average, see `Average`.
         share: alpha where nothing is held out, in [0, 1].
-        trust: in held-out measurements, from 0 (alpha is `share`) to 1.
+        prior: k >= 0.
         keep_best: return the mixture at the stop rule's best step.
         mu: of the closing data step; 0 leaves it out, as a nonlinear physics does.
     """
@@ -66,7 +72,7 @@ class Blend(Output):
     name: ClassVar[str] = "blend"
     decay: float = 0.95
     share: float = 0.5
-    trust: float = 1.0
+    prior: float = 0.0
     keep_best: bool = True
     mu: float = 0.0
 
@@ -81,13 +87,20 @@ class Blend(Output):
         average = _average(s, m, x, self.decay)
         difference = average - m["classical"]
         if held is not None:
-            wanted = _best_share(held, m["classical"], difference)
-            m["share"] = self.share + self.trust * (wanted - self.share)
+            m["share"] = self._best(held, m["classical"], difference)
         return m["classical"] + _like(m["share"], x) * difference
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
         """The network's share alpha."""
         return {"network share": m["share"]}
+
+    def _best(self, held: Problem, classical: Tensor, difference: Tensor) -> Tensor:
+        step = held.whiten(held.A(difference)).flatten(1)
+        wanted = held.whiten(held.y - held.A(classical)).flatten(1)
+        along, size = (step * wanted).sum(1), step.square().sum(1).clamp_min(1e-30)
+        left = wanted.square().sum(1) - along.square() / size
+        known = self.prior * left.clamp_min(0)
+        return ((along + known * self.share) / (size + known)).clamp(0, 1)
 
     def finish(self, problem: Problem, image: Tensor) -> Tensor:
         """The mixture after the data step."""
@@ -102,13 +115,6 @@ def _average(s: State, m: Memory, x: Tensor, decay: float) -> Tensor:
     share = max(1.0 - decay, 1.0 / (s.step + 1))
     m["mean"] = x if "mean" not in m else m["mean"].lerp(x, share)
     return m["mean"]
-
-
-def _best_share(held: Problem, classical: Tensor, difference: Tensor) -> Tensor:
-    step = held.whiten(held.A(difference)).flatten(1)
-    wanted = held.whiten(held.y - held.A(classical)).flatten(1)
-    share = (step * wanted).sum(1) / step.square().sum(1).clamp_min(1e-30)
-    return share.clamp(0, 1)
 
 
 def _like(value: Tensor, image: Tensor) -> Tensor:
