@@ -14,7 +14,7 @@ from untrained.cli.options import Options
 from untrained.errors import UserError
 
 TASKS = ("mri", "ct", "denoise", "inpaint", "superres", "deblur")
-STEPS = 120
+STEPS = 90
 
 
 @click.command()
