@@ -50,11 +50,12 @@ GRID = {
 
 
 class Scored(Watch):
-    """PSNR inside the scored region, of every image and of every output; keeps the best output."""
+    """PSNR inside the scored region, of every image and of every output; keeps best and last."""
 
     def __init__(self, score) -> None:
         self.score = score
         self.best: tuple[float, Tensor | None] = (float("-inf"), None)
+        self.last: Tensor | None = None
 
     def begin(self, phase: str, total: int, step: int) -> None:
         self.best = (float("-inf"), None)

@@ -44,8 +44,8 @@ def deepinv():
 
 
 def _import_with_detection_ops_declared():
-    """The registry's torchvision is a CUDA build: beside a CPU torch its detection operators are
-    missing, and its import fails. Declaring them is enough, since deepinv never calls them.
+    """A CUDA build of torchvision beside a CPU build of torch lacks its detection operators, and
+    its import fails. Declaring them is enough, since deepinv never calls them.
     """
     for name in [m for m in sys.modules if m.split(".")[0] in ("torchvision", "deepinv")]:
         del sys.modules[name]

@@ -58,7 +58,7 @@ def guide(problem: Problem) -> Tensor:
 def _quick_tv(problem: Problem) -> Tensor:
     images = []
     for i in range(len(problem.y)):
-        one = problem.select(i).weighted("uniform")
+        one = problem.select(i)
         found = tv_solve(one, tv_weight(one), tolerance=1e-3, max_iterations=1000)
         images.append(found.image)
     return torch.cat(images)

@@ -271,7 +271,7 @@ def tv(problem: Problem, weight: float | None = None) -> Tensor:
     """
     images = []
     for i in range(len(problem.y)):
-        one = problem.select(i).weighted("uniform")
+        one = problem.select(i)
         chosen = tv_weight(one) if weight is None else weight
         images.append(tv_solve(one, chosen).image)
     return torch.cat(images)
@@ -283,10 +283,11 @@ def tv_weight(problem: Problem) -> float:
 
 
 def _search(problem: Problem) -> Tensor:
-    bracket = (WEIGHTS[0] * problem.norm_squared, WEIGHTS[1] * problem.norm_squared)
+    plain = problem.weighted("uniform")
+    bracket = (WEIGHTS[0] * plain.norm_squared, WEIGHTS[1] * plain.norm_squared)
 
     def prepare(fit: Problem) -> Callable[[float], Tensor]:
         solver = TVSolver(fit)
         return lambda weight: solver.run(weight, SEARCH_TOLERANCE, SEARCH_ITERATIONS).image
 
-    return torch.tensor(choose_weight(problem, prepare, bracket), dtype=torch.float64)
+    return torch.tensor(choose_weight(plain, prepare, bracket), dtype=torch.float64)

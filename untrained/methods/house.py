@@ -85,9 +85,8 @@ class House(Method):
         weights = torch.full((len(problem.y),), self.lam, device=problem.y.device)
         if not self.relative:
             return weights
-        singles = [problem.select(i) for i in range(len(problem.y))]
-        plain = problem.weighted("uniform").norm_squared
-        found = [tv_weight(one.weighted("uniform")) / plain for one in singles]
+        norm_squared = problem.weighted("uniform").norm_squared
+        found = [tv_weight(problem.select(i)) / norm_squared for i in range(len(problem.y))]
         return weights * torch.tensor(found, device=weights.device)
 
 

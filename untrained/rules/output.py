@@ -84,19 +84,20 @@ class Blend(Output):
         if "classical" not in m:
             m["classical"] = guide(s.problem)
             m["share"] = torch.full((s.size,), self.share, device=x.device)
+            if held is not None:
+                m["unexplained"] = _measured(held, held.y - held.A(m["classical"]))
         average = _average(s, m, x, self.decay)
         difference = average - m["classical"]
         if held is not None:
-            m["share"] = self._best(held, m["classical"], difference)
+            m["share"] = self._best(_measured(held, held.A(difference)), m["unexplained"])
         return m["classical"] + _like(m["share"], x) * difference
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
         """The network's share alpha."""
         return {"network share": m["share"]}
 
-    def _best(self, held: Problem, classical: Tensor, difference: Tensor) -> Tensor:
-        step = held.whiten(held.A(difference)).flatten(1)
-        wanted = held.whiten(held.y - held.A(classical)).flatten(1)
+    def _best(self, step: Tensor, wanted: Tensor) -> Tensor:
+        """alpha, where the step from TV to the network should explain what TV does not."""
         along, size = (step * wanted).sum(1), step.square().sum(1).clamp_min(1e-30)
         left = wanted.square().sum(1) - along.square() / size
         known = self.prior * left.clamp_min(0)
@@ -115,6 +116,10 @@ def _average(s: State, m: Memory, x: Tensor, decay: float) -> Tensor:
     share = max(1.0 - decay, 1.0 / (s.step + 1))
     m["mean"] = x if "mean" not in m else m["mean"].lerp(x, share)
     return m["mean"]
+
+
+def _measured(held: Problem, residual: Tensor) -> Tensor:
+    return held.whiten(residual).flatten(1)
 
 
 def _like(value: Tensor, image: Tensor) -> Tensor:
