@@ -30,11 +30,12 @@ from torch import Tensor
 
 import untrained as ut
 import untrained.core.solve
-from untrained.api import plan, run
+from untrained.api import run
 from untrained.core.rule import Frame, Never, Watch
 from untrained.core.state import State
 from untrained.data import TASKS
 from untrained.metrics import psnr, ssim
+from untrained.plan import plan
 from untrained.rules.watch import Clock
 
 SCORES = ("stopped", "final", "oracle")

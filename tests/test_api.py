@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import untrained as ut
-from untrained.api import plan
+from untrained.plan import plan
 
 FAST = ["net.widths=8,16"]
 

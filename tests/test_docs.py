@@ -17,10 +17,10 @@ import pytest
 import torch
 
 import untrained as ut
-from untrained.api import plan
 from untrained.cli import commands
 from untrained.core.recipe import Recipe
 from untrained.data import TASKS
+from untrained.plan import plan
 
 ROOT = Path(__file__).resolve().parents[1]
 METHOD_PAGES = ROOT / "docs" / "methods"

@@ -15,7 +15,7 @@ LAYERS = [
     ["core"],
     ["rules"],
     ["methods"],
-    ["data"],
+    ["data", "plan"],
     ["api"],
     ["estimate", "report"],
     ["cli"],

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,61 +19,11 @@ from untrained.core.result import About, Result
 from untrained.core.rule import Never, Stopped, Watch
 from untrained.core.solve import solve_recipe
 from untrained.errors import UserError
-from untrained.methods import AUTO, METHODS, PRESETS, Card, find_recipe
+from untrained.methods import ALL_TASKS
 from untrained.metrics import nrmse, psnr, ssim
+from untrained.plan import Plan, plan
 from untrained.problem import Problem
-from untrained.rules import Average, Last, parse_stop
 from untrained.rules.watch import Progress, Reference
-
-OUTPUTS = ("auto", "last", "average", "best")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What will be run: a method's card, and for a network method its recipe."""
-
-    card: Card
-    task: str
-    preset: str
-    recipe: Recipe | None
-
-
-def plan(
-    task: str,
-    *,
-    method: str = "auto",
-    preset: str = "fast",
-    settings: Sequence[str] = (),
-    steps: int = 0,
-    stop: str = "auto",
-    output: str = "auto",
-) -> Plan:
-    """Names and settings -> what will be run.
-
-    Args:
-        task: a task's name.
-        method, preset: names; `auto` is the method our evidence supports.
-        settings: `FIELD=VALUE` assignments, see `Recipe.with_setting`.
-        steps: budget in optimiser steps, 0 = the preset's.
-        stop: `auto` (the recipe's), `none`, or a rule (see `parse_stop`).
-        output: `auto` (the recipe's), `last`, `average`, `best`.
-
-    Raises:
-        UserError: an unknown name or setting, or a method that does not do the task.
-    """
-    card = _find_card(method, task)
-    if card.classical:
-        _refuse_network_options(card, settings, steps, stop, output)
-        return Plan(card, task, preset, None)
-    recipe = find_recipe(card, task, preset)
-    if steps:
-        recipe = replace(recipe, steps=steps)
-    if stop != "auto":
-        recipe = replace(recipe, stop=parse_stop(stop))
-    recipe = replace(recipe, output=_output(recipe, output))
-    for assignment in settings:
-        recipe = recipe.with_setting(assignment)
-    return Plan(card, task, preset, recipe)
 
 
 def reconstruct(
@@ -130,7 +79,7 @@ def reconstruct(
         raise UserError(f"uncertainty={uncertainty!r} is unknown; known: None, 'seeds'")
     problem = Problem(y, physics, sigma=sigma)
     chosen = plan(
-        problem.task if problem.task in PRESET_TASKS else "custom",
+        problem.task if problem.task in ALL_TASKS else "custom",
         method=method,
         preset=preset,
         settings=settings,
@@ -150,9 +99,6 @@ def reconstruct(
         compare=compare,
         run_dir=run_dir,
     )
-
-
-PRESET_TASKS = ("denoise", "inpaint", "superres", "deblur", "mri", "ct")
 
 
 def run(
@@ -329,50 +275,6 @@ def measure(image: Tensor, truth: Tensor, data_range: float) -> dict[str, float]
     }
 
 
-def _find_card(method: str, task: str) -> Card:
-    name = AUTO if method == "auto" else method
-    if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise UserError(f"unknown method '{name}'; known: auto, {', '.join(METHODS)}{hint}")
-    card = METHODS[name]
-    if task not in card.tasks:
-        able = [c.name for c in METHODS.values() if task in c.tasks]
-        raise UserError(f"method '{name}' does not do {task}; these do: {', '.join(able)}")
-    return card
-
-
-def _refuse_network_options(
-    card: Card, settings: Sequence[str], steps: int, stop: str, output: str
-) -> None:
-    given = [
-        name
-        for name, is_given in (
-            (f"--set {' '.join(settings)}", bool(settings)),
-            ("--steps", bool(steps)),
-            ("--stop", stop not in ("auto", "none")),
-            ("--output", output != "auto"),
-        )
-        if is_given
-    ]
-    if given:
-        raise UserError(
-            f"'{card.name}' is a classical method without optimiser steps; {given[0]} does not "
-            "apply to it; leave it out"
-        )
-
-
-def _output(recipe: Recipe, name: str) -> Any:
-    if name not in OUTPUTS:
-        raise UserError(f"unknown output '{name}'; known: {', '.join(OUTPUTS)}")
-    if name == "auto":
-        return recipe.output
-    if name == "last":
-        return Last(keep_best=False)
-    average = recipe.output if isinstance(recipe.output, Average) else Average()
-    return replace(average, keep_best=name == "best")
-
-
 def _check_truth(truth: Tensor, problem: Problem) -> Tensor:
     expected = (len(problem.y), *problem.x_shape)
     if tuple(truth.shape) != expected:
@@ -399,6 +301,3 @@ def _data_digest(problem: Problem) -> str:
         if buffer.layout == torch.strided:
             digest.update(buffer.detach().cpu().contiguous().view(-1).numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-__all__ = ["PRESETS", "Plan", "Reconstructor", "plan", "reconstruct", "reconstructor", "run"]

@@ -1,5 +1,11 @@
 """The one error a user is meant to read."""
 
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
 
 class UserError(ValueError):
     """Bad input: the message names the culprit, what was found, what was expected, what to do.
@@ -11,3 +17,12 @@ class UserError(ValueError):
 
 class Diverged(RuntimeError):
     """The objective became infinite or NaN before any image could be kept."""
+
+
+@contextlib.contextmanager
+def from_file(path: str | Path) -> Iterator[None]:
+    """What is wrong with values that came from a file is said with the file's name in front."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from untrained.api import Plan
 from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame, Watch
 from untrained.core.solve import solve_recipe
 from untrained.data.memory import available_memory
+from untrained.plan import Plan
 from untrained.problem import Problem
 
 STEPS = 5

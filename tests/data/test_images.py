@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from untrained.data.images import read_image, read_picture, write_png
+from untrained.data.images import read_image, read_picture
 from untrained.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -221,24 +221,3 @@ def test_reading_leaves_the_warning_filters_alone(tmp_path):
     before = list(warnings.filters)
     read_image(tmp_path / "a.png")
     assert warnings.filters == before
-
-
-def test_write_png_window_and_layouts(tmp_path):
-    path = tmp_path / "a.png"
-    ramp = np.linspace(-1, 3, 12).reshape(3, 4)
-    write_png(path, ramp, window=(0.0, 2.0))
-    shown = np.asarray(Image.open(path))
-    assert shown.shape == (3, 4)
-    assert shown.min() == 0
-    assert shown.max() == 255
-    assert np.allclose(shown / 255, np.clip(ramp / 2, 0, 1), atol=0.5 / 255)
-    write_png(path, np.stack([ramp, 0 * ramp, 0 * ramp]))
-    assert np.asarray(Image.open(path))[..., 1:].max() == 0
-    write_png(path, 1j * ramp[None])
-    assert np.asarray(Image.open(path)).max() == 255
-    write_png(path, np.full((2, 2), np.nan))
-    assert np.asarray(Image.open(path)).max() == 0
-    with pytest.raises(ValueError, match="window"):
-        write_png(path, ramp, window=(1.0, 1.0))
-    with pytest.raises(ValueError, match=r"\(H,W\)"):
-        write_png(path, ramp[0])

@@ -15,13 +15,14 @@ import click
 import torch
 from torch import Tensor
 
-from untrained.api import Plan, plan, run
+from untrained.api import run
 from untrained.cli.directory import Directory, clear_state, kept_if_refused, open_directory
 from untrained.cli.options import Options
 from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.data import TASKS, Measurement, with_reference
 from untrained.errors import UserError
+from untrained.plan import Plan, plan
 from untrained.problem import Problem
 from untrained.report import save_result
 from untrained.report import summary as result_facts

@@ -223,7 +223,8 @@ def _phase(
             kept.save(name, loop.s.step, loop.state_dict())
     for w in watch:
         w.end(name)
-    outcome = loop.outcome(problem, label=name.rpartition("/")[2])
+    label = name.rpartition("/")[2]
+    outcome = loop.outcome(problem, label, replaced=label == "fit" and recipe.stop.refit)
     if outcome.finished:
         kept.finish(name, outcome.plain())
     return outcome
@@ -326,8 +327,8 @@ class _Loop:
             raise Diverged(reason)
         self.ended = ("diverged", reason)
 
-    def outcome(self, problem: Problem, label: str) -> _Outcome:
-        """What the phase leaves behind."""
+    def outcome(self, problem: Problem, label: str, replaced: bool) -> _Outcome:
+        """What the phase leaves behind; no closing step for an image that a refit replaces."""
         m = self.s.memory("kept")
         chosen = int(m["step"][0])
         best = "" if chosen == self.s.step else f"; step {chosen} was best by the stop rule"
@@ -338,10 +339,13 @@ class _Loop:
         unfinished = self.pause is not None and not self.ended and self.s.step < self.total
         if self.pause is not None and unfinished:
             rule, reason = self.pause.rule, self.pause.reason
+        image = m["image"]
+        if unfinished or not replaced:
+            image = self.recipe.output.finish(problem, image)
         z = self.s.tensors.get("z")
         history = self.history.columns()
         return _Outcome(
-            image=problem.to_units(self.recipe.output.finish(problem, m["image"])).clone(),
+            image=problem.to_units(image).clone(),
             history={"phase": [label] * len(history["step"]), **history},
             stop=Stopped(rule, chosen, reason),
             steps=self.s.step,

@@ -17,7 +17,6 @@ from untrained.data.arrays import read_npy, require_finite, single_precision
 from untrained.data.containers import existing_file
 from untrained.data.decode import decode_pillow, decode_tiff
 from untrained.errors import UserError
-from untrained.files import atomic_write
 
 FORMATS_BY_SUFFIX = {
     ".png": ("PNG",),
@@ -106,44 +105,6 @@ def check_photograph(pixels: np.ndarray, path: str | Path) -> None:
             f"{path} holds floats up to {sizes.max():.4g}; pictures are taken to lie in [0, 1]: "
             "divide by the white level (255 for 8-bit data), or save integers"
         )
-
-
-def write_png(
-    path: str | Path, array: np.ndarray, window: tuple[float, float] = (0.0, 1.0)
-) -> None:
-    """Write an 8-bit PNG for looking at, atomically.
-
-    Args:
-        path: where to.
-        array: `(H,W)` or `(C,H,W)`; complex values are shown by magnitude, one channel as grey,
-            three as RGB, any other number by the middle channel (the middle slice of a volume).
-        window: the two values shown as black and white; everything outside is clipped.
-
-    Raises:
-        UserError: the file cannot be written.
-        ValueError: another number of axes, or an empty window.
-    """
-    from PIL import Image
-
-    low, high = window
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ValueError(f"the window must be (low, high) with low < high, got {window}")
-    plane = _displayable(np.asarray(array))
-    grey = np.nan_to_num((plane - low) / (high - low), nan=0.0).clip(0.0, 1.0)
-    picture = Image.fromarray(np.round(255.0 * grey).astype(np.uint8))
-    with atomic_write(path) as file:
-        picture.save(file, format="PNG")
-
-
-def _displayable(array: np.ndarray) -> np.ndarray:
-    """(H,W) or (H,W,3), real, for an array of any number of channels."""
-    if np.iscomplexobj(array):
-        array = np.abs(array)
-    if array.ndim == 2:
-        return array
-    if array.ndim != 3:
-        raise ValueError(f"an image to show must be (H,W) or (C,H,W), got {array.shape}")
-    return np.moveaxis(array, 0, -1) if len(array) == 3 else array[len(array) // 2]
 
 
 def _channels_first(array: np.ndarray, label: str) -> np.ndarray:

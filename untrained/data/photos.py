@@ -33,7 +33,7 @@ from untrained.data.images import (
 )
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import read_kernel, read_mask
-from untrained.errors import UserError
+from untrained.errors import UserError, from_file
 from untrained.physics.base import LinearPhysics
 from untrained.physics.blur import Blur
 from untrained.physics.denoise import Denoise
@@ -100,7 +100,8 @@ def load_inpaint(path: str | Path, *, mask: str | Path | None = None) -> Measure
     else:
         chosen = _black_pixels(photo.y, path)
         notes += ("no mask was given: pixels that are 0 in every channel count as missing",)
-    physics = Inpaint(chosen, _shape(photo.y))
+    with from_file(path if mask is None else mask):
+        physics = Inpaint(chosen, _shape(photo.y))
     photo = Photo(physics.A(photo.y), photo.reference, photo.sigma, None, notes)
     return _measurement("inpaint", path, photo, physics, photo.sigma, notes)
 
@@ -144,7 +145,8 @@ def load_deblur(path: str | Path, *, kernel: str | Path | None = None) -> Measur
     total = float(np.sum(values))
     if total > 0 and not math.isclose(total, 1.0, rel_tol=1e-3):
         notes += (f"the kernel summed to {total:.4g} and was divided by it",)
-    physics = Blur(values, _shape(photo.y))
+    with from_file(path if kernel is None else kernel):
+        physics = Blur(values, _shape(photo.y))
     return _measurement("deblur", path, photo, physics, photo.sigma, notes)
 
 

@@ -1,0 +1,107 @@
+"""Names and settings -> a plan: which method with which recipe on which task."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from untrained.core.recipe import Recipe
+from untrained.core.rule import Output
+from untrained.errors import UserError
+from untrained.methods import AUTO, METHODS, Card, find_recipe
+from untrained.rules import Average, Last, parse_stop
+
+OUTPUTS = ("auto", "last", "average", "best")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be run: a method's card, and for a network method its recipe."""
+
+    card: Card
+    task: str
+    preset: str
+    recipe: Recipe | None
+
+
+def plan(
+    task: str,
+    *,
+    method: str = "auto",
+    preset: str = "fast",
+    settings: Sequence[str] = (),
+    steps: int = 0,
+    stop: str = "auto",
+    output: str = "auto",
+) -> Plan:
+    """Names and settings -> what will be run.
+
+    Args:
+        task: a task's name.
+        method, preset: names; `auto` is the method our evidence supports.
+        settings: `FIELD=VALUE` assignments, see `Recipe.with_setting`.
+        steps: budget in optimiser steps, 0 = the preset's.
+        stop: `auto` (the recipe's), `none`, or a rule (see `parse_stop`).
+        output: `auto` (the recipe's), `last`, `average`, `best`.
+
+    Raises:
+        UserError: an unknown name or setting, or a method that does not do the task.
+    """
+    card = _find_card(method, task)
+    if card.classical:
+        _refuse_network_options(card, settings, steps, stop, output)
+        return Plan(card, task, preset, None)
+    recipe = find_recipe(card, task, preset)
+    if steps:
+        recipe = replace(recipe, steps=steps)
+    if stop != "auto":
+        recipe = replace(recipe, stop=parse_stop(stop))
+    recipe = replace(recipe, output=_output(recipe, output))
+    for assignment in settings:
+        recipe = recipe.with_setting(assignment)
+    return Plan(card, task, preset, recipe)
+
+
+def _find_card(method: str, task: str) -> Card:
+    name = AUTO if method == "auto" else method
+    if name not in METHODS:
+        near = difflib.get_close_matches(name, METHODS, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise UserError(f"unknown method '{name}'; known: auto, {', '.join(METHODS)}{hint}")
+    card = METHODS[name]
+    if task not in card.tasks:
+        able = [c.name for c in METHODS.values() if task in c.tasks]
+        raise UserError(f"method '{name}' does not do {task}; these do: {', '.join(able)}")
+    return card
+
+
+def _refuse_network_options(
+    card: Card, settings: Sequence[str], steps: int, stop: str, output: str
+) -> None:
+    given = [
+        name
+        for name, is_given in (
+            (f"--set {' '.join(settings)}", bool(settings)),
+            ("--steps", bool(steps)),
+            ("--stop", stop not in ("auto", "none")),
+            ("--output", output != "auto"),
+        )
+        if is_given
+    ]
+    if given:
+        raise UserError(
+            f"'{card.name}' is a classical method without optimiser steps; {given[0]} does not "
+            "apply to it; leave it out"
+        )
+
+
+def _output(recipe: Recipe, name: str) -> Output:
+    if name not in OUTPUTS:
+        raise UserError(f"unknown output '{name}'; known: {', '.join(OUTPUTS)}")
+    if name == "auto":
+        return recipe.output
+    if name == "last":
+        return Last(keep_best=False)
+    average = recipe.output if isinstance(recipe.output, Average) else Average()
+    return replace(average, keep_best=name == "best")
