@@ -238,9 +238,8 @@ class _Loop:
     ) -> None:
         began, cpu = time.perf_counter(), time.process_time()
         self.recipe, self.held, self.total = recipe, held, recipe.budget
-        channels, dim = problem.x_shape[0], len(problem.x_shape) - 1
         with torch.random.fork_rng(devices=[]):  # building draws weights that are drawn again
-            module = recipe.net.build(recipe.method.input_channels(channels), channels, dim)
+            module = recipe.build(problem)
         initialise(module, seed)
         self.s = State(problem, module, seed, half=half)
         recipe.method.start(self.s)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from untrained.core.rule import Last, Never
+from untrained.rules.crossing import ZeroCrossing
 from untrained.rules.guard import Rollback
-from untrained.rules.output import Average, Blend
+from untrained.rules.output import Average, Blend, Posterior
 from untrained.rules.parse import RULES, parse_stop
 from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, MaxSteps, TimeLimit
 
@@ -19,7 +20,9 @@ __all__ = [
     "Last",
     "MaxSteps",
     "Never",
+    "Posterior",
     "Rollback",
     "TimeLimit",
+    "ZeroCrossing",
     "parse_stop",
 ]
