@@ -137,7 +137,7 @@ _CARDS = (
     Card(
         "refguided",
         "reference-guided DIP: the input is a known, similar image (--guide)",
-        "Zhao, Zhao, Gao, Phys. Med. Biol. 2020",
+        "Zhao, Zhao, Gan, Sensors 2020",
         ALL_TASKS,
         "the network",
         refguided.recipe,
@@ -193,7 +193,7 @@ _CARDS = (
     Card(
         "drp",
         "Deep Random Projector: the input and the normalisations only",
-        "Li, Wang, Hengguan, Sun, CVPR 2023",
+        "Li, Wang, Zhuang, Sun, CVPR 2023",
         ALL_TASKS,
         "the input and the normalisations",
         drp.recipe,

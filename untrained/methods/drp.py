@@ -23,7 +23,7 @@ SEEDS = ("noise", "grid")
 
 @dataclass(frozen=True)
 class DRP(Method):
-    r"""Li, Wang, Hengguan, Sun: Deep Random Projector (CVPR 2023).
+    r"""Li, Wang, Zhuang, Sun: Deep Random Projector (CVPR 2023).
 
     .. math:: \min_{z, \gamma, \beta} \sqrt{\|A f_{\gamma, \beta}(\mathrm{BN}(z)) - y\|^2}
               + \lambda\,\mathrm{TV}(f_{\gamma, \beta}(\mathrm{BN}(z)))

@@ -19,7 +19,7 @@ from untrained.rules import Average
 
 @dataclass(frozen=True)
 class RefGuided(Method):
-    r"""Reference-driven DIP (Zhao, Zhao, Gao, Phys. Med. Biol. 65, 2020).
+    r"""Reference-driven DIP (Zhao, Zhao, Gan, Sensors 20, 2020).
 
     .. math:: \min_\theta \|A f_\theta(z) - y\|^2, \qquad z = x_{ref}\ \text{fixed}
 
