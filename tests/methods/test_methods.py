@@ -46,7 +46,7 @@ TABLE: dict[str, Recipe] = {
     "refguided": small(m.RefGuided(12)),
     "rethinking": small(m.Rethinking(12), nets.S2SNet(4, 6, (6, 4), depth=2)),
     "selfguided": small(m.SelfGuided(12, rate=10.0)),
-    "sgld": small(m.SGLD(12, noise=1e-3)),
+    "sgld": small(m.SGLD(12, noise=0.1)),
     "tvdip": small(m.TVDIP(12)),
 }
 TRAINED = {"drp": "normalisations", "oes": "sub-network"}  # of the weights; all of them elsewhere

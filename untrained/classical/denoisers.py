@@ -32,7 +32,7 @@ def nlm_denoiser(image: np.ndarray, strength: float) -> np.ndarray:
     """
     from skimage.restoration import denoise_nl_means
 
-    return denoise_nl_means(
+    found = denoise_nl_means(
         image,
         patch_size=5,
         patch_distance=6,
@@ -41,6 +41,7 @@ def nlm_denoiser(image: np.ndarray, strength: float) -> np.ndarray:
         fast_mode=True,
         channel_axis=0,
     )
+    return found.reshape(image.shape)  # it drops a single channel
 
 
 DENOISERS: dict[str, Denoiser] = {"nlm": nlm_denoiser, "tv": tv_denoiser}

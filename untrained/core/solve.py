@@ -313,6 +313,7 @@ class _Loop:
 
     def _set_rates(self) -> None:
         factor = self.recipe.engine.factor(self.s.step, self.total)
+        self.s.rate = self.recipe.engine.lr * factor
         for group in self.optimizer.param_groups:
             group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
 

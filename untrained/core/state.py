@@ -52,6 +52,7 @@ class State:
 
     Attributes:
         step: optimiser steps taken so far.
+        rate: the engine's learning rate at this step.
         weights: the network's parameters, name -> `(G, ...)`.
         tensors: everything else by name: the method's variables (`z`, duals) and, under
             prefixes, the rules' memories.
@@ -66,6 +67,7 @@ class State:
         self.seed = seed
         self.half = half
         self.step = 0
+        self.rate = 0.0
         self.size = len(problem.y)
         self.tensors: dict[str, Tensor] = {}
         self.rates: dict[str, float] = {}
