@@ -6,7 +6,10 @@ from untrained.core.rule import Last, Never
 from untrained.rules.guard import Rollback
 from untrained.rules.output import Average, Blend
 from untrained.rules.parse import RULES, parse_stop
+from untrained.rules.selfval import SelfValidation
+from untrained.rules.shadow import Shadow, Verdict, verdicts
 from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, MaxSteps, TimeLimit
+from untrained.rules.zero import ZeroCrossing
 
 __all__ = [
     "EMV",
@@ -20,6 +23,11 @@ __all__ = [
     "MaxSteps",
     "Never",
     "Rollback",
+    "SelfValidation",
+    "Shadow",
     "TimeLimit",
+    "Verdict",
+    "ZeroCrossing",
     "parse_stop",
+    "verdicts",
 ]
