@@ -9,6 +9,7 @@ from untrained.rules.parse import RULES, parse_stop
 from untrained.rules.selfval import SelfValidation
 from untrained.rules.shadow import Shadow, Verdict, verdicts
 from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, MaxSteps, TimeLimit
+from untrained.rules.watch import Reference
 from untrained.rules.zero import ZeroCrossing
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Last",
     "MaxSteps",
     "Never",
+    "Reference",
     "Rollback",
     "SelfValidation",
     "Shadow",
