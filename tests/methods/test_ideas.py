@@ -172,11 +172,11 @@ def test_rethinking_needs_the_noise_level_and_names_wrong_kinds() -> None:
 
 
 def test_the_zero_crossing_ends_a_run() -> None:
-    """The identity fits y exactly: SURE is 2 sigma^2 - sigma^2 > 0; a smaller probe crosses."""
+    """The run ends at the first step whose estimate, of one probe, is negative."""
     problem = picture()
-    found = run(m.Rethinking(40), problem, Gain(1.0), ADAM, stop=ZeroCrossing(skip=3))
+    found = run(m.Rethinking(40), problem, Gain(1.0), ADAM, stop=ZeroCrossing(decay=0.0))
     sums = np.array(found.history["data"]) + np.array(found.history["divergence"])
-    below = np.flatnonzero(sums[3:] < 0) + 4
+    below = np.flatnonzero(sums < 0) + 1
     expected = int(below[0]) if len(below) else 40
     assert found.steps == expected
 

@@ -117,6 +117,7 @@ def solve_recipe(
     return Result(
         image=torch.cat([one.image for one in solved]),
         history=solved[0].history,
+        origins=solved[0].origins,
         stop=[one.stop for one in solved],
         recipe=recipe,
         seed=seed,
@@ -139,6 +140,7 @@ class _Outcome:
 
     image: Tensor
     history: dict[str, list[float | str]]
+    origins: dict[str, str]
     stop: Stopped
     steps: int
     seconds: float
@@ -179,6 +181,7 @@ def _one(
         last,
         stop=stopped if last.finished else last.stop,
         history=_joined(first.history, last.history),
+        origins={**last.origins, **first.origins},
         steps=first.steps + last.steps,
         seconds=first.seconds + last.seconds,
         cpu_seconds=first.cpu_seconds + last.cpu_seconds,
@@ -289,11 +292,14 @@ class _Loop:
         self._keep(out, recipe.stop.improved(memory), frame.step)
         if recipe.guard is not None:
             recipe.guard.see(s, s.memory("guard"), frame)
-        chosen = recipe.output.statistic(s.memory("output"))
-        columns = {**detached, **recipe.stop.statistic(memory), **chosen}
-        for w in watch:
-            columns.update(w.columns(s, frame))
-        row = self.history.add(frame.step, {k: float(v[0]) for k, v in columns.items()})
+        seen = {k: v for w in watch for k, v in w.columns(s, frame).items()}
+        groups = {
+            "objective": detached,
+            "stop": recipe.stop.statistic(memory),
+            "output": recipe.output.statistic(s.memory("output")),
+            "watch": seen,
+        }
+        row = self.history.add(frame.step, groups)
         for w in watch:
             w.step(frame, row)
         if bool(recipe.stop.done(memory).all()):
@@ -347,6 +353,7 @@ class _Loop:
         return _Outcome(
             image=problem.to_units(image).clone(),
             history={"phase": [label] * len(history["step"]), **history},
+            origins=self.history.origins,
             stop=Stopped(rule, chosen, reason),
             steps=self.s.step,
             seconds=self.seconds,

@@ -91,7 +91,7 @@ def _plots(result: Result) -> list[Plot]:
             data_uri(draw(chart, LIGHT)),
             data_uri(draw(chart, DARK)),
         )
-        for chart in charts(result.history, stop.step, level)
+        for chart in charts(result.history, result.origins, stop.step, level)
     ]
 
 
