@@ -96,7 +96,7 @@ WEIGHTS = {"denoise": 0.025, "inpaint": 0.002, "superres": 0.02, "deblur": 0.000
 
 OUTPUTS = {
     "mri": Blend(share=1.0, prior=1.0, mu=0.1),
-    "ct": Blend(share=1.0, prior=1.0, mu=0.3),
+    "ct": Blend(share=0.5, prior=1.0, mu=0.3),
 }
 """The mixture per task; elsewhere the held-out pixels are many and decide alone."""
 
