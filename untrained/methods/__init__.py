@@ -14,7 +14,11 @@ from untrained.methods.house import House
 from untrained.methods.presets import PRESETS
 from untrained.methods.tvdip import TVDIP
 
-ALL_TASKS = ("denoise", "inpaint", "superres", "deblur", "mri", "ct", "custom")
+LINEAR_TASKS = ("denoise", "inpaint", "superres", "deblur", "cs", "mri", "ct", "custom")
+"""What methods that need an adjoint do; an operator of the user's may be of either kind."""
+
+ALL_TASKS = (*LINEAR_TASKS, "nldeblur", "phase")
+"""What methods that accept a nonlinear physics (`Method.nonlinear`) do."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +48,20 @@ class Card:
 
 
 _CARDS = (
-    Card("adjoint", "A^H y with the scalar that fits y best", "textbook", ALL_TASKS, "nothing"),
+    Card("adjoint", "A^H y with the scalar that fits y best", "textbook", LINEAR_TASKS, "nothing"),
     Card("fbp", "filtered backprojection", "Kak & Slaney 1988", ("ct",), "nothing"),
     Card(
         "cgsense",
         "conjugate gradients on the normal equations",
         "Pruessmann et al., MRM 2001",
-        ALL_TASKS,
+        LINEAR_TASKS,
         "the image",
     ),
     Card(
         "tv",
         "total variation by a primal-dual solver, weight chosen from the measurements",
         "Rudin, Osher, Fatemi 1992; Chambolle & Pock 2011",
-        ALL_TASKS,
+        LINEAR_TASKS,
         "the image",
     ),
     Card(
@@ -95,7 +99,7 @@ _CARDS = (
         "aseqdip",
         "autoencoding sequential Deep Image Prior",
         "Alkhouri, Liang, Bell, Qu, Wang, Ravishankar, NeurIPS 2024",
-        ALL_TASKS,
+        LINEAR_TASKS,
         "the network, with input updates",
         aseqdip.recipe,
     ),

@@ -33,7 +33,7 @@ class Physics(nn.Module):
         raise TypeError(f"{type(self).__name__} does not define A")
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Measurements `(B, *y_shape)` -> image `(B, *x_shape)`, the exact adjoint if A is linear."""
+        """Measurements `(B, *y_shape)` -> image `(B, *x_shape)`; exact where A is linear."""
         raise TypeError(f"{type(self).__name__} does not define A_adjoint")
 
     def forward(self, x: Tensor) -> Tensor:
