@@ -20,7 +20,7 @@ from untrained.core.rule import Never, Stopped, Watch
 from untrained.core.solve import solve_recipe
 from untrained.errors import UserError
 from untrained.methods import ALL_TASKS
-from untrained.metrics import nrmse, psnr, ssim
+from untrained.metrics import nrmse, psnr, same_view, ssim
 from untrained.plan import Plan, plan
 from untrained.problem import Problem
 from untrained.rules.watch import Progress, Reference
@@ -124,7 +124,8 @@ def run(
     if truth is not None:
         truth = _check_truth(truth, problem)
         data_range = data_range or _range_of(truth, problem)
-        watch = [Reference(truth, data_range), *watch]
+        turned = problem.task == "phase"
+        watch = [Reference(truth, data_range, turned), *watch]
     if chosen.recipe is None:
         result = _classical(chosen, problem, seed, place)
     else:
@@ -254,18 +255,39 @@ def _about(
     )
     share = result.history.get("network share")
     if share:
-        about.notes = (f"the image is {float(share[-1]):.0%} network, the rest total variation",)
-    name = SHOWN if compare and problem.linear else ""
-    if name and name == chosen.card.name:
-        about.classical_name, about.classical = name, result.image
-    elif name:
-        about.classical_name = name
-        about.classical = problem.to_units(problem.cached(name, CLASSICAL[name]))
-    if truth is not None and data_range is not None:
-        about.metrics = measure(result.image, truth, data_range)
+        rest = "total variation" if problem.linear else "its first image"
+        about.notes = (f"the image is {float(share[-1]):.0%} network, the rest {rest}",)
+    if compare:
+        _add_classical(about, problem, result)
+    if problem.task == "phase":
+        _turn(about, result.image)
+    if about.reference is not None and data_range is not None:
+        about.metrics = measure(result.image, about.reference, data_range)
         if about.classical is not None:
-            about.classical_metrics = measure(about.classical, truth, data_range)
+            turned = problem.task == "phase"
+            against = same_view(about.reference, about.classical) if turned else about.reference
+            about.classical_metrics = measure(about.classical, against, data_range)
     return about
+
+
+def _add_classical(about: About, problem: Problem, result: Result) -> None:
+    """The classical answer: total variation, or the algorithm behind a nonlinear `initial`."""
+    own = str(getattr(problem.physics, "classical_name", ""))
+    about.classical_name = SHOWN if problem.linear else own
+    if about.classical_name == about.method:
+        about.classical = result.image
+    elif problem.linear:
+        about.classical = problem.to_units(problem.cached(SHOWN, CLASSICAL[SHOWN]))
+    elif own:
+        about.classical, about.adjoint = about.adjoint, None
+
+
+def _turn(about: About, image: Tensor) -> None:
+    """Amplitudes do not tell how an image is turned: everything is shown as `image` is."""
+    for name in ("adjoint", "classical", "reference"):
+        other = getattr(about, name)
+        if other is not None:
+            setattr(about, name, same_view(other, image))
 
 
 def measure(image: Tensor, truth: Tensor, data_range: float) -> dict[str, float]:

@@ -88,6 +88,35 @@ def evaluate(x: Image, reference: Image, *, data_range: float) -> dict[str, floa
     }
 
 
+def same_view(x: Tensor, like: Tensor) -> Tensor:
+    """x turned by 180 degrees and moved around its frame so as to agree best with `like`.
+
+    The amplitudes of a Fourier transform do not tell these images apart. For scoring and showing
+    phase retrieval only: no method sees it. Each channel is turned and moved on its own.
+
+    Args:
+        x: `(B, C, H, W)`.
+        like: the same shape.
+
+    Raises:
+        ValueError: unequal shapes.
+    """
+    if x.shape != like.shape:
+        raise ValueError(f"images must agree in shape: {tuple(x.shape)} and {tuple(like.shape)}")
+    planes = [_plane_like(a, b) for a, b in zip(x.flatten(0, 1), like.flatten(0, 1), strict=True)]
+    return torch.stack(planes).reshape(x.shape)
+
+
+def _plane_like(x: Tensor, like: Tensor) -> Tensor:
+    """Moving and turning keep the norm, so the closest is the one of the largest correlation."""
+    wanted = torch.fft.rfft2(like)
+    turned = torch.stack((x, x.flip(-2, -1)))
+    correlation = torch.fft.irfft2(torch.fft.rfft2(turned).conj() * wanted, s=x.shape)
+    best = int(correlation.argmax())
+    which, shift = divmod(best, x.numel())
+    return turned[which].roll(divmod(shift, x.shape[-1]), (-2, -1))
+
+
 def _pair(x: Image, reference: Image) -> tuple[Tensor, Tensor]:
     """Both images as real tensors of one dtype on the device of x."""
     a, b = _magnitude(x), _magnitude(reference)

@@ -95,7 +95,8 @@ def test_with_reference_by_task(tmp_path):
 
 
 def test_tables_cover_the_contract():
-    assert list(TASKS) == ["denoise", "inpaint", "superres", "deblur", "mri", "ct", "custom"]
+    photographs = ["denoise", "inpaint", "superres", "deblur", "nldeblur", "cs", "phase"]
+    assert list(TASKS) == [*photographs, "mri", "ct", "custom"]
     assert all(name == task.name for name, task in TASKS.items())
     assert [name for name, task in TASKS.items() if task.simulate is None] == ["custom"]
     assert {"PNG", "JPEG", "TIFF", "NPY", "NPZ", "HDF5"} == {f.name for f in FORMATS}

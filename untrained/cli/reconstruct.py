@@ -51,6 +51,33 @@ def deblur(options: Options, input_file: str, kernel: str | None) -> int:
 
 @reconstruct.command()
 @click.argument("input_file", metavar="INPUT")
+@click.option("--kernel", default=None, metavar="FILE", help="Of the built-in blur, 2-D.")
+@click.option("--weights", default=None, metavar="FILE", help="BKSE weights.")
+@shared_options
+def nldeblur(options: Options, input_file: str, kernel: str | None, weights: str | None) -> int:
+    """Undo a known non-linear blur."""
+    return reconstruct_file("nldeblur", input_file, options, {"kernel": kernel, "weights": weights})
+
+
+@reconstruct.command()
+@click.argument("input_file", metavar="INPUT")
+@shared_options
+def cs(options: Options, input_file: str) -> int:
+    """Reconstruct from compressed measurements."""
+    return reconstruct_file("cs", input_file, options, {})
+
+
+@reconstruct.command()
+@click.argument("input_file", metavar="INPUT")
+@click.option("--pad", type=int, default=None, help="Zeros on each side of the image.")
+@shared_options
+def phase(options: Options, input_file: str, pad: int | None) -> int:
+    """Reconstruct from Fourier amplitudes."""
+    return reconstruct_file("phase", input_file, options, {"pad": pad})
+
+
+@reconstruct.command()
+@click.argument("input_file", metavar="INPUT")
 @click.option(
     "--mask", default=None, metavar="FILE", help="Sampling mask; else the file's, else the zeros."
 )

@@ -38,10 +38,26 @@ def _simulate(task: str, clean: str, out: str, seed: int, **options: Any) -> Non
 
 @simulate.command()
 @_shared
-@click.option("--sigma", type=float, default=25.0, show_default=True, help="0..255 scale.")
-def denoise(clean: str, out: str, seed: int, sigma: float) -> None:
-    """Add white Gaussian noise (not clipped)."""
-    _simulate("denoise", clean, out, seed, sigma=sigma)
+@click.option(
+    "--noise",
+    type=click.Choice(["gaussian", "impulse", "poisson", "speckle"]),
+    default="gaussian",
+    show_default=True,
+)
+@click.option(
+    "--level",
+    type=float,
+    default=None,
+    help="gaussian: standard deviation, 0..255 scale [25]; impulse: fraction of the values made "
+    "black or white [0.1]; poisson: photons of a white pixel [30]; speckle: relative standard "
+    "deviation [0.2].",
+)
+@click.option("--sigma", type=float, default=None, help="The level of gaussian noise.")
+def denoise(
+    clean: str, out: str, seed: int, noise: str, level: float | None, sigma: float | None
+) -> None:
+    """Add noise (not clipped): white Gaussian by default."""
+    _simulate("denoise", clean, out, seed, noise=noise, level=level, sigma=sigma)
 
 
 @simulate.command()
@@ -69,6 +85,36 @@ def superres(clean: str, out: str, seed: int, factor: int, sigma: float) -> None
 def deblur(clean: str, out: str, seed: int, kernel: str | None, sigma: float) -> None:
     """Blur with a kernel and add noise."""
     _simulate("deblur", clean, out, seed, kernel=kernel, sigma=sigma)
+
+
+@simulate.command()
+@_shared
+@click.option("--weights", default=None, metavar="FILE", help="BKSE weights.")
+@click.option("--kernel", default=None, metavar="FILE", help="Of the built-in blur, without BKSE.")
+@click.option("--sigma", type=float, default=2.0, show_default=True, help="0..255 scale.")
+def nldeblur(
+    clean: str, out: str, seed: int, weights: str | None, kernel: str | None, sigma: float
+) -> None:
+    """Blur non-linearly (BKSE, or a built-in blur) and add noise."""
+    _simulate("nldeblur", clean, out, seed, weights=weights, kernel=kernel, sigma=sigma)
+
+
+@simulate.command()
+@_shared
+@click.option("--ratio", type=float, default=0.25, show_default=True, help="Numbers per pixel.")
+@click.option("--sigma", type=float, default=0.0, show_default=True, help="0..255 scale.")
+def cs(clean: str, out: str, seed: int, ratio: float, sigma: float) -> None:
+    """Measure random combinations of all pixels."""
+    _simulate("cs", clean, out, seed, ratio=ratio, sigma=sigma)
+
+
+@simulate.command()
+@_shared
+@click.option("--pad", type=int, default=None, help="Zeros on each side [default: a quarter].")
+@click.option("--sigma", type=float, default=0.0, show_default=True, help="0..255 scale.")
+def phase(clean: str, out: str, seed: int, pad: int | None, sigma: float) -> None:
+    """Keep the amplitudes of the zero-padded picture's Fourier transform."""
+    _simulate("phase", clean, out, seed, pad=pad, sigma=sigma)
 
 
 @simulate.command()

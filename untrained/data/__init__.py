@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from untrained.data.ct import load_ct
 from untrained.data.custom import load_custom
+from untrained.data.encoded import load_cs, load_phase
 from untrained.data.evaluate import evaluate_files, read_guides, with_reference
 from untrained.data.measurement import Measurement
 from untrained.data.mri import load_mri
+from untrained.data.nldeblur import load_nldeblur
 from untrained.data.photos import load_deblur, load_denoise, load_inpaint, load_superres
 from untrained.data.simulate import (
     simulate_ct,
@@ -18,6 +20,7 @@ from untrained.data.simulate import (
     simulate_inpaint,
     simulate_superres,
 )
+from untrained.data.simulate_encoded import simulate_cs, simulate_nldeblur, simulate_phase
 from untrained.data.simulate_mri import simulate_mri
 
 __all__ = [
@@ -61,13 +64,14 @@ class Format:
 
 
 _PICTURE = "a picture (PNG, JPEG, TIFF, NPY), or the .npz that simulate writes"
+_ENCODED = ".npz or .h5 (measurement, image_shape), as simulate writes it"
 
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         Task(
             "denoise",
-            "Remove white noise from a picture.",
+            "Remove noise from a picture.",
             _PICTURE,
             load_denoise,
             simulate_denoise,
@@ -92,6 +96,27 @@ TASKS: dict[str, Task] = {
             f"{_PICTURE}; the kernel is an array or a grey picture",
             load_deblur,
             simulate_deblur,
+        ),
+        Task(
+            "nldeblur",
+            "Undo a known non-linear blur: BKSE, or a camera's.",
+            f"{_PICTURE}; BKSE needs the weights file",
+            load_nldeblur,
+            simulate_nldeblur,
+        ),
+        Task(
+            "cs",
+            "Reconstruct from a few random combinations of the pixels.",
+            _ENCODED,
+            load_cs,
+            simulate_cs,
+        ),
+        Task(
+            "phase",
+            "Reconstruct from the amplitudes of the Fourier transform.",
+            _ENCODED,
+            load_phase,
+            simulate_phase,
         ),
         Task(
             "mri",

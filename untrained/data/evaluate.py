@@ -17,7 +17,7 @@ from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.metrics import evaluate
 
-UNIT_TASKS = ("denoise", "inpaint", "superres", "deblur")
+UNIT_TASKS = ("denoise", "inpaint", "superres", "deblur", "nldeblur", "cs", "phase")
 
 
 def evaluate_files(

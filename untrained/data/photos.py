@@ -34,7 +34,7 @@ from untrained.data.images import (
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import read_kernel, read_mask
 from untrained.errors import UserError, from_file
-from untrained.physics.base import LinearPhysics
+from untrained.physics.base import Physics
 from untrained.physics.blur import Blur
 from untrained.physics.denoise import Denoise
 from untrained.physics.inpaint import Inpaint
@@ -67,14 +67,14 @@ def load_denoise(path: str | Path, *, sigma: float | str | None = None) -> Measu
     Raises:
         UserError: unreadable file or a negative sigma.
     """
-    photo = _read(path)
+    photo = read_photo(path)
     level, notes = photo.sigma, photo.notes
     if sigma == "auto":
         level = estimate_noise(photo.y)
         notes = (*notes, f"noise level estimated from the picture: sigma {255 * level:.1f} of 255")
     elif sigma is not None:
         level = noise_level(sigma)
-    return _measurement("denoise", path, photo, Denoise(_shape(photo.y)), level, notes)
+    return photo_measurement("denoise", path, photo, Denoise(shape_of(photo.y)), level, notes)
 
 
 def load_inpaint(path: str | Path, *, mask: str | Path | None = None) -> Measurement:
@@ -89,7 +89,7 @@ def load_inpaint(path: str | Path, *, mask: str | Path | None = None) -> Measure
         UserError: unreadable file, a mask of another size or with values between 0 and 1, or no
             mask and no black pixel.
     """
-    photo = _read(path, "mask")
+    photo = read_photo(path, "mask")
     notes = photo.notes
     chosen: np.ndarray
     if mask is not None:
@@ -101,9 +101,9 @@ def load_inpaint(path: str | Path, *, mask: str | Path | None = None) -> Measure
         chosen = _black_pixels(photo.y, path)
         notes += ("no mask was given: pixels that are 0 in every channel count as missing",)
     with from_file(path if mask is None else mask):
-        physics = Inpaint(chosen, _shape(photo.y))
+        physics = Inpaint(chosen, shape_of(photo.y))
     photo = Photo(physics.A(photo.y), photo.reference, photo.sigma, None, notes)
-    return _measurement("inpaint", path, photo, physics, photo.sigma, notes)
+    return photo_measurement("inpaint", path, photo, physics, photo.sigma, notes)
 
 
 def load_superres(path: str | Path, *, factor: int | None = None) -> Measurement:
@@ -116,14 +116,14 @@ def load_superres(path: str | Path, *, factor: int | None = None) -> Measurement
     Raises:
         UserError: unreadable file, no factor, or one that is not a whole number of at least 2.
     """
-    photo = _read(path, "factor")
+    photo = read_photo(path, "factor")
     chosen = photo.extra if factor is None else factor
     if chosen is None:
         raise UserError(f"{path} does not say the enlargement: give --factor, for example 4")
     times = _whole(chosen, "factor", smallest=2)
-    channels, height, width = _shape(photo.y)
+    channels, height, width = shape_of(photo.y)
     physics = SuperRes((channels, height * times, width * times), times)
-    return _measurement("superres", path, photo, physics, photo.sigma, photo.notes)
+    return photo_measurement("superres", path, photo, physics, photo.sigma, photo.notes)
 
 
 def load_deblur(path: str | Path, *, kernel: str | Path | None = None) -> Measurement:
@@ -137,7 +137,7 @@ def load_deblur(path: str | Path, *, kernel: str | Path | None = None) -> Measur
         UserError: unreadable file, no kernel, or one that is not 2-D with a positive sum and
             smaller than the picture.
     """
-    photo = _read(path, "kernel")
+    photo = read_photo(path, "kernel")
     values = photo.extra if kernel is None else read_kernel(kernel)
     if values is None:
         raise UserError(f"{path} does not hold the blur kernel: give --kernel FILE")
@@ -146,8 +146,8 @@ def load_deblur(path: str | Path, *, kernel: str | Path | None = None) -> Measur
     if total > 0 and not math.isclose(total, 1.0, rel_tol=1e-3):
         notes += (f"the kernel summed to {total:.4g} and was divided by it",)
     with from_file(path if kernel is None else kernel):
-        physics = Blur(values, _shape(photo.y))
-    return _measurement("deblur", path, photo, physics, photo.sigma, notes)
+        physics = Blur(values, shape_of(photo.y))
+    return photo_measurement("deblur", path, photo, physics, photo.sigma, notes)
 
 
 def estimate_noise(y: Tensor) -> float:
@@ -186,7 +186,12 @@ def noise_level(sigma: float | str) -> float:
     return value / 255.0
 
 
-def _read(path: str | Path, parameter: str | None = None) -> Photo:
+def read_photo(path: str | Path, parameter: str | None = None) -> Photo:
+    """A picture, or an .npz's `measurement`, `reference`, `sigma` and one `parameter`.
+
+    Raises:
+        UserError: unreadable, of another kind, or plainly not in [0, 1].
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES):
         raise UserError(
@@ -223,14 +228,15 @@ def _tensor(array: np.ndarray, label: str) -> Tensor:
     return torch.from_numpy(picture.pixels).unsqueeze(0)
 
 
-def _measurement(
+def photo_measurement(
     task: str,
     path: str | Path,
     photo: Photo,
-    physics: LinearPhysics,
+    physics: Physics,
     sigma: float | None,
     notes: tuple[str, ...],
 ) -> Measurement:
+    """What was read as one problem. Raises UserError where the reference has another shape."""
     shape = physics.x_shape
     if photo.reference is not None and tuple(photo.reference.shape[1:]) != shape:
         raise UserError(
@@ -259,5 +265,6 @@ def _whole(value: float | np.ndarray, name: str, smallest: int) -> int:
     return int(number.item())
 
 
-def _shape(y: Tensor) -> tuple[int, int, int]:
+def shape_of(y: Tensor) -> tuple[int, int, int]:
+    """`(C, H, W)` of a picture with its batch axis."""
     return y.shape[1], y.shape[2], y.shape[3]

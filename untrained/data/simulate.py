@@ -17,9 +17,10 @@ from torch import Tensor
 from untrained.data.arrays import write_npz
 from untrained.data.ct import check_matrix, even_angles
 from untrained.data.images import check_photograph, read_image
+from untrained.data.noise import LEVELS, add_noise, noisy
 from untrained.data.parameters import check_seed, read_kernel
 from untrained.data.phantoms import gaussian_kernel
-from untrained.data.photos import noise_level
+from untrained.data.photos import noise_level, shape_of
 from untrained.errors import UserError
 from untrained.physics.blur import Blur
 from untrained.physics.ct import CT
@@ -30,25 +31,43 @@ DEFAULT_BLUR = 2.0  # pixels, the standard deviation of the kernel when none is 
 
 
 def simulate_denoise(
-    clean: str | Path, out: str | Path, *, seed: int = 0, sigma: float = 25.0
+    clean: str | Path,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    sigma: float | None = None,
+    noise: str = "gaussian",
+    level: float | None = None,
 ) -> tuple[str, ...]:
-    """Add white Gaussian noise. Writes `measurement reference sigma seed`.
+    """Add noise. Writes `measurement reference noise level seed`, and `sigma` if it is Gaussian.
 
     Args:
         clean: picture.
         out: .npz to write.
         seed: of the noise.
-        sigma: standard deviation on the 0..255 scale.
+        sigma: standard deviation of Gaussian noise on the 0..255 scale, another word for its
+            level.
+        noise, level: kind and size, see `add_noise`; the level is `LEVELS[noise]` if not given.
 
     Returns:
         Notes on what was decided while reading.
 
     Raises:
-        UserError: unreadable picture, negative sigma, or `out` cannot be written.
+        UserError: unreadable picture, unknown noise or a level out of its range, `sigma` with
+            another noise or beside a level, or `out` cannot be written.
     """
-    x, notes = _clean(clean)
-    level = noise_level(sigma)
-    _save(out, x, _noisy(x, level, seed), seed, {"sigma": np.asarray(sigma)})
+    if sigma is not None and (noise != "gaussian" or level is not None):
+        raise UserError("--sigma is the level of gaussian noise; give --noise and --level instead")
+    if sigma is not None:
+        noise_level(sigma)  # refuses what is no standard deviation
+    given = level if sigma is None else sigma
+    size = LEVELS.get(noise, 0.0) if given is None else given
+    x, notes = clean_picture(clean)
+    y = add_noise(x, noise, size, seed)
+    parameters = {"noise": np.asarray(noise), "level": np.asarray(size)}
+    if noise == "gaussian":
+        parameters["sigma"] = np.asarray(size)
+    save(out, x, y, seed, parameters)
     return notes
 
 
@@ -74,15 +93,15 @@ def simulate_inpaint(
     """
     if missing is not None and box is not None:
         raise UserError("give --missing or --box, not both")
-    x, notes = _clean(clean)
+    x, notes = clean_picture(clean)
     check_seed(seed)
     size = (x.shape[-2], x.shape[-1])
     if box is not None:
         mask = box_mask(size, box, torch.Generator().manual_seed(seed))
     else:
         mask = random_mask(size, 0.5 if missing is None else missing, seed)
-    y = Inpaint(mask, _shape(x)).A(x)
-    _save(out, x, y, seed, {"mask": mask.numpy().astype(np.uint8)})
+    y = Inpaint(mask, shape_of(x)).A(x)
+    save(out, x, y, seed, {"mask": mask.numpy().astype(np.uint8)})
     return notes
 
 
@@ -101,11 +120,11 @@ def simulate_superres(
     Raises:
         UserError: a factor that does not divide the sides; else as `simulate_denoise`.
     """
-    x, notes = _clean(clean)
-    y = SuperRes(_shape(x), factor).A(x)
-    noisy = _noisy(y, noise_level(sigma), seed)
+    x, notes = clean_picture(clean)
+    y = SuperRes(shape_of(x), factor).A(x)
+    y = noisy(y, noise_level(sigma), seed)
     parameters = {"factor": np.asarray(factor), "sigma": np.asarray(sigma)}
-    _save(out, x, noisy, seed, parameters)
+    save(out, x, y, seed, parameters)
     return notes
 
 
@@ -129,16 +148,16 @@ def simulate_deblur(
     Raises:
         UserError: an unusable kernel; else as `simulate_denoise`.
     """
-    x, notes = _clean(clean)
+    x, notes = clean_picture(clean)
     if kernel is None:
         values = gaussian_kernel(DEFAULT_BLUR)
         notes += (f"no kernel given: a Gaussian of {DEFAULT_BLUR:g} pixels is used",)
     else:
         values = read_kernel(kernel)
-    physics = Blur(values, _shape(x))
-    noisy = _noisy(physics.A(x), noise_level(sigma), seed)
+    physics = Blur(values, shape_of(x))
+    y = noisy(physics.A(x), noise_level(sigma), seed)
     parameters = {"kernel": physics.kernel.numpy(), "sigma": np.asarray(sigma)}
-    _save(out, x, noisy, seed, parameters)
+    save(out, x, y, seed, parameters)
     return notes
 
 
@@ -161,7 +180,7 @@ def simulate_ct(
     Raises:
         UserError: not a picture, a colour picture, a negative noise, no angle.
     """
-    x, notes = _clean(clean)
+    x, notes = clean_picture(clean)
     if x.shape[1] != 1:
         raise UserError(f"{clean} has {x.shape[1]} channels; ct takes a picture of one channel")
     if not 0 <= noise < math.inf:
@@ -172,7 +191,7 @@ def simulate_ct(
     y = CT(shape, views, math.ceil(math.hypot(*shape))).A(x)
     sigma = noise * float(y.abs().mean())
     arrays = {
-        "sinogram": _noisy(y, sigma, seed)[0, 0].T.numpy(),
+        "sinogram": noisy(y, sigma, seed)[0, 0].T.numpy(),
         "angles": views,
         "image_shape": np.array(shape),
         "reference": x[0, 0].numpy(),
@@ -183,21 +202,14 @@ def simulate_ct(
     return notes
 
 
-def _clean(path: str | Path) -> tuple[Tensor, tuple[str, ...]]:
+def clean_picture(path: str | Path) -> tuple[Tensor, tuple[str, ...]]:
+    """A clean picture `(1, C, H, W)` in [0, 1], and notes. Raises UserError as `read_image`."""
     x, notes = read_image(path, "clean image")
     check_photograph(x.numpy(), path)
     return x, notes
 
 
-def _noisy(y: Tensor, level: float, seed: int) -> Tensor:
-    noise = np.random.default_rng(check_seed(seed)).standard_normal(tuple(y.shape))
-    noisy = y + level * torch.from_numpy(noise).to(y.dtype)
-    if not bool(noisy.isfinite().all()):
-        raise UserError(f"noise of standard deviation {level:g} exceeds single precision")
-    return noisy
-
-
-def _save(
+def save(
     out: str | Path, x: Tensor, y: Tensor, seed: int, parameters: dict[str, np.ndarray]
 ) -> None:
     """Write measurement, truth, seed and the task's parameters."""
@@ -211,7 +223,3 @@ def _save(
 
 def _grey_or_colour(image: Tensor) -> np.ndarray:
     return image[0, 0].numpy() if image.shape[1] == 1 else image[0].numpy()
-
-
-def _shape(x: Tensor) -> tuple[int, int, int]:
-    return x.shape[1], x.shape[2], x.shape[3]

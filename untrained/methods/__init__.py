@@ -41,7 +41,11 @@ from untrained.methods.selfguided import SelfGuided
 from untrained.methods.sgld import SGLD
 from untrained.methods.tvdip import TVDIP
 
-ALL_TASKS = ("denoise", "inpaint", "superres", "deblur", "mri", "ct", "custom")
+LINEAR_TASKS = ("denoise", "inpaint", "superres", "deblur", "cs", "mri", "ct", "custom")
+"""What methods that need an adjoint do; an operator of the user's may be of either kind."""
+
+ALL_TASKS = (*LINEAR_TASKS, "nldeblur", "phase")
+"""What methods that accept a nonlinear physics (`Method.nonlinear`) do."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +75,20 @@ class Card:
 
 
 _CARDS = (
-    Card("adjoint", "A^H y with the scalar that fits y best", "textbook", ALL_TASKS, "nothing"),
+    Card("adjoint", "A^H y with the scalar that fits y best", "textbook", LINEAR_TASKS, "nothing"),
     Card("fbp", "filtered backprojection", "Kak & Slaney 1988", ("ct",), "nothing"),
     Card(
         "cgsense",
         "conjugate gradients on the normal equations",
         "Pruessmann et al., MRM 2001",
-        ALL_TASKS,
+        LINEAR_TASKS,
         "the image",
     ),
     Card(
         "tv",
         "total variation by a primal-dual solver, weight chosen from the measurements",
         "Rudin, Osher, Fatemi 1992; Chambolle & Pock 2011",
-        ALL_TASKS,
+        LINEAR_TASKS,
         "the image",
     ),
     Card(
@@ -122,7 +126,7 @@ _CARDS = (
         "aseqdip",
         "autoencoding sequential Deep Image Prior",
         "Alkhouri, Liang, Bell, Qu, Wang, Ravishankar, NeurIPS 2024",
-        ALL_TASKS,
+        LINEAR_TASKS,
         "the network, with input updates",
         aseqdip.recipe,
     ),
@@ -186,7 +190,7 @@ _CARDS = (
         "dop",
         "double over-parameterisation: impulses are told from the image",
         "You, Zhu, Qu, Ma, NeurIPS 2020",
-        ALL_TASKS,
+        LINEAR_TASKS,
         "the network and the corruption",
         dop.recipe,
     ),
@@ -202,7 +206,7 @@ _CARDS = (
         "deepred",
         "DeepRED: DIP with a denoiser as regulariser, by splitting",
         "Mataev, Milanfar, Elad, ICCV workshops 2019",
-        ALL_TASKS,
+        LINEAR_TASKS,
         "the network, with updates of the image",
         deepred.recipe,
     ),
@@ -210,7 +214,7 @@ _CARDS = (
         "autoencoder",
         "a network trained on clean images (--guide), then its input",
         "Alkhouri, Liang et al., NeurIPS 2024, App. B",
-        ALL_TASKS,
+        LINEAR_TASKS,
         "the network on clean images, then its input",
         autoencoder.recipe,
     ),

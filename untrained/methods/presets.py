@@ -12,7 +12,7 @@ from untrained.core.recipe import Recipe
 from untrained.nets import Compact
 from untrained.rules import Average, HeldOut
 
-PHOTOGRAPHS = ("denoise", "inpaint", "superres", "deblur")
+PHOTOGRAPHS = ("denoise", "inpaint", "superres", "deblur", "nldeblur", "cs", "phase")
 """Tasks whose images live in [0, 1]."""
 
 PRESETS = {

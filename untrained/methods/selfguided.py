@@ -47,6 +47,7 @@ class SelfGuided(Method):
     """
 
     name: ClassVar[str] = "selfguided"
+    nonlinear: ClassVar[bool] = True
     rounds: int = 4000
     inner: int = 1
     alpha: float = 2.0

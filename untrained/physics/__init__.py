@@ -1,10 +1,13 @@
 """Forward operators: y = A x with the exact adjoint, and the ways in for operators of others."""
 
 from untrained.physics.autograd import as_physics
-from untrained.physics.base import LinearPhysics
+from untrained.physics.base import LinearPhysics, NonlinearPhysics
+from untrained.physics.bkse import BKSE, NonlinearBlur, load_bkse, random_code
+from untrained.physics.bkse_network import BKSENetwork
 from untrained.physics.blur import Blur
 from untrained.physics.check import OperatorReport, check_operator, dot_test, is_linear
 from untrained.physics.coilmaps import espirit_maps, estimate_maps, lowres_maps
+from untrained.physics.compressed import CompressedSensing
 from untrained.physics.ct import CT, FanBeam
 from untrained.physics.deepinv import to_deepinv
 from untrained.physics.denoise import Denoise
@@ -16,17 +19,24 @@ from untrained.physics.masks import (
     vdrs_mask,
 )
 from untrained.physics.mri import MRI
+from untrained.physics.phase import PhaseRetrieval
 from untrained.physics.superres import SuperRes
 
 __all__ = [
+    "BKSE",
     "CT",
     "MRI",
+    "BKSENetwork",
     "Blur",
+    "CompressedSensing",
     "Denoise",
     "FanBeam",
     "Inpaint",
     "LinearPhysics",
+    "NonlinearBlur",
+    "NonlinearPhysics",
     "OperatorReport",
+    "PhaseRetrieval",
     "SuperRes",
     "as_physics",
     "box_mask",
@@ -36,7 +46,9 @@ __all__ = [
     "espirit_maps",
     "estimate_maps",
     "is_linear",
+    "load_bkse",
     "lowres_maps",
+    "random_code",
     "random_mask",
     "random_mask_columns",
     "sampling_pattern",

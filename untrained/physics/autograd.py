@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics
+from untrained.physics.base import LinearPhysics, Physics
 
 _PASSED_ON = ("degree", "mask", "weight", "norm_squared", "initial", "A_dagger")
 
@@ -38,7 +38,7 @@ def as_physics(obj: Any, x_shape: Sequence[int] | None = None) -> Any:
             f"the physics must have a method A(x); {type(obj).__name__} has none. Give an object "
             "with A(x) and, if you have it, A_adjoint(y)."
         )
-    if isinstance(obj, LinearPhysics):
+    if isinstance(obj, Physics):
         return obj
     shape = image_shape(obj, x_shape)
     has_adjoint = callable(getattr(obj, "A_adjoint", None))

@@ -1,4 +1,4 @@
-"""What every operator of ours shares. A user's own operator need not inherit from it."""
+"""What every operator of ours shares. A user's own operator need not inherit from any of it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 
-class LinearPhysics(nn.Module):
-    """y = A x, with `A_adjoint` the exact adjoint of `A`.
+class Physics(nn.Module):
+    """y = A(x), linear or not.
 
     Attributes:
         task: the task's name (`denoise`, `mri`, ...), which selects recipes and displays.
         x_shape: shape of an image without the batch axis, e.g. `(C, H, W)`; None if any will do.
         y_shape: shape of a measurement without the batch axis; None if it follows x.
         unit_range: True where images live in [0, 1] (photographs), so that nothing is rescaled.
-        linear: always True; a nonlinear operator of the user's sets it False.
+        linear: False for a nonlinear operator.
     """
 
     task: str = "custom"
@@ -33,7 +33,7 @@ class LinearPhysics(nn.Module):
         raise TypeError(f"{type(self).__name__} does not define A")
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Measurements `(B, *y_shape)` -> image `(B, *x_shape)`, the exact adjoint of `A`."""
+        """Measurements `(B, *y_shape)` -> image `(B, *x_shape)`; exact where A is linear."""
         raise TypeError(f"{type(self).__name__} does not define A_adjoint")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,17 +49,50 @@ class LinearPhysics(nn.Module):
         drawn = torch.rand(y.shape[-2:], generator=generator) < fraction
         return drawn.expand(1, *y.shape[1:]).to(y.device)
 
+    def _check_x(self, x: Tensor) -> None:
+        _check(self, "x", x, self.x_shape)
+
+    def _check_y(self, y: Tensor) -> None:
+        _check(self, "y", y, self.y_shape)
+
+
+class LinearPhysics(Physics):
+    """y = A x, with `A_adjoint` the exact adjoint of `A`."""
+
     def to_deepinv(self) -> Any:
         """The same operator as a `deepinv.physics.LinearPhysics` (extra `deepinv`)."""
         from untrained.physics.deepinv import to_deepinv
 
         return to_deepinv(self)
 
-    def _check_x(self, x: Tensor) -> None:
-        _check(self, "x", x, self.x_shape)
 
-    def _check_y(self, y: Tensor) -> None:
-        _check(self, "y", y, self.y_shape)
+class NonlinearPhysics(Physics):
+    """y = A(x) with a nonlinear A that automatic differentiation can follow.
+
+    Attributes:
+        classical_name: what `initial` is where it is an answer of its own and not only a start,
+            for reports; empty otherwise.
+    """
+
+    linear = False
+    classical_name: str = ""
+
+    def initial(self, y: Tensor) -> Tensor:
+        """Measurements `(B, *y_shape)` -> a first image `(B, *x_shape)`."""
+        raise TypeError(f"{type(self).__name__} does not define initial")
+
+    def A_vjp(self, x: Tensor, v: Tensor) -> Tensor:
+        """J(x)^T v, J the Jacobian of A at the image x `(B, *x_shape)`, v like measurements."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.A(x), x, v)
+        return gradient
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """J^T y at a grey image of 1/2: a nonlinear A has no adjoint, `initial` is the start."""
+        self._check_y(y)
+        half = torch.full((y.shape[0], *(self.x_shape or y.shape[1:])), 0.5)
+        return self.A_vjp(half.to(y), y)
 
 
 def _check(owner: object, name: str, value: Tensor, shape: tuple[int, ...] | None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-UNIT_TASKS = ("denoise", "inpaint", "superres", "deblur", "custom")
+UNIT_TASKS = ("denoise", "inpaint", "superres", "deblur", "nldeblur", "cs", "phase", "custom")
 LONGEST_SIDE = 1200
 COLOURS = "magma"
 

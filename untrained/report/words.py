@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass
 
 from untrained.core.result import Result
+from untrained.methods import METHODS
 from untrained.metrics import nrmse, psnr, ssim
 
 LEVEL = 0.05  # dB; smaller differences round to 0.0
 INPUT_NAMES = {
     "denoise": "measurement",
     "inpaint": "measurement",
+    "nldeblur": "measurement",
     "mri": "zero-filled adjoint",
     "ct": "back-projection",
 }
@@ -101,7 +103,7 @@ def hints(result: Result) -> list[Hint]:
         found.append(
             Hint("--stop none", "use the whole budget and see whether it stopped too early")
         )
-    if _below_classical(result):
+    if _below_classical(result) and result.about.classical_name in METHODS:
         text = "the answer that was better here, or use its image (classical.npy)"
         found.append(Hint(f"--method {result.about.classical_name}", text))
     if result.about.preset != "best":

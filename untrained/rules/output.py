@@ -89,7 +89,8 @@ class Blend(Output):
         average = _average(s, m, x, self.decay)
         difference = average - m["classical"]
         if held is not None:
-            m["share"] = self._best(_measured(held, held.A(difference)), m["unexplained"])
+            step = _step(held, m["classical"], average)
+            m["share"] = self._best(_measured(held, step), m["unexplained"])
         return m["classical"] + _like(m["share"], x) * difference
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
@@ -145,6 +146,11 @@ def _average(s: State, m: Memory, x: Tensor, decay: float) -> Tensor:
     share = max(1.0 - decay, 1.0 / (s.step + 1))
     m["mean"] = x if "mean" not in m else m["mean"].lerp(x, share)
     return m["mean"]
+
+
+def _step(held: Problem, start: Tensor, end: Tensor) -> Tensor:
+    """What the measurements change by from one image to the other."""
+    return held.A(end - start) if held.linear else held.A(end) - held.A(start)
 
 
 def _measured(held: Problem, residual: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from untrained.core.rule import Frame, Stopped, Watch
 from untrained.core.state import State
-from untrained.metrics import psnr
+from untrained.metrics import psnr, same_view
 
 
 class Reference(Watch):
@@ -22,10 +22,11 @@ class Reference(Watch):
     Args:
         truth: the reference `(G, C, ...)` in the units of the measurements.
         data_range: the range of the PSNR.
+        turned: compare with the truth turned and moved as the image is, see `same_view`.
     """
 
-    def __init__(self, truth: Tensor, data_range: float) -> None:
-        self._truth, self._range = truth, data_range
+    def __init__(self, truth: Tensor, data_range: float, turned: bool = False) -> None:
+        self._truth, self._range, self._turned = truth, data_range, turned
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
         """`psnr` of this step's image and `psnr_output` of what would be returned."""
@@ -33,8 +34,9 @@ class Reference(Watch):
 
     def _psnr(self, s: State, image: Tensor) -> Tensor:
         x = s.problem.to_units(image)
+        truth = same_view(self._truth, x) if self._turned else self._truth
         return torch.tensor(
-            [psnr(a, b, data_range=self._range) for a, b in zip(x, self._truth, strict=True)]
+            [psnr(a, b, data_range=self._range) for a, b in zip(x, truth, strict=True)]
         )
 
 

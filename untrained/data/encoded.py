@@ -1,0 +1,150 @@
+"""Loaders of cs and phase, whose measurements are no pictures.
+
+Both read an .npz or .h5 with `measurement` and `image_shape`, as `untrained simulate` writes it;
+images are photographs in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from untrained.data.arrays import (
+    ArrayFile,
+    open_arrays,
+    read_optional,
+    read_sigma,
+    require_keys,
+    single_precision,
+)
+from untrained.data.images import from_array
+from untrained.data.measurement import Measurement
+from untrained.data.memory import check_size
+from untrained.data.photos import noise_level
+from untrained.errors import UserError, from_file
+from untrained.physics.base import Physics
+from untrained.physics.compressed import CompressedSensing
+from untrained.physics.phase import PhaseRetrieval
+
+BYTES_PER_PIXEL = 64  # of random bits, their order, signs and complex spectra
+BRIGHTNESS = 1.05  # the mean of an image in [0, 1], and some noise
+
+
+def load_cs(path: str | Path) -> Measurement:
+    """Compressed measurements made by `CompressedSensing`.
+
+    Args:
+        path: .npz or .h5 with `measurement` `(m,)` or `(C, m)`, `image_shape` (rows, columns) and
+            `matrix_seed`; optionally `sigma` (0..255 scale) and `reference`.
+
+    Raises:
+        UserError: unreadable file, a missing key, or shapes that make no sense.
+    """
+    with open_arrays(path) as file:
+        require_keys(file, "measurement", "image_shape", "matrix_seed")
+        y = _measured(file, "(m,) or (C, m)", 1)
+        height, width = _image_shape(file)
+        seed = file.read("matrix_seed")
+        sigma, truth = read_sigma(file), read_optional(file, "reference")
+    if seed.size != 1 or seed.dtype.kind not in "iu":
+        raise UserError(f"'matrix_seed' in {path} must be a whole number, found {seed}")
+    with from_file(path):
+        physics = CompressedSensing((y.shape[1], height, width), y.shape[2], int(seed.item()))
+    return _encoded("cs", path, y, physics, sigma, truth, ())
+
+
+def load_phase(path: str | Path, *, pad: int | None = None) -> Measurement:
+    """Amplitudes of the centred orthonormal Fourier transform of a zero-padded picture.
+
+    Args:
+        path: .npz or .h5 with `measurement` `(H', W')` or `(C, H', W')`, zero frequency at
+            `(H' // 2, W' // 2)`; optionally `image_shape` (rows, columns), `sigma` (0..255 scale)
+            and `reference`.
+        pad: zeros on each side of the image; None takes the file's `image_shape`.
+
+    Raises:
+        UserError: unreadable file, neither `pad` nor `image_shape`, an image that does not fit
+            into the frame, or amplitudes that no image in [0, 1] has.
+    """
+    with open_arrays(path) as file:
+        require_keys(file, "measurement")
+        y = _measured(file, "(H, W) or (C, H, W)", 2)
+        frame = (y.shape[2], y.shape[3])
+        sides = _image_shape(file) if pad is None and "image_shape" in file.keys else None
+        sigma, truth = read_sigma(file), read_optional(file, "reference")
+    if sides is None and pad is None:
+        raise UserError(f"{path} has no 'image_shape': give --pad, the zeros on each side")
+    if sides is None:
+        sides = (frame[0] - 2 * (pad or 0), frame[1] - 2 * (pad or 0))
+    zeros = [f - s for f, s in zip(frame, sides, strict=True)]
+    if min(sides) < 1 or min(zeros) < 0 or any(z % 2 for z in zeros):
+        raise UserError(
+            f"{path}: a picture of {sides[0]}x{sides[1]} cannot lie in the middle of amplitudes of "
+            f"{frame[0]}x{frame[1]}; check 'image_shape' or --pad"
+        )
+    physics = PhaseRetrieval((y.shape[1], *sides), (zeros[0] // 2, zeros[1] // 2))
+    _check_brightness(y, sides, path)
+    notes: tuple[str, ...] = (
+        "amplitudes do not tell a picture from the same turned by 180 degrees",
+    )
+    if y.shape[1] > 1:
+        notes += ("each channel was measured on its own, and may come back turned differently",)
+    return _encoded("phase", path, y, physics, sigma, truth, notes)
+
+
+def _measured(file: ArrayFile, layout: str, axes: int) -> Tensor:
+    """`measurement` as a tensor `(1, C, ...)` with `axes` axes after the channels."""
+    label = f"'measurement' in {file.path}"
+    values = single_precision(file.read("measurement"), label)
+    if np.iscomplexobj(values) or values.ndim not in (axes, axes + 1):
+        raise UserError(f"{label} must be real {layout}, found {values.dtype} {values.shape}")
+    full = values if values.ndim == axes + 1 else values[None]
+    return torch.from_numpy(full)[None]
+
+
+def _image_shape(file: ArrayFile) -> tuple[int, int]:
+    label = f"'image_shape' in {file.path}"
+    sides = file.read("image_shape")
+    whole = sides.shape == (2,) and sides.dtype.kind in "iu" and int(sides.min(initial=1)) >= 1
+    if not whole:
+        raise UserError(f"{label} must be two whole numbers (rows, columns), found {sides}")
+    needed = BYTES_PER_PIXEL * int(sides[0]) * int(sides[1])
+    check_size(needed, needed, f"{label}: an image of {sides[0]}x{sides[1]}")
+    return int(sides[0]), int(sides[1])
+
+
+def _check_brightness(y: Tensor, sides: tuple[int, int], path: str | Path) -> None:
+    """The zero frequency is the sum of the pixels over the root of the frame's size."""
+    centre = y[..., y.shape[-2] // 2, y.shape[-1] // 2].max()
+    mean = float(centre) * math.sqrt(y.shape[-2] * y.shape[-1]) / (sides[0] * sides[1])
+    if mean > BRIGHTNESS:
+        raise UserError(
+            f"the amplitudes in {path} are those of a picture with mean {mean:.4g}; pictures are "
+            "taken to lie in [0, 1]: divide the amplitudes by the white level, or check --pad"
+        )
+
+
+def _encoded(
+    task: str,
+    path: str | Path,
+    y: Tensor,
+    physics: Physics,
+    sigma: float | None,
+    truth: np.ndarray | None,
+    notes: tuple[str, ...],
+) -> Measurement:
+    reference = None
+    if truth is not None:
+        reference = torch.from_numpy(from_array(truth, f"'reference' in {path}").pixels)[None]
+        if tuple(reference.shape[1:]) != physics.x_shape or reference.is_complex():
+            raise UserError(
+                f"'reference' in {path} is {reference.dtype} {tuple(reference.shape[1:])}, but "
+                f"the image to reconstruct is real {physics.x_shape}"
+            )
+    level = None if sigma is None else noise_level(sigma)
+    axes = "YX" if y.shape[1] == 1 else "CYX"
+    return Measurement(task, y, physics, level, reference, 1.0, notes, axes, str(path))
