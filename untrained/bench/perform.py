@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import socket
 import time
@@ -124,7 +125,7 @@ def _do(
             "of the process that read the grid; install the same version everywhere"
         )
     (place / FAILED).unlink(missing_ok=True)
-    write_json(place / JOB, values)
+    write_json(place / JOB, {**values, "pid": os.getpid(), "host": socket.gethostname()})
     where = pick_device(device)
     start_peak(where)
     state = place / STATE / _kind(job, where)

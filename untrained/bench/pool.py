@@ -77,13 +77,16 @@ class WorkerDied(BrokenExecutor):
 
 
 class Pause(Watch):
-    """Pauses a job when the process that handed it out asks for it."""
+    """Pauses a job when the process that handed it out asks for it, or is gone."""
 
     def interrupted(self) -> Stopped | None:
-        """Whether it was asked for."""
-        if _asked is None or not _asked.is_set():
-            return None
-        return Stopped("interrupted", 0, "it was paused")
+        """Whether it was asked for, or there is nobody left to report to."""
+        if _asked is not None and _asked.is_set():
+            return Stopped("interrupted", 0, "it was paused")
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            return Stopped("interrupted", 0, "the process that handed it out is gone")
+        return None
 
 
 _asked: Any = None

@@ -45,10 +45,12 @@ class Sitting:
 
     Attributes:
         statuses: how many jobs ended how: `done`, `cut`, `failed`, `paused`, `busy`, `lost`.
+        again: how often a job was handed out again because its process died.
         interrupted: whether Ctrl-C ended it.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
+    again: int = 0
     interrupted: bool = False
 
 
@@ -152,6 +154,7 @@ def run_jobs(
                     job = waiting.pop(future)
                     status = _status(future, job, out, tries[job.id] < TRIES)
                     if status is None:
+                        sitting.again += 1
                         waiting[hand_out(job)] = job
                         continue
                     sitting.statuses[status] += 1
