@@ -97,7 +97,7 @@ def test_only_selects_by_name(jobs):
         ),
         (
             {"cases": "[[cases]]\ntask='denoise'\nclean='picture-a.npy'\nsimulate={sigma='a'}"},
-            "sigma: expected a whole number or a number, got 'a'",
+            "sigma: expected a number, got 'a'",
         ),
         (
             {"cases": "[[cases]]\ntask='denoise'\nfile='picture-a.npy'\noptions={mask='x'}"},

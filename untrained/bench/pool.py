@@ -146,7 +146,7 @@ def _serve(pipe: Any, pause: Any) -> None:
         except (EOFError, OSError):
             return
         try:
-            answer = (fn(*args, **kwargs), None)
+            answer: tuple[Any, Exception | None] = (fn(*args, **kwargs), None)
         except Exception as error:
             answer = (None, error)
         with contextlib.suppress(OSError):  # nobody is there any more: the next recv ends it

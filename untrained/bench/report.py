@@ -25,7 +25,7 @@ from untrained.files import atomic_write
 from untrained.report.charts import Chart, Line
 from untrained.report.page import drawn, page_template
 
-STYLES = ("-", "-.", (0, (5, 1)))
+STYLES = ("-", "-.", "--")
 COLOURS = 5
 LEVEL = ":"
 COST_FORMS = (".1f", ".1f", ".0f")
@@ -65,7 +65,7 @@ def chart_of(title: str, rows: list[Row], out: Path) -> Chart:
     curves = {label: _curves([r for r in rows if r["label"] == label], out) for label in labels}
     means = {k: np.stack(_shortest(v)).mean(0) for k, v in curves.items() if v}
     length = max((len(mean) for mean in means.values()), default=2)
-    lines = []
+    lines: list[Line] = []
     for label in labels:
         style = STYLES[len(lines) // COLOURS % len(STYLES)]
         reached = [row["stopped"] for row in rows if row["label"] == label and row["stopped"]]

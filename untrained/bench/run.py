@@ -138,7 +138,7 @@ def run_jobs(
         What became of them. Ctrl-C once: those under way keep their state and end; twice: at once.
     """
     sitting, tries = Sitting(), Counter[str]()
-    chosen = {} if isinstance(executor, Processes) else {"device": device}
+    chosen: dict[str, Any] = {} if isinstance(executor, Processes) else {"device": device}
 
     def hand_out(job: Job) -> Future[str]:
         tries[job.id] += 1
