@@ -212,6 +212,7 @@ def _phase(
     """The loop, from the start or from where a checkpoint left it."""
     if name in kept.finished:
         done = dict(kept.finished[name])
+        _recall(watch, done.pop("watch", {}))
         return _Outcome(**{**done, "stop": Stopped(**done["stop"])})
     loop = _Loop(recipe, problem, held, seed, half)
     saved = kept.resume(name)
@@ -219,18 +220,30 @@ def _phase(
         loop.load_state_dict(saved)
     for w in watch:
         w.begin(name, recipe.budget, loop.s.step)
+    _recall(watch, (saved or {}).get("watch", {}))
     while not loop.over():
         loop.step(watch)
         loop.pause = next(filter(None, (w.interrupted() for w in watch)), None)
         if loop.pause or kept.due():
-            kept.save(name, loop.s.step, loop.state_dict())
+            kept.save(name, loop.s.step, {**loop.state_dict(), "watch": _remembered(watch)})
     for w in watch:
         w.end(name)
     label = name.rpartition("/")[2]
     outcome = loop.outcome(problem, label, replaced=label == "fit" and recipe.stop.refit)
     if outcome.finished:
-        kept.finish(name, outcome.plain())
+        kept.finish(name, {**outcome.plain(), "watch": _remembered(watch)})
     return outcome
+
+
+def _remembered(watch: tuple[Watch, ...]) -> dict[str, dict[str, Any]]:
+    """The watchers' memories by the names of their classes."""
+    return {type(w).__name__: w.state_dict() for w in watch if w.state_dict()}
+
+
+def _recall(watch: tuple[Watch, ...], saved: dict[str, dict[str, Any]]) -> None:
+    for w in watch:
+        if type(w).__name__ in saved:
+            w.load_state_dict(saved[type(w).__name__])
 
 
 class _Loop:

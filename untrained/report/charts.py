@@ -11,11 +11,19 @@ QUALITY = {"psnr": "image of the step", "psnr_output": "output"}
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: a value per row of the history (NaN = none)."""
+    """One curve: a value per row of the history (NaN = none).
+
+    Attributes:
+        label: for the legend.
+        values: one per row.
+        thin: drawn in the background.
+        style: matplotlib's line style.
+    """
 
     label: str
     values: np.ndarray
     thin: bool = False
+    style: str = "-"
 
 
 @dataclass(frozen=True)

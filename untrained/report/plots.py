@@ -96,6 +96,7 @@ def _plot(axes: Axes, line: Line, colour: str, boundaries: tuple[tuple[int, str]
             line.values[begin:end],
             label=line.label.lstrip("_") if begin == 0 else None,
             color=colour,
+            linestyle=line.style,
             linewidth=0.9 if line.thin else 1.7,
             alpha=0.65 if line.thin else 1.0,
             marker=marker,
