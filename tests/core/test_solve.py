@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -335,6 +336,29 @@ def test_a_prior_moves_the_share_where_the_held_out_error_says_little() -> None:
         shares.append(result.history["network share"][2])
     assert shares[0] < shares[1] < shares[2]
     assert shares[2] == pytest.approx(1.0)
+
+
+class Shifted(ut.physics.NonlinearPhysics):
+    """A(x) = x + 1: not linear, though every step between two images is."""
+
+    unit_range = True
+
+    def A(self, x: Tensor) -> Tensor:
+        return x + 1
+
+    def initial(self, y: Tensor) -> Tensor:
+        return torch.zeros_like(y)
+
+
+def test_the_share_of_a_nonlinear_physics_is_found_between_its_two_images() -> None:
+    x = picture()
+    p = ut.Problem(0.3 * x + 1, Shifted(tuple(x.shape[1:]), tuple(x.shape[1:])))
+    fit, held = p.split(0.2, seed=0)
+    memory = Memory({}, "")
+    state: Any = SimpleNamespace(problem=fit, size=1, step=0)
+    mixed = Blend().see(state, memory, x, held)
+    assert float(memory["share"]) == pytest.approx(0.3, abs=1e-5)
+    torch.testing.assert_close(mixed, 0.3 * x, rtol=1e-4, atol=1e-5)
 
 
 def test_a_relative_weight_follows_the_weight_of_tv() -> None:
