@@ -114,7 +114,7 @@ BUDGETS_AND_RATES = {"rounds", "search", "training", "rate", "search_rate"}
 
 
 def equations(recipe) -> dict:
-    """What a method says, without its budgets and rates; the width of a decoder is its network's."""
+    """What a method says, without budgets and rates; a decoder's width is its network's."""
     fields = dataclasses.asdict(recipe.method)
     free = BUDGETS_AND_RATES | ({"channels"} if hasattr(recipe.net, "start") else set())
     return {field: value for field, value in fields.items() if field not in free}
