@@ -68,7 +68,8 @@ def chart_of(title: str, rows: list[Row], out: Path) -> Chart:
     lines: list[Line] = []
     for label in labels:
         style = STYLES[len(lines) // COLOURS % len(STYLES)]
-        reached = [row["stopped"] for row in rows if row["label"] == label and row["stopped"]]
+        images = [row["stopped"] for row in rows if row["label"] == label]
+        reached = [value for value in images if value is not None]
         if label in means:
             mean = means[label]
             gap = np.full(length - len(mean), np.nan)
