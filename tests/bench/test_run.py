@@ -145,9 +145,9 @@ def test_a_killed_runner_leaves_rows_that_are_taken_up_again(custom: Path) -> No
     jobs, out = opened(custom)
     running = start(custom, jobs[0])
     running.kill()
-    running.communicate(timeout=120)
+    running.communicate(timeout=600)
     place = directory_of(jobs[0], out)
-    FileLock(place / ".lock").acquire(timeout=120).lock.release()
+    FileLock(place / ".lock").acquire(timeout=600).lock.release()
     assert status_of(place) == "killed"
     assert due(jobs, out, 0.0) == jobs
     with Processes(["cpu"]) as executor:
@@ -167,7 +167,7 @@ def test_ctrl_c_keeps_the_state_and_the_next_sitting_goes_on(custom: Path) -> No
     jobs, out = opened(custom)
     running = start(custom, jobs[0])
     running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=120)
+    _, errors = running.communicate(timeout=600)
     assert running.returncode == 130, errors
     assert b"run the same command again" in errors
     assert list(directory_of(jobs[0], out).rglob("state.pt"))
@@ -184,11 +184,12 @@ def start(folder: Path, first: Job) -> subprocess.Popen:
         [*command, "--jobs", "1"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     place = directory_of(first, folder / "out")
-    for _ in range(1200):
+    for _ in range(6000):
         if list(place.rglob("state.pt")) or running.poll() is not None:
             break
         time.sleep(0.1)
     assert running.poll() is None, running.communicate()
+    assert list(place.rglob("state.pt"))
     return running
 
 

@@ -155,11 +155,13 @@ def test_the_screen_has_eighty_columns_and_names_what_failed(jobs, tmp_path) -> 
 
 
 def test_the_curve_is_the_mean_over_the_steps_that_all_have(jobs, tmp_path) -> None:
-    chart = chart_of("denoise", rows_of(jobs, tmp_path), tmp_path)
+    labels = ["another", "net", "other", "adjoint"]
+    chart = chart_of("denoise", rows_of(jobs, tmp_path), tmp_path, labels)
     assert [line.label for line in chart.lines] == ["net", "adjoint"]
     assert np.array_equal(chart.lines[0].values, [19.0, 23.0, 24.0])
     assert np.array_equal(chart.lines[1].values, [19.0, 19.0, 19.0])
     assert chart.lines[0].style != chart.lines[1].style
+    assert [line.colour for line in chart.lines] == [1, 3]
 
 
 def test_the_report_is_one_page_with_the_curves_and_the_errors(jobs, tmp_path) -> None:

@@ -180,5 +180,5 @@ def _scores(
     return {
         "final": final,
         "oracle": max(best, final, closed(scored.best)),
-        "oracle_step": float(best_step),
+        "oracle_step": best_step,
     }

@@ -39,7 +39,8 @@ def write_report(rows: Sequence[Row], out: Path) -> Path:
         out: the experiment's directory.
     """
     facts = read_json(out / GRID)
-    charts = [chart_of(title, list(members), out) for title, members in _panels(rows)]
+    labels = list(dict.fromkeys(row["label"] for row in rows))
+    charts = [chart_of(title, members, out, labels) for title, members in _panels(rows)]
     page = page_template(Path(__file__).with_name("bench.html")).render(
         name=facts["name"] + (" (small)" if facts["small"] else ""),
         verdict=_verdict(rows),
@@ -56,32 +57,34 @@ def write_report(rows: Sequence[Row], out: Path) -> Path:
     return out / "report.html"
 
 
-def chart_of(title: str, rows: list[Row], out: Path) -> Chart:
+def chart_of(title: str, rows: list[Row], out: Path, labels: list[str]) -> Chart:
     """The panel of one task and setting: a mean curve per run, a level per classical method.
 
-    A mean is taken over the steps that all of its curves have.
+    A mean is taken over the steps that all of its curves have. `labels` are those of the whole
+    page, so that a run has the same colour in every panel.
     """
-    labels = list(dict.fromkeys(row["label"] for row in rows))
     curves = {label: _curves([r for r in rows if r["label"] == label], out) for label in labels}
     means = {k: np.stack(_shortest(v)).mean(0) for k, v in curves.items() if v}
     length = max((len(mean) for mean in means.values()), default=2)
     lines: list[Line] = []
-    for label in labels:
-        style = STYLES[len(lines) // COLOURS % len(STYLES)]
-        reached = [row["stopped"] for row in rows if row["label"] == label and row["stopped"]]
+    for i, label in enumerate(labels):
+        style = STYLES[i // COLOURS % len(STYLES)]
+        images = [row["stopped"] for row in rows if row["label"] == label]
+        reached = [value for value in images if value is not None]
         if label in means:
             mean = means[label]
             gap = np.full(length - len(mean), np.nan)
-            lines.append(Line(label, np.concatenate([mean, gap]), style=style))
+            lines.append(Line(label, np.concatenate([mean, gap]), style=style, colour=i))
         elif reached:
-            lines.append(Line(label, np.full(length, np.mean(reached)), thin=True, style=LEVEL))
+            level = np.full(length, np.mean(reached))
+            lines.append(Line(label, level, style=LEVEL, colour=i))
     count = max((len(found) for found in curves.values()), default=0)
     caption = (
         f"PSNR of the output image, the mean over up to {count} image(s) and seed(s), of the whole "
         "budget on all measurements. Dotted: the image of a method that takes no steps, or whose "
         "job was cut before."
     )
-    return Chart(title, caption, tuple(lines), unit="dB")
+    return Chart(title, caption, tuple(lines), unit="dB", key_below=True)
 
 
 def _panels(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:

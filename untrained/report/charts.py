@@ -18,12 +18,14 @@ class Line:
         values: one per row.
         thin: drawn in the background.
         style: matplotlib's line style.
+        colour: number of the theme's colour; None = by position.
     """
 
     label: str
     values: np.ndarray
     thin: bool = False
     style: str = "-"
+    colour: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Chart:
         chosen: row of the step whose image was chosen, marked; None = no mark.
         level: a horizontal line and its label.
         boundaries: rows at which a new phase begins, and its label.
+        key_below: the legend stands below the axes, where many lines would leave it no room.
     """
 
     title: str
@@ -48,6 +51,7 @@ class Chart:
     chosen: int | None = None
     level: tuple[float, str] | None = None
     boundaries: tuple[tuple[int, str], ...] = ()
+    key_below: bool = False
 
 
 def charts(
