@@ -197,7 +197,7 @@ def recipe(task: str, preset: str) -> Recipe:
     linear = task not in PHOTOGRAPHS
     if preset != "paper":
         steps = {"fast": 600, "best": 2000}[preset]
-        net = replace(SKIP_OES, kernel_down=3, depth=5, sigmoid=not linear)
+        net = replace(SKIP_OES, kernel_down=3, depth=4, sigmoid=not linear)
         return Recipe(
             method=OES(2 * steps, search=steps, search_rate=30.0),
             net=net,
