@@ -21,6 +21,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from untrained.api import run
 from untrained.core.rule import Frame, Never, Watch
 from untrained.core.state import State
 from untrained.data import TASKS
+from untrained.data.measurement import Measurement
 from untrained.metrics import psnr, ssim
 from untrained.plan import plan
 from untrained.rules.watch import Clock
@@ -76,17 +78,8 @@ def job(case: Path, method: str, preset: str, seed: int, limit: float) -> dict:
     task = case.stem.split("-")[0]
     loaded = TASKS[task].load(case)
     m = loaded[0] if isinstance(loaded, list) else loaded
-    assert m.reference is not None
-    region = disc(m.reference) if task == "ct" else torch.ones_like(m.reference)
-    truth = m.reference * region
-    size = truth.abs().max() if task != "mri" else torch.linalg.vector_norm(truth, dim=1).max()
-    data_range = 1.0 if task not in ("mri", "ct") else float(size)
-
-    def score(image: Tensor) -> float:
-        return psnr(image * region, truth, data_range=data_range) + 10 * float(
-            torch.log10(region.mean())
-        )
-
+    region, truth, data_range = scored_part(m, task)
+    score = scorer(region, truth, data_range)
     problem = ut.Problem(m.y, m.physics, sigma=m.sigma)
     chosen = plan(task, method=method, preset=preset)
     watch: list[Watch] = [Scored(score)]
@@ -141,6 +134,23 @@ def full_budget(chosen, problem, result, seed: int, watch: list[Watch]) -> dict:
         "oracle": max([*out, *raw, *finished]),
         "curve": out[:: max(1, len(out) // 50)],
     }
+
+
+def scored_part(m: Measurement, task: str) -> tuple[Tensor, Tensor, float]:
+    """The region that is scored, the reference inside it, and the range of the PSNR."""
+    assert m.reference is not None
+    region = disc(m.reference) if task == "ct" else torch.ones_like(m.reference)
+    truth = m.reference * region
+    if task not in ("mri", "ct"):
+        return region, truth, 1.0
+    size = torch.linalg.vector_norm(truth, dim=1) if task == "mri" else truth.abs()
+    return region, truth, float(size.max())
+
+
+def scorer(region: Tensor, truth: Tensor, data_range: float) -> Callable[[Tensor], float]:
+    """Image -> PSNR over the region alone."""
+    share = 10 * float(torch.log10(region.mean()))
+    return lambda image: psnr(image * region, truth, data_range=data_range) + share
 
 
 def disc(like: Tensor) -> Tensor:

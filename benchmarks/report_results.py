@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ CLASSICAL = ("adjoint", "fbp", "cgsense", "l1wavelet", "tv")
 ORDER = (*CLASSICAL, "house", "aseqdip", "aseqdip paper", "dip paper", "tvdip paper")
 HEAD = """# Results
 
-PSNR in dB, one seed, one thread, fp32, retrospective measurements of public data made by
+PSNR in dB, seed 0, one thread, fp32, retrospective measurements of public data made by
 `benchmarks/cases.py`; every row is a file in `benchmarks/results/evidence/`. MRI: magnitude,
 range max |reference|, coil maps from the undersampled data's own centre. CT: measured views,
 reference FBP of all views, scored inside the disc that every view sees. Photographs: 256x256
@@ -27,7 +28,7 @@ def main(folder: Path) -> None:
     methods = [m for m in ORDER if any(r["name"] == m for r in rows)]
     text = HEAD + f"| case | {' | '.join(methods)} |\n|---|{'---|' * len(methods)}\n"
     for case in sorted({r["case"] for r in rows}):
-        found = {r["name"]: r for r in rows if r["case"] == case}
+        found = {r["name"]: r for r in rows if r["case"] == case and r["seed"] == 0}
         cells = [_cell(found.get(m)) for m in methods]
         text += f"| {case} | {' | '.join(cells)} |\n"
     network = [r for r in rows if "oracle" in r and not r["cut"]]
@@ -39,10 +40,12 @@ def main(folder: Path) -> None:
     text += "|---|---|---|---|---|---|---|\n"
     for r, lost in zip(network, losses, strict=True):
         scores = " | ".join(f"{r[k]:.2f}" for k in ("stopped", "final", "oracle"))
-        name = f"{r['case']} | {r['name']}"
+        name = f"{r['case']} | {r['name']}" + (f", seed {r['seed']}" if r["seed"] else "")
         text += f"| {name} | {scores} | {lost:.2f} | {r['cpu_seconds']:.0f} |\n"
     mean = sum(losses) / max(1, len(losses))
     text += f"\nLost on average {mean:.2f} dB, at worst {max(losses):.2f} dB.\n"
+    text += _seeds([r for r in rows if r["name"] == "house"])
+    text += _against_paper(rows)
     text += _cut_runs([r for r in rows if r["cut"]])
     target = Path(__file__).resolve().parents[1] / "docs" / "results.md"
     target.write_text(text)
@@ -52,6 +55,44 @@ def _cell(row: dict | None) -> str:
     if row is None:
         return "-"
     return f"{row['stopped']:.2f}" + (" (cut)" if row["cut"] else "")
+
+
+def _seeds(rows: list[dict]) -> str:
+    """What another seed changes."""
+    cases = sorted({r["case"] for r in rows if r["seed"]})
+    if not cases:
+        return ""
+    text = "\n## Seeds\n\n`house`, what the user gets, for several seeds.\n\n"
+    text += "| case | PSNR | mean | standard deviation |\n|---|---|---|---|\n"
+    spreads = []
+    for case in cases:
+        found = [r["stopped"] for r in rows if r["case"] == case]
+        spreads.append(statistics.stdev(found))
+        each = ", ".join(f"{v:.2f}" for v in found)
+        text += f"| {case} | {each} | {statistics.mean(found):.2f} | {spreads[-1]:.2f} |\n"
+    return text + f"\nOn average {statistics.mean(spreads):.2f} dB.\n"
+
+
+def _against_paper(rows: list[dict]) -> str:
+    """`house` and `aseqdip` beside aSeqDIP's own network and settings."""
+    paper = [r for r in rows if r["name"] == "aseqdip paper"]
+    text = "\n## Against aSeqDIP's own settings\n\nOne thread, CPU seconds of the whole run.\n\n"
+    text += "| case | run | PSNR | its best | CPU s | share of the paper's time |\n"
+    text += "|---|---|---|---|---|---|\n"
+    for reference in paper:
+        beside = [
+            r
+            for r in rows
+            if r["case"] == reference["case"]
+            and r["name"] in ("aseqdip", "house")
+            and r["seed"] == 0
+        ]
+        for r in (reference, *beside):
+            share = r["cpu_seconds"] / reference["cpu_seconds"]
+            scores = f"{r['stopped']:.2f} | {r['oracle']:.2f} | {r['cpu_seconds']:.0f}"
+            name = r["name"] + (" (cut)" if r["cut"] else "")
+            text += f"| {r['case']} | {name} | {scores} | {share:.2f} |\n"
+    return text if paper else ""
 
 
 def _cut_runs(rows: list[dict]) -> str:

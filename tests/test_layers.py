@@ -18,6 +18,7 @@ LAYERS = [
     ["data", "plan"],
     ["api"],
     ["estimate", "report"],
+    ["bench"],
     ["cli"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

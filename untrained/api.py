@@ -41,6 +41,7 @@ def reconstruct(
     progress: bool = True,
     *,
     sigma: float | None = None,
+    guide: Tensor | None = None,
     data_range: float | None = None,
     settings: Sequence[str] = (),
     steps: int = 0,
@@ -63,6 +64,7 @@ def reconstruct(
             PSNR columns of the history and nothing else.
         progress: show a bar with time left.
         sigma: standard deviation of the noise in the units of y, if known.
+        guide: clean images of similar content `(M, C, ...)`, for the methods that need some.
         data_range: range of the PSNR; default 1 for photographs, max |truth| otherwise.
         settings: `FIELD=VALUE` assignments as with `--set`.
         steps: budget in optimiser steps; 0 = the preset's.
@@ -77,7 +79,7 @@ def reconstruct(
     """
     if uncertainty not in (None, "seeds"):
         raise UserError(f"uncertainty={uncertainty!r} is unknown; known: None, 'seeds'")
-    problem = Problem(y, physics, sigma=sigma)
+    problem = Problem(y, physics, sigma=sigma, guide=guide)
     chosen = plan(
         problem.task if problem.task in ALL_TASKS else "custom",
         method=method,
@@ -318,6 +320,8 @@ def _range_of(truth: Tensor, problem: Problem) -> float:
 def _data_digest(problem: Problem) -> str:
     """Hash of the measurements and the operator's constants, so that a resume fits its data."""
     digest = hashlib.sha256(problem.y.cpu().contiguous().numpy().tobytes())
+    if problem.guide is not None:
+        digest.update(problem.guide.cpu().contiguous().numpy().tobytes())
     buffers = getattr(problem.physics, "buffers", None)
     for buffer in buffers() if callable(buffers) else ():
         if buffer.layout == torch.strided:

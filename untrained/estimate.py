@@ -106,8 +106,7 @@ def _measure(recipe: Recipe, problem: Problem, device: str) -> tuple[float, floa
 
 def _trace(recipe: Recipe, problem: Problem) -> tuple[int, float]:
     """(number of parameters, bytes that one step keeps)."""
-    channels, dim = problem.x_shape[0], len(problem.x_shape) - 1
-    inputs = recipe.method.input_channels(channels)
+    inputs = recipe.method.input_channels(problem.x_shape[0])
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -116,8 +115,8 @@ def _trace(recipe: Recipe, problem: Problem) -> tuple[int, float]:
         return tensor
 
     with torch.device("meta"):
-        module = recipe.net.build(inputs, channels, dim)
-        z = torch.empty(1, inputs, *problem.x_shape[1:])
+        module = recipe.build(problem)
+        z = torch.empty(1, inputs, *getattr(module, "input_sides", problem.x_shape[1:]))
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         out = module(z)
     parameters = sum(p.numel() for p in module.parameters())

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from torch import Tensor
+
 from untrained.errors import UserError
 
 UNWRITABLE = (
@@ -70,6 +72,30 @@ def make_directory(path: str | Path) -> Path:
     except OSError as error:
         raise _explained(error, path) from error
     return path
+
+
+def write_tensors(path: str | Path, tensors: dict[str, Tensor]) -> None:
+    """Write named tensors as safetensors, atomically; raises as `atomic_write`."""
+    from safetensors.torch import save
+
+    content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    with atomic_write(path) as stream:
+        stream.write(content)
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Named tensors of a safetensors file.
+
+    Raises:
+        UserError: missing, unreadable or of another format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read as .safetensors: {error}") from error
 
 
 def _default_permissions(path: str) -> None:

@@ -33,13 +33,23 @@ class Problem:
         sigma: standard deviation of the noise in the units of y, if known.
         weighting: `uniform`, or for CT `ramp` (residuals pass the square root of the
             ramp filter) or `half-ramp` (its fourth root).
+        guide: clean images of similar content `(M, C, ...)` for methods that lean on some
+            (`refguided`, `autoencoder`), of any scale; a magnitude `(M, 1, ...)` will do for a
+            complex image. Each is divided by its own 99.9th percentile unless images live in
+            [0, 1].
 
     Raises:
-        UserError: y is not finite, or its shape is not what the physics produces.
+        UserError: y is not finite, or its shape or that of `guide` is not what the physics says.
     """
 
     def __init__(
-        self, y: Tensor, physics: Any, *, sigma: float | None = None, weighting: str = "uniform"
+        self,
+        y: Tensor,
+        physics: Any,
+        *,
+        sigma: float | None = None,
+        weighting: str = "uniform",
+        guide: Tensor | None = None,
     ) -> None:
         self.physics = as_physics(physics)
         self.unit_range = bool(getattr(physics, "unit_range", False))
@@ -56,18 +66,18 @@ class Problem:
         self.scale = self._find_scale()
         self.y = self.y / self._y_scale()
         self.sigma = None if sigma is None else float(sigma) / float(self._y_scale().max())
+        self.guide = None if guide is None else self._scaled_guide(guide)
         self._estimate: Tensor | None = None
         self.cache: dict[str, Tensor] = {}
 
     # physics in network units -----------------------------------------------------------------
     def A(self, x: Tensor) -> Tensor:
         """Measurements of x, zero where they are not visible to this problem."""
-        y = self.physics.A(x)
-        return y if self.keep is None else y * self.keep
+        return self.visible(self.physics.A(x))
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """Adjoint of `A`, the visibility mask included."""
-        return self.physics.A_adjoint(y if self.keep is None else y * self.keep)
+        return self.physics.A_adjoint(self.visible(y))
 
     def supported(self, x: Tensor) -> Tensor:
         """x, zero where no measurement sees it (`physics.support`: coil maps cut to the object)."""
@@ -85,8 +95,15 @@ class Problem:
 
     def misfit(self, x: Tensor) -> Tensor:
         """The normalised data term per problem, `(G,)`."""
-        r = self.whiten(self.A(x) - self.y)
-        return sum_squares(r) / (self.norm_squared * self.n_image)
+        return self.cost(self.A(x) - self.y)
+
+    def cost(self, residual: Tensor) -> Tensor:
+        """The data term of a residual in measurement space, `(G,)`."""
+        return sum_squares(self.whiten(residual)) / (self.norm_squared * self.n_image)
+
+    def visible(self, values: Tensor) -> Tensor:
+        """Values in measurement space, zero where they are not visible to this problem."""
+        return values if self.keep is None else values * self.keep
 
     def residual_mean_square(self, x: Tensor) -> Tensor:
         """Mean of |A x - y|^2 over the visible measurements, unweighted, `(G,)`."""
@@ -151,6 +168,7 @@ class Problem:
         other = copy.copy(self)
         other.y, other.scale = self.y.to(device), self.scale.to(device)
         other.keep = None if self.keep is None else self.keep.to(device)
+        other.guide = None if self.guide is None else self.guide.to(device)
         if self.y.device == torch.device(device):
             return other
         move = getattr(self.physics, "to", None)
@@ -203,10 +221,26 @@ class Problem:
         degree = getattr(self.physics, "degree", 1.0 if self.linear else None)
         if self.unit_range or degree is None:
             return ones
-        image = _matched_adjoint(self)
+        return self._level(_matched_adjoint(self))
+
+    def _level(self, image: Tensor) -> Tensor:
+        """99.9th percentile of the magnitude of each image, 1 for one of zeros, `(G,)`."""
         size = magnitude(image) if self.task == "mri" else image.abs()
         level = torch.quantile(_thin(size.flatten(1)), 0.999, dim=1)
-        return torch.where(level > 0, level, ones)
+        return torch.where(level > 0, level, torch.ones_like(level))
+
+    def _scaled_guide(self, guide: Tensor) -> Tensor:
+        if self.x_shape[0] == 2 and guide.ndim == len(self.x_shape) + 1 and guide.shape[1] == 1:
+            guide = torch.cat([guide, torch.zeros_like(guide)], dim=1)
+        if guide.ndim != len(self.x_shape) + 1 or tuple(guide.shape[1:]) != self.x_shape:
+            raise UserError(
+                f"the guide has shape {tuple(guide.shape)}, but the image is {self.x_shape}; give "
+                "clean images (M, C, ...) of the very size of the reconstruction"
+            )
+        if not bool(guide.isfinite().all()):
+            raise UserError("the guide holds NaN or infinite values; clean it first")
+        guide = guide.float().to(self.y.device)
+        return guide if self.unit_range else guide / _per_problem(self._level(guide), guide)
 
     def _y_scale(self) -> Tensor:
         return _per_problem(_degree_scale(self.scale, self.physics), self.y)

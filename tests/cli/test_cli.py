@@ -152,7 +152,8 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(noisy: Path, tmp_path: Pat
         (["--resume", "--overwrite"], "exclude each other"),
         (["--frobnicate"], "No such option"),
         (["--preset", "fastest"], "fast"),
-        (["--guide", "x"], "No such option"),
+        (["--guide", "x"], "there is no file x"),
+        (["--method", "refguided"], "--guide"),
     ],
 )
 def test_wrong_options_exit_2_and_name_the_culprit(noisy, tmp_path, capsys, more, message) -> None:

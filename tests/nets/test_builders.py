@@ -27,6 +27,12 @@ def count(module: nn.Module) -> int:
         (nets.SKIP_JPEG, (3, 3), 572_827),
         (nets.MEDIUM_UNET, (2, 2), 4_283_842),
         (nets.SHALLOW_UNET, (3, 3), 1_036_995),
+        (nets.SKIP_OES, (32, 3), 3_008_867),
+        (nets.DeepDecoder(sides=(512, 512)), (128, 3), 100_224),
+        (nets.DeepDecoder(64, sides=(512, 512)), (64, 3), 25_536),
+        (nets.DeepDecoder(256, start=16, sides=(256, 256)), (256, 1), 330_496),
+        (nets.ConvDecoder(sides=(640, 368)), (256, 30), 4_141_854),
+        (SkipNet(down=(64,), up=(64,), skip=(4,)), (3, 3), 82_979),
     ],
 )
 def test_parameter_counts_are_the_papers(spec, channels, expected):
@@ -42,6 +48,27 @@ def test_encoder_and_decoder_counts_are_ugodits(spec, channels, encoder, decoder
     assert count(spec.decoder(channels)) == decoder
 
 
+def test_decoders_grow_as_the_papers_say():
+    cs = nets.DeepDecoder(256, start=16, sides=(256, 256)).build(256, 1)
+    sizes = [layer.size[0] for layer in cs.layers if isinstance(layer, nn.Upsample)]
+    assert (cs.input_sides, sizes) == ((16, 16), [28, 49, 85, 148, 256])
+    assert nets.ConvDecoder(sides=(640, 368)).build(256, 30).input_sides == (8, 4)
+
+
+@pytest.mark.parametrize("sides", [(37,), (17, 23), (7, 10, 9), (2, 33)], ids=str)
+@pytest.mark.parametrize("cls", [nets.DeepDecoder, nets.ConvDecoder])
+def test_decoders_make_any_size_in_any_dimension(cls, sides):
+    net = cls(6, depth=3, sides=sides).build(4, 2, dim=len(sides))
+    initialise(net, 0)
+    y = net(torch.randn(1, 4, *net.input_sides))
+    assert y.shape == (1, 2, *sides)
+    assert y.isfinite().all()
+    with pytest.raises(ValueError, match="the input must be"):
+        net(torch.randn(1, 4, *[side + 1 for side in net.input_sides]))
+    with pytest.raises(UserError, match="needs the image's"):
+        cls(6, depth=3).build(4, 2)
+
+
 SMALL = [
     SkipNet(down=(6, 8, 8), up=(6, 8, 8), skip=(2, 0, 2)),
     SkipNet(down=(6, 8), up=(6, 8), skip=(2, 2), downsample="avg", upsample="nearest"),
@@ -50,6 +77,7 @@ SMALL = [
     UNet(widths=(4, 6, 8)),
     Compact(widths=(4, 6, 8)),
     Compact(widths=(4, 6, 8), skip=0, sigmoid=True),
+    nets.S2SNet(4, 6, (5, 4), depth=2),
 ]
 SIDES = [(37,), (2,), (16, 16), (17, 23), (2, 33), (7, 10, 9), (2, 3, 2)]
 
@@ -95,7 +123,7 @@ def test_depth_cuts_the_widths_or_repeats_the_last():
             assert count(deep) == count(dataclasses.replace(spec, widths=same).build(2, 2))
     deep = SkipNet(down=widths, up=widths, skip=(0, 1, 2), depth=4).build(2, 2)
     longer = (4, 6, 8, 8)
-    for cls in nets.NETS.values():
+    for cls in (Compact, UNet, SkipNet, nets.S2SNet):
         assert cls(depth=1).build(1, 1)(torch.randn(1, 1, 5, 6)).shape == (1, 1, 5, 6)
     assert count(deep) == count(SkipNet(down=longer, up=longer, skip=(0, 1, 2, 2)).build(2, 2))
 
@@ -133,7 +161,8 @@ def test_bad_build_arguments_are_named(spec):
 
 
 def test_nets_maps_names_to_hashable_descriptions():
-    assert set(nets.NETS) == {"skip", "unet", "compact"}
+    names = {"skip", "unet", "compact", "deepdecoder", "convdecoder", "s2s"}
+    assert set(nets.NETS) == names
     for cls in nets.NETS.values():
         assert hash(cls()) == hash(cls())
         assert cls() == cls()

@@ -51,6 +51,7 @@ def make_result() -> Callable[..., Result]:
         return Result(
             image=image,
             history=history(),
+            origins={"data": "objective", "held-out error": "stop", "psnr": "watch"},
             stop=[Stopped("heldout", 2, "the error was smallest at step 2")] * len(image),
             recipe=Recipe(Toy(), engine=Engine(), stop=Never(), source="made up"),
             seed=3,

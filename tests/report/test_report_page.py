@@ -187,25 +187,26 @@ def test_stops_of_every_slice(make_result):
 
 
 def test_charts_of_a_history(compared):
-    objective, rule, quality = charts(compared.history, 2, (27.5, "tv"))
+    objective, rule, quality = charts(compared.history, compared.origins, 2, (27.5, "tv"))
     assert [line.label for line in objective.lines] == ["data"]
     assert objective.boundaries == ((0, "fit"), (3, "refit"))
     assert objective.log
     assert rule.chosen == 1
     assert [line.label for line in quality.lines] == ["image of the step", "output"]
     assert "best at step 3 of the fit: 18.00 dB" in quality.caption
-    assert charts({"phase": [], "step": []}, 0) == []
+    assert [line.label for line in rule.lines] == ["held-out error"]
+    assert charts({"phase": [], "step": []}, {}, 0) == []
 
 
 def test_a_term_that_is_negative_gets_a_linear_axis():
     history = {"step": [1.0, 2.0], "phase": ["fit"] * 2, "data": [1.0, -1.0]}
-    (only,) = charts(history, None)
+    (only,) = charts(history, {"data": "objective"}, None)
     assert not only.log
     assert draw(only, LIGHT).startswith(b"\x89PNG")
 
 
 def test_drawing_repeats_bit_for_bit_and_marks_the_step(compared):
-    rule = charts(compared.history, 2)[1]
+    rule = charts(compared.history, compared.origins, 2)[1]
     assert draw(rule, LIGHT) == draw(rule, LIGHT)
     assert draw(rule, LIGHT) != draw(rule, DARK)
     axes = figure_of(rule, LIGHT).axes[0]

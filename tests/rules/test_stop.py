@@ -11,7 +11,19 @@ from untrained.core.rule import Both, Either, Frame, Never
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.nets import Compact
-from untrained.rules import EMV, WMV, Average, Discrepancy, HeldOut, MaxSteps, TimeLimit, parse_stop
+from untrained.rules import (
+    EMV,
+    RULES,
+    WMV,
+    Average,
+    Discrepancy,
+    HeldOut,
+    MaxSteps,
+    SelfValidation,
+    TimeLimit,
+    ZeroCrossing,
+    parse_stop,
+)
 
 
 def state(sigma: float | None = 0.1) -> State:
@@ -155,6 +167,8 @@ def test_time_limit_ends() -> None:
         ("time:1.5", TimeLimit(1.5)),
         ("discrepancy:0.9", Discrepancy(0.9)),
         ("heldout:70", HeldOut(patience=70)),
+        ("selfval:80", SelfValidation(patience=80)),
+        ("zero", ZeroCrossing()),
         ("wmv | steps:9", Either(WMV(), MaxSteps(9))),
         ("emv & wmv | steps:9", Either(Both(EMV(), WMV()), MaxSteps(9))),
     ],
@@ -169,6 +183,8 @@ def test_rules_from_text(text: str, rule) -> None:
         ("wvm", "did you mean 'wmv'"),
         ("steps:x", "not a number"),
         ("steps:-1", "positive"),
+        ("zero:3", "takes no number"),
+        ("none:3", "takes no number"),
         ("", "unknown"),
     ],
 )
@@ -197,3 +213,60 @@ def test_slack_prefers_the_later_of_two_equal_steps() -> None:
     assert drive(HeldOut(patience=50, skip=0), images, s, held)[1] == 3
     s = State(fit, Compact(widths=(4, 8)).build(1, 1), seed=0)
     assert drive(HeldOut(patience=50, skip=0, slack=0.05), images, s, held)[1] == 5
+
+
+REASONED = {
+    "heldout": (HeldOut(patience=2, skip=0), "smallest"),
+    "wmv": (WMV(window=1, patience=2), "smallest"),
+    "emv": (EMV(skip=0, patience=2), "smallest"),
+    "selfval": (SelfValidation(window=1, patience=2, side=8, batch=1), "smallest"),
+    "discrepancy": (Discrepancy(tau=1e9), "noise level"),
+    "zero": (ZeroCrossing(), "below zero"),
+    "steps": (MaxSteps(3), "3 steps"),
+    "time": (TimeLimit(1e-9), "time limit"),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name != "none"])
+def test_every_rule_ends_a_run_with_a_sentence(name: str) -> None:
+    """Images that get worse by every statistic, after a first that is good by all."""
+    truth = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    problem = ut.Problem(truth, ut.physics.Denoise(truth.shape[1:]), sigma=0.1)
+    fit, held = problem.split(0.3, seed=0)
+    s, (rule, word) = State(fit, Compact(widths=(4, 8)).build(1, 1), seed=0), REASONED[name]
+    m = s.memory("stop")
+    rule.start(s, m)
+    for step in range(1, 20):
+        x = truth + (-1) ** step * 0.5 * (step - 1)
+        terms = {"data": torch.ones(1), "divergence": torch.full((1,), -2.0)}
+        with torch.no_grad():
+            rule.see(s, m, Frame(step, x, x, terms, held))
+        s.step = step
+        if bool(rule.done(m)[0]):
+            break
+    assert bool(rule.done(m)[0])
+    reason = rule.reason(m)
+    assert word in reason
+    assert len(reason.split()) >= 5
+    assert "\n" not in reason
+    assert "nan" not in reason.split()
+
+
+@pytest.mark.parametrize(
+    "rule", [WMV(window=5), EMV(skip=5), HeldOut(skip=5), SelfValidation(window=5, side=8)]
+)
+def test_a_rule_has_no_opinion_before_its_first_number(rule) -> None:
+    """Or a run that ends early would return its first image as the best."""
+    truth = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    fit, held = ut.Problem(truth, ut.physics.Denoise(truth.shape[1:])).split(0.3, seed=0)
+    s = State(fit, Compact(widths=(4, 8)).build(1, 1), seed=0)
+    m = s.memory("stop")
+    rule.start(s, m)
+    opinions = []
+    for step in range(1, 7):
+        s.step = step - 1
+        with torch.no_grad():
+            rule.see(s, m, frame(step, truth / step, held))
+        opinions.append(rule.improved(m) is not None)
+    first = 6 if isinstance(rule, EMV | HeldOut) else 5
+    assert opinions == [step >= first for step in range(1, 7)]

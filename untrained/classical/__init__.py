@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from untrained.classical.denoisers import DENOISERS, find_denoiser
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp
 from untrained.classical.total_variation import TVResult, tv, tv_solve, tv_weight
 from untrained.classical.wavelet import l1wavelet
@@ -29,12 +30,14 @@ of docs/results.md, that of MRI included."""
 
 __all__ = [
     "CLASSICAL",
+    "DENOISERS",
     "SHOWN",
     "TVResult",
     "adjoint",
     "cgsense",
     "data_step",
     "fbp",
+    "find_denoiser",
     "guide",
     "l1wavelet",
     "tv",

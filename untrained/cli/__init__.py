@@ -8,6 +8,7 @@ import traceback
 
 import click
 
+from untrained.cli.bench import bench
 from untrained.cli.check import check_operator
 from untrained.cli.demo import demo
 from untrained.cli.evaluate import evaluate
@@ -23,7 +24,7 @@ def commands() -> None:
     """Reconstruct images from measurements with networks that never saw training data."""
 
 
-for command in (demo, reconstruct, simulate, evaluate, listing, check_operator):
+for command in (demo, reconstruct, simulate, evaluate, listing, check_operator, bench):
     commands.add_command(command)
 
 

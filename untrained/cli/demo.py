@@ -45,6 +45,7 @@ def _options(place: Path) -> Options:
         seed=0,
         seeds=1,
         reference=None,
+        guide=(),
         device="auto",
         threads=None,
         time_limit=None,

@@ -20,7 +20,7 @@ from untrained.cli.directory import Directory, clear_state, kept_if_refused, ope
 from untrained.cli.options import Options
 from untrained.core.result import Result
 from untrained.core.rule import Watch
-from untrained.data import TASKS, Measurement, with_reference
+from untrained.data import TASKS, Measurement, read_guides, with_reference
 from untrained.errors import UserError
 from untrained.plan import Plan, plan
 from untrained.problem import Problem
@@ -96,7 +96,7 @@ def _one(
     index: int,
     count: int,
 ) -> Result:
-    problem = Problem(measurement.y, measurement.physics, sigma=measurement.sigma)
+    problem = _problem(measurement, options)
     label = chosen.card.name if count == 1 else f"slice {index + 1}/{count}"
     bars: list[Watch] = [] if options.quiet else [Progress(label)]
     result = run(
@@ -114,6 +114,11 @@ def _one(
     result.about.axes = measurement.axes
     result.about.notes = (*measurement.notes, *result.about.notes)
     return result
+
+
+def _problem(m: Measurement, options: Options) -> Problem:
+    guide = read_guides(m, options.guide) if options.guide else None
+    return Problem(m.y, m.physics, sigma=m.sigma, guide=guide)
 
 
 def _stacked(results: list[Result], slices: list[Measurement]) -> Result:
@@ -216,7 +221,7 @@ def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
     from untrained.estimate import estimate
 
     first = slices[0]
-    problem = Problem(first.y, first.physics, sigma=first.sigma)
+    problem = _problem(first, options)
     facts = estimate(chosen, problem, options.device, runs=options.seeds * len(slices))
     if options.as_json:
         click.echo(json.dumps(facts, indent=2))

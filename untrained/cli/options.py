@@ -30,6 +30,7 @@ class Options:
     seed: int
     seeds: int
     reference: str | None
+    guide: tuple[str, ...]
     device: str
     threads: int | None
     time_limit: float | None
@@ -89,6 +90,12 @@ _OPTIONS = (
         help="Average so many seeds and write their spread (std.npy).",
     ),
     click.option("--reference", metavar="FILE", help="A reference image, for the report only."),
+    click.option(
+        "--guide",
+        multiple=True,
+        metavar="FILE",
+        help="A clean image of similar content, for refguided and autoencoder. May be repeated.",
+    ),
     click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
     click.option(
         "--threads", type=click.IntRange(1, MOST_THREADS), default=None, help="CPU threads."

@@ -12,9 +12,9 @@ from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.optim import Muon
 
-OPTIMISERS = ("adam", "muon", "sgd")
+OPTIMISERS = ("adam", "radam", "muon", "sgd")
 PRECISIONS = ("auto", "fp32", "bf16")
-SCHEDULES = ("constant", "cosine")
+SCHEDULES = ("constant", "cosine", "steps")
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,16 @@ class Engine:
     """Settings of the optimiser.
 
     Args:
-        optimiser: `adam`; `muon` (orthogonalised momentum on convolution kernels, Adam on the
-            rest); `sgd` (no momentum).
+        optimiser: `adam`; `radam`; `muon` (orthogonalised momentum on convolution kernels, Adam
+            on the rest); `sgd` (no momentum).
         lr: learning rate; with Muon, that of the kernels.
         lr_other: with Muon, Adam's rate for everything else.
         warmup: steps over which the rate rises linearly to its value.
-        schedule: `constant`, or `cosine` down to `final` times the rate at the last step.
+        schedule: `constant`; `cosine` down to `final` times the rate at the last step; `steps`:
+            times `drop` after every `every` steps.
         final: the cosine schedule's last factor.
+        every, drop: of the schedule `steps`.
+        weight_decay: of Adam and RAdam, added to the gradient as a multiple of the weights.
         clip: largest norm of the gradient over everything trained; 0 = no clipping.
         precision: of the network: `fp32`, `bf16` (autocast), or `auto`: bf16 where the device
             multiplies it natively (CUDA from Ampere on, CPUs with AMX), fp32 elsewhere.
@@ -40,6 +43,9 @@ class Engine:
     warmup: int = 0
     schedule: str = "constant"
     final: float = 0.1
+    every: int = 300
+    drop: float = 0.9
+    weight_decay: float = 0.0
     clip: float = 0.0
     precision: str = "auto"
 
@@ -54,6 +60,8 @@ class Engine:
                 raise UserError(f"engine.{field}={value!r} is unknown; known: {', '.join(known)}")
         if not self.lr > 0 or not self.lr_other > 0:
             raise UserError(f"engine.lr and engine.lr_other must be positive, got {self.lr}")
+        if self.every < 1:
+            raise UserError(f"engine.every must be at least 1, got {self.every}")
 
     def resolve(self, device: torch.device) -> str:
         """`fp32` or `bf16` on this device."""
@@ -80,13 +88,17 @@ class Engine:
         ]
         if self.optimiser == "sgd":
             return torch.optim.SGD(groups, lr=self.lr)
-        return torch.optim.Adam(groups, lr=self.lr, fused=True)
+        if self.optimiser == "radam":
+            return torch.optim.RAdam(groups, lr=self.lr, weight_decay=self.weight_decay)
+        return torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay, fused=True)
 
     def factor(self, step: int, total: int) -> float:
         """The schedule: what the rates are multiplied by at `step` (from 0) of `total`."""
         rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         if self.schedule == "constant":
             return rise
+        if self.schedule == "steps":
+            return rise * self.drop ** (step // self.every)
         progress = min(1.0, step / max(1, total - 1))
         return rise * (self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress)))
 

@@ -14,6 +14,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from untrained.core.state import State
+from untrained.problem import Problem
 
 
 class Method(ABC):
@@ -32,6 +33,10 @@ class Method(ABC):
     def input_channels(self, image_channels: int) -> int:
         """Channels of the network's input z."""
         return image_channels
+
+    def output_channels(self, problem: Problem) -> int:
+        """Channels of the network's output: those of the image, except where a paper differs."""
+        return problem.x_shape[0]
 
     @abstractmethod
     def start(self, s: State) -> None:

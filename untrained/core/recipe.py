@@ -15,10 +15,14 @@ from untrained.core.method import Method
 from untrained.core.rule import Guard, Last, Never, Output, Stop
 from untrained.errors import UserError
 from untrained.nets import Compact
+from untrained.problem import Problem
 
 
 class NetSpec(Protocol):
-    """A network's description: a frozen dataclass that can build it."""
+    """A network's description: a frozen dataclass that can build it.
+
+    One with a field `sides` makes images of one size only, which `Recipe.build` fills in.
+    """
 
     def build(self, in_channels: int, out_channels: int, dim: int = 2) -> nn.Module:
         """A new network; its weights are drawn later, from the seed."""
@@ -54,6 +58,16 @@ class Recipe:
     def budget(self) -> int:
         """Optimiser steps in total, N x K unless set."""
         return self.steps or self.method.rounds * self.method.inner
+
+    def build(self, problem: Problem) -> nn.Module:
+        """The network for images of this problem's shape."""
+        channels, *sides = problem.x_shape
+        net: Any = self.net
+        if hasattr(net, "sides"):
+            net = replace(net, sides=tuple(sides))
+        inputs, outputs = self.method.input_channels(channels), self.method.output_channels(problem)
+        module: nn.Module = net.build(inputs, outputs, len(sides))
+        return module
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; equal recipes give equal dictionaries."""

@@ -69,6 +69,8 @@ class Result:
         peak_memory_mb: peak of the process in MiB (GPU: reserved), None where unknown.
         about: what the report needs beside the solve's own facts.
         weights, z: the network's weights and input at the end, each `(G, ...)`.
+        origins: column of the history -> `objective`, `stop`, `output` or `watch`: whose number
+            it is.
     """
 
     image: Tensor
@@ -89,6 +91,7 @@ class Result:
     about: About = field(default_factory=About)
     weights: dict[str, Tensor] = field(default_factory=dict)
     z: Tensor | None = None
+    origins: dict[str, str] = field(default_factory=dict)
 
     def save(self, directory: str | Path) -> Path:
         """Write the result directory: arrays, pictures, history, report, and `result.json` last.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -235,6 +235,13 @@ class Watch:
     def interrupted(self) -> Stopped | None:
         """Why the run should pause now, keeping its state; None to go on."""
         return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has to remember across a resume: tensors and plain values, no code."""
+        return {}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Take up what `state_dict` gave; called after `begin`, or instead for a phase done."""
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,7 @@ def solve_recipe(
     return Result(
         image=torch.cat([one.image for one in solved]),
         history=solved[0].history,
+        origins=solved[0].origins,
         stop=[one.stop for one in solved],
         recipe=recipe,
         seed=seed,
@@ -139,6 +140,7 @@ class _Outcome:
 
     image: Tensor
     history: dict[str, list[float | str]]
+    origins: dict[str, str]
     stop: Stopped
     steps: int
     seconds: float
@@ -179,6 +181,7 @@ def _one(
         last,
         stop=stopped if last.finished else last.stop,
         history=_joined(first.history, last.history),
+        origins={**last.origins, **first.origins},
         steps=first.steps + last.steps,
         seconds=first.seconds + last.seconds,
         cpu_seconds=first.cpu_seconds + last.cpu_seconds,
@@ -209,6 +212,7 @@ def _phase(
     """The loop, from the start or from where a checkpoint left it."""
     if name in kept.finished:
         done = dict(kept.finished[name])
+        _recall(watch, done.pop("watch", {}))
         return _Outcome(**{**done, "stop": Stopped(**done["stop"])})
     loop = _Loop(recipe, problem, held, seed, half)
     saved = kept.resume(name)
@@ -216,18 +220,30 @@ def _phase(
         loop.load_state_dict(saved)
     for w in watch:
         w.begin(name, recipe.budget, loop.s.step)
+    _recall(watch, (saved or {}).get("watch", {}))
     while not loop.over():
         loop.step(watch)
         loop.pause = next(filter(None, (w.interrupted() for w in watch)), None)
         if loop.pause or kept.due():
-            kept.save(name, loop.s.step, loop.state_dict())
+            kept.save(name, loop.s.step, {**loop.state_dict(), "watch": _remembered(watch)})
     for w in watch:
         w.end(name)
     label = name.rpartition("/")[2]
     outcome = loop.outcome(problem, label, replaced=label == "fit" and recipe.stop.refit)
     if outcome.finished:
-        kept.finish(name, outcome.plain())
+        kept.finish(name, {**outcome.plain(), "watch": _remembered(watch)})
     return outcome
+
+
+def _remembered(watch: tuple[Watch, ...]) -> dict[str, dict[str, Any]]:
+    """The watchers' memories by the names of their classes."""
+    return {type(w).__name__: w.state_dict() for w in watch if w.state_dict()}
+
+
+def _recall(watch: tuple[Watch, ...], saved: dict[str, dict[str, Any]]) -> None:
+    for w in watch:
+        if type(w).__name__ in saved:
+            w.load_state_dict(saved[type(w).__name__])
 
 
 class _Loop:
@@ -238,9 +254,8 @@ class _Loop:
     ) -> None:
         began, cpu = time.perf_counter(), time.process_time()
         self.recipe, self.held, self.total = recipe, held, recipe.budget
-        channels, dim = problem.x_shape[0], len(problem.x_shape) - 1
         with torch.random.fork_rng(devices=[]):  # building draws weights that are drawn again
-            module = recipe.net.build(recipe.method.input_channels(channels), channels, dim)
+            module = recipe.build(problem)
         initialise(module, seed)
         self.s = State(problem, module, seed, half=half)
         recipe.method.start(self.s)
@@ -290,11 +305,14 @@ class _Loop:
         self._keep(out, recipe.stop.improved(memory), frame.step)
         if recipe.guard is not None:
             recipe.guard.see(s, s.memory("guard"), frame)
-        chosen = recipe.output.statistic(s.memory("output"))
-        columns = {**detached, **recipe.stop.statistic(memory), **chosen}
-        for w in watch:
-            columns.update(w.columns(s, frame))
-        row = self.history.add(frame.step, {k: float(v[0]) for k, v in columns.items()})
+        seen = {k: v for w in watch for k, v in w.columns(s, frame).items()}
+        groups = {
+            "objective": detached,
+            "stop": recipe.stop.statistic(memory),
+            "output": recipe.output.statistic(s.memory("output")),
+            "watch": seen,
+        }
+        row = self.history.add(frame.step, groups)
         for w in watch:
             w.step(frame, row)
         if bool(recipe.stop.done(memory).all()):
@@ -314,6 +332,7 @@ class _Loop:
 
     def _set_rates(self) -> None:
         factor = self.recipe.engine.factor(self.s.step, self.total)
+        self.s.rate = self.recipe.engine.lr * factor
         for group in self.optimizer.param_groups:
             group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
 
@@ -347,6 +366,7 @@ class _Loop:
         return _Outcome(
             image=problem.to_units(image).clone(),
             history={"phase": [label] * len(history["step"]), **history},
+            origins=self.history.origins,
             stop=Stopped(rule, chosen, reason),
             steps=self.s.step,
             seconds=self.seconds,

@@ -8,7 +8,7 @@ a checkpoint holds. There is no random-number state: `noise(name)` at step t is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,10 @@ class Memory:
     def __contains__(self, name: str) -> bool:
         return self._prefix + name in self._store
 
+    def get(self, name: str, default: Tensor) -> Tensor:
+        """The tensor, or `default` where there is none yet."""
+        return self._store.get(self._prefix + name, default)
+
     def sub(self, name: str) -> Memory:
         """The corner of a rule inside this rule."""
         return Memory(self._store, f"{self._prefix}{name}/")
@@ -48,6 +52,7 @@ class State:
 
     Attributes:
         step: optimiser steps taken so far.
+        rate: the engine's learning rate at this step.
         weights: the network's parameters, name -> `(G, ...)`.
         tensors: everything else by name: the method's variables (`z`, duals) and, under
             prefixes, the rules' memories.
@@ -62,6 +67,7 @@ class State:
         self.seed = seed
         self.half = half
         self.step = 0
+        self.rate = 0.0
         self.size = len(problem.y)
         self.tensors: dict[str, Tensor] = {}
         self.rates: dict[str, float] = {}
@@ -86,10 +92,10 @@ class State:
         return Memory(self.tensors, f"{owner}/")
 
     # what is optimised ------------------------------------------------------------------------
-    def train_net(self, rate: float = 1.0) -> None:
-        """Optimise every weight of the network; nothing is optimised until asked for."""
-        for name, weight in self.weights.items():
-            weight.requires_grad_(True)
+    def train_net(self, rate: float = 1.0, only: Collection[str] | None = None) -> None:
+        """Optimise the network's weights, or those named in `only`; nothing is until asked for."""
+        for name in self.weights if only is None else only:
+            self.weights[name].requires_grad_(True)
             self.rates[f"net/{name}"] = rate
 
     def train(self, name: str, rate: float = 1.0) -> None:
@@ -104,17 +110,28 @@ class State:
             yield name, self.weights[name[4:]] if inside else self.tensors[name], rate
 
     # the network ------------------------------------------------------------------------------
-    def net(self, z: Tensor) -> Tensor:
+    @property
+    def input_sides(self) -> tuple[int, ...]:
+        """Spatial sides of the network's input: the image's, or what a decoder grows from."""
+        return tuple(getattr(self.module, "input_sides", self.problem.x_shape[1:]))
+
+    def net(self, z: Tensor, weights: dict[str, Tensor] | None = None) -> Tensor:
         """f(z): `(G, C, ...)` -> `(G, C', ...)` float32, each problem through its own weights.
 
         It is zero where no measurement sees the image (see `Problem.supported`).
+
+        Args:
+            z: the input.
+            weights: what stands in for the state's weights (masked or perturbed ones), all
+                names, each `(G, ...)`.
         """
+        given = self.weights if weights is None else weights
         with torch.autocast(z.device.type, torch.bfloat16, enabled=self.half):
             if self.size == 1:
-                own = {name: weight[0] for name, weight in self.weights.items()}
+                own = {name: weight[0] for name, weight in given.items()}
                 x = functional_call(self.module, own, (z,))
             else:
-                x = vmap(self._one)(self.weights, z)
+                x = vmap(self._one)(given, z)
         return self.problem.supported(x.float())
 
     def _one(self, weights: dict[str, Tensor], z: Tensor) -> Tensor:

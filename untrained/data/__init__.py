@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from untrained.data.ct import load_ct
 from untrained.data.custom import load_custom
 from untrained.data.encoded import load_cs, load_phase
-from untrained.data.evaluate import evaluate_files, with_reference
+from untrained.data.evaluate import evaluate_files, read_guides, with_reference
 from untrained.data.measurement import Measurement
 from untrained.data.mri import load_mri
 from untrained.data.nldeblur import load_nldeblur
@@ -23,7 +23,16 @@ from untrained.data.simulate import (
 from untrained.data.simulate_encoded import simulate_cs, simulate_nldeblur, simulate_phase
 from untrained.data.simulate_mri import simulate_mri
 
-__all__ = ["FORMATS", "TASKS", "Format", "Measurement", "Task", "evaluate_files", "with_reference"]
+__all__ = [
+    "FORMATS",
+    "TASKS",
+    "Format",
+    "Measurement",
+    "Task",
+    "evaluate_files",
+    "read_guides",
+    "with_reference",
+]
 
 
 @dataclass(frozen=True)

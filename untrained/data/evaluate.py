@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from untrained.data.arrays import ARRAY_SUFFIXES, open_arrays, require_keys
 from untrained.data.images import Picture, from_array, read_picture
@@ -61,23 +63,43 @@ def with_reference(measurement: Measurement, path: str | Path) -> Measurement:
     Raises:
         UserError: unreadable, complex where the task is real, or not of the image's shape.
     """
-    pixels = _read(path, "--reference").pixels
+    values = _read_like(measurement, path, "--reference")
+    largest = float(torch.linalg.vector_norm(values, dim=1).max()) or None
+    full = 1.0 if measurement.task in UNIT_TASKS else largest
+    return replace(measurement, reference=values, data_range=full)
+
+
+def read_guides(measurement: Measurement, paths: Sequence[str | Path]) -> Tensor:
+    """Clean images of similar content, `(M, C, H, W)`, for the methods that lean on some.
+
+    Args:
+        measurement: what a loader returned.
+        paths: image files, or .npz / .h5 whose `reference` is taken; for MRI complex, or a
+            magnitude.
+
+    Raises:
+        UserError: unreadable, complex where the task is real, or not of the image's shape.
+    """
+    return torch.cat([_read_like(measurement, path, "--guide") for path in paths])
+
+
+def _read_like(measurement: Measurement, path: str | Path, option: str) -> Tensor:
+    """An image file as `(1, *x_shape)`."""
+    pixels = _read(path, option).pixels
     values = torch.from_numpy(pixels)
     if measurement.task == "mri" and len(pixels) == 1:
         values = to_channels(values.to(torch.complex64))
     elif np.iscomplexobj(pixels):
-        raise UserError(f"--reference: {path} is complex, but {measurement.task} images are real")
+        raise UserError(f"{option}: {path} is complex, but {measurement.task} images are real")
     else:
         values = values[None]
     expected = tuple(measurement.physics.x_shape)
     if tuple(values.shape[1:]) != expected:
         raise UserError(
-            f"--reference: {path} is {pixels.shape} {pixels.dtype}, but the image to reconstruct "
+            f"{option}: {path} is {pixels.shape} {pixels.dtype}, but the image to reconstruct "
             f"is {expected} (C, H, W)"
         )
-    largest = float(np.abs(pixels).max()) or None
-    full = 1.0 if measurement.task in UNIT_TASKS else largest
-    return replace(measurement, reference=values, data_range=full)
+    return values
 
 
 def _read(path: str | Path, what: str) -> Picture:

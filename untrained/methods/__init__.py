@@ -7,11 +7,38 @@ from dataclasses import dataclass
 
 from untrained.core.recipe import Recipe
 from untrained.errors import UserError
-from untrained.methods import aseqdip, dip, house, tvdip
+from untrained.methods import (
+    aseqdip,
+    autoencoder,
+    convdecoder,
+    deepdecoder,
+    deepred,
+    dip,
+    dop,
+    drp,
+    house,
+    oes,
+    refguided,
+    rethinking,
+    selfguided,
+    sgld,
+    tvdip,
+)
 from untrained.methods.aseqdip import ASeqDIP
+from untrained.methods.autoencoder import Autoencoder
+from untrained.methods.convdecoder import ConvDecoderFit
+from untrained.methods.deepdecoder import DeepDecoderFit
+from untrained.methods.deepred import DeepRED
 from untrained.methods.dip import DIP
+from untrained.methods.dop import DOP
+from untrained.methods.drp import DRP
 from untrained.methods.house import House
+from untrained.methods.oes import OES
 from untrained.methods.presets import PRESETS
+from untrained.methods.refguided import RefGuided
+from untrained.methods.rethinking import Rethinking
+from untrained.methods.selfguided import SelfGuided
+from untrained.methods.sgld import SGLD
 from untrained.methods.tvdip import TVDIP
 
 LINEAR_TASKS = ("denoise", "inpaint", "superres", "deblur", "cs", "mri", "ct", "custom")
@@ -103,6 +130,94 @@ _CARDS = (
         "the network, with input updates",
         aseqdip.recipe,
     ),
+    Card(
+        "selfguided",
+        "Self-Guided DIP: the input is trained with the network",
+        "Liang, Bell, Qu, Wang, Ravishankar, IEEE TCI 2025",
+        ALL_TASKS,
+        "the network and its input",
+        selfguided.recipe,
+    ),
+    Card(
+        "refguided",
+        "reference-guided DIP: the input is a known, similar image (--guide)",
+        "Zhao, Zhao, Gan, Sensors 2020",
+        ALL_TASKS,
+        "the network",
+        refguided.recipe,
+    ),
+    Card(
+        "sgld",
+        "DIP by Langevin dynamics, the mean of many samples",
+        "Cheng, Gadelha, Maji, Sheldon, CVPR 2019",
+        ALL_TASKS,
+        "the network",
+        sgld.recipe,
+    ),
+    Card(
+        "rethinking",
+        "DIP on Stein's unbiased risk estimate, stops by itself",
+        "Jo, Chun, Choi, ICCV 2021",
+        ("denoise",),
+        "the network",
+        rethinking.recipe,
+    ),
+    Card(
+        "deepdecoder",
+        "Deep Decoder: fewer weights than pixels",
+        "Heckel, Hand, ICLR 2019",
+        ALL_TASKS,
+        "the network",
+        deepdecoder.recipe,
+    ),
+    Card(
+        "convdecoder",
+        "ConvDecoder: one image per coil, no maps in the way",
+        "Darestani, Heckel, IEEE TCI 2021",
+        ("mri",),
+        "the network",
+        convdecoder.recipe,
+    ),
+    Card(
+        "oes",
+        "Optimal Eye Surgeon: a sparse sub-network found before training",
+        "Ghosh, Zhang, Sun, Qu, Ravishankar, Wang, ICML 2024",
+        ALL_TASKS,
+        "a mask, then the sub-network",
+        oes.recipe,
+    ),
+    Card(
+        "dop",
+        "double over-parameterisation: impulses are told from the image",
+        "You, Zhu, Qu, Ma, NeurIPS 2020",
+        LINEAR_TASKS,
+        "the network and the corruption",
+        dop.recipe,
+    ),
+    Card(
+        "drp",
+        "Deep Random Projector: the input and the normalisations only",
+        "Li, Wang, Zhuang, Sun, CVPR 2023",
+        ALL_TASKS,
+        "the input and the normalisations",
+        drp.recipe,
+    ),
+    Card(
+        "deepred",
+        "DeepRED: DIP with a denoiser as regulariser, by splitting",
+        "Mataev, Milanfar, Elad, ICCV workshops 2019",
+        LINEAR_TASKS,
+        "the network, with updates of the image",
+        deepred.recipe,
+    ),
+    Card(
+        "autoencoder",
+        "a network trained on clean images (--guide), then its input",
+        "Alkhouri, Liang et al., NeurIPS 2024, App. B",
+        LINEAR_TASKS,
+        "the network on clean images, then its input",
+        autoencoder.recipe,
+    ),
 )
 
 METHODS: dict[str, Card] = {card.name: card for card in _CARDS}
@@ -123,4 +238,25 @@ def find_recipe(card: Card, task: str, preset: str) -> Recipe:
     return card.recipe(task, preset)
 
 
-__all__ = ["AUTO", "DIP", "METHODS", "PRESETS", "TVDIP", "ASeqDIP", "Card", "House", "find_recipe"]
+__all__ = [
+    "AUTO",
+    "DIP",
+    "DOP",
+    "DRP",
+    "METHODS",
+    "OES",
+    "PRESETS",
+    "SGLD",
+    "TVDIP",
+    "ASeqDIP",
+    "Autoencoder",
+    "Card",
+    "ConvDecoderFit",
+    "DeepDecoderFit",
+    "DeepRED",
+    "House",
+    "RefGuided",
+    "Rethinking",
+    "SelfGuided",
+    "find_recipe",
+]

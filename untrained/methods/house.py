@@ -15,6 +15,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import tv
 from untrained.methods.inputs import jittered, uniform_input
+from untrained.methods.presets import SLACK
 from untrained.nets import Compact
 from untrained.problem import Problem
 from untrained.rules import Blend, HeldOut
@@ -95,12 +96,9 @@ WEIGHTS = {"denoise": 0.025, "inpaint": 0.002, "superres": 0.02, "deblur": 0.000
 
 OUTPUTS = {
     "mri": Blend(share=1.0, prior=1.0, mu=0.1),
-    "ct": Blend(share=1.0, prior=1.0, mu=0.3),
+    "ct": Blend(share=0.5, prior=1.0, mu=0.3),
 }
 """The mixture per task; elsewhere the held-out pixels are many and decide alone."""
-
-SLACK = {"denoise": 0.005, "superres": 0.005, "mri": 0.25, "ct": 0.25}
-"""Of the stop rule; 0.03 elsewhere. The error on two or three views or columns is noisy."""
 
 NOISY = ("denoise", "superres")
 """Tasks where the network has fitted the noise by the time it has drawn the rest."""

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from untrained.nets.compact import Compact
+from untrained.nets.decoder import ConvDecoder, DeepDecoder
 from untrained.nets.initialise import initialise
+from untrained.nets.s2s import S2SNet
 from untrained.nets.skip import (
     SKIP,
     SKIP_JPEG,
     SKIP_LARGE_HOLE,
     SKIP_LIBRARY,
+    SKIP_OES,
     SKIP_SHARED,
     SKIP_TEXT,
     SkipNet,
 )
+from untrained.nets.surgery import normalisations
 from untrained.nets.unet import EXTRA_DEEP_UNET, MEDIUM_UNET, SHALLOW_UNET, UNet
 
-NETS: dict[str, type[SkipNet] | type[UNet] | type[Compact]] = {
+NETS: dict[str, Any] = {
     "skip": SkipNet,
     "unet": UNet,
     "compact": Compact,
+    "deepdecoder": DeepDecoder,
+    "convdecoder": ConvDecoder,
+    "s2s": S2SNet,
 }
 """Name -> description class; its fields are what `--set net.FIELD=VALUE` sets."""
 
@@ -31,10 +40,15 @@ __all__ = [
     "SKIP_JPEG",
     "SKIP_LARGE_HOLE",
     "SKIP_LIBRARY",
+    "SKIP_OES",
     "SKIP_SHARED",
     "SKIP_TEXT",
     "Compact",
+    "ConvDecoder",
+    "DeepDecoder",
+    "S2SNet",
     "SkipNet",
     "UNet",
     "initialise",
+    "normalisations",
 ]

@@ -72,6 +72,13 @@ def upsample(dim: int, mode: str, *, align_corners: bool = False) -> nn.Module:
     return nn.Upsample(scale_factor=2, mode=_LINEAR[dim], align_corners=align_corners)
 
 
+def resize(dim: int, mode: str, sides: tuple[int, ...]) -> nn.Module:
+    """Interpolate to the given sides: `nearest`, or `bilinear` (linear in 1D, trilinear in 3D)."""
+    if mode == "nearest":
+        return nn.Upsample(size=sides, mode="nearest")
+    return nn.Upsample(size=sides, mode=_LINEAR[dim], align_corners=False)
+
+
 def unit(
     dim: int,
     inputs: int,

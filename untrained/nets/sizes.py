@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -38,7 +40,7 @@ def pad_to(x: Tensor, multiple: int, smallest: int) -> Tensor:
     return x
 
 
-def crop_to(x: Tensor, sides: torch.Size) -> Tensor:
+def crop_to(x: Tensor, sides: Sequence[int]) -> Tensor:
     """The middle of `x` (B, C, *spatial) with the spatial `sides`; undoes `pad_to`."""
     for axis, side in enumerate(sides, start=2):
         extra = x.shape[axis] - side

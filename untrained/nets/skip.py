@@ -162,3 +162,13 @@ SKIP_JPEG = SkipNet(down=(8, 16, 32, 64, 128), up=(8, 16, 32, 64, 128), skip=(0,
 """Removal of JPEG artefacts (`snail`)."""
 SKIP_SHARED = SkipNet(join_norm=False)
 """Encoder and decoders of UGoDIT for natural images."""
+SKIP_OES = SkipNet(
+    down=(16, 32, 64, 128, 128, 128),
+    up=(16, 32, 64, 128, 128, 128),
+    skip=(0,) * 6,
+    kernel_down=5,
+    upsample="nearest",
+    downsample="avg",
+    need1x1_up=False,
+)
+"""The network that Optimal Eye Surgeon prunes (Ghosh et al., ICML 2024)."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.maths import to_channels, to_complex
+from untrained.maths import fft2c, ifft2c, to_channels, to_complex
 from untrained.physics.base import LinearPhysics
 from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop
 
@@ -86,6 +86,18 @@ class MRI(LinearPhysics):
         before, after = self._constants(y)
         coils = torch.fft.ifft2(to_complex(y) * after.conj(), norm="ortho")
         return to_channels((coils * before.conj()).sum(1))
+
+    def sampled(self, coils: Tensor) -> Tensor:
+        """M F: coil images `(B, 2, coils, H, W)` -> k-space, zero where not sampled."""
+        return to_channels(fft2c(to_complex(coils))) * self.mask.to(coils.dtype)
+
+    def coil_images(self, kspace: Tensor) -> Tensor:
+        """F^-1: k-space `(B, 2, coils, H, W)` -> coil images."""
+        return to_channels(ifft2c(to_complex(kspace)))
+
+    def combine(self, coils: Tensor) -> Tensor:
+        """sum_c conj(S_c) x_c: coil images `(B, 2, coils, H, W)` -> image `(B, 2, H, W)`."""
+        return to_channels((to_complex(coils) * self.maps.conj()).sum(1))
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Samples to hold out, `(1, 2, coils, H, W)`: positions of k-space, shared by all coils.

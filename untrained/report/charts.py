@@ -6,18 +6,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-STATISTICS = ("moving variance", "held-out error", "discrepancy")
-ASIDE = ("network share",)  # told in the notes
 QUALITY = {"psnr": "image of the step", "psnr_output": "output"}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: a value per row of the history (NaN = none)."""
+    """One curve: a value per row of the history (NaN = none).
+
+    Attributes:
+        label: for the legend.
+        values: one per row.
+        thin: drawn in the background.
+        style: matplotlib's line style.
+        colour: number of the theme's colour; None = by position.
+    """
 
     label: str
     values: np.ndarray
     thin: bool = False
+    style: str = "-"
+    colour: int | None = None
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,7 @@ class Chart:
         chosen: row of the step whose image was chosen, marked; None = no mark.
         level: a horizontal line and its label.
         boundaries: rows at which a new phase begins, and its label.
+        key_below: the legend stands below the axes, where many lines would leave it no room.
     """
 
     title: str
@@ -42,17 +51,19 @@ class Chart:
     chosen: int | None = None
     level: tuple[float, str] | None = None
     boundaries: tuple[tuple[int, str], ...] = ()
+    key_below: bool = False
 
 
 def charts(
     history: dict[str, list[float | str]],
+    origins: dict[str, str],
     chosen_step: int | None,
     level: tuple[float, str] | None = None,
 ) -> list[Chart]:
     """The plots a history gives: the objective, the stop rule's statistic, PSNR.
 
     Args:
-        history: columns; see `Result.history`.
+        history, origins: columns and whose they are; see `Result`.
         chosen_step: the step (of the first phase) whose image was chosen.
         level: PSNR of the classical answer and its name.
     """
@@ -61,9 +72,8 @@ def charts(
     phases = _boundaries(history.get("phase", []))
     found = np.flatnonzero(_numbers(history["step"]) == (chosen_step or -1))
     chosen = int(found[0]) if len(found) else None
-    names = [n for n in history if n not in ("phase", "step", *QUALITY, *ASIDE)]
-    terms = _lines(history, [n for n in names if n not in STATISTICS])
-    statistic = _lines(history, [n for n in names if n in STATISTICS])
+    terms = _lines(history, [n for n in history if origins.get(n) == "objective"])
+    statistic = _lines(history, [n for n in history if origins.get(n) == "stop"])
     marked = "" if chosen is None else f" The circle marks step {chosen_step}, which was chosen."
     plots = [
         Chart(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from untrained.core.result import Result, versions
 from untrained.report import words
-from untrained.report.charts import charts
+from untrained.report.charts import Chart, charts
 from untrained.report.gallery import gallery
 from untrained.report.pictures import colour_gradient, data_uri
 from untrained.report.plots import DARK, LIGHT, draw
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 @dataclass(frozen=True)
@@ -27,19 +30,24 @@ class Plot:
     dark: str
 
 
-def render_page(result: Result) -> str:
-    """The report of a result as one self-contained HTML page (no scripts, no links outside)."""
+def page_template(path: Path) -> Template:
+    """A page's template; it may include the files beside it and those of this folder."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([path.parent, Path(__file__).parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template(path.name)
+
+
+def render_page(result: Result) -> str:
+    """The report of a result as one self-contained HTML page (no scripts, no links outside)."""
     of_input = words.input_metrics(result)
-    return environment.get_template("page.html").render(
+    return page_template(Path(__file__).with_name("page.html")).render(
         method=words.method_name(result),
         about=result.about,
         verdict=words.verdict(result, of_input),
@@ -79,20 +87,22 @@ def _metric_table(result: Result, of_input: dict[str, float]) -> dict[str, Any]:
     }
 
 
+def drawn(chart: Chart) -> Plot:
+    """A chart as it stands on a page."""
+    return Plot(
+        chart.title,
+        chart.caption,
+        f"Line plot over the optimiser steps: {', '.join(line.label for line in chart.lines)}",
+        data_uri(draw(chart, LIGHT)),
+        data_uri(draw(chart, DARK)),
+    )
+
+
 def _plots(result: Result) -> list[Plot]:
     about, stop = result.about, result.stop[0]
     reached = (about.classical_metrics or {}).get("psnr")
     level = None if reached is None or not np.isfinite(reached) else (reached, about.classical_name)
-    return [
-        Plot(
-            chart.title,
-            chart.caption,
-            f"Line plot over the optimiser steps: {', '.join(line.label for line in chart.lines)}",
-            data_uri(draw(chart, LIGHT)),
-            data_uri(draw(chart, DARK)),
-        )
-        for chart in charts(result.history, stop.step, level)
-    ]
+    return [drawn(chart) for chart in charts(result.history, result.origins, stop.step, level)]
 
 
 def _settings(result: Result) -> list[tuple[str, str, list[tuple[str, str]]]]:

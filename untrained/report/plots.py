@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SIZE = (4.4, 2.9)  # inches; small, so that the labels stay readable on a phone
 DPI = 180
 MARGINS = (0.14, 0.165, 0.82, 0.75)  # left, bottom, width, height of the axes
+KEY_LINE = 0.24  # inches of a legend's line below the axes
 PSNR_SPAN = 15.0  # dB below the highest value shown; the first steps are far lower
 
 
@@ -53,13 +54,17 @@ def figure_of(chart: Chart, theme: Theme) -> Figure:
     """The matplotlib figure of a chart."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=SIZE, dpi=DPI)
+    below = KEY_LINE * len(chart.lines) if chart.key_below else 0.0
+    figure = Figure(figsize=(SIZE[0], SIZE[1] + below), dpi=DPI)
     figure.patch.set_alpha(0.0)
     # Fixed margins: an automatic layout measures every label twice, most of the drawing time.
-    axes = figure.add_axes(MARGINS)
+    left, bottom, width, height = MARGINS
+    share = SIZE[1] / (SIZE[1] + below)
+    axes = figure.add_axes((left, 1 - (1 - bottom) * share, width, height * share))
     _style(axes, theme)
     for i, line in enumerate(chart.lines):
-        _plot(axes, line, theme.lines[i % len(theme.lines)], chart.boundaries)
+        number = i if line.colour is None else line.colour
+        _plot(axes, line, theme.lines[number % len(theme.lines)], chart.boundaries)
     if chart.log:
         _logarithmic(axes, chart)
     elif chart.unit == "dB":
@@ -96,6 +101,7 @@ def _plot(axes: Axes, line: Line, colour: str, boundaries: tuple[tuple[int, str]
             line.values[begin:end],
             label=line.label.lstrip("_") if begin == 0 else None,
             color=colour,
+            linestyle=line.style,
             linewidth=0.9 if line.thin else 1.7,
             alpha=0.65 if line.thin else 1.0,
             marker=marker,
@@ -159,7 +165,10 @@ def _legend(axes: Axes, chart: Chart, theme: Theme) -> None:
     # A fixed corner: looking for the emptiest takes long on a long history.
     place: Literal["lower right", "upper right"]
     place = "lower right" if chart.unit == "dB" else "upper right"
-    legend = axes.legend(loc=place, fontsize=10, labelcolor=theme.text)
+    if chart.key_below:
+        legend = axes.figure.legend(loc="lower left", fontsize=10, labelcolor=theme.text)
+    else:
+        legend = axes.legend(loc=place, fontsize=10, labelcolor=theme.text)
     legend.get_frame().set(facecolor=theme.paper, edgecolor="none", alpha=0.85)
     for text in legend.get_texts():
         text.set_parse_math(False)

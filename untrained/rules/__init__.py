@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from untrained.core.rule import Last, Never
 from untrained.rules.guard import Rollback
-from untrained.rules.output import Average, Blend
+from untrained.rules.output import Average, Blend, Posterior
 from untrained.rules.parse import RULES, parse_stop
+from untrained.rules.selfval import SelfValidation
+from untrained.rules.shadow import Shadow, Verdict, verdicts
 from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, MaxSteps, TimeLimit
+from untrained.rules.watch import Reference
+from untrained.rules.zero import ZeroCrossing
 
 __all__ = [
     "EMV",
@@ -19,7 +23,14 @@ __all__ = [
     "Last",
     "MaxSteps",
     "Never",
+    "Posterior",
+    "Reference",
     "Rollback",
+    "SelfValidation",
+    "Shadow",
     "TimeLimit",
+    "Verdict",
+    "ZeroCrossing",
     "parse_stop",
+    "verdicts",
 ]

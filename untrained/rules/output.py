@@ -113,6 +113,35 @@ class Blend(Output):
         return replace(self, share=row["network share"])
 
 
+@dataclass(frozen=True)
+class Posterior(Output):
+    r"""The mean of every `every`-th image after `burn_in` steps, of a method that samples.
+
+    Until the first of them, the image itself.
+
+    Args:
+        burn_in: steps that do not count.
+        every: steps between two images that do.
+    """
+
+    name: ClassVar[str] = "posterior"
+    burn_in: int = 7000
+    every: int = 50
+
+    def start(self, s: State, m: Memory) -> None:
+        """No sample yet."""
+        m["count"] = torch.zeros(s.size, device=s.problem.y.device)
+
+    def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
+        """The mean, this image included if it counts."""
+        after = s.step + 1 - self.burn_in
+        if after > 0 and (after - 1) % self.every == 0:
+            m["count"] = m["count"] + 1
+            share = _like(1 / m["count"], x)
+            m["mean"] = x if "mean" not in m else m["mean"] + share * (x - m["mean"])
+        return m.get("mean", x)
+
+
 def _average(s: State, m: Memory, x: Tensor, decay: float) -> Tensor:
     share = max(1.0 - decay, 1.0 / (s.step + 1))
     m["mean"] = x if "mean" not in m else m["mean"].lerp(x, share)

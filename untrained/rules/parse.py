@@ -6,18 +6,33 @@ import difflib
 
 from untrained.core.rule import Both, Either, Never, Stop
 from untrained.errors import UserError
+from untrained.rules.selfval import SelfValidation
 from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, MaxSteps, TimeLimit
+from untrained.rules.zero import ZeroCrossing
 
 RULES: dict[str, type[Stop]] = {
-    rule.name: rule for rule in (HeldOut, WMV, EMV, Discrepancy, MaxSteps, TimeLimit, Never)
+    rule.name: rule
+    for rule in (
+        HeldOut,
+        WMV,
+        EMV,
+        SelfValidation,
+        Discrepancy,
+        ZeroCrossing,
+        MaxSteps,
+        TimeLimit,
+        Never,
+    )
 }
+NUMBERS = {"steps": "steps", "time": "seconds", "discrepancy": "tau", "zero": "", "none": ""}
+"""What the number behind a name sets; `patience` where nothing is said."""
 
 
 def parse_stop(text: str) -> Stop:
     """Text -> stop rule. `&` binds tighter than `|`; there are no parentheses.
 
     A number after a colon sets the rule's main field: `steps:500`, `time:60`, `wmv:300`
-    (patience), `heldout:100`, `discrepancy:0.9`.
+    (patience), `heldout:100`, `selfval:500`, `discrepancy:0.9`.
 
     Raises:
         UserError: an unknown rule or a value that is no number.
@@ -45,14 +60,14 @@ def _single(text: str) -> Stop:
         raise UserError(f"unknown stop rule '{name}'; known: {', '.join(RULES)}{hint}")
     if not colon:
         return RULES[name]()
-    field = {"steps": "steps", "time": "seconds", "discrepancy": "tau", "none": ""}.get(
-        name, "patience"
-    )
+    field = NUMBERS.get(name, "patience")
+    if not field:
+        raise UserError(f"stop rule '{text}': '{name}' takes no number")
     try:
         value = float(number)
     except ValueError:
         raise UserError(f"stop rule '{text}': '{number}' is not a number") from None
-    if not field or value <= 0:
-        raise UserError(f"stop rule '{text}': the number after ':' must be positive and expected")
+    if value <= 0:
+        raise UserError(f"stop rule '{text}': the number after ':' must be positive")
     whole = field in ("steps", "patience")
     return RULES[name](**{field: int(value) if whole else value})

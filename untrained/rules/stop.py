@@ -17,40 +17,14 @@ from untrained.core.rule import Frame, Memory, Stop
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import sum_squares
-
-
-def _full(s: State, value: float) -> Tensor:
-    return torch.full((s.size,), value, device=s.problem.y.device)
-
-
-def _start_minimum(s: State, m: Memory) -> None:
-    m["value"] = _full(s, float("nan"))
-    m["best"] = _full(s, float("inf"))
-    m["best step"] = _full(s, 0.0)
-    m["improved"] = torch.zeros(s.size, dtype=torch.bool, device=s.problem.y.device)
-    m["step"] = _full(s, 0.0)
-
-
-def _see_minimum(m: Memory, step: int, value: Tensor, slack: float = 0.0) -> None:
-    value = value.float()
-    good = value < m["best"] * (1 + slack)
-    m["value"] = value
-    m["improved"] = good
-    m["best"] = torch.minimum(m["best"], value)
-    m["best step"] = torch.where(good, torch.full_like(m["step"], step), m["best step"])
-    m["step"] = torch.full_like(m["step"], step)
-
-
-def _waited(m: Memory, patience: int) -> Tensor:
-    seen = torch.isfinite(m["best"])
-    return seen & (m["step"] - m["best step"] >= patience)
-
-
-def _no_decrease(m: Memory, what: str, patience: int) -> str:
-    return (
-        f"{what} was smallest ({float(m['best'][0]):.3g}) at step {int(m['best step'][0])} "
-        f"and did not fall for {patience} steps"
-    )
+from untrained.rules.minimum import (
+    full,
+    improved,
+    no_decrease,
+    see_minimum,
+    start_minimum,
+    waited,
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +36,7 @@ class MaxSteps(Stop):
 
     def start(self, s: State, m: Memory) -> None:
         """Count from zero."""
-        m["step"] = _full(s, 0.0)
+        m["step"] = full(s, 0.0)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
         """Count."""
@@ -129,7 +103,7 @@ class WMV(Stop):
 
     def start(self, s: State, m: Memory) -> None:
         """An empty window."""
-        _start_minimum(s, m)
+        start_minimum(s, m)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
         """Put the image into the window; once it is full, measure the variance."""
@@ -141,15 +115,15 @@ class WMV(Stop):
             return
         ring = m["ring"]
         variance = (ring - ring.mean(0)).square().mean(dim=(0, 2))
-        _see_minimum(m, frame.step, variance)
+        see_minimum(m, frame.step, variance)
 
     def done(self, m: Memory) -> Tensor:
         """No new minimum for `patience` steps."""
-        return _waited(m, self.patience)
+        return waited(m, self.patience)
 
-    def improved(self, m: Memory) -> Tensor:
-        """A new minimum at this step."""
-        return m["improved"]
+    def improved(self, m: Memory) -> Tensor | None:
+        """A new minimum at this step; None before the first."""
+        return improved(m)
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
         """The variance."""
@@ -157,7 +131,7 @@ class WMV(Stop):
 
     def reason(self, m: Memory) -> str:
         """Where the minimum was."""
-        return _no_decrease(m, "the moving variance of the images", self.patience)
+        return no_decrease(m, "the moving variance of the images", self.patience)
 
 
 @dataclass(frozen=True)
@@ -182,8 +156,8 @@ class EMV(Stop):
 
     def start(self, s: State, m: Memory) -> None:
         """No mean yet."""
-        _start_minimum(s, m)
-        m["variance"] = _full(s, 0.0)
+        start_minimum(s, m)
+        m["variance"] = full(s, 0.0)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
         """One step of the recursion."""
@@ -194,15 +168,15 @@ class EMV(Stop):
         change = sum_squares(d) / d[0].numel()
         m["variance"] = (1 - self.alpha) * (m["variance"] + self.alpha * change)
         if frame.step > self.skip:
-            _see_minimum(m, frame.step, m["variance"])
+            see_minimum(m, frame.step, m["variance"])
 
     def done(self, m: Memory) -> Tensor:
         """No new minimum for `patience` steps."""
-        return _waited(m, self.patience)
+        return waited(m, self.patience)
 
-    def improved(self, m: Memory) -> Tensor:
-        """A new minimum at this step."""
-        return m["improved"]
+    def improved(self, m: Memory) -> Tensor | None:
+        """A new minimum at this step; None before the first."""
+        return improved(m)
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
         """The variance."""
@@ -210,7 +184,7 @@ class EMV(Stop):
 
     def reason(self, m: Memory) -> str:
         """Where the minimum was."""
-        return _no_decrease(m, "the exponential moving variance of the images", self.patience)
+        return no_decrease(m, "the exponential moving variance of the images", self.patience)
 
 
 @dataclass(frozen=True)
@@ -233,8 +207,8 @@ class Discrepancy(Stop):
                 "the discrepancy stop needs the noise level: give it (denoise: --sigma, Python: "
                 "Problem(..., sigma=...)) or use another rule, for example --stop heldout"
             )
-        m["ratio"] = _full(s, float("inf"))
-        m["step"] = _full(s, 0.0)
+        m["ratio"] = full(s, float("inf"))
+        m["step"] = full(s, 0.0)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
         """Compare the residual of the output image with the noise level."""
@@ -296,7 +270,7 @@ class HeldOut(Stop):
 
     def start(self, s: State, m: Memory) -> None:
         """No minimum yet."""
-        _start_minimum(s, m)
+        start_minimum(s, m)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
         """Measure the output image on what was held out."""
@@ -304,17 +278,17 @@ class HeldOut(Stop):
             raise ValueError("the held-out rule was run without held-out measurements")
         error = frame.held.misfit(frame.out)
         if frame.step > self.skip:
-            _see_minimum(m, frame.step, error, self.slack)
+            see_minimum(m, frame.step, error, self.slack)
         else:
             m["value"] = error
 
     def done(self, m: Memory) -> Tensor:
         """No new minimum for `patience` steps."""
-        return _waited(m, self.patience)
+        return waited(m, self.patience)
 
-    def improved(self, m: Memory) -> Tensor:
-        """A new minimum at this step."""
-        return m["improved"]
+    def improved(self, m: Memory) -> Tensor | None:
+        """A new minimum at this step; None before the first."""
+        return improved(m)
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
         """The held-out error."""
@@ -322,4 +296,4 @@ class HeldOut(Stop):
 
     def reason(self, m: Memory) -> str:
         """Where the minimum was."""
-        return _no_decrease(m, "the error on the held-out measurements", self.patience)
+        return no_decrease(m, "the error on the held-out measurements", self.patience)

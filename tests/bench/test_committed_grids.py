@@ -1,0 +1,49 @@
+"""Every grid of the repository is one, in its full and in its small version."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from untrained.bench import read_grid
+from untrained.data import TASKS
+
+GRIDS = sorted((Path(__file__).resolve().parents[2] / "benchmarks" / "grids").glob("*.toml"))
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files named as benchmarks/cases.py names them, of a few pixels."""
+    folder = tmp_path_factory.mktemp("cases")
+    draw = np.random.default_rng(0)
+    np.save(folder / "clean.npy", draw.random((16, 14), dtype=np.float32))
+    np.save(folder / "image.npy", (draw.random((32, 32)) + 0j).astype(np.complex64))
+    made = {
+        "mri-t1-4x": ("mri", "image.npy", {"coils": 2}),
+        "mri-t1-8x": ("mri", "image.npy", {"coils": 2}),
+        "ct-tooth-30": ("ct", "clean.npy", {"angles": 6}),
+        "denoise-0003": ("denoise", "clean.npy", {}),
+        "inpaint-0003": ("inpaint", "clean.npy", {"missing": 0.5}),
+        "deblur-0003": ("deblur", "clean.npy", {}),
+    }
+    (folder / "cases").mkdir()
+    for seed, (name, (task, clean, options)) in enumerate(made.items()):
+        simulate = TASKS[task].simulate
+        assert simulate is not None
+        simulate(folder / clean, folder / "cases" / f"{name}.npz", seed=seed, **options)
+    return folder
+
+
+def test_there_are_grids() -> None:
+    assert len(GRIDS) >= 5
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("small", [False, True])
+def test_a_committed_grid_can_be_read(grid: Path, small: bool, cases: Path, tmp_path: Path) -> None:
+    copy = shutil.copy(grid, cases)
+    found = read_grid(copy, small=small)
+    assert found.name == grid.stem
+    jobs = found.jobs(tmp_path)
+    assert len({job.id for job in jobs}) == len(jobs) > 0

@@ -1,0 +1,33 @@
+"""Experiments: a grid of method x task x image x setting x seed becomes jobs and one table.
+
+A job is a pure function to a result directory whose name is the hash of recipe, data and seed.
+What is missing is done, by local processes or a cluster, over as many sittings as it takes.
+"""
+
+from __future__ import annotations
+
+from untrained.bench.grid import Grid, read_grid
+from untrained.bench.job import Case, Job, Run
+from untrained.bench.perform import perform, status_of
+from untrained.bench.pool import Processes, cluster, places
+from untrained.bench.run import Sitting, directory_of, due, jobs_of, open_grid, run_jobs, select
+
+__all__ = [
+    "Case",
+    "Grid",
+    "Job",
+    "Processes",
+    "Run",
+    "Sitting",
+    "cluster",
+    "directory_of",
+    "due",
+    "jobs_of",
+    "open_grid",
+    "perform",
+    "places",
+    "read_grid",
+    "run_jobs",
+    "select",
+    "status_of",
+]

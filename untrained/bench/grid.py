@@ -1,0 +1,242 @@
+"""A grid file (TOML): cases x runs x seeds, and overrides for a small version of all that."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from untrained.bench.cases import CaseEntry, cases_of, read_entry
+from untrained.bench.job import Job, Run
+from untrained.bench.keys import (
+    LIST,
+    NUMBER,
+    TABLE,
+    TEXT,
+    WHOLE,
+    counts,
+    positive,
+    read_table,
+    texts,
+)
+from untrained.data import TASKS
+from untrained.errors import UserError, from_file
+from untrained.methods import AUTO, METHODS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+KEYS = {
+    "name": TEXT,
+    "seeds": WHOLE + LIST,
+    "time_limit": NUMBER,
+    "cases": LIST,
+    "runs": LIST,
+    "small": TABLE,
+}
+RUN_KEYS = {
+    "method": TEXT + LIST,
+    "preset": TEXT + LIST,
+    "settings": TEXT + LIST,
+    "steps": WHOLE,
+    "stop": TEXT,
+    "output": TEXT,
+    "label": TEXT,
+    "tasks": TEXT + LIST,
+}
+SMALL_KEYS = {
+    "seeds": WHOLE + LIST,
+    "time_limit": NUMBER,
+    "images": WHOLE,
+    "steps": WHOLE,
+    "settings": TEXT + LIST,
+}
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """A run, and the tasks it is for; empty = those that its method does."""
+
+    run: Run
+    tasks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a grid file asks for.
+
+    Attributes:
+        name: of the experiment.
+        seeds: each network run is done with each.
+        time_limit: seconds per job after which it is cut; 0 = none.
+        cases, runs: the entries.
+        small: whether the overrides of `[small]` were applied.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    time_limit: float
+    cases: tuple[CaseEntry, ...]
+    runs: tuple[RunEntry, ...]
+    small: bool = False
+
+    def jobs(self, data: Path) -> list[Job]:
+        """Every combination; simulated measurements are written into `data`.
+
+        Raises:
+            UserError: settings that do not fit, a run that fits no case, two rows alike.
+        """
+        cases = [case for entry in self.cases for case in cases_of(entry, data)]
+        found: list[Job] = []
+        for entry in self.runs:
+            mine = [
+                Job(case, entry.run, seed)
+                for case in cases
+                if case.task in (entry.tasks or METHODS[entry.run.method].tasks)
+                for seed in (self.seeds[:1] if METHODS[entry.run.method].classical else self.seeds)
+            ]
+            if not mine:
+                raise UserError(f"the run '{entry.run.label}' fits none of the cases")
+            found += mine
+        _check_distinct(found)
+        for job in found:
+            job.plan()
+        return found
+
+
+def read_grid(path: str | Path, *, small: bool = False) -> Grid:
+    """Read and check a grid file; see docs/bench.md for its keys.
+
+    Args:
+        path: the TOML file; paths in it are relative to it.
+        small: apply the overrides of `[small]`.
+
+    Raises:
+        UserError: unreadable, no TOML, unknown keys, values of another kind, no file found.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read: {reason}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not a TOML file: {error}") from error
+    with from_file(path):
+        grid = _grid(read_table(values, KEYS, "the grid"), path)
+        return _small(grid, values.get("small")) if small else grid
+
+
+def _grid(values: dict[str, Any], path: Path) -> Grid:
+    for name in ("cases", "runs"):
+        if not values.get(name):
+            raise UserError(f"there is no [[{name}]]; a grid needs at least one")
+    cases = [
+        read_entry(table, path.parent, f"[[cases]] {number}")
+        for number, table in enumerate(values["cases"], 1)
+    ]
+    runs = [
+        entry
+        for number, table in enumerate(values["runs"], 1)
+        for entry in _run_entries(table, f"[[runs]] {number}")
+    ]
+    limit = positive(values["time_limit"], "time_limit") if "time_limit" in values else 0
+    name = values.get("name", path.stem)
+    seeds = counts(values.get("seeds", [0]), "seeds")
+    return Grid(name, seeds, float(limit), tuple(cases), tuple(runs))
+
+
+def _run_entries(table: Any, where: str) -> list[RunEntry]:
+    """One entry per method and preset of a `[[runs]]` table."""
+    values = read_table(table, RUN_KEYS, where)
+    if "method" not in values:
+        raise UserError(f"{where}: there is no method; see `untrained list methods`")
+    tasks = texts(values["tasks"], f"{where}: tasks") if "tasks" in values else ()
+    for task in tasks:
+        if task not in TASKS:
+            raise UserError(f"{where}: unknown task '{task}'; known: {', '.join(TASKS)}")
+    methods = texts(values["method"], f"{where}: method")
+    presets = texts(values.get("preset", "fast"), f"{where}: preset")
+    if "label" in values and len(methods) * len(presets) > 1:
+        raise UserError(f"{where}: a label names one run, and this table gives several")
+    if "steps" in values:
+        positive(values["steps"], f"{where}: steps")
+    entries = [
+        RunEntry(_run(values, method, preset, where), tasks)
+        for method in methods
+        for preset in presets
+    ]
+    return list(dict.fromkeys(entries))  # a classical method is the same with every preset
+
+
+def _run(values: dict[str, Any], method: str, preset: str, where: str) -> Run:
+    method = AUTO if method == "auto" else method
+    if method not in METHODS:
+        raise UserError(f"{where}: unknown method '{method}'; known: auto, {', '.join(METHODS)}")
+    settings = texts(values["settings"], f"{where}: settings") if "settings" in values else ()
+    classical = METHODS[method].classical
+    run = Run(
+        method=method,
+        preset="fast" if classical else preset,
+        settings=settings,
+        steps=values.get("steps", 0),
+        stop=values.get("stop", "auto"),
+        output=values.get("output", "auto"),
+    )
+    return replace(run, label=values.get("label") or _label(run))
+
+
+def _label(run: Run) -> str:
+    """The method, and what was set beside it."""
+    parts = [run.method, "" if run.preset == "fast" else run.preset, *run.settings]
+    parts += [f"steps={run.steps}" if run.steps else ""]
+    parts += [
+        f"{name}={value}"
+        for name, value in (("stop", run.stop), ("output", run.output))
+        if value != "auto"
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _small(grid: Grid, table: Any) -> Grid:
+    """The grid with the overrides of `[small]`; classical methods take neither steps nor settings.
+
+    Raises:
+        UserError: there is no `[small]`, or it is wrong.
+    """
+    if table is None:
+        raise UserError("there is no [small] in it, which --small asks for")
+    values = read_table(table, SMALL_KEYS, "[small]")
+    images = int(positive(values["images"], "[small]: images")) if "images" in values else None
+    steps = int(positive(values["steps"], "[small]: steps")) if "steps" in values else 0
+    more = texts(values["settings"], "[small]: settings") if "settings" in values else ()
+    limit = values.get("time_limit", grid.time_limit)
+    return Grid(
+        name=grid.name,
+        seeds=counts(values["seeds"], "[small]: seeds") if "seeds" in values else grid.seeds,
+        time_limit=float(positive(limit, "[small]: time_limit") if limit else 0),
+        cases=tuple(replace(case, files=case.files[:images]) for case in grid.cases),
+        runs=tuple(_smaller(entry, steps, more) for entry in grid.runs),
+        small=True,
+    )
+
+
+def _smaller(entry: RunEntry, steps: int, more: tuple[str, ...]) -> RunEntry:
+    if METHODS[entry.run.method].classical:
+        return entry
+    settings = (*entry.run.settings, *more)
+    return replace(entry, run=replace(entry.run, settings=settings, steps=steps or entry.run.steps))
+
+
+def _check_distinct(jobs: list[Job]) -> None:
+    """Rows of a table are told apart by their names."""
+    seen: dict[str, Job] = {}
+    for job in jobs:
+        if seen.setdefault(job.name, job) is not job:
+            raise UserError(
+                f"two jobs are called '{job.name}'; give the cases a `setting`, or the runs a "
+                "`label`, that tells them apart"
+            )

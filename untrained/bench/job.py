@@ -1,0 +1,124 @@
+"""One job: a case, a run and a seed. Its id is the hash of what decides the outcome."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from untrained.plan import Plan, plan
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measurement file and how it is read and scored.
+
+    Attributes:
+        task: a task's name.
+        image: what the picture or scan is called.
+        setting: what distinguishes it from other measurements of the same picture; may be empty.
+        file: the measurement, an absolute path.
+        digest: hash of the file's contents.
+        options: the loader's keywords, as JSON text; files among them by absolute path.
+        attached: (name, hash) of every option that is a file.
+        region: where the image is scored, see `Score`.
+    """
+
+    task: str
+    image: str
+    setting: str
+    file: str
+    digest: str
+    options: str = "{}"
+    attached: tuple[tuple[str, str], ...] = ()
+    region: str = "all"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A method and its settings; see `plan` for the fields.
+
+    Attributes:
+        label: its name in tables and figures.
+    """
+
+    method: str
+    preset: str = "fast"
+    settings: tuple[str, ...] = ()
+    steps: int = 0
+    stop: str = "auto"
+    output: str = "auto"
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process does in one go."""
+
+    case: Case
+    run: Run
+    seed: int
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the recipe, the data, the seed and the scoring; names and places do not count."""
+        chosen = self.plan()
+        content = {
+            "method": chosen.card.name,
+            "recipe": None if chosen.recipe is None else chosen.recipe.digest(),
+            "task": self.case.task,
+            "data": self.case.digest,
+            "options": {**json.loads(self.case.options), **dict(self.case.attached)},
+            "region": self.case.region,
+            # a classical method draws nothing
+            "seed": None if chosen.recipe is None else self.seed,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """For people: task/image/setting/label/seed."""
+        case = self.case
+        parts = (case.task, case.image, case.setting, self.run.label, str(self.seed))
+        return "/".join(part for part in parts if part)
+
+    def plan(self) -> Plan:
+        """What will be run.
+
+        Raises:
+            UserError: an unknown name or setting, or a method that does not do the task.
+        """
+        run = self.run
+        return plan(
+            self.case.task,
+            method=run.method,
+            preset=run.preset,
+            settings=run.settings,
+            steps=run.steps,
+            stop=run.stop,
+            output=run.output,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, the id among them."""
+        return {"id": self.id, **asdict(self)}
+
+
+def job_from_dict(values: dict[str, Any]) -> Job:
+    """The inverse of `Job.to_dict`."""
+    case, run = dict(values["case"]), dict(values["run"])
+    case["attached"] = tuple((name, digest) for name, digest in case["attached"])
+    run["settings"] = tuple(run["settings"])
+    return Job(Case(**case), Run(**run), int(values["seed"]))
+
+
+def file_digest(path: str | Path) -> str:
+    """Hash of a file's contents."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,200 @@
+"""A job in its directory: `job.json` when it begins, `result.json` last, or `failed.json`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from untrained.bench.job import Job, job_from_dict
+from untrained.bench.measure import Measured, measure
+from untrained.bench.memory import peak_mb, start_peak
+from untrained.core.machine import pick_device
+from untrained.core.result import versions
+from untrained.core.rule import Watch
+from untrained.errors import UserError
+from untrained.files import atomic_write, make_directory
+from untrained.report.arrays import saved_array
+from untrained.report.save import history_csv
+
+JOB, RESULT, FAILED, STATE, LOCK = "job.json", "result.json", "failed.json", "state", ".lock"
+NOT_BEGUN, KILLED, DONE, CUT, FAILURE = "missing", "killed", "done", "cut", "failed"
+BUSY, PAUSED = "busy", "paused"
+
+
+def status_of(directory: Path) -> str:
+    """What a job's directory tells: `done`, `cut`, `failed`, `killed` or `missing`.
+
+    `killed` has begun and left neither result nor error: its process was killed, or is at work.
+    """
+    if (directory / RESULT).exists():
+        return CUT if read_json(directory / RESULT)["cut"] else DONE
+    if (directory / FAILED).exists():
+        return FAILURE
+    return KILLED if (directory / JOB).exists() else NOT_BEGUN
+
+
+def is_due(directory: Path, time_limit: float, retry: bool = False) -> bool:
+    """Whether there is something left to do: also where a larger limit than the one that cut it
+    is given now, and, with `retry`, where it failed.
+    """
+    status = status_of(directory)
+    if status == CUT:
+        before = read_json(directory / RESULT)["time_limit"]
+        return not time_limit or time_limit > before
+    return status in (NOT_BEGUN, KILLED) or (retry and status == FAILURE)
+
+
+def perform(
+    values: dict[str, Any],
+    directory: str,
+    time_limit: float = 0.0,
+    threads: int = 1,
+    device: str = "auto",
+    watch: Sequence[Watch] = (),
+) -> str:
+    """Do one job. Never twice, and never by two processes at once.
+
+    Args:
+        values: `Job.to_dict()`: plain values, so that every worker works out the id itself.
+        directory: the job's own.
+        time_limit: seconds after which it is cut; 0 = none.
+        threads: CPU threads.
+        device: where.
+        watch: further watchers.
+
+    Returns:
+        `done`, `cut`, `failed`, `paused`, or `busy`: another process has it.
+    """
+    place = make_directory(directory)
+    torch.set_num_threads(threads)
+    with _held(place) as mine:
+        if not mine:
+            return BUSY
+        if not is_due(place, time_limit, retry=True):  # another process was faster
+            return status_of(place)
+        try:
+            return _do(values, place, time_limit, device, watch)
+        except Exception as error:
+            note_failure(place, f"{type(error).__name__}: {error}", traceback.format_exc())
+            return FAILURE
+
+
+def note_failure(directory: Path, error: str, details: str = "") -> None:
+    """Write `failed.json`: the error in one paragraph, and where it came from."""
+    facts = {"error": error, "details": details, "host": socket.gethostname(), "time": _now()}
+    write_json(make_directory(directory) / FAILED, facts)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file that this module wrote.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); delete it to do the job again") from None
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Plain values as a file, in one step."""
+    with atomic_write(path, "w") as stream:
+        stream.write(json.dumps(values, indent=1, allow_nan=False) + "\n")
+
+
+def _do(
+    values: dict[str, Any], place: Path, time_limit: float, device: str, watch: Sequence[Watch]
+) -> str:
+    job = job_from_dict(values)
+    if job.id != values["id"]:
+        raise UserError(
+            "the same job has another id in this process: its version of untrained is not that "
+            "of the process that read the grid; install the same version everywhere"
+        )
+    (place / FAILED).unlink(missing_ok=True)
+    write_json(place / JOB, {**values, "pid": os.getpid(), "host": socket.gethostname()})
+    where = pick_device(device)
+    start_peak(where)
+    state = place / STATE / _kind(job, where)
+    measured = measure(job, state, time_limit=time_limit, device=str(where), watch=watch)
+    if not measured.finished:
+        return PAUSED
+    with atomic_write(place / "reconstruction.npy") as stream:
+        image = saved_array(measured.result.image, job.case.task, measured.axes)
+        np.save(stream, image, allow_pickle=False)
+    with atomic_write(place / "history.csv") as stream:
+        stream.write(history_csv(measured.history))
+    write_json(place / RESULT, _facts(job, measured, time_limit, peak_mb(where)))
+    if not measured.cut:
+        shutil.rmtree(place / STATE, ignore_errors=True)
+    return CUT if measured.cut else DONE
+
+
+def _facts(job: Job, measured: Measured, time_limit: float, peak: float | None) -> dict[str, Any]:
+    """The contents of `result.json`."""
+    result = measured.result
+    return {
+        **job.to_dict(),
+        "recipe": None if result.recipe is None else result.recipe.to_dict(),
+        **{name: _finite(value) for name, value in measured.scores.items()},
+        "stop": asdict(result.stop[0]),
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "cpu_seconds": result.cpu_seconds,
+        "full_seconds": measured.full_seconds,
+        "peak_memory_mb": peak,
+        "device": result.device,
+        "precision": result.precision,
+        "threads": result.threads,
+        "resumed_from": result.resumed_from,
+        "curve": measured.curve,
+        "cut": measured.cut,
+        "time_limit": time_limit,
+        "versions": versions(),
+        "host": socket.gethostname(),
+        "time": _now(),
+    }
+
+
+def _kind(job: Job, place: torch.device) -> str:
+    """A checkpoint fits one kind of device and arithmetic; another begins anew."""
+    recipe = job.plan().recipe
+    return place.type if recipe is None else f"{place.type}-{recipe.engine.resolve(place)}"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and abs(value) < float("inf") else None
+
+
+@contextlib.contextmanager
+def _held(place: Path) -> Iterator[bool]:
+    """Hold the job's lock; False where another process has it. A dead process holds none."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(place / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,237 @@
+"""Does what is missing of a grid, over as many sittings as it takes."""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    wait,
+)
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from untrained.bench.grid import Grid
+from untrained.bench.job import Job, job_from_dict
+from untrained.bench.perform import (
+    BUSY,
+    FAILED,
+    FAILURE,
+    PAUSED,
+    is_due,
+    note_failure,
+    perform,
+    read_json,
+    write_json,
+)
+from untrained.bench.pool import Pause, Processes
+from untrained.errors import UserError
+from untrained.files import make_directory
+
+GRID, JOBS, DATA = "grid.json", "jobs", "data"
+TRIES = 3  # a job whose process was killed so often will kill the next one too
+
+
+@dataclass
+class Sitting:
+    """What one call of `run_jobs` did.
+
+    Attributes:
+        statuses: how many jobs ended how: `done`, `cut`, `failed`, `paused`, `busy`, `lost`.
+        again: how often a job was handed out again because its process died.
+        interrupted: whether Ctrl-C ended it.
+    """
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    again: int = 0
+    interrupted: bool = False
+
+
+def open_grid(grid: Grid, out: Path) -> list[Job]:
+    """All jobs of the grid, noted in `out` so that missing ones can be told from none.
+
+    Raises:
+        UserError: `out` belongs to another grid, or cannot be written; see `Grid.jobs`.
+    """
+    make_directory(out)
+    if (out / GRID).exists():
+        before = read_json(out / GRID)
+        if (before["name"], before["small"]) != (grid.name, grid.small):
+            size = " --small" if before["small"] else ""
+            raise UserError(f"{out} belongs to the grid '{before['name']}'{size}; choose another")
+    jobs = grid.jobs(out / DATA)
+    listed = [job.to_dict() for job in jobs]
+    write_json(
+        out / GRID,
+        {"name": grid.name, "small": grid.small, "time_limit": grid.time_limit, "jobs": listed},
+    )
+    return jobs
+
+
+def jobs_of(out: Path) -> list[Job]:
+    """The jobs that `open_grid` noted.
+
+    Raises:
+        UserError: there are none, or the file is damaged.
+    """
+    if not (out / GRID).exists():
+        raise UserError(f"{out} holds no {GRID}: it is not a directory of `untrained bench run`")
+    try:
+        return [job_from_dict(values) for values in read_json(out / GRID)["jobs"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{out / GRID} is damaged ({error!r}); run the grid again") from error
+
+
+def directory_of(job: Job, out: Path) -> Path:
+    """Where a job's files are."""
+    return out / JOBS / job.id
+
+
+def select(jobs: Iterable[Job], pattern: str) -> list[Job]:
+    """The jobs whose name matches a pattern with `*` and `?`.
+
+    Raises:
+        UserError: there is none.
+    """
+    jobs = list(jobs)
+    found = [job for job in jobs if fnmatch.fnmatchcase(job.name, pattern)]
+    if not found:
+        raise UserError(f"--only {pattern}: no job matches; one of them is '{jobs[0].name}'")
+    return found
+
+
+def due(jobs: Iterable[Job], out: Path, time_limit: float, retry: bool = False) -> list[Job]:
+    """What is left to do; rows that come to the same job are one."""
+    unique = {job.id: job for job in jobs}
+    return [job for job in unique.values() if is_due(directory_of(job, out), time_limit, retry)]
+
+
+def run_jobs(
+    jobs: list[Job],
+    out: Path,
+    executor: Executor,
+    *,
+    time_limit: float = 0.0,
+    threads: int = 1,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Sitting:
+    """Do the jobs; a job whose process dies is handed out again, up to `TRIES` times.
+
+    Args:
+        jobs: what `due` gave.
+        out: the experiment's directory, seen by every worker.
+        executor: `Processes`, a cluster's, or any other.
+        time_limit: seconds per job; 0 = none.
+        threads: CPU threads per job.
+        device: for an executor that does not choose it.
+        quiet: no progress.
+
+    Returns:
+        What became of them. Ctrl-C once: those under way keep their state and end; twice: at once.
+    """
+    sitting, tries = Sitting(), Counter[str]()
+    chosen: dict[str, Any] = {} if isinstance(executor, Processes) else {"device": device}
+
+    def hand_out(job: Job) -> Future[str]:
+        tries[job.id] += 1
+        place = str(directory_of(job, out).resolve())
+        given = (job.to_dict(), place, time_limit, threads)
+        return executor.submit(perform, *given, watch=(Pause(),), **chosen)
+
+    with _Progress(len(jobs), quiet) as progress:
+        waiting = {hand_out(job): job for job in jobs}
+        try:
+            while waiting:
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    job = waiting.pop(future)
+                    status = _status(future, job, out, tries[job.id] < TRIES)
+                    if status is None:
+                        sitting.again += 1
+                        waiting[hand_out(job)] = job
+                        continue
+                    sitting.statuses[status] += 1
+                    progress.ended(job, status, directory_of(job, out))
+        except KeyboardInterrupt:
+            sitting.interrupted = True
+            _end_early(executor, waiting, progress.say)
+    return sitting
+
+
+def _status(future: Future[str], job: Job, out: Path, again: bool) -> str | None:
+    """How a job ended; None where it is to be handed out again."""
+    try:
+        return future.result()
+    except CancelledError:
+        return "lost"
+    except BrokenExecutor as error:
+        if again:
+            return None
+        text = f"its process was killed {TRIES} times ({error}); was the memory full?"
+    except Exception as error:  # a worker that a cluster gave up, an answer that did not arrive
+        text = f"{type(error).__name__}: {error}"
+    note_failure(directory_of(job, out), text)
+    return FAILURE
+
+
+def _end_early(
+    executor: Executor, waiting: dict[Future[str], Job], say: Callable[[str], None]
+) -> None:
+    """Let the jobs under way keep their state; a second Ctrl-C ends them where they are."""
+    for future in waiting:
+        future.cancel()
+    if not isinstance(executor, Processes):
+        return
+    say("interrupted: the jobs under way keep their state; Ctrl-C again ends them at once")
+    executor.pause()
+    try:
+        wait(waiting)
+    except KeyboardInterrupt:
+        executor.kill()
+
+
+class _Progress:
+    """A bar over the jobs with time left, and a line for each that failed."""
+
+    def __init__(self, total: int, quiet: bool) -> None:
+        self._total, self._quiet, self._failed = total, quiet, 0
+        self._bar: Any = None
+
+    def __enter__(self) -> _Progress:
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=self._total,
+            unit="job",
+            desc="bench",
+            disable=self._quiet,
+            mininterval=0.3 if sys.stderr.isatty() else 10.0,
+            ncols=79,
+            file=sys.stderr,
+        )
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.close()
+
+    def ended(self, job: Job, status: str, directory: Path) -> None:
+        """One more job has ended."""
+        if status == FAILURE:
+            self._failed += 1
+            self._bar.set_postfix_str(f"{self._failed} failed", refresh=False)
+            self.say(f"failed: {job.name}: {read_json(directory / FAILED)['error']}")
+        elif status in (BUSY, PAUSED, "lost"):
+            self.say(f"{status}: {job.name}")
+        self._bar.update()
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        if not self._quiet:
+            self._bar.write(text, file=sys.stderr)

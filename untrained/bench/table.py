@@ -1,0 +1,211 @@
+"""One row per job of the grid, whatever became of it; and mean and spread over images and seeds."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from untrained.bench.job import Job
+from untrained.bench.perform import CUT, DONE, FAILED, FAILURE, KILLED, RESULT, read_json, status_of
+from untrained.bench.run import directory_of
+from untrained.errors import UserError
+from untrained.files import atomic_write
+
+Row = dict[str, Any]
+
+SCORES = ("stopped", "final", "oracle")
+GROUP = ("task", "setting", "label")
+COSTS = ("seconds", "cpu_seconds", "peak_memory_mb")
+MEASURED = (
+    *SCORES,
+    "ssim",
+    "stop_rule",
+    "stop_step",
+    "oracle_step",
+    "steps",
+    *COSTS,
+    "full_seconds",
+    "device",
+    "precision",
+    "threads",
+    "version",
+)
+COLUMNS = (
+    *("task", "image", "setting", "label", "method", "preset", "seed", "status"),
+    *MEASURED,
+    "error",
+    "id",
+)
+SUFFIXES = (".csv", ".parquet")
+
+
+def rows_of(jobs: Iterable[Job], out: Path) -> list[Row]:
+    """One row per job with the columns `COLUMNS`; None where there is no value."""
+    return [_row(job, directory_of(job, out)) for job in jobs]
+
+
+def summary_of(rows: Iterable[Row]) -> list[Row]:
+    """One row per task, setting and label: counts, and mean and standard deviation of the numbers.
+
+    Rows with a number count, cut ones too; `n_cut` says how many of those there are. The deviation
+    is the sample's, None for a single row.
+    """
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in GROUP), []).append(row)
+    return [_summary(key, members) for key, members in sorted(groups.items(), key=_by_case)]
+
+
+def write_table(rows: list[Row], path: str | Path) -> Path:
+    """Rows of equal columns as `.csv`, or as `.parquet` where pyarrow is installed.
+
+    Raises:
+        UserError: another suffix, no pyarrow, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"--out {path}: a table is written as {' or '.join(SUFFIXES)}")
+    content = _csv(rows) if path.suffix == ".csv" else _parquet(rows, path)
+    with atomic_write(path) as stream:
+        stream.write(content)
+    return path
+
+
+def parquet_beside(rows: list[Row], path: Path) -> list[Path]:
+    """The table as parquet, where pyarrow is installed; else nothing."""
+    if importlib.util.find_spec("pyarrow") is None:
+        return []
+    return [write_table(rows, path)]
+
+
+def screen(rows: list[Row], summary: list[Row]) -> list[str]:
+    """The summary for a terminal of 80 columns, then what failed and why."""
+    lines: list[str] = []
+    shown = ""
+    for row in summary:
+        title = title_of(row)
+        if title != shown:
+            shown = title
+            lines += ["", f"{_cut(title, 26):<26}{'jobs':>6}" + "".join(_heads())]
+        lines.append(
+            f"  {_cut(row['label'], 24):<24}{_count(row):>6}"
+            + "".join(f"{spread(row, name):>14}" for name in SCORES)
+            + f"{number(row['seconds_mean'], '.0f'):>6}"
+        )
+    notes = [f"{row['status']}: {_name(row)}: {row['error']}" for row in rows if row["error"]]
+    return [*lines[1:], *([""] if notes else []), *notes]
+
+
+def title_of(row: Row) -> str:
+    """What the rows of one table or figure share: task and setting."""
+    return ", ".join(part for part in (row["task"], row["setting"]) if part)
+
+
+def counts_of(rows: Iterable[Row]) -> dict[str, int]:
+    """How many rows have which status."""
+    found: dict[str, int] = {}
+    for row in rows:
+        found[row["status"]] = found.get(row["status"], 0) + 1
+    return found
+
+
+def _row(job: Job, directory: Path) -> Row:
+    status = status_of(directory)
+    row = dict.fromkeys(COLUMNS) | {
+        "id": job.id,
+        "task": job.case.task,
+        "image": job.case.image,
+        "setting": job.case.setting,
+        "label": job.run.label,
+        "method": job.run.method,
+        "preset": job.run.preset,
+        "seed": job.seed,
+        "status": status,
+    }
+    if status in (DONE, CUT):
+        facts = read_json(directory / RESULT)
+        facts |= {
+            "stop_rule": facts["stop"]["rule"],
+            "stop_step": facts["stop"]["step"],
+            "version": facts["versions"]["untrained"],
+        }
+        row |= {name: facts.get(name) for name in MEASURED}
+    if status == FAILURE:
+        row["error"] = read_json(directory / FAILED)["error"]
+    if status == KILLED:
+        row["error"] = "begun and not ended: it was killed, or is at work; run the grid again"
+    return row
+
+
+def _summary(key: tuple[str, ...], rows: list[Row]) -> Row:
+    found = counts_of(rows)
+    summary: Row = dict(zip(GROUP, key, strict=True))
+    summary |= {"n": len(rows), "n_done": found.get(DONE, 0), "n_cut": found.get(CUT, 0)}
+    summary["n_failed"] = found.get(FAILURE, 0) + found.get(KILLED, 0)
+    summary["n_missing"] = len(rows) - sum(summary[f"n_{k}"] for k in ("done", "cut", "failed"))
+    for name in (*SCORES, "ssim", *COSTS):
+        values = [float(row[name]) for row in rows if row[name] is not None]
+        summary[f"{name}_mean"] = statistics.fmean(values) if values else None
+        summary[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else None
+    return summary
+
+
+def _by_case(item: tuple[tuple[str, ...], list[Row]]) -> tuple[str, ...]:
+    """Tasks and settings in alphabetical order; a stable sort leaves the runs in the grid's."""
+    return item[0][:2]
+
+
+def _csv(rows: list[Row]) -> bytes:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue().encode()
+
+
+def _parquet(rows: list[Row], path: Path) -> bytes:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise UserError(
+            f"--out {path}: parquet needs pyarrow, which is not installed: pip install pyarrow, "
+            "or name the table .csv"
+        ) from None
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), stream)
+    return stream.getvalue()
+
+
+def _heads() -> list[str]:
+    return [*(f"{name:>14}" for name in SCORES), f"{'s':>6}"]
+
+
+def _count(row: Row) -> str:
+    """`2/3`, with a `c` where some were cut."""
+    return f"{row['n_done'] + row['n_cut']}/{row['n']}" + ("c" if row["n_cut"] else "")
+
+
+def spread(row: Row, name: str) -> str:
+    """`mean ± deviation` of a summary's column."""
+    mean, std = row[f"{name}_mean"], row[f"{name}_std"]
+    return number(mean, ".2f") + ("" if std is None else f" ± {std:.2f}")
+
+
+def number(value: float | None, form: str) -> str:
+    """The value, or a dash where there is none."""
+    return "-" if value is None else format(value, form)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) < width else text[: width - 2] + "…"
+
+
+def _name(row: Row) -> str:
+    parts = [str(row[k]) for k in ("task", "image", "setting", "label", "seed")]
+    return "/".join(part for part in parts if part)

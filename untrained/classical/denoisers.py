@@ -1,0 +1,76 @@
+"""Denoisers that a splitting method may plug in; they are never differentiated."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from untrained.errors import UserError
+
+Denoiser = Callable[[np.ndarray, float], np.ndarray]
+"""Image `(C, H, W)` float32 and the standard deviation of its noise -> image."""
+
+
+def tv_denoiser(image: np.ndarray, strength: float) -> np.ndarray:
+    """Total variation, joint over the channels (Chambolle 2004, scikit-image).
+
+    Its weight is the noise's standard deviation, which suits natural images within a factor of
+    two.
+    """
+    from skimage.restoration import denoise_tv_chambolle
+
+    return denoise_tv_chambolle(image, weight=strength, channel_axis=0)
+
+
+def nlm_denoiser(image: np.ndarray, strength: float) -> np.ndarray:
+    """Non-local means (Buades et al. 2005, scikit-image), settings of DeepRED: patches 5x5,
+    distance 6, h = 0.6 strength.
+    """
+    from skimage.restoration import denoise_nl_means
+
+    found = denoise_nl_means(
+        image,
+        patch_size=5,
+        patch_distance=6,
+        h=0.6 * strength,
+        sigma=strength,
+        fast_mode=True,
+        channel_axis=0,
+    )
+    return found.reshape(image.shape)  # it drops a single channel
+
+
+DENOISERS: dict[str, Denoiser] = {"nlm": nlm_denoiser, "tv": tv_denoiser}
+"""Name -> denoiser; one's own may be added, or named as `package.module:function`."""
+
+
+def find_denoiser(name: str) -> Callable[[Tensor, float], Tensor]:
+    """A denoiser of images `(G, C, H, W)` by its name.
+
+    Raises:
+        UserError: an unknown name, or a module or function that cannot be found.
+    """
+    function = DENOISERS.get(name) or _imported(name)
+
+    def denoise(images: Tensor, strength: float) -> Tensor:
+        found = [function(one.cpu().numpy(), strength) for one in images.detach()]
+        return torch.from_numpy(np.stack(found).astype(np.float32)).to(images.device)
+
+    return denoise
+
+
+def _imported(name: str) -> Denoiser:
+    module, colon, function = name.partition(":")
+    if not colon:
+        raise UserError(
+            f"unknown denoiser '{name}'; known: {', '.join(DENOISERS)}, or package.module:function"
+        )
+    try:
+        found: Denoiser = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"denoiser '{name}' cannot be imported: {error}") from error
+    return found

@@ -1,0 +1,164 @@
+"""`untrained bench run | table | report`."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from untrained.cli.options import MOST_THREADS
+from untrained.core.machine import DEVICES
+
+if TYPE_CHECKING:
+    from untrained.bench import Job
+
+INTERRUPTED = 130
+
+
+@click.group()
+def bench() -> None:
+    """Run experiments: a grid of methods, tasks, images and seeds."""
+
+
+@bench.command("run")
+@click.argument("grid_file", metavar="GRID")
+@click.option(
+    "--out", metavar="DIR", default=None, help="[default: untrained-out/bench-NAME[-small]]"
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Processes at a time [default: one per GPU, else per core].",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, MOST_THREADS),
+    default=1,
+    show_default=True,
+    help="CPU threads per job.",
+)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
+@click.option(
+    "--cluster",
+    default=None,
+    metavar="ADDRESS|local",
+    help="Hand the jobs to the dask scheduler there, or to one started here.",
+)
+@click.option("--small", is_flag=True, help="Apply the overrides of the grid's [small].")
+@click.option(
+    "--only", default="*", metavar="PATTERN", help="Jobs TASK/IMAGE/SETTING/RUN/SEED that match."
+)
+@click.option("--retry", is_flag=True, help="Do jobs again that failed.")
+@click.option("--quiet", is_flag=True, help="No progress, no summary.")
+def run_grid(
+    grid_file: str,
+    out: str | None,
+    jobs: int | None,
+    threads: int,
+    device: str,
+    cluster: str | None,
+    small: bool,
+    only: str,
+    retry: bool,
+    quiet: bool,
+) -> int:
+    """Do what is missing of GRID, a TOML file.
+
+    Run it again after an interruption: it goes on. Exit status 1: not every job is done.
+    """
+    from untrained import bench as b
+    from untrained.errors import from_file
+
+    grid = b.read_grid(grid_file, small=small)
+    place = Path(out or Path("untrained-out") / f"bench-{grid.name}{'-small' if small else ''}")
+    with from_file(grid_file):
+        listed = b.open_grid(grid, place)
+    chosen = b.select(listed, only)
+    todo = b.due(chosen, place, grid.time_limit, retry)
+    sitting = b.Sitting()
+    if todo:
+        devices = b.places(jobs or 0, threads, device)
+        used = devices[: len(todo)]
+        engine = b.Processes(used, threads) if cluster is None else b.cluster(cluster, jobs or 0)
+        with engine as executor:
+            sitting = b.run_jobs(
+                todo,
+                place,
+                executor,
+                time_limit=grid.time_limit,
+                threads=threads,
+                device=device,
+                quiet=quiet,
+            )
+    if not quiet:
+        for line in closing_lines(listed, place):
+            click.echo(line)
+    if sitting.interrupted:
+        click.echo("interrupted; run the same command again to go on", err=True)
+        return INTERRUPTED
+    ended = [b.status_of(b.directory_of(job, place)) for job in chosen]
+    return 0 if all(status in ("done", "cut") for status in ended) else 1
+
+
+@bench.command("table")
+@click.argument("directory", metavar="DIR")
+@click.option("--out", default=None, metavar="FILE", help=".csv or .parquet [default: in DIR].")
+@click.option("--json", "as_json", is_flag=True, help="Print rows and summary as JSON.")
+def table(directory: str, out: str | None, as_json: bool) -> None:
+    """Write one row per job, and show mean and spread.
+
+    Without --out: table.csv, summary.csv, and table.parquet where pyarrow is installed.
+    """
+    from untrained import bench as b
+    from untrained.bench import table as t
+
+    place = Path(directory)
+    rows = t.rows_of(b.jobs_of(place), place)
+    summary = t.summary_of(rows)
+    if out is not None:
+        written = [t.write_table(rows, out)]
+    else:
+        written = [
+            t.write_table(rows, place / "table.csv"),
+            t.write_table(summary, place / "summary.csv"),
+            *t.parquet_beside(rows, place / "table.parquet"),
+        ]
+    if as_json:
+        click.echo(json.dumps({"rows": rows, "summary": summary}, indent=1))
+        return
+    for line in t.screen(rows, summary):
+        click.echo(textwrap.fill(line, 79, subsequent_indent="  ") if len(line) > 80 else line)
+    click.echo("\nwrote " + ", ".join(str(path) for path in written))
+    if len(written) == 2:
+        click.echo("(CSV only: a parquet table needs pyarrow)")
+
+
+@bench.command("report")
+@click.argument("directory", metavar="DIR")
+def report(directory: str) -> None:
+    """Write DIR/report.html: curves, tables, and what failed."""
+    from untrained import bench as b
+    from untrained.bench.report import write_report
+    from untrained.bench.table import rows_of
+
+    place = Path(directory)
+    page = write_report(rows_of(b.jobs_of(place), place), place)
+    click.echo(f"wrote {page}")
+
+
+def closing_lines(jobs: list[Job], place: Path) -> list[str]:
+    """How far the experiment is, and what to type next."""
+    from untrained.bench.table import counts_of, rows_of
+
+    found = counts_of(rows_of(jobs, place))
+    told = ", ".join(f"{count} {status}" for status, count in found.items())
+    return [
+        f"{len(jobs)} jobs: {told}",
+        f"table   untrained bench table {place}",
+        f"report  untrained bench report {place}",
+    ]

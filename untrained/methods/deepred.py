@@ -1,0 +1,130 @@
+"""DeepRED: Deep Image Prior with a denoiser as regulariser, by splitting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from torch import Tensor
+
+from untrained.classical import find_denoiser
+from untrained.core.engine import Engine
+from untrained.core.method import Method
+from untrained.core.recipe import Recipe
+from untrained.core.state import State
+from untrained.errors import UserError
+from untrained.maths import mse
+from untrained.methods.inputs import jittered, uniform_input
+from untrained.methods.presets import PHOTOGRAPHS, fast
+from untrained.nets import SKIP
+from untrained.rules import Average
+
+SCHEMES = ("red", "admm", "hqs")
+
+
+@dataclass(frozen=True)
+class DeepRED(Method):
+    r"""Mataev, Milanfar, Elad: DeepRED (ICCV workshops 2019, arXiv 1903.10176), Alg. 1.
+
+    .. math:: \min_{\theta, x} \|A f_\theta(z) - y\|^2 + \tfrac\beta2 x^T (x - D(x)) \quad
+              \text{s.t. } x = f_\theta(z)
+
+    by ADMM with the scaled dual u. Every N steps on
+    :math:`\|A f - y\|^2 + \mu \|f - (x - u)\|^2`,
+
+    .. math:: x \leftarrow \frac{\beta D(x) + \mu (f + u)}{\beta + \mu}, \qquad
+              u \leftarrow u + f - x .
+
+    D is a denoiser that is never differentiated. Two other splittings share the loop:
+    `scheme=admm` is plug-and-play ADMM, x <- D(f + u); `scheme=hqs` is half-quadratic splitting,
+    x <- D(f) with u = 0. Both take beta as unused.
+
+    The image of a step is f(z). Differs from the code: the denoiser runs in step with the network
+    (there in a thread that is some steps late, never twice the same); the denoiser is non-local
+    means or TV (BM3D in Matlab for super-resolution there); super-resolution's operator is the
+    caller's; the schedule that raises the denoiser's strength when a threshold is passed is
+    left out.
+
+    Args:
+        rounds: K, updates of x.
+        inner: N, optimiser steps between them.
+        beta: weight of the denoiser.
+        mu: of the splitting.
+        strength: standard deviation of the noise that D removes, in the image's units.
+        denoiser: `nlm`, `tv`, or `package.module:function` (image `(C, H, W)`, strength -> image).
+        scheme: `red`, `admm` or `hqs`.
+        jitter, channels, amplitude: of the input, as in DIP.
+    """
+
+    name: ClassVar[str] = "deepred"
+    rounds: int = 600
+    inner: int = 10
+    beta: float = 0.5
+    mu: float = 0.5
+    strength: float = 3 / 255
+    denoiser: str = "nlm"
+    scheme: str = "red"
+    jitter: float = 0.033
+    channels: int = 32
+    amplitude: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.scheme not in SCHEMES:
+            raise UserError(f"scheme={self.scheme!r} is unknown; known: {', '.join(SCHEMES)}")
+        find_denoiser(self.denoiser)
+
+    def input_channels(self, image_channels: int) -> int:
+        """Depth of z."""
+        return self.channels
+
+    def start(self, s: State) -> None:
+        """z ~ U(0, amplitude), x <- A^H y, u <- 0; every weight of f is trained."""
+        if len(s.problem.x_shape) != 3:
+            raise UserError(f"deepred's denoisers take 2-D images, not {s.problem.x_shape}")
+        s["z"] = uniform_input(s, self.channels, self.amplitude)
+        s["x"] = s.problem.estimate()
+        s["u"] = s["x"] * 0
+        s.train_net()
+
+    def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """||A f - y||^2 + mu ||f - (x - u)||^2."""
+        x = s.net(jittered(s, self.jitter))
+        split = self.mu * mse(x, s["x"] - s["u"])
+        return x, {"data": s.problem.misfit(x), "splitting": split}
+
+    def advance(self, s: State) -> None:
+        """The updates of x and u, with a fresh f."""
+        f, x, u = s.net(s["z"]), s["x"], s["u"]
+        denoise = find_denoiser(self.denoiser)
+        if self.scheme == "red":
+            x = (self.beta * denoise(x, self.strength) + self.mu * (f + u)) / (self.beta + self.mu)
+        else:
+            x = denoise(f + u, self.strength)
+        if s.problem.unit_range:
+            x = x.clamp(0, 1)
+        s["x"] = x
+        if self.scheme != "hqs":
+            s["u"] = u + f - x
+
+
+def recipe(task: str, preset: str) -> Recipe:
+    """The settings of `preset` on `task`; what the paper has not takes those of deblurring."""
+    method, rate = {
+        "denoise": (DeepRED(), 0.008),
+        "superres": (
+            DeepRED(200, beta=0.05, mu=0.06, strength=5 / 255, jitter=0.02),
+            0.001,
+        ),
+    }.get(task, (DeepRED(3000, beta=0.02, mu=0.04, jitter=0.01), 0.004))
+    if preset != "paper":
+        return fast(method, task, preset, "DeepRED with the fast engine")
+    deblur = task not in ("denoise", "superres")
+    return Recipe(
+        method=method,
+        net=SKIP if task in PHOTOGRAPHS else replace(SKIP, sigmoid=False),
+        engine=Engine("adam", lr=rate, precision="fp32")
+        if not deblur
+        else Engine("adam", lr=rate, schedule="steps", every=1000, drop=0.9, precision="fp32"),
+        output=Average(decay=0.99, keep_best=False),
+        source="authors' notebooks: denoising 6,000 steps, x4 2,000, deblurring 30,000",
+    )

@@ -1,0 +1,12 @@
+"""Parts of a network by name."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def normalisations(net: nn.Module) -> list[str]:
+    """Names of the gains and offsets of all batch normalisations, in order."""
+    kinds = nn.modules.batchnorm._BatchNorm
+    layers = [name for name, layer in net.named_modules() if isinstance(layer, kinds)]
+    return [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
