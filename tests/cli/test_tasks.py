@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from untrained.cli import main
+from untrained.methods import METHODS, find_recipe
 from untrained.metrics import psnr, same_view
 
 SMALL = ["--steps", "6", "--set", "net.widths=8,16", "--quiet"]
@@ -98,6 +99,16 @@ def test_linear_methods_do_not_claim_nonlinear_tasks(
     said = capsys.readouterr().err
     assert f"method '{method}' does not do {task}" in said
     assert "house" in said
+
+
+@pytest.mark.parametrize("name", [n for n, card in METHODS.items() if card.recipe])
+def test_networks_claim_nonlinear_tasks_where_their_method_accepts_them(name: str) -> None:
+    card = METHODS[name]
+    method = find_recipe(card, card.tasks[0], "fast").method
+    if {"phase", "nldeblur"} & set(card.tasks):
+        assert method.nonlinear
+    elif len(card.tasks) > 5:
+        assert not method.nonlinear
 
 
 def test_three_pixels_in_a_hundred_are_enough_to_run(clean: Path, tmp_path: Path) -> None:

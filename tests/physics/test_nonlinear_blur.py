@@ -138,9 +138,9 @@ def test_code_in_a_weights_file_is_not_run(tmp_path):
 
 
 def test_the_display_curve_is_srgb_and_inverts():
-    u = torch.tensor([0.0, 0.0031308, 0.18, 0.5, 1.0], dtype=torch.float64)
+    u = torch.tensor([-0.3, 0.0, 0.0031308, 0.18, 0.5, 1.0], dtype=torch.float64)
     x = pixels_from_light(u)
-    expected = torch.tensor([0.0, 0.04045, 0.4613561, 0.7353570, 1.0], dtype=torch.float64)
+    expected = torch.tensor([-0.3, 0.0, 0.04045, 0.4613561, 0.7353570, 1.0], dtype=torch.float64)
     torch.testing.assert_close(x, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(light_from_pixels(x), u, rtol=1e-4, atol=1e-6)
 

@@ -89,7 +89,7 @@ def load_phase(path: str | Path, *, pad: int | None = None) -> Measurement:
     physics = PhaseRetrieval((y.shape[1], *sides), (zeros[0] // 2, zeros[1] // 2))
     _check_brightness(y, sides, path)
     notes: tuple[str, ...] = (
-        "amplitudes do not tell a picture from the same turned by 180 degrees",
+        "the amplitudes do not tell whether the picture is turned by 180 degrees",
     )
     if y.shape[1] > 1:
         notes += ("each channel was measured on its own, and may come back turned differently",)

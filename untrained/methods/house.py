@@ -15,7 +15,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import tv
 from untrained.methods.inputs import jittered, uniform_input
-from untrained.methods.presets import SLACK
+from untrained.methods.presets import BOUNDED, SLACK
 from untrained.nets import Compact
 from untrained.problem import Problem
 from untrained.rules import Blend, HeldOut
@@ -112,7 +112,9 @@ def recipe(task: str, preset: str) -> Recipe:
         method=House(
             rounds=2 * steps if best else steps, lam=WEIGHTS.get(task, 0.002), relative=task == "ct"
         ),
-        net=Compact(widths=(32 if best else 16, 32, 64, 128, 128), skip=16),
+        net=Compact(
+            widths=(32 if best else 16, 32, 64, 128, 128), skip=16, sigmoid=task in BOUNDED
+        ),
         engine=Engine("muon", lr=0.02, warmup=10, schedule="cosine", final=0.02),
         stop=HeldOut(
             fraction=0.05,

@@ -15,6 +15,9 @@ from untrained.rules import Average, HeldOut
 PHOTOGRAPHS = ("denoise", "inpaint", "superres", "deblur", "nldeblur", "cs", "phase")
 """Tasks whose images live in [0, 1]."""
 
+BOUNDED = ("nldeblur", "phase")
+"""Tasks whose measurements hardly hold an image in [0, 1] there: the network's head does."""
+
 PRESETS = {
     "fast": "the method's equations with a compact network, Muon, averaged output, held-out stop",
     "paper": "the paper's network, optimiser, settings and budget",
@@ -33,7 +36,9 @@ def fast(method: Method, task: str, preset: str, source: str) -> Recipe:
     wide = preset == "best"
     return Recipe(
         method=method,
-        net=Compact(widths=(32 if wide else 16, 32, 64, 128, 128), skip=16),
+        net=Compact(
+            widths=(32 if wide else 16, 32, 64, 128, 128), skip=16, sigmoid=task in BOUNDED
+        ),
         engine=Engine("muon", lr=0.02, warmup=10, schedule="cosine", final=0.02),
         stop=HeldOut(fraction=0.05, patience=250, skip=20, slack=slack, again=True),
         output=Average(decay=0.95),

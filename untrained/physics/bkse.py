@@ -145,9 +145,11 @@ class NonlinearBlur(NonlinearPhysics):
     .. math:: y = g(s(k * g^{-1}(x))), \qquad s(u) = \frac{1 - e^{-a u}}{1 - e^{-a}}
 
     g is the sRGB curve (IEC 61966-2-1) from light to pixel values, k a known kernel, s the
-    response of a sensor that saturates, a = 1.5; g and s keep 0 and 1 in place. Differentiable
-    everywhere: below 0, g and its inverse go on as straight lines. It stands in where no trained
-    network is at hand; it is this library's, a model of the mechanism, and not BKSE.
+    response of a sensor that saturates, a = 1.5; g and s keep 0 and 1 in place. Below 0, where a
+    network may stray, g is the identity: the curve's own line is so steep that pixels far below 0
+    would hardly change the light, and nothing would hold them. So A has a kink at 0 and can be
+    differentiated elsewhere. It stands in where no trained network is at hand; it is this
+    library's, a model of the mechanism, and not BKSE.
 
     Args:
         kernel: `(h, w)`, divided by its sum.
@@ -182,15 +184,17 @@ class NonlinearBlur(NonlinearPhysics):
 
 
 def light_from_pixels(x: Tensor) -> Tensor:
-    """The inverse sRGB curve: pixel values in [0, 1] -> linear light in [0, 1]."""
+    """The inverse sRGB curve: pixel values in [0, 1] -> linear light; below 0 the identity."""
     curved = ((x.clamp_min(SLOPE * LINEAR_BELOW) + 0.055) / 1.055) ** 2.4
-    return torch.where(x <= SLOPE * LINEAR_BELOW, x / SLOPE, curved)
+    light = torch.where(x <= SLOPE * LINEAR_BELOW, x / SLOPE, curved)
+    return torch.where(x < 0, x, light)
 
 
 def pixels_from_light(u: Tensor) -> Tensor:
-    """The sRGB curve: linear light in [0, 1] -> pixel values in [0, 1]."""
+    """The sRGB curve: linear light in [0, 1] -> pixel values; below 0 the identity."""
     curved = 1.055 * u.clamp_min(LINEAR_BELOW) ** (1 / 2.4) - 0.055
-    return torch.where(u <= LINEAR_BELOW, SLOPE * u, curved)
+    pixels = torch.where(u <= LINEAR_BELOW, SLOPE * u, curved)
+    return torch.where(u < 0, u, pixels)
 
 
 def _sensor(u: Tensor) -> Tensor:
