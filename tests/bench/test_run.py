@@ -240,6 +240,9 @@ def test_what_a_call_raises_comes_back_and_the_process_stays(
 # the cluster ------------------------------------------------------------------------------------
 
 
+# the connections of a killed worker are collected whenever they are, loudly
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_cluster_that_loses_a_worker_loses_nothing_and_local_processes_do_the_rest(
     custom: Path,
 ) -> None:
