@@ -319,6 +319,20 @@ def test_a_failed_job_keeps_its_error_and_is_done_again_when_asked(job, do, pict
     assert not (directory_of(job, out) / "failed.json").exists()
 
 
+def test_a_job_that_could_not_write_its_result_computes_nothing_again(
+    jobs, do, pictures, monkeypatch
+):
+    job, out = jobs[-1], pictures / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("untrained.bench.work.history_csv", lambda history: 1 / 0)
+        assert do(job) == "failed"
+    assert do(job, watch=[PauseAt(1)]) == "done"  # not one step was left to pause after
+    facts, rows = result_of(job, out), history_of(job, out)
+    assert facts["final"] == pytest.approx(
+        column(rows, "psnr_output", facts["curve"])[-1], abs=1e-4
+    )
+
+
 def test_a_job_that_another_process_has_is_left_alone(job, do, pictures):
     place = directory_of(job, pictures / "out")
     place.mkdir(parents=True)

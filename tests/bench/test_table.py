@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from untrained.bench import Case, Job, Run, directory_of
-from untrained.bench.perform import note_failure, write_json
 from untrained.bench.report import chart_of, write_report
 from untrained.bench.table import (
     COLUMNS,
@@ -21,6 +20,7 @@ from untrained.bench.table import (
     summary_of,
     write_table,
 )
+from untrained.bench.work import note_failure, write_json
 from untrained.errors import UserError
 
 CURVES = {("net", 0): [20.0, 24.0, 23.0], ("net", 1): [18.0, 22.0, 25.0, 24.0]}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from untrained.bench.grid import Grid, read_grid
 from untrained.bench.job import Case, Job, Run
-from untrained.bench.perform import perform, status_of
 from untrained.bench.pool import Processes, cluster, places
 from untrained.bench.run import Sitting, directory_of, due, jobs_of, open_grid, run_jobs, select
+from untrained.bench.work import perform, status_of
 
 __all__ = [
     "Case",

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from untrained.bench.perform import RESULT, read_json
 from untrained.bench.run import GRID, JOBS
 from untrained.bench.table import (
     COSTS,
@@ -20,6 +19,7 @@ from untrained.bench.table import (
     summary_of,
     title_of,
 )
+from untrained.bench.work import RESULT, read_json
 from untrained.core.result import versions
 from untrained.files import atomic_write
 from untrained.report.charts import Chart, Line

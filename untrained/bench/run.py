@@ -20,7 +20,8 @@ from typing import Any
 
 from untrained.bench.grid import Grid
 from untrained.bench.job import Job, job_from_dict
-from untrained.bench.perform import (
+from untrained.bench.pool import Pause, Processes
+from untrained.bench.work import (
     BUSY,
     FAILED,
     FAILURE,
@@ -31,7 +32,6 @@ from untrained.bench.perform import (
     read_json,
     write_json,
 )
-from untrained.bench.pool import Pause, Processes
 from untrained.errors import UserError
 from untrained.files import make_directory
 

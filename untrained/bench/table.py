@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from untrained.bench.job import Job
-from untrained.bench.perform import CUT, DONE, FAILED, FAILURE, KILLED, RESULT, read_json, status_of
 from untrained.bench.run import directory_of
+from untrained.bench.work import CUT, DONE, FAILED, FAILURE, KILLED, RESULT, read_json, status_of
 from untrained.errors import UserError
 from untrained.files import atomic_write
 
