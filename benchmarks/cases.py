@@ -1,10 +1,14 @@
 """The measured cases of the evidence: real MRI and CT scans, and photographs.
 
-    python benchmarks/cases.py DATA OUT
+    python benchmarks/cases.py DATA OUT [--small]
 
 writes one measurement file per case into OUT, made from the public data sets in DATA as a user
 would make them (`untrained simulate`, or binned and thinned-out measured views). The files are
 not part of the project: most of the data may not be passed on.
+
+`--small` writes the cases of the stopping study instead: six images each of denoising, inpainting,
+MRI and CT, 96 to 160 points wide. Photographs and the readout of MRI are cropped in the middle,
+which changes no measurement that is kept; detectors and pixels of CT are joined.
 """
 
 from __future__ import annotations
@@ -12,12 +16,16 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from untrained.data import TASKS
 from untrained.data.arrays import write_npy, write_npz
+from untrained.data.phantoms import birdcage_maps
+from untrained.maths import fft2c
 from untrained.physics.fbp import fbp
 from untrained.physics.footprint import FanBeam, Geometry
 
@@ -28,11 +36,10 @@ SIDE = 256
 
 def make_mri(data: Path, out: Path) -> None:
     """Retrospective 4x (centre 8%) and 8x (4%) of the two brains, random columns, seed 0."""
-    simulate = TASKS["mri"].simulate
-    assert simulate is not None
     for name, file in BRAINS.items():
         for factor, centre in ((4, 0.08), (8, 0.04)):
-            simulate(
+            _simulate(
+                "mri",
                 data / "mri_multicoil" / file,
                 out / f"mri-{name}-{factor}x.npz",
                 acceleration=factor,
@@ -42,32 +49,39 @@ def make_mri(data: Path, out: Path) -> None:
 
 def make_ct(data: Path, out: Path) -> None:
     """30 and 60 of the measured views of the tooth (parallel) and the bell pepper (fan)."""
-    for name, (sinogram, angles, geometry) in {
-        "tooth": _tooth(data),
-        "pepper": _pepper(data),
-    }.items():
-        import torch
-
-        full = torch.from_numpy(np.ascontiguousarray(sinogram.T))[None, None]
-        reference = fbp(full, geometry)[0, 0].numpy()
+    for name, scan in {"tooth": _tooth(data), "pepper": _pepper(data)}.items():
+        reference = _full_fbp(*scan)
         for views in (30, 60):
-            kept = np.round(np.arange(views) * len(angles) / views).astype(int)
-            scan: dict[str, np.ndarray] = {
-                "sinogram": sinogram[kept],
-                "angles": angles[kept],
-                "image_shape": np.asarray(geometry.image_shape),
-                "reference": reference,
-                "pixel_size": np.asarray(geometry.pixel_size),
-                "detector_pitch": np.asarray(geometry.detector_pitch),
-                "detector_offset": np.asarray(geometry.detector_offset),
-            }
-            if geometry.fan is not None:
-                scan |= {
-                    "geometry": np.asarray("fan"),
-                    "source_origin": np.asarray(geometry.fan.source_origin),
-                    "source_detector": np.asarray(geometry.fan.source_detector),
-                }
-            write_npz(out / f"ct-{name}-{views}.npz", scan)
+            write_npz(out / f"ct-{name}-{views}.npz", _thinned(*scan, reference, views))
+
+
+def _full_fbp(sinogram: np.ndarray, angles: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """FBP of all measured views: the reference."""
+    full = torch.from_numpy(np.ascontiguousarray(sinogram.T))[None, None]
+    return fbp(full, geometry)[0, 0].numpy()
+
+
+def _thinned(
+    sinogram: np.ndarray, angles: np.ndarray, geometry: Geometry, reference: np.ndarray, views: int
+) -> dict[str, np.ndarray]:
+    """`views` of the measured views, evenly spread."""
+    kept = np.round(np.arange(views) * len(angles) / views).astype(int)
+    scan: dict[str, np.ndarray] = {
+        "sinogram": sinogram[kept],
+        "angles": angles[kept],
+        "image_shape": np.asarray(geometry.image_shape),
+        "reference": reference,
+        "pixel_size": np.asarray(geometry.pixel_size),
+        "detector_pitch": np.asarray(geometry.detector_pitch),
+        "detector_offset": np.asarray(geometry.detector_offset),
+    }
+    if geometry.fan is not None:
+        scan |= {
+            "geometry": np.asarray("fan"),
+            "source_origin": np.asarray(geometry.fan.source_origin),
+            "source_detector": np.asarray(geometry.fan.source_detector),
+        }
+    return scan
 
 
 def make_photographs(data: Path, out: Path) -> None:
@@ -88,9 +102,144 @@ def make_photographs(data: Path, out: Path) -> None:
             clean = Path(folder) / f"{name}.png"
             Image.fromarray(pixels).save(clean)
             for task, given in options.items():
-                simulate = TASKS[task].simulate
-                assert simulate is not None
-                simulate(clean, out / f"{task}-{name}.npz", **given)
+                _simulate(task, clean, out / f"{task}-{name}.npz", **given)
+
+
+# small cases ----------------------------------------------------------------------------------
+
+
+PICTURES = (
+    "cbsd68/0003.png",
+    "cbsd68/0010.png",
+    "cbsd68/0019.png",
+    "ffhq256/00003.png",
+    "classic_sets/set5/butterfly_GT.png",
+    "microscopy/ihc.png",
+)
+SMALL = 96
+SLICES = (4, 16)  # of the combined brain volume, whose coils have to be simulated
+
+
+def make_small_photographs(data: Path, out: Path) -> None:
+    """sigma 25, and half the pixels missing, of six pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in PICTURES:
+            clean = Path(folder) / f"{Path(name).stem}.png"
+            with Image.open(data / name) as picture:
+                whole = picture.convert("RGB")
+            # The face and the stained tissue are sharp at half their size.
+            small = whole.reduce(2) if name.startswith(("ffhq", "micro")) else whole
+            pixels = np.asarray(small).transpose(2, 0, 1)
+            pixels = _middle(_middle(pixels, 1, SMALL), 2, SMALL).transpose(1, 2, 0)
+            Image.fromarray(np.ascontiguousarray(pixels)).save(clean)
+            _simulate("denoise", clean, out / f"denoise-{clean.stem}.npz", sigma=25.0)
+            _simulate("inpaint", clean, out / f"inpaint-{clean.stem}.npz", missing=0.5)
+
+
+def make_small_mri(data: Path, out: Path) -> None:
+    """4x of three measured brains, one with measured maps, and two with simulated coils."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: data / "mri_multicoil" / file for name, file in BRAINS.items()}
+        files["gre"] = data / "mri_multicoil" / "brain_gre_16ch_96.npz"
+        for name, kspace in _synthetic(data).items():
+            files[name] = Path(folder) / f"{name}.npz"
+            write_npz(files[name], {"kspace": kspace})
+        for name, file in files.items():
+            case = out / f"mri-{name}-4x.npz"
+            _simulate("mri", file, case, acceleration=4, center_fraction=0.08)
+            with np.load(case, allow_pickle=False) as stored:
+                arrays = {key: stored[key] for key in stored}
+            write_npz(case, _crop_readout(arrays, SMALL))
+
+
+def _synthetic(data: Path) -> dict[str, np.ndarray]:
+    """Fully sampled k-space of complex images, with noise of 1 % of the largest value."""
+    dwi = np.load(data / "mri_multicoil" / "brain_dwi_4ch_maps_256.npz", allow_pickle=False)
+    coils = {"dwi": dwi["coil_sens"] * dwi["image"]}
+    t2 = np.load(data / "mri_complex_images" / "siat_brain_t2_31x256.npz", allow_pickle=False)
+    maps = birdcage_maps(8, (256, 256))
+    coils |= {f"t2-{n}": maps * t2["images"][n] for n in SLICES}
+    found = {}
+    for name, images in coils.items():
+        clean = fft2c(torch.from_numpy(images / np.abs(images).max()).to(torch.complex64))
+        noise = torch.randn(clean.shape, dtype=clean.dtype, generator=torch.manual_seed(0))
+        found[name] = (clean + 0.01 * noise).numpy()
+    return found
+
+
+def make_small_ct(data: Path, out: Path) -> None:
+    """Three measured scans, and 30 simulated views of a brain, a knee and a cell.
+
+    Beside the tooth and the pepper: 60 views of the pepper at a tenth of the dose, turned back by
+    the 3.9 degrees it had moved, so that the scan at the full dose is its reference.
+    """
+    sinogram, angles, geometry = _pepper(data, "low")
+    pepper = _full_fbp(*_pepper(data))
+    scans = {
+        "tooth-30": _thinned(*_tooth(data), _full_fbp(*_tooth(data)), 30),
+        "pepper-30": _thinned(*_pepper(data), pepper, 30),
+        "lowdose-60": _thinned(sinogram, angles - 3.9, geometry, pepper, 60),
+    }
+    for name, scan in scans.items():
+        write_npz(out / f"ct-{name}.npz", _joined(scan, 2))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, image in _phantoms(data).items():
+            clean = Path(folder) / f"{name}.png"
+            Image.fromarray((255 * np.clip(image, 0, 1)).astype(np.uint8)).save(clean)
+            _simulate("ct", clean, out / f"ct-{name}-30.npz", angles=30, noise=0.02)
+
+
+def _phantoms(data: Path) -> dict[str, np.ndarray]:
+    """Pictures that stand in for a slice of attenuation, `SMALL` squared, in [0, 1]."""
+    t2 = np.load(data / "mri_complex_images" / "siat_brain_t2_31x256.npz", allow_pickle=False)
+    knee = np.load(data / "mri_magnitude" / "stanford_knee_rss_20x320x256.npz", allow_pickle=False)
+    with Image.open(data / "microscopy" / "cell.png") as picture:
+        cell = np.asarray(picture.convert("L"), dtype=np.float64) / 255
+    found = {}
+    images = {"brain": np.abs(t2["images"][SLICES[0]]), "knee": knee["images"][0], "cell": cell}
+    for name, image in images.items():
+        halved = np.asarray(Image.fromarray(image.astype(np.float32)).reduce(2))
+        found[name] = _middle(_middle(halved, 0, SMALL), 1, SMALL)
+    return found
+
+
+def _simulate(task: str, clean: Path, out: Path, **options: Any) -> None:
+    simulate = TASKS[task].simulate
+    assert simulate is not None
+    simulate(clean, out, **options)
+
+
+def _crop_readout(arrays: dict[str, np.ndarray], side: int) -> dict[str, np.ndarray]:
+    """The fully sampled axis; the other cannot be cropped without the missing samples."""
+    lines = np.fft.ifftshift(arrays["kspace"], axes=-2)
+    lines = np.fft.fftshift(np.fft.ifft(lines, norm="ortho", axis=-2), axes=-2)
+    lines = np.fft.ifftshift(_middle(lines, -2, side), axes=-2)
+    kspace = np.fft.fftshift(np.fft.fft(lines, norm="ortho", axis=-2), axes=-2)
+    reference = _middle(arrays["reference"], -2, side)
+    return arrays | {"kspace": kspace.astype(np.complex64), "reference": reference}
+
+
+def _joined(arrays: dict[str, np.ndarray], factor: int) -> dict[str, np.ndarray]:
+    """`factor` neighbouring detectors and pixels as one; lengths stay what they were."""
+    views, detectors = arrays["sinogram"].shape
+    rows, columns = (int(n) // factor for n in arrays["image_shape"])
+    pixels = arrays["reference"].reshape(rows, factor, columns, factor)
+    return arrays | {
+        "sinogram": arrays["sinogram"].reshape(views, detectors // factor, factor).mean(2),
+        "reference": pixels.mean((1, 3)),
+        "image_shape": np.asarray((rows, columns)),
+        "pixel_size": arrays["pixel_size"] * factor,
+        "detector_pitch": arrays["detector_pitch"] * factor,
+        "detector_offset": arrays["detector_offset"] / factor,
+    }
+
+
+def _middle(values: np.ndarray, axis: int, side: int) -> np.ndarray:
+    first = max(0, (values.shape[axis] - side) // 2)
+    return values.take(range(first, min(first + side, values.shape[axis])), axis=axis)
+
+
+# measured scans -------------------------------------------------------------------------------
 
 
 def _tooth(data: Path) -> tuple[np.ndarray, np.ndarray, Geometry]:
@@ -114,8 +263,8 @@ def _tooth(data: Path) -> tuple[np.ndarray, np.ndarray, Geometry]:
     return sinogram[keep], angles[keep], geometry
 
 
-def _pepper(data: Path) -> tuple[np.ndarray, np.ndarray, Geometry]:
-    file = np.load(data / "ct_bellpepper" / "bell_pepper_high_dose.npz", allow_pickle=False)
+def _pepper(data: Path, dose: str = "high") -> tuple[np.ndarray, np.ndarray, Geometry]:
+    file = np.load(data / "ct_bellpepper" / f"bell_pepper_{dose}_dose.npz", allow_pickle=False)
     sinogram = _binned(file["sinogram"].astype(np.float64))[:360]
     angles = file["angles_deg"].astype(np.float64)[:360]
     detectors = sinogram.shape[1]
@@ -139,8 +288,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--small", action="store_true", help="the cases of the stopping study")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    for make in (make_mri, make_ct, make_photographs):
+    small = (make_small_photographs, make_small_mri, make_small_ct)
+    for make in small if given.small else (make_mri, make_ct, make_photographs):
         make(given.data, given.out)
     print(f"{len(list(given.out.glob('*.npz')))} cases in {given.out}")

@@ -1,29 +1,31 @@
 """How many decibels each stop rule loses: one row per case and method, all rules in one run.
 
-    python benchmarks/cases.py DATA CASES
-    python benchmarks/stopping.py run CASES OUT [--side 128] [--only PATTERN] [--methods dip,house]
+    python benchmarks/cases.py DATA CASES --small
+    python benchmarks/stopping.py run CASES OUT [--only PATTERN] [--methods dip,house]
     python benchmarks/stopping.py table OUT
 
 `run` does what is missing and can be stopped at any time; every job is a file OUT/ID.json and a
-process of its own on one thread. It takes two runs. One goes to its full budget on all
-measurements with every rule but the held-out one in its shadow (see `untrained.rules.Shadow`); it
-also gives the oracle, the best over all its iterates, raw and averaged. The other is the held-out
-rule's own, whose image is scored before and after everything was fitted again.
+process of its own on one thread. It takes two runs to the full budget. One fits all measurements
+with every rule but the held-out one in its shadow (see `untrained.rules.Shadow`); it also gives
+the oracle, the best over all its iterates, raw and averaged. The other holds measurements out and
+records the error on them.
+
+`table` asks the held-out rule, with several settings, what it would have made of that error. The
+image it returns is that of the first run at the chosen step: fitting everything again takes the
+same steps from the same seed (a test holds us to that).
 
 Every method returns the average of its images at the rule's step, `house` too (not mixed with
 the TV image, no closing data step), so that the rules and nothing else differ. Windows and
 patience are shares of the budget, since the papers' were made for thousands of steps; where the
-budget allows it the papers' own are there as well.
-
-`--side` makes the cases smaller first: photographs and the readout of MRI are cropped in the
-middle, which changes no measurement that is kept; detectors and pixels of CT are joined. CT is
-scored inside the disc that every view sees.
+budget allows it the papers' own are there as well. CT is scored inside the disc that every view
+sees.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -31,7 +33,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from evidence import Scored, scored_part, scorer
 
@@ -40,7 +41,6 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Never, Stop
 from untrained.core.solve import solve_recipe
 from untrained.data import TASKS
-from untrained.data.arrays import write_npz
 from untrained.files import atomic_write
 from untrained.plan import plan
 from untrained.rules import (
@@ -55,6 +55,7 @@ from untrained.rules import (
 
 GRID = ("denoise", "inpaint", "mri", "ct")
 METHODS = "dip,aseqdip,house"
+SLACKS = (0.0, 0.005, 0.03, 0.1, 0.25)
 PAPERS = 2000  # budget from which on the papers' own windows can end a run
 
 
@@ -67,7 +68,6 @@ def rules(budget: int, sigma: float | None) -> dict[str, Stop]:
         "wmv, long window": WMV(3 * window, patience),
         "emv": EMV(alpha=2 / (window + 1), skip=window, patience=patience),
         "selfval": SelfValidation(window, patience),
-        "selfval, lr 0.01": SelfValidation(window, patience, lr=0.01),
         "wmv & emv": WMV(window, patience) & EMV(2 / (window + 1), window, patience),
     }
     if sigma:
@@ -87,8 +87,6 @@ def job(case: Path, method: str, preset: str, steps: int, seed: int) -> dict:
     problem = ut.Problem(m.y, m.physics, sigma=m.sigma)
     recipe = plan(task, method=method, preset=preset, steps=steps, output="best").recipe
     assert recipe is not None
-    whole, facts = shadowed(recipe, problem, score, seed)
-    held, more = held_out(recipe, problem, score, seed)
     return {
         "case": case.stem,
         "task": task,
@@ -97,21 +95,20 @@ def job(case: Path, method: str, preset: str, steps: int, seed: int) -> dict:
         "seed": seed,
         "steps": recipe.budget,
         "size": list(problem.x_shape),
-        **facts,
-        **more,
-        "rules": whole | held,
+        **shadowed(recipe, problem, score, seed),
+        **held_out(recipe, problem, score, seed),
     }
 
 
-def shadowed(recipe: Recipe, problem: ut.Problem, score, seed: int) -> tuple[dict, dict]:
-    """Name -> what that rule did, on one run to the full budget; the oracle."""
+def shadowed(recipe: Recipe, problem: ut.Problem, score, seed: int) -> dict:
+    """What each rule did on one run to the full budget, and the oracle."""
     watch = [Scored(score), Shadow(rules(recipe.budget, problem.sigma))]
     result = solve_recipe(replace(recipe, stop=Never()), problem, seed=seed, watch=watch)
     curves = {name: [float(v) for v in result.history[name]] for name in ("psnr", "psnr_output")}
     best = {name: max(range(len(curve)), key=curve.__getitem__) for name, curve in curves.items()}
     winner = max(best, key=lambda name: curves[name][best[name]])
-    found = {name: asdict(verdict) for name, verdict in verdicts(result.history).items()}
-    return found, {
+    return {
+        "rules": {name: asdict(verdict) for name, verdict in verdicts(result.history).items()},
         "oracle": curves[winner][best[winner]],
         "oracle_step": best[winner] + 1,
         "oracle_of": winner,
@@ -120,76 +117,50 @@ def shadowed(recipe: Recipe, problem: ut.Problem, score, seed: int) -> tuple[dic
     }
 
 
-def held_out(recipe: Recipe, problem: ut.Problem, score, seed: int) -> tuple[dict, dict]:
-    """The same of the held-out rule, before and after fitting everything again."""
-    stop = recipe.stop
-    if not stop.holdout:
-        stop = HeldOut(patience=max(8, recipe.budget // 5), again=True)
-    run = replace(recipe, stop=stop)
-    result = solve_recipe(run, problem, seed=seed, watch=[Scored(score)])
-    chosen, taken = result.stop[0].step, result.history["phase"].count("fit")
-    stopped = None if result.stop[0].rule == "budget" else taken
-    verdict = {"stopped": stopped, "chosen": chosen}
-    before = float(result.history["psnr_output"][chosen - 1])
-    found = {"heldout, not refitted": {**verdict, "psnr_output": before}}
-    if stop.refit:
-        found["heldout"] = {**verdict, "psnr_output": score(result.image)}
-    return found, {"seconds_heldout": result.cpu_seconds}
-
-
-# smaller cases --------------------------------------------------------------------------------
-
-
-def smaller(case: Path, side: int) -> dict[str, np.ndarray]:
-    """The arrays of a case, its image reduced to about `side` points."""
-    with np.load(case, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file}
-    return {"mri": _crop_readout, "ct": _join}.get(case.stem.split("-")[0], _crop)(arrays, side)
-
-
-def _crop(arrays: dict[str, np.ndarray], side: int) -> dict[str, np.ndarray]:
-    for name in ("measurement", "mask", "reference"):
-        if name in arrays:
-            middle = _middle(arrays[name], -1, side)
-            arrays[name] = _middle(middle, -2, side)
-    return arrays
-
-
-def _crop_readout(arrays: dict[str, np.ndarray], side: int) -> dict[str, np.ndarray]:
-    """The fully sampled axis; the other cannot be cropped without the missing samples."""
-    if arrays["mask"].ndim != 1:
-        raise SystemExit("only a mask of whole columns leaves an axis that can be cropped")
-    axis = {"axis": -2}
-    lines = np.fft.ifftshift(arrays["kspace"], axes=-2)
-    lines = np.fft.fftshift(np.fft.ifft(lines, norm="ortho", **axis), axes=-2)
-    lines = np.fft.ifftshift(_middle(lines, -2, side), axes=-2)
-    kspace = np.fft.fftshift(np.fft.fft(lines, norm="ortho", **axis), axes=-2)
-    reference = _middle(arrays["reference"], -2, side)
-    return arrays | {"kspace": kspace.astype(np.complex64), "reference": reference}
-
-
-def _join(arrays: dict[str, np.ndarray], side: int) -> dict[str, np.ndarray]:
-    """Neighbouring detectors and pixels as one; lengths stay what they were."""
-    views, detectors = arrays["sinogram"].shape
-    factor = max(1, round(detectors / side))
-    rows, columns = (int(n) for n in arrays["image_shape"])
-    if any(n % factor for n in (detectors, rows, columns)):
-        raise SystemExit(f"{detectors} detectors cannot be joined by {factor}: another --side")
-    small = (rows // factor, columns // factor)
-    pixels = arrays["reference"].reshape(small[0], factor, small[1], factor)
-    return arrays | {
-        "sinogram": arrays["sinogram"].reshape(views, detectors // factor, factor).mean(2),
-        "reference": pixels.mean((1, 3)),
-        "image_shape": np.asarray(small),
-        "pixel_size": arrays["pixel_size"] * factor,
-        "detector_pitch": arrays["detector_pitch"] * factor,
-        "detector_offset": arrays["detector_offset"] / factor,
+def held_out(recipe: Recipe, problem: ut.Problem, score, seed: int) -> dict:
+    """The error on what is held out, and the PSNR of that run, over the full budget."""
+    stop = HeldOut(patience=recipe.budget + 1)
+    result = solve_recipe(replace(recipe, stop=stop), problem, seed=seed, watch=[Scored(score)])
+    return {
+        "seconds_heldout": result.cpu_seconds,
+        "held_error": [float(v) for v in result.history["held-out error"]],
+        "held_curve": [round(float(v), 3) for v in result.history["psnr_output"]],
     }
 
 
-def _middle(values: np.ndarray, axis: int, side: int) -> np.ndarray:
-    first = max(0, (values.shape[axis] - side) // 2)
-    return values.take(range(first, min(first + side, values.shape[axis])), axis=axis)
+# what the held-out rule would have done ---------------------------------------------------------
+
+
+def asked(row: dict) -> dict[str, float]:
+    """Name -> PSNR, of the rules in the shadow and of the held-out rule's settings."""
+    found = {name: verdict["psnr_output"] for name, verdict in row["rules"].items()}
+    errors, steps = row["held_error"], row["steps"]
+    ours = plan(row["task"], method=row["method"], preset=row["preset"]).recipe
+    assert ours is not None
+    settings = {"heldout, preset": ours.stop} if isinstance(ours.stop, HeldOut) else {}
+    for slack in SLACKS:
+        settings[f"heldout, slack {slack:g}"] = HeldOut(patience=steps, skip=20, slack=slack)
+    settings["heldout, patient for a fifth"] = HeldOut(patience=max(8, steps // 5), skip=20)
+    for name, rule in settings.items():
+        chosen = replayed(rule, errors)
+        found[name] = row["curve"][chosen - 1]
+        if name == "heldout, preset":
+            found["heldout, preset, not refitted"] = row["held_curve"][chosen - 1]
+    return found
+
+
+def replayed(rule: HeldOut, errors: list[float]) -> int:
+    """The step that the rule chooses, given the held-out error of every step."""
+    best, chosen = math.inf, len(errors)
+    for step, error in enumerate(errors, 1):
+        if step <= rule.skip:
+            continue
+        if error < best * (1 + rule.slack):
+            chosen = step
+        best = min(best, error)
+        if step - chosen >= rule.patience:
+            break
+    return chosen
 
 
 # commands -------------------------------------------------------------------------------------
@@ -199,7 +170,7 @@ def run_grid(given: argparse.Namespace) -> None:
     """Every job whose row is missing, `--jobs` at a time."""
     given.out.mkdir(parents=True, exist_ok=True)
     found = sorted(p for p in given.cases.glob(f"{given.only}.npz"))
-    cases = [_prepared(p, given) for p in found if p.stem.split("-")[0] in GRID]
+    cases = [p for p in found if p.stem.split("-")[0] in GRID]
     jobs = []
     for case in cases:
         for method in given.methods.split(","):
@@ -220,16 +191,6 @@ def run_grid(given: argparse.Namespace) -> None:
         list(pool.map(one, jobs))
 
 
-def _prepared(case: Path, given: argparse.Namespace) -> Path:
-    if not given.side:
-        return case
-    small = given.out / "cases" / f"{case.stem}-{given.side}px.npz"
-    if not small.exists():
-        small.parent.mkdir(exist_ok=True)
-        write_npz(small, smaller(case, given.side))
-    return small
-
-
 def table(out: Path) -> None:
     """OUT/table.md, and the same on the screen."""
     rows = [json.loads(p.read_text()) for p in sorted(out.glob("*.json"))]
@@ -246,7 +207,7 @@ def table(out: Path) -> None:
 def _losses(rows: list[dict]) -> str:
     tasks = [task for task in GRID if any(row["task"] == task for row in rows)]
     lines = [f"| rule | {' | '.join(tasks)} | all |", "|---" * (len(tasks) + 2) + "|"]
-    names = dict.fromkeys(name for row in rows for name in row["rules"])
+    names = dict.fromkeys(name for row in rows for name in asked(row))
     for name in names:
         cells = [_cell(name, [row for row in rows if row["task"] == task]) for task in tasks]
         lines.append(f"| {name} | {' | '.join([*cells, _cell(name, rows)])} |")
@@ -254,9 +215,8 @@ def _losses(rows: list[dict]) -> str:
 
 
 def _cell(name: str, rows: list[dict]) -> str:
-    lost = [
-        row["oracle"] - row["rules"][name]["psnr_output"] for row in rows if name in row["rules"]
-    ]
+    answers = [(row["oracle"], asked(row)) for row in rows]
+    lost = [oracle - psnr[name] for oracle, psnr in answers if name in psnr]
     missing = len(rows) - len(lost)
     if not lost or (missing and len({row["task"] for row in rows}) > 1):
         return "-"  # a mean over other runs than its neighbours' cannot be compared with them
@@ -273,7 +233,6 @@ def main() -> None:
     runs.add_argument("--methods", default=METHODS)
     runs.add_argument("--preset", default="fast")
     runs.add_argument("--steps", type=int, default=0, help="budget; 0 = the preset's")
-    runs.add_argument("--side", type=int, default=0, help="make the cases smaller; 0 = as they are")
     runs.add_argument("--seed", type=int, default=0)
     runs.add_argument("--jobs", type=int, default=2)
     one_job = commands.add_parser("job")
