@@ -1,6 +1,6 @@
 """The measured cases of the evidence: real MRI and CT scans, and photographs.
 
-    python benchmarks/cases.py DATA OUT [--small]
+    python benchmarks/cases.py DATA OUT [--small | --onset]
 
 writes one measurement file per case into OUT, made from the public data sets in DATA as a user
 would make them (`untrained simulate`, or binned and thinned-out measured views). The files are
@@ -9,6 +9,9 @@ not part of the project: most of the data may not be passed on.
 `--small` writes the cases of the stopping study instead: six images each of denoising, inpainting,
 MRI and CT, 96 to 160 points wide. Photographs and the readout of MRI are cropped in the middle,
 which changes no measurement that is kept; detectors and pixels of CT are joined.
+
+`--onset` writes three images each of denoising, MRI and CT, 128 to 160 points wide, for the small
+version of grids/aseqdip-fig4.toml: there the brains are the central 128x128 of k-space.
 """
 
 from __future__ import annotations
@@ -116,21 +119,21 @@ PICTURES = (
     "classic_sets/set5/butterfly_GT.png",
     "microscopy/ihc.png",
 )
-SMALL = 96
+SMALL, ONSET = 96, 128
 SLICES = (4, 16)  # of the combined brain volume, whose coils have to be simulated
 
 
-def make_small_photographs(data: Path, out: Path) -> None:
-    """sigma 25, and half the pixels missing, of six pictures."""
+def make_small_photographs(data: Path, out: Path, side: int = SMALL, count: int = 6) -> None:
+    """sigma 25, and half the pixels missing, of the first pictures."""
     with tempfile.TemporaryDirectory() as folder:
-        for name in PICTURES:
+        for name in PICTURES[:count]:
             clean = Path(folder) / f"{Path(name).stem}.png"
             with Image.open(data / name) as picture:
                 whole = picture.convert("RGB")
             # The face and the stained tissue are sharp at half their size.
             small = whole.reduce(2) if name.startswith(("ffhq", "micro")) else whole
             pixels = np.asarray(small).transpose(2, 0, 1)
-            pixels = _middle(_middle(pixels, 1, SMALL), 2, SMALL).transpose(1, 2, 0)
+            pixels = _middle(_middle(pixels, 1, side), 2, side).transpose(1, 2, 0)
             Image.fromarray(np.ascontiguousarray(pixels)).save(clean)
             _simulate("denoise", clean, out / f"denoise-{clean.stem}.npz", sigma=25.0)
             _simulate("inpaint", clean, out / f"inpaint-{clean.stem}.npz", missing=0.5)
@@ -150,6 +153,28 @@ def make_small_mri(data: Path, out: Path) -> None:
             with np.load(case, allow_pickle=False) as stored:
                 arrays = {key: stored[key] for key in stored}
             write_npz(case, _crop_readout(arrays, SMALL))
+
+
+def make_onset(data: Path, out: Path) -> None:
+    """Three images a task, the largest of the small ones."""
+    make_small_photographs(data, out, ONSET, 3)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, file in BRAINS.items():
+            full = np.load(data / "mri_multicoil" / file, allow_pickle=False)["kspace"]
+            _simulate_low(full, Path(folder) / f"{name}.npz", out / f"mri-{name}-4x.npz")
+        _simulate_low(
+            _synthetic(data)[f"t2-{SLICES[0]}"], Path(folder) / "t2.npz", out / "mri-t2-4x.npz"
+        )
+    scans = {"tooth": _tooth(data), "pepper": _pepper(data)}
+    for name, scan in scans.items():
+        write_npz(out / f"ct-{name}-30.npz", _joined(_thinned(*scan, _full_fbp(*scan), 30), 2))
+    _simulate_ct("brain", _phantoms(data, ONSET)["brain"], out)
+
+
+def _simulate_low(kspace: np.ndarray, clean: Path, out: Path) -> None:
+    """4x of the central `ONSET` squared of k-space."""
+    write_npz(clean, {"kspace": _middle(_middle(kspace, 1, ONSET), 2, ONSET)})
+    _simulate("mri", clean, out, acceleration=4, center_fraction=0.08)
 
 
 def _synthetic(data: Path) -> dict[str, np.ndarray]:
@@ -182,15 +207,19 @@ def make_small_ct(data: Path, out: Path) -> None:
     }
     for name, scan in scans.items():
         write_npz(out / f"ct-{name}.npz", _joined(scan, 2))
+    for name, image in _phantoms(data, SMALL).items():
+        _simulate_ct(name, image, out)
+
+
+def _simulate_ct(name: str, image: np.ndarray, out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for name, image in _phantoms(data).items():
-            clean = Path(folder) / f"{name}.png"
-            Image.fromarray((255 * np.clip(image, 0, 1)).astype(np.uint8)).save(clean)
-            _simulate("ct", clean, out / f"ct-{name}-30.npz", angles=30, noise=0.02)
+        clean = Path(folder) / f"{name}.png"
+        Image.fromarray((255 * np.clip(image, 0, 1)).astype(np.uint8)).save(clean)
+        _simulate("ct", clean, out / f"ct-{name}-30.npz", angles=30, noise=0.02)
 
 
-def _phantoms(data: Path) -> dict[str, np.ndarray]:
-    """Pictures that stand in for a slice of attenuation, `SMALL` squared, in [0, 1]."""
+def _phantoms(data: Path, side: int) -> dict[str, np.ndarray]:
+    """Pictures that stand in for a slice of attenuation, `side` squared, in [0, 1]."""
     t2 = np.load(data / "mri_complex_images" / "siat_brain_t2_31x256.npz", allow_pickle=False)
     knee = np.load(data / "mri_magnitude" / "stanford_knee_rss_20x320x256.npz", allow_pickle=False)
     with Image.open(data / "microscopy" / "cell.png") as picture:
@@ -199,7 +228,7 @@ def _phantoms(data: Path) -> dict[str, np.ndarray]:
     images = {"brain": np.abs(t2["images"][SLICES[0]]), "knee": knee["images"][0], "cell": cell}
     for name, image in images.items():
         halved = np.asarray(Image.fromarray(image.astype(np.float32)).reduce(2))
-        found[name] = _middle(_middle(halved, 0, SMALL), 1, SMALL)
+        found[name] = _middle(_middle(halved, 0, side), 1, side)
     return found
 
 
@@ -289,9 +318,17 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--small", action="store_true", help="the cases of the stopping study")
+    parser.add_argument("--onset", action="store_true", help="those of the overfitting curves")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    small = (make_small_photographs, make_small_mri, make_small_ct)
-    for make in small if given.small else (make_mri, make_ct, make_photographs):
-        make(given.data, given.out)
+    if given.onset:
+        make_onset(given.data, given.out)
+    elif given.small:
+        make_small_photographs(given.data, given.out)
+        make_small_mri(given.data, given.out)
+        make_small_ct(given.data, given.out)
+    else:
+        make_mri(given.data, given.out)
+        make_ct(given.data, given.out)
+        make_photographs(given.data, given.out)
     print(f"{len(list(given.out.glob('*.npz')))} cases in {given.out}")

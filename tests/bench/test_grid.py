@@ -139,6 +139,14 @@ def test_runs_that_cannot_be_are_refused_before_anything_runs(write_grid, tmp_pa
     assert not (out / "grid.json").exists()
 
 
+def test_small_settings_of_one_run(write_grid):
+    tail = '\n[[runs]]\nmethod = "sgld"\nsmall = "net.skip=2"\n[small]\nsettings = "net=compact"\n'
+    path = write_grid(tail=tail)
+    assert [run.run.settings for run in read_grid(path).runs][-1] == ()
+    small = read_grid(path, small=True)
+    assert [run.run.settings for run in small.runs][-1] == ("net=compact", "net.skip=2")
+
+
 def test_an_unreadable_grid_and_a_missing_small(write_grid, tmp_path):
     with pytest.raises(UserError, match=r"gone\.toml cannot be read: No such file"):
         read_grid(tmp_path / "gone.toml")

@@ -18,7 +18,7 @@ from untrained.core.solve import solve_recipe
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.methods import PRESETS, find_recipe
-from untrained.nets import initialise, normalisations
+from untrained.nets import UNet, initialise, normalisations
 from untrained.physics import MRI, Denoise, Inpaint
 from untrained.rules.watch import Reference
 
@@ -200,6 +200,15 @@ def test_nonlinear_tasks_are_claimed_by_those_that_need_no_adjoint(name: str) ->
 def test_an_unknown_setting_names_method_and_field(name: str) -> None:
     with pytest.raises(UserError, match=f"{type(TABLE[name].method).__name__}.*'gamma_ray'"):
         TABLE[name].with_setting("gamma_ray=1")
+
+
+def test_another_network_keeps_the_range_of_the_output() -> None:
+    bounded = TABLE["dip"].with_setting("net=skip").with_setting("net.sigmoid=true")
+    other = bounded.with_setting("net=unet").with_setting("net.widths=8,16")
+    assert other.net == UNet(widths=(8, 16), sigmoid=True)
+    assert other.method == bounded.method
+    with pytest.raises(UserError, match="no such network; skip, unet, compact"):
+        bounded.with_setting("net=resnet")
 
 
 @pytest.mark.parametrize("name", ["refguided", "autoencoder"])

@@ -46,6 +46,7 @@ RUN_KEYS = {
     "output": TEXT,
     "label": TEXT,
     "tasks": TEXT + LIST,
+    "small": TEXT + LIST,
 }
 SMALL_KEYS = {
     "seeds": WHOLE + LIST,
@@ -58,10 +59,17 @@ SMALL_KEYS = {
 
 @dataclass(frozen=True)
 class RunEntry:
-    """A run, and the tasks it is for; empty = those that its method does."""
+    """A run.
+
+    Attributes:
+        run: what is run.
+        tasks: those it is for; empty = those that its method does.
+        small: further settings in the small version.
+    """
 
     run: Run
     tasks: tuple[str, ...] = ()
+    small: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,6 +166,7 @@ def _run_entries(table: Any, where: str) -> list[RunEntry]:
     for task in tasks:
         if task not in TASKS:
             raise UserError(f"{where}: unknown task '{task}'; known: {', '.join(TASKS)}")
+    small = texts(values["small"], f"{where}: small") if "small" in values else ()
     methods = texts(values["method"], f"{where}: method")
     presets = texts(values.get("preset", "fast"), f"{where}: preset")
     if "label" in values and len(methods) * len(presets) > 1:
@@ -165,7 +174,7 @@ def _run_entries(table: Any, where: str) -> list[RunEntry]:
     if "steps" in values:
         positive(values["steps"], f"{where}: steps")
     entries = [
-        RunEntry(_run(values, method, preset, where), tasks)
+        RunEntry(_run(values, method, preset, where), tasks, small)
         for method in methods
         for preset in presets
     ]
@@ -227,7 +236,7 @@ def _small(grid: Grid, table: Any) -> Grid:
 def _smaller(entry: RunEntry, steps: int, more: tuple[str, ...]) -> RunEntry:
     if METHODS[entry.run.method].classical:
         return entry
-    settings = (*entry.run.settings, *more)
+    settings = (*entry.run.settings, *more, *entry.small)
     return replace(entry, run=replace(entry.run, settings=settings, steps=steps or entry.run.steps))
 
 

@@ -14,7 +14,7 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.rule import Guard, Last, Never, Output, Stop
 from untrained.errors import UserError
-from untrained.nets import Compact
+from untrained.nets import NETS, Compact
 from untrained.problem import Problem
 
 
@@ -90,14 +90,17 @@ class Recipe:
 
     def with_setting(self, assignment: str) -> Recipe:
         """One `--set`: `lam=2` sets a field of the method, `net.depth=5`, `engine.lr=1e-3`,
-        `stop.patience=200`, `output.decay=0.9` those of the others.
+        `stop.patience=200`, `output.decay=0.9` those of the others; `net=unet` takes another
+        network with its own defaults.
 
         Raises:
-            UserError: not FIELD=VALUE, an unknown field, or a value of another type.
+            UserError: not FIELD=VALUE, an unknown field or network, or a value of another type.
         """
         name, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(f"--set {assignment}: expected FIELD=VALUE, for example lam=2")
+        if name.strip() == "net":
+            return replace(self, net=self._other_net(text.strip()))
         part, dot, setting = name.strip().rpartition(".")
         part = part if dot else "method"
         known = ("method", "net", "engine", "stop", "output", "guard")
@@ -106,6 +109,14 @@ class Recipe:
             raise UserError(f"--set {assignment}: '{part}' is none of {', '.join(known)}")
         changed = replace_field(target, setting, text.strip(), assignment)
         return replace(self, **{part: changed})
+
+    def _other_net(self, name: str) -> NetSpec:
+        """The network of that name; the range of its output stays what the task needs."""
+        if name not in NETS:
+            raise UserError(f"--set net={name}: there is no such network; {', '.join(NETS)}")
+        net: NetSpec = NETS[name]()
+        bounded = getattr(self.net, "sigmoid", None)
+        return net if bounded is None else replace(net, sigmoid=bounded)  # type: ignore[type-var]
 
 
 def replace_field(target: Any, name: str, text: str, assignment: str) -> Any:
