@@ -106,7 +106,7 @@ def _measure(recipe: Recipe, problem: Problem, device: str) -> tuple[float, floa
 
 def _trace(recipe: Recipe, problem: Problem) -> tuple[int, float]:
     """(number of parameters, bytes that one step keeps)."""
-    inputs = recipe.method.input_channels(problem.x_shape[0])
+    inputs = recipe.method.copies * recipe.method.input_channels(problem.x_shape[0])
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:

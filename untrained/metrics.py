@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from untrained.maths import to_channels, to_complex
+
 SSIM_SIGMA = 1.5
 SSIM_WINDOW = 11  # scikit-image cuts the Gaussian at 3.5 sigma: 2 * 5 + 1 pixels
 HFEN_SIGMA = 1.5
@@ -92,7 +94,9 @@ def same_view(x: Tensor, like: Tensor) -> Tensor:
     """x turned by 180 degrees and moved around its frame so as to agree best with `like`.
 
     The amplitudes of a Fourier transform do not tell these images apart. For scoring and showing
-    phase retrieval only: no method sees it. Each channel is turned and moved on its own.
+    phase retrieval only: no method sees it. Each channel is turned and moved on its own; two
+    channels are one complex image, which is conjugated when it is turned, and gets the overall
+    phase of `like`.
 
     Args:
         x: `(B, C, H, W)`.
@@ -103,6 +107,9 @@ def same_view(x: Tensor, like: Tensor) -> Tensor:
     """
     if x.shape != like.shape:
         raise ValueError(f"images must agree in shape: {tuple(x.shape)} and {tuple(like.shape)}")
+    if x.shape[1] == 2:
+        pairs = zip(to_complex(x), to_complex(like), strict=True)
+        return to_channels(torch.stack([_complex_like(a, b) for a, b in pairs]))
     planes = [_plane_like(a, b) for a, b in zip(x.flatten(0, 1), like.flatten(0, 1), strict=True)]
     return torch.stack(planes).reshape(x.shape)
 
@@ -115,6 +122,17 @@ def _plane_like(x: Tensor, like: Tensor) -> Tensor:
     best = int(correlation.argmax())
     which, shift = divmod(best, x.numel())
     return turned[which].roll(divmod(shift, x.shape[-1]), (-2, -1))
+
+
+def _complex_like(x: Tensor, like: Tensor) -> Tensor:
+    """As `_plane_like`; the phase of the correlation is that between the images."""
+    wanted = torch.fft.fft2(like)
+    turned = torch.stack((x, x.flip(-2, -1).conj()))
+    correlation = torch.fft.ifft2(torch.fft.fft2(turned).conj() * wanted)
+    best = int(correlation.abs().argmax())
+    which, shift = divmod(best, x.numel())
+    moved = turned[which].roll(divmod(shift, x.shape[-1]), (-2, -1))
+    return moved * torch.sgn(correlation.flatten()[best])
 
 
 def _pair(x: Image, reference: Image) -> tuple[Tensor, Tensor]:

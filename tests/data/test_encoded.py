@@ -83,6 +83,31 @@ def test_phase_round_trip(grey: Path, tmp_path: Path, pad: int | None) -> None:
     assert any("180 degrees" in note for note in found.notes)
 
 
+def test_phase_round_trip_of_a_complex_image(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(10, 8, 2)).view(np.complex128)[..., 0]
+    np.save(tmp_path / "x.npy", image)
+    simulate_phase(tmp_path / "x.npy", tmp_path / "m.npz", pad=4)
+    found = load_phase(tmp_path / "m.npz")
+    assert found.reference is not None
+    np.testing.assert_allclose(
+        torch.complex(found.reference[0, 0], found.reference[0, 1]).numpy(),
+        image / np.abs(image).max(),
+        rtol=1e-5,
+    )
+    torch.testing.assert_close(found.physics.A(found.reference), found.y)
+    with np.load(tmp_path / "m.npz") as stored:
+        bare = {name: stored[name] for name in ("measurement", "image_shape")}
+    np.savez(tmp_path / "bare.npz", **bare)
+    assert load_phase(tmp_path / "bare.npz").physics.x_shape == (1, 10, 8)
+    assert load_phase(tmp_path / "bare.npz", complex_image=True).physics.x_shape == (2, 10, 8)
+    np.savez(tmp_path / "three.npz", **bare | {"measurement": np.ones((3, 18, 16)) * 0.1})
+    with pytest.raises(UserError, match="one channel of amplitudes, not 3"):
+        load_phase(tmp_path / "three.npz", complex_image=True)
+    np.savez(tmp_path / "bright.npz", **bare | {"measurement": np.ones((18, 16)) * 3})
+    with pytest.raises(UserError, match="divide the amplitudes by the white level"):
+        load_phase(tmp_path / "bright.npz", complex_image=True)
+
+
 def test_phase_of_a_file_without_a_shape_needs_the_pad(clean: Path, tmp_path: Path) -> None:
     simulate_phase(clean, tmp_path / "m.npz", pad=4)
     bare = rewritten(tmp_path / "m.npz", image_shape=None, reference=None)

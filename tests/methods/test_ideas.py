@@ -19,9 +19,10 @@ from untrained.core.result import Result
 from untrained.core.solve import solve_recipe
 from untrained.core.state import State
 from untrained.errors import UserError
+from untrained.maths import to_channels
 from untrained.methods.oes import largest, save_mask
 from untrained.nets import initialise, normalisations
-from untrained.physics import MRI, Denoise
+from untrained.physics import MRI, Denoise, PhaseRetrieval
 from untrained.rules import Average, Posterior, ZeroCrossing
 
 SMALL = nets.Compact(widths=(4, 6, 8), skip=2)
@@ -284,6 +285,34 @@ class _Constant(_Gain):
 
     def forward(self, z: Tensor) -> Tensor:
         return self.gain * torch.ones_like(z)
+
+
+# doubledip ------------------------------------------------------------------------------------
+
+
+def test_doubledip_draws_magnitude_and_phase_with_networks_of_their_own() -> None:
+    physics = PhaseRetrieval((2, 12, 10), 4, complex_image=True)
+    image = torch.polar(torch.full((1, 12, 10), 0.7), torch.linspace(0, 3, 10).expand(1, 12, 10))
+    problem = Problem(physics.A(to_channels(image)), physics)
+    recipe = Recipe(m.DoubleDIP(phase_rate=0.25), net=nets.Compact((4, 6), skip=2, sigmoid=True))
+    module = recipe.build(problem)
+    initialise(module, 0)
+    s = State(problem, module, 0)
+    recipe.method.start(s)
+    assert {rate for name, rate in s.rates.items() if "copies.0." in name} == {1.0}
+    assert {rate for name, rate in s.rates.items() if "copies.1." in name} == {0.25}
+    x, _ = recipe.method.loss(s)
+    magnitude, phase = (f(z) for f, z in zip(module.copies, s["z"].chunk(2, 1), strict=True))
+    expected = to_channels(torch.polar(magnitude.sigmoid(), phase)[:, 0])
+    torch.testing.assert_close(x, expected)
+    assert float(phase.detach().abs().max()) > 0, "a sigmoid would hold the phase in [0, 1]"
+
+
+def test_doubledip_of_a_real_image_is_real() -> None:
+    physics = PhaseRetrieval((3, 12, 10), 4)
+    problem = Problem(physics.A(torch.rand(1, 3, 12, 10)), physics)
+    recipe = Recipe(m.DoubleDIP(3), net=nets.Compact((4, 6), skip=2))
+    assert solve_recipe(recipe, problem).image.shape == (1, 3, 12, 10)
 
 
 # drp ------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.methods import PRESETS, find_recipe
 from untrained.nets import UNet, initialise, normalisations
-from untrained.physics import MRI, Denoise, Inpaint
+from untrained.physics import MRI, Denoise, Inpaint, PhaseRetrieval
 from untrained.rules.watch import Reference
 
 SIDES = (19, 14)
@@ -40,6 +40,7 @@ TABLE: dict[str, Recipe] = {
     "deepred": small(m.DeepRED(4, inner=3, denoiser="tv")),
     "dip": small(m.DIP(12)),
     "dop": small(m.DOP(12, first=1e-2), engine=Engine("sgd", lr=0.5, precision="fp32")),
+    "doubledip": small(m.DoubleDIP(12)),
     "drp": small(m.DRP(12, walk=1e-3), nets.SkipNet(down=(6,), up=(6,), skip=(2,), sigmoid=False)),
     "house": small(m.House(12)),
     "oes": small(m.OES(12, search=5, keep=0.8)),
@@ -84,7 +85,16 @@ def photograph(count: int = 1) -> Problem:
     return Problem(noisy, physics, sigma=0.05, guide=draw(2, 1, *SIDES, seed=6))
 
 
+def diffraction(count: int = 1) -> Problem:
+    """Amplitudes of a complex image."""
+    physics = PhaseRetrieval((2, *SIDES), 6, complex_image=True)
+    image = torch.stack([smooth(i) for i in range(count)]) / 2
+    return Problem(physics.A(image), physics)
+
+
 def problem_for(name: str, count: int = 1) -> Problem:
+    if METHODS[name].tasks == ("phase",):
+        return diffraction(count)
     return mri(count) if "mri" in METHODS[name].tasks else photograph(count)
 
 
@@ -192,7 +202,9 @@ def test_every_task_has_a_recipe_whose_network_can_be_built(name: str, preset: s
 @pytest.mark.parametrize("name", NAMES)
 def test_nonlinear_tasks_are_claimed_by_those_that_need_no_adjoint(name: str) -> None:
     claimed = {"phase", "nldeblur"} & set(METHODS[name].tasks)
-    special = name in ("convdecoder", "rethinking")  # of one task each
+    special = name in ("convdecoder", "doubledip", "rethinking")  # of one task each
+    if name == "doubledip":
+        assert claimed == {"phase"}
     assert bool(claimed) == (TABLE[name].method.nonlinear and not special)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from untrained.errors import UserError
+from untrained.maths import to_channels, to_complex
 from untrained.metrics import same_view
 from untrained.physics import CompressedSensing, PhaseRetrieval, as_physics, dot_test, is_linear
 from untrained.physics.compressed import hartley
@@ -156,6 +157,45 @@ def test_same_view_treats_every_channel_on_its_own():
     x = torch.rand(2, 3, 6, 7, generator=torch.Generator().manual_seed(0))
     other = torch.cat((x[:, :1].flip(-2, -1), x[:, 1:].roll(2, -1)), dim=1)
     assert torch.equal(same_view(x, other), other)
+
+
+def wave(rows: int, columns: int) -> torch.Tensor:
+    """A complex image as two channels, no two turns or phases of it alike."""
+    x = torch.rand(1, rows, columns, generator=torch.Generator().manual_seed(2))
+    return to_channels(torch.polar(x, 2 * x.roll(3, -1)))
+
+
+def test_phase_of_a_complex_image_is_that_of_numpy():
+    physics = PhaseRetrieval((2, 9, 6), (3, 2), complex_image=True)
+    x = wave(9, 6)
+    padded = np.pad(to_complex(x).numpy(), ((0, 0), (3, 3), (2, 2)))
+    expected = np.abs(np.fft.fftshift(np.fft.fft2(padded, norm="ortho"), axes=(-2, -1)))
+    assert physics.y_shape == (1, 15, 10)
+    np.testing.assert_allclose(physics.A(x)[:, 0].numpy(), expected, atol=1e-5)
+    double = physics.double()
+    assert torch.autograd.gradcheck(double.A, (x[..., :9, :6].double().requires_grad_(),))
+    with pytest.raises(UserError, match="2 channels"):
+        PhaseRetrieval((3, 8, 8), complex_image=True)
+
+
+def test_same_view_of_a_complex_image_conjugates_and_turns_its_phase():
+    x = torch.zeros(1, 2, 12, 10)
+    x[..., 2:8, 3:7] = wave(6, 4)
+    turned = to_complex(x).flip(-2, -1).conj().roll((1, -2), (-2, -1))
+    other = to_channels(turned * torch.polar(torch.tensor(1.0), torch.tensor(0.8)))
+    physics = PhaseRetrieval((2, 12, 10), 4, complex_image=True)
+    torch.testing.assert_close(physics.A(x), physics.A(other), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(same_view(x, other), other)
+    torch.testing.assert_close(same_view(x, x), x)
+
+
+def test_the_start_of_a_complex_image_fits_its_amplitudes():
+    physics = PhaseRetrieval((2, 8, 7), 6, complex_image=True)
+    y = physics.A(wave(8, 7))
+    start = physics.initial(y)
+    assert start.shape == (1, 2, 8, 7)
+    assert float(to_complex(start).abs().max()) <= 1 + 1e-6
+    assert float((physics.A(start) - y).norm() / y.norm()) < 0.15
 
 
 def test_the_start_solves_an_easy_case_the_same_way_each_time():

@@ -70,10 +70,12 @@ def cs(options: Options, input_file: str) -> int:
 @reconstruct.command()
 @click.argument("input_file", metavar="INPUT")
 @click.option("--pad", type=int, default=None, help="Zeros on each side of the image.")
+@click.option("--complex", "complex_image", is_flag=True, help="The image is complex.")
 @shared_options
-def phase(options: Options, input_file: str, pad: int | None) -> int:
+def phase(options: Options, input_file: str, pad: int | None, complex_image: bool) -> int:
     """Reconstruct from Fourier amplitudes."""
-    return reconstruct_file("phase", input_file, options, {"pad": pad})
+    given = {"pad": pad, "complex_image": complex_image}
+    return reconstruct_file("phase", input_file, options, given)
 
 
 @reconstruct.command()

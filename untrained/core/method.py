@@ -23,10 +23,13 @@ class Method(ABC):
     Attributes:
         name: the name on the command line.
         nonlinear: True when the method needs no adjoint and so accepts nonlinear physics.
+        copies: networks of the recipe's design side by side, each with weights of its own; their
+            inputs and outputs are joined along the channels.
     """
 
     name: ClassVar[str]
     nonlinear: ClassVar[bool] = False
+    copies: ClassVar[int] = 1
     rounds: int
     inner: int
 

@@ -14,7 +14,7 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.rule import Guard, Last, Never, Output, Stop
 from untrained.errors import UserError
-from untrained.nets import NETS, Compact
+from untrained.nets import NETS, Compact, SideBySide
 from untrained.problem import Problem
 
 
@@ -60,13 +60,19 @@ class Recipe:
         return self.steps or self.method.rounds * self.method.inner
 
     def build(self, problem: Problem) -> nn.Module:
-        """The network for images of this problem's shape."""
+        """The network for images of this problem's shape.
+
+        A sigmoid is left out where the image is complex: its parts may be negative.
+        """
         channels, *sides = problem.x_shape
         net: Any = self.net
+        if getattr(problem.physics, "complex_image", False) and getattr(net, "sigmoid", False):
+            net = replace(net, sigmoid=False)
         if hasattr(net, "sides"):
             net = replace(net, sides=tuple(sides))
         inputs, outputs = self.method.input_channels(channels), self.method.output_channels(problem)
-        module: nn.Module = net.build(inputs, outputs, len(sides))
+        copies = [net.build(inputs, outputs, len(sides)) for _ in range(self.method.copies)]
+        module: nn.Module = copies[0] if len(copies) == 1 else SideBySide(copies)
         return module
 
     def to_dict(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size
 from untrained.data.photos import noise_level
 from untrained.errors import UserError, from_file
+from untrained.maths import to_channels
 from untrained.physics.base import Physics
 from untrained.physics.compressed import CompressedSensing
 from untrained.physics.phase import PhaseRetrieval
@@ -57,18 +58,23 @@ def load_cs(path: str | Path) -> Measurement:
     return _encoded("cs", path, y, physics, sigma, truth, ())
 
 
-def load_phase(path: str | Path, *, pad: int | None = None) -> Measurement:
+def load_phase(
+    path: str | Path, *, pad: int | None = None, complex_image: bool = False
+) -> Measurement:
     """Amplitudes of the centred orthonormal Fourier transform of a zero-padded picture.
 
     Args:
         path: .npz or .h5 with `measurement` `(H', W')` or `(C, H', W')`, zero frequency at
-            `(H' // 2, W' // 2)`; optionally `image_shape` (rows, columns), `sigma` (0..255 scale)
-            and `reference`.
+            `(H' // 2, W' // 2)`; optionally `image_shape` (rows, columns), `complex_image` (1 =
+            yes), `sigma` (0..255 scale) and `reference`.
         pad: zeros on each side of the image; None takes the file's `image_shape`.
+        complex_image: whether the image is complex, its values of magnitude at most 1; the file
+            may say so too.
 
     Raises:
         UserError: unreadable file, neither `pad` nor `image_shape`, an image that does not fit
-            into the frame, or amplitudes that no image in [0, 1] has.
+            into the frame, amplitudes that no such image has, or several channels of a complex
+            image.
     """
     with open_arrays(path) as file:
         require_keys(file, "measurement")
@@ -76,6 +82,8 @@ def load_phase(path: str | Path, *, pad: int | None = None) -> Measurement:
         frame = (y.shape[2], y.shape[3])
         sides = _image_shape(file) if pad is None and "image_shape" in file.keys else None
         sigma, truth = read_sigma(file), read_optional(file, "reference")
+        stored = read_optional(file, "complex_image")
+    complex_image = complex_image or (stored is not None and bool(np.any(stored)))
     if sides is None and pad is None:
         raise UserError(f"{path} has no 'image_shape': give --pad, the zeros on each side")
     if sides is None:
@@ -86,11 +94,17 @@ def load_phase(path: str | Path, *, pad: int | None = None) -> Measurement:
             f"{path}: a picture of {sides[0]}x{sides[1]} cannot lie in the middle of amplitudes of "
             f"{frame[0]}x{frame[1]}; check 'image_shape' or --pad"
         )
-    physics = PhaseRetrieval((y.shape[1], *sides), (zeros[0] // 2, zeros[1] // 2))
-    _check_brightness(y, sides, path)
+    if complex_image and y.shape[1] > 1:
+        raise UserError(f"{path}: a complex image has one channel of amplitudes, not {y.shape[1]}")
+    channels = 2 if complex_image else y.shape[1]
+    borders = (zeros[0] // 2, zeros[1] // 2)
+    physics = PhaseRetrieval((channels, *sides), borders, complex_image=complex_image)
+    _check_brightness(y, sides, path, complex_image)
     notes: tuple[str, ...] = (
         "the amplitudes do not tell whether the picture is turned by 180 degrees",
     )
+    if complex_image:
+        notes += ("nor its overall phase: the picture shows the magnitude",)
     if y.shape[1] > 1:
         notes += ("each channel was measured on its own, and may come back turned differently",)
     return _encoded("phase", path, y, physics, sigma, truth, notes)
@@ -117,10 +131,19 @@ def _image_shape(file: ArrayFile) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
-def _check_brightness(y: Tensor, sides: tuple[int, int], path: str | Path) -> None:
-    """The zero frequency is the sum of the pixels over the root of the frame's size."""
-    centre = y[..., y.shape[-2] // 2, y.shape[-1] // 2].max()
-    mean = float(centre) * math.sqrt(y.shape[-2] * y.shape[-1]) / (sides[0] * sides[1])
+def _check_brightness(
+    y: Tensor, sides: tuple[int, int], path: str | Path, complex_image: bool
+) -> None:
+    """The zero frequency is the sum of the pixels over the root of the frame's size.
+
+    The pixels of a complex image may cancel there: its energy tells, which is that of y.
+    """
+    pixels = sides[0] * sides[1]
+    if complex_image:
+        mean = math.sqrt(float(y.square().sum()) / pixels)
+    else:
+        centre = y[..., y.shape[-2] // 2, y.shape[-1] // 2].max()
+        mean = float(centre) * math.sqrt(y.shape[-2] * y.shape[-1]) / pixels
     if mean > BRIGHTNESS:
         raise UserError(
             f"the amplitudes in {path} are those of a picture with mean {mean:.4g}; pictures are "
@@ -140,10 +163,13 @@ def _encoded(
     reference = None
     if truth is not None:
         reference = torch.from_numpy(from_array(truth, f"'reference' in {path}").pixels)[None]
+        wanted = bool(getattr(physics, "complex_image", False))
+        if reference.is_complex() and wanted:
+            reference = to_channels(reference[:, 0])
         if tuple(reference.shape[1:]) != physics.x_shape or reference.is_complex():
             raise UserError(
                 f"'reference' in {path} is {reference.dtype} {tuple(reference.shape[1:])}, but "
-                f"the image to reconstruct is real {physics.x_shape}"
+                f"the image to reconstruct is {'complex' if wanted else 'real'} {physics.x_shape}"
             )
     level = None if sigma is None else noise_level(sigma)
     axes = "YX" if y.shape[1] == 1 else "CYX"

@@ -2,7 +2,7 @@
 
 Every function writes one .npz and is a pure function of its arguments: the same seed gives the
 same measurements. The truth is stored as `reference`, which `reconstruct` only reports on.
-Pictures are stored `(H,W)` or `(C,H,W)`; noise is never clipped.
+Pictures are stored `(H,W)` or `(C,H,W)`, complex images `(H,W)`; noise is never clipped.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from untrained.data.parameters import check_seed, read_kernel
 from untrained.data.phantoms import gaussian_kernel
 from untrained.data.photos import noise_level, shape_of
 from untrained.errors import UserError
+from untrained.maths import to_complex
 from untrained.physics.blur import Blur
 from untrained.physics.ct import CT
 from untrained.physics.inpaint import Inpaint, box_mask, random_mask
@@ -222,4 +223,6 @@ def save(
 
 
 def _grey_or_colour(image: Tensor) -> np.ndarray:
+    if image.shape[1] == 2:
+        return to_complex(image)[0].numpy()
     return image[0, 0].numpy() if image.shape[1] == 1 else image[0].numpy()

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from untrained.data.images import read_picture
 from untrained.data.noise import noisy
 from untrained.data.parameters import check_seed, read_kernel
 from untrained.data.phantoms import gaussian_kernel
 from untrained.data.photos import noise_level, shape_of
 from untrained.data.simulate import DEFAULT_BLUR, clean_picture, save
 from untrained.errors import UserError, from_file
+from untrained.maths import to_channels
 from untrained.physics.bkse import BKSE, NonlinearBlur, load_bkse, random_code, weights_digest
 from untrained.physics.compressed import CompressedSensing
 from untrained.physics.phase import PhaseRetrieval
@@ -66,8 +70,10 @@ def simulate_phase(
 ) -> tuple[str, ...]:
     """Amplitudes of the Fourier transform. Writes `measurement image_shape reference sigma seed`.
 
+    A complex image (.npy) is divided by its largest magnitude, and `complex_image` written too.
+
     Args:
-        clean: picture.
+        clean: picture, or a complex image.
         out: .npz to write.
         seed: of the noise.
         pad: zeros on each side; None is a quarter of each side.
@@ -76,12 +82,27 @@ def simulate_phase(
     Raises:
         UserError: a negative pad; else as `simulate_cs`.
     """
-    x, notes = clean_picture(clean)
-    physics = PhaseRetrieval(shape_of(x), pad)
+    picture = read_picture(clean, "clean image")
+    if not np.iscomplexobj(picture.pixels):
+        x, notes = clean_picture(clean)
+        physics = PhaseRetrieval(shape_of(x), pad)
+    else:
+        x, notes = _complex_image(picture.pixels, clean), picture.notes
+        physics = PhaseRetrieval(shape_of(x), pad, complex_image=True)
     y = noisy(physics.A(x), noise_level(sigma), seed)
     parameters = {"image_shape": np.array(x.shape[-2:]), "sigma": np.asarray(sigma)}
+    if physics.complex_image:
+        parameters["complex_image"] = np.asarray(1)
     save(out, x, y, seed, parameters)
     return notes
+
+
+def _complex_image(pixels: np.ndarray, path: str | Path) -> Tensor:
+    """`(1, 2, H, W)`, of largest magnitude 1."""
+    largest = float(np.abs(pixels).max())
+    if len(pixels) != 1 or largest == 0:
+        raise UserError(f"{path} must be one complex plane (H, W) that is not zero everywhere")
+    return to_channels(torch.from_numpy((pixels / largest).astype(np.complex64)))
 
 
 def simulate_nldeblur(

@@ -15,6 +15,7 @@ from untrained.methods import (
     deepred,
     dip,
     dop,
+    doubledip,
     drp,
     house,
     oes,
@@ -31,6 +32,7 @@ from untrained.methods.deepdecoder import DeepDecoderFit
 from untrained.methods.deepred import DeepRED
 from untrained.methods.dip import DIP
 from untrained.methods.dop import DOP
+from untrained.methods.doubledip import DoubleDIP
 from untrained.methods.drp import DRP
 from untrained.methods.house import House
 from untrained.methods.oes import OES
@@ -195,6 +197,14 @@ _CARDS = (
         dop.recipe,
     ),
     Card(
+        "doubledip",
+        "double DIP: one network for the magnitude, one for the phase",
+        "Zhuang, Yang, Hofmann, Barmherzig, Sun, Electronic Imaging 2023",
+        ("phase",),
+        "two networks",
+        doubledip.recipe,
+    ),
+    Card(
         "drp",
         "Deep Random Projector: the input and the normalisations only",
         "Li, Wang, Zhuang, Sun, CVPR 2023",
@@ -254,6 +264,7 @@ __all__ = [
     "ConvDecoderFit",
     "DeepDecoderFit",
     "DeepRED",
+    "DoubleDIP",
     "House",
     "RefGuided",
     "Rethinking",

@@ -8,6 +8,7 @@ from untrained.nets.compact import Compact
 from untrained.nets.decoder import ConvDecoder, DeepDecoder
 from untrained.nets.initialise import initialise
 from untrained.nets.s2s import S2SNet
+from untrained.nets.side_by_side import SideBySide
 from untrained.nets.skip import (
     SKIP,
     SKIP_JPEG,
@@ -47,6 +48,7 @@ __all__ = [
     "ConvDecoder",
     "DeepDecoder",
     "S2SNet",
+    "SideBySide",
     "SkipNet",
     "UNet",
     "initialise",

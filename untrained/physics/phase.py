@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from untrained.errors import UserError
-from untrained.maths import fft2c, sum_squares
+from untrained.maths import fft2c, sum_squares, to_channels, to_complex
 from untrained.physics.base import NonlinearPhysics
 
 STARTS = 4
@@ -22,22 +22,25 @@ class PhaseRetrieval(NonlinearPhysics):
     r"""y = |F P x| per channel: P puts zeros around the image, F is the centred orthonormal FFT.
 
     The phase is lost, and with it everything that leaves the amplitudes as they are: x turned by
-    180 degrees, and x moved within its frame where its border is empty, fit equally well.
-    `metrics.same_view` undoes both for scoring; no method is told. Each channel is measured on
-    its own, so the channels of a colour picture may come back turned differently.
+    180 degrees, and x moved within its frame where its border is empty, fit equally well, as does
+    a complex x conjugated as it is turned, or times any e^(ia). `metrics.same_view` undoes these
+    for scoring; no method is told. Each channel is measured on its own, so the channels of a
+    colour picture may come back turned differently.
 
     A is homogeneous of degree 1 and never enlarges a difference, so its squared norm counts as 1.
     The gradient of an amplitude that is exactly 0 is taken as 0.
 
     Args:
-        x_shape: `(C, H, W)`, images in [0, 1].
+        x_shape: `(C, H, W)`, images in [0, 1]; `(2, H, W)`, real and imaginary part of values
+            of magnitude at most 1, with `complex_image`.
         pad: zeros on each side, one number or (rows, columns). None is a quarter of each side, the
             setting of diffusion posterior sampling: 64 for 256 x 256. The amplitudes determine a
             general image where the padded one has at least twice as many rows and columns, a pad
             of half a side; with less, that it lies in [0, 1] has to help.
+        complex_image: whether the image is complex (coherent diffraction imaging).
 
     Raises:
-        UserError: a negative pad.
+        UserError: a negative pad, or a complex image of other than two channels.
     """
 
     task = "phase"
@@ -47,44 +50,62 @@ class PhaseRetrieval(NonlinearPhysics):
     classical_name = "hybrid input-output"
 
     def __init__(
-        self, x_shape: tuple[int, int, int], pad: int | Sequence[int] | None = None
+        self,
+        x_shape: tuple[int, int, int],
+        pad: int | Sequence[int] | None = None,
+        *,
+        complex_image: bool = False,
     ) -> None:
         channels, height, width = x_shape
+        if complex_image and channels != 2:
+            raise UserError(f"a complex image has 2 channels, real and imaginary; got {channels}")
         if pad is None:
             pad = (height // 4, width // 4)
         rows, columns = (pad, pad) if isinstance(pad, int) else (int(p) for p in pad)
         if min(rows, columns) < 0:
             raise UserError(f"pad must be zeros on each side, 0 or more, got {rows}, {columns}.")
-        super().__init__(x_shape, (channels, height + 2 * rows, width + 2 * columns))
+        fields = 1 if complex_image else channels
+        super().__init__(x_shape, (fields, height + 2 * rows, width + 2 * columns))
         self.pad = (rows, columns)
+        self.complex_image = complex_image
 
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, C, H, W)` -> amplitudes `(B, C, H + 2 rows, W + 2 columns)`, all >= 0."""
+        """Image `(B, C, H, W)` -> amplitudes `(B, C, H + 2 rows, W + 2 columns)`, all >= 0.
+
+        Of a complex image there is one channel of amplitudes.
+        """
         self._check_x(x)
-        return fft2c(self._padded(x)).abs()
+        fields = to_complex(x)[:, None] if self.complex_image else x
+        return fft2c(self._padded(fields)).abs()
 
     def initial(self, y: Tensor) -> Tensor:
-        """A first image `(B, C, H, W)` in [0, 1] by hybrid input-output, then error reduction.
+        """A first image `(B, C, H, W)` by hybrid input-output, then error reduction.
 
         J. R. Fienup, Appl. Opt. 21, 1982: the iterate is given the measured amplitudes; where the
-        result then leaves what is known of the image (zero around it, values in [0, 1]) it is
-        corrected by feedback (300 cycles, beta 0.9) or cut off (50 cycles). From four random
-        images, always the same, and of the four answers the one whose amplitudes fit best.
+        result then leaves what is known of the image (zero around it, values in [0, 1], or of
+        magnitude at most 1) it is corrected by feedback (300 cycles, beta 0.9) or cut off (50
+        cycles). From four random images, always the same, and of the four answers the one whose
+        amplitudes fit best.
 
         A y of exactly 0 counts as not measured (a beam stop, held-out amplitudes): there the
         iterate keeps its own. Amplitudes below 0, which noise makes, count as the smallest.
         """
         self._check_y(y)
-        amplitudes = _half_plane(y.flatten(0, 1))
-        best = torch.zeros(len(amplitudes), *self.x_shape[1:]).to(y)  # type: ignore[index]
-        least = torch.full((len(best),), torch.inf).to(y)
+        fourier = _complex_fourier if self.complex_image else _real_fourier
+        amplitudes, forward, back, nearest = fourier(y.flatten(0, 1))
+        height, width = self.x_shape[1:]  # type: ignore[index]
+        start = nearest(torch.zeros(len(amplitudes), height, width).to(y))
+        best, least = torch.zeros_like(start), torch.full((len(start),), torch.inf).to(y)
         generator = torch.Generator().manual_seed(SEED)
         for _ in range(STARTS):
-            start = torch.rand(best.shape[1:], generator=generator).to(y)
-            image, misfit = _fienup(amplitudes, start, y.shape[-1])
+            drawn = torch.rand(start.shape[1:], generator=generator, dtype=start.dtype)
+            start = drawn.to(y.device).expand_as(best)
+            image, misfit = _fienup(amplitudes, start, forward, back, nearest)
             better = misfit < least
             best[better], least[better] = image[better], misfit[better]
-        return best.reshape(*y.shape[:2], *best.shape[1:])
+        if self.complex_image:
+            return to_channels(best)
+        return best.reshape(*y.shape[:2], height, width)
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Amplitudes to hold out, bool `(1, C, H', W')`, the same draw in each channel.
@@ -104,32 +125,61 @@ class PhaseRetrieval(NonlinearPhysics):
         return functional.pad(x, (columns, columns, rows, rows))
 
 
-def _half_plane(y: Tensor) -> Tensor:
-    """Centred amplitudes `(N, H', W')` -> the half that `rfft2` gives, opposites averaged."""
+Map = Callable[[Tensor], Tensor]
+
+
+def _real_fourier(y: Tensor) -> tuple[Tensor, Map, Map, Map]:
+    """Of real images in [0, 1]: amplitudes, both transforms, and the nearest such image.
+
+    Centred amplitudes `(N, H', W')` become the half that `rfft2` gives, opposites averaged.
+    """
     rows, columns = y.shape[-2:]
     opposite = y[:, _opposite(rows)][..., _opposite(columns)]
     both = (y + opposite) / (1 + ((y != 0) & (opposite != 0)))
-    return torch.fft.ifftshift(both, dim=(-2, -1))[..., : columns // 2 + 1].clamp_min(0)
+    half = torch.fft.ifftshift(both, dim=(-2, -1))[..., : columns // 2 + 1].clamp_min(0)
+
+    def forward(x: Tensor) -> Tensor:
+        return torch.fft.rfft2(x, norm="ortho")
+
+    def back(spectrum: Tensor) -> Tensor:
+        return torch.fft.irfft2(spectrum, s=(rows, columns), norm="ortho")
+
+    return half, forward, back, lambda x: x.clamp(0, 1)
 
 
-def _fienup(amplitudes: Tensor, start: Tensor, columns: int) -> tuple[Tensor, Tensor]:
+def _complex_fourier(y: Tensor) -> tuple[Tensor, Map, Map, Map]:
+    """The same of complex images of magnitude at most 1."""
+    amplitudes = torch.fft.ifftshift(y, dim=(-2, -1)).clamp_min(0)
+
+    def forward(x: Tensor) -> Tensor:
+        return torch.fft.fft2(x, norm="ortho")
+
+    def back(spectrum: Tensor) -> Tensor:
+        return torch.fft.ifft2(spectrum, norm="ortho")
+
+    return amplitudes, forward, back, lambda x: x / x.abs().clamp_min(1) + 0j
+
+
+def _fienup(
+    amplitudes: Tensor, start: Tensor, forward: Map, back: Map, nearest: Map
+) -> tuple[Tensor, Tensor]:
     """One run: images `(N, H, W)` from the corner of the frame, and their misfit `(N,)`.
 
     Amplitudes do not tell where in its frame the image lies, and a corner needs no shifts.
     """
-    rows, (height, width) = amplitudes.shape[-2], start.shape
+    height, width = start.shape[-2:]
+    rows, columns = back(amplitudes + 0j).shape[-2:]
     frame = (0, columns - width, 0, rows - height)
-    field = functional.pad(start, frame).expand(len(amplitudes), -1, -1)
+    field = functional.pad(start, frame)
     for cycle in range(CYCLES + CLOSING):
-        spectrum = torch.fft.rfft2(field, norm="ortho")
+        spectrum = forward(field)
         gain = torch.where(amplitudes == 0, 1.0, amplitudes / spectrum.abs().clamp_min(1e-12))
-        given = torch.fft.irfft2(spectrum * gain, s=(rows, columns), norm="ortho")
-        image = given[..., :height, :width].clamp(0, 1)
+        given = back(spectrum * gain)
+        image = nearest(given[..., :height, :width])
         allowed = functional.pad(image, frame)
         corrected = field - FEEDBACK * (given - allowed)
         field = torch.where(given == allowed, given, corrected) if cycle < CYCLES else allowed
-    found = torch.fft.rfft2(allowed, norm="ortho").abs()
-    return image, sum_squares((found - amplitudes) * (amplitudes != 0))
+    return image, sum_squares((forward(allowed).abs() - amplitudes) * (amplitudes != 0))
 
 
 def _opposite(size: int) -> Tensor:

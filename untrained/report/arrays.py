@@ -10,7 +10,7 @@ SPATIAL = {1: "X", 2: "YX", 3: "ZYX"}
 
 def is_complex(image: Tensor, task: str) -> bool:
     """Whether the two channels of `(G, 2, ...)` are the real and imaginary part of one image."""
-    return task == "mri" and image.shape[1] == 2
+    return task in ("mri", "phase") and image.shape[1] == 2
 
 
 def is_stack(image: Tensor, axes: str) -> bool:
@@ -27,7 +27,7 @@ def axes_of(image: Tensor, task: str, axes: str) -> str:
 
 
 def saved_array(image: Tensor, task: str, axes: str) -> np.ndarray:
-    """`(G, C, ...)` in the layout of `axes_of`: complex64 for MRI, float32 for all else."""
+    """`(G, C, ...)` in the layout of `axes_of`: complex64 for a complex image, else float32."""
     array = image.detach().cpu().float().numpy()
     if is_complex(image, task):
         array = (array[:, 0] + 1j * array[:, 1]).astype(np.complex64)
