@@ -202,9 +202,7 @@ def test_every_task_has_a_recipe_whose_network_can_be_built(name: str, preset: s
 @pytest.mark.parametrize("name", NAMES)
 def test_nonlinear_tasks_are_claimed_by_those_that_need_no_adjoint(name: str) -> None:
     claimed = {"phase", "nldeblur"} & set(METHODS[name].tasks)
-    special = name in ("convdecoder", "doubledip", "rethinking")  # of one task each
-    if name == "doubledip":
-        assert claimed == {"phase"}
+    special = name in ("convdecoder", "rethinking")  # of one task each
     assert bool(claimed) == (TABLE[name].method.nonlinear and not special)
 
 
