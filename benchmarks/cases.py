@@ -193,20 +193,10 @@ def _synthetic(data: Path) -> dict[str, np.ndarray]:
 
 
 def make_small_ct(data: Path, out: Path) -> None:
-    """Three measured scans, and 30 simulated views of a brain, a knee and a cell.
-
-    Beside the tooth and the pepper: 60 views of the pepper at a tenth of the dose, turned back by
-    the 3.9 degrees it had moved, so that the scan at the full dose is its reference.
-    """
-    sinogram, angles, geometry = _pepper(data, "low")
-    pepper = _full_fbp(*_pepper(data))
-    scans = {
-        "tooth-30": _thinned(*_tooth(data), _full_fbp(*_tooth(data)), 30),
-        "pepper-30": _thinned(*_pepper(data), pepper, 30),
-        "lowdose-60": _thinned(sinogram, angles - 3.9, geometry, pepper, 60),
-    }
+    """30 views of three measured slices, and of a brain, a knee and a cell, simulated."""
+    scans = {"tooth": _tooth(data), "tooth-above": _tooth(data, 1), "pepper": _pepper(data)}
     for name, scan in scans.items():
-        write_npz(out / f"ct-{name}.npz", _joined(scan, 2))
+        write_npz(out / f"ct-{name}-30.npz", _joined(_thinned(*scan, _full_fbp(*scan), 30), 2))
     for name, image in _phantoms(data, SMALL).items():
         _simulate_ct(name, image, out)
 
@@ -271,13 +261,13 @@ def _middle(values: np.ndarray, axis: int, side: int) -> np.ndarray:
 # measured scans -------------------------------------------------------------------------------
 
 
-def _tooth(data: Path) -> tuple[np.ndarray, np.ndarray, Geometry]:
+def _tooth(data: Path, row: int = 0) -> tuple[np.ndarray, np.ndarray, Geometry]:
     import h5py
 
     with h5py.File(data / "ct_tooth" / "tooth.h5") as file:
         scan = file["exchange"]
         counts, white, dark = (
-            np.asarray(scan[key][:, 0], dtype=np.float64)
+            np.asarray(scan[key][:, row], dtype=np.float64)
             for key in ("data", "data_white", "data_dark")
         )
         angles = np.asarray(scan["theta"], dtype=np.float64)
@@ -292,8 +282,8 @@ def _tooth(data: Path) -> tuple[np.ndarray, np.ndarray, Geometry]:
     return sinogram[keep], angles[keep], geometry
 
 
-def _pepper(data: Path, dose: str = "high") -> tuple[np.ndarray, np.ndarray, Geometry]:
-    file = np.load(data / "ct_bellpepper" / f"bell_pepper_{dose}_dose.npz", allow_pickle=False)
+def _pepper(data: Path) -> tuple[np.ndarray, np.ndarray, Geometry]:
+    file = np.load(data / "ct_bellpepper" / "bell_pepper_high_dose.npz", allow_pickle=False)
     sinogram = _binned(file["sinogram"].astype(np.float64))[:360]
     angles = file["angles_deg"].astype(np.float64)[:360]
     detectors = sinogram.shape[1]

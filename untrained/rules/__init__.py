@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from untrained.core.rule import Last, Never
 from untrained.rules.guard import Rollback
-from untrained.rules.output import Average, Blend, Posterior
+from untrained.rules.output import Average, Blend, Nearer, Posterior
 from untrained.rules.parse import RULES, parse_stop
 from untrained.rules.selfval import SelfValidation
 from untrained.rules.shadow import Shadow, Verdict, verdicts
@@ -22,6 +22,7 @@ __all__ = [
     "HeldOut",
     "Last",
     "MaxSteps",
+    "Nearer",
     "Never",
     "Posterior",
     "Reference",

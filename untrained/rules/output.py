@@ -40,6 +40,43 @@ class Average(Output):
 
 
 @dataclass(frozen=True)
+class Nearer(Output):
+    r"""`Average`, or the newest image where that predicts the held-out measurements better.
+
+    An average lags behind a run that is still getting better; one that jitters is better averaged.
+
+    Args:
+        decay: of the average.
+        newest: what is returned where nothing is held out: 0 the average, 1 the newest image.
+        keep_best: return the image of the stop rule's best step.
+    """
+
+    name: ClassVar[str] = "nearer"
+    decay: float = 0.95
+    newest: float = 0.0
+    keep_best: bool = True
+
+    def start(self, s: State, m: Memory) -> None:
+        """Nothing until the first image."""
+        m["newest"] = torch.full((s.size,), self.newest, device=s.problem.y.device)
+
+    def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
+        """The better of the two, by the error on `held`."""
+        average = _average(s, m, x, self.decay)
+        if held is not None:
+            m["newest"] = (held.misfit(x) < held.misfit(average)).float()
+        return average + _like(m["newest"], x) * (x - average)
+
+    def statistic(self, m: Memory) -> dict[str, Tensor]:
+        """Whether it is the newest image."""
+        return {"newest": m["newest"]}
+
+    def settled(self, row: dict[str, float]) -> Nearer:
+        """Keep the choice of the chosen step."""
+        return replace(self, newest=row["newest"])
+
+
+@dataclass(frozen=True)
 class Blend(Output):
     r"""The average of the images, mixed with the total-variation image.
 
