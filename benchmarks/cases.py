@@ -28,7 +28,7 @@ from PIL import Image
 from untrained.data import TASKS
 from untrained.data.arrays import write_npy, write_npz
 from untrained.data.phantoms import birdcage_maps
-from untrained.maths import fft2c
+from untrained.maths import fft2c, ifft2c
 from untrained.physics.fbp import fbp
 from untrained.physics.footprint import FanBeam, Geometry
 
@@ -120,6 +120,7 @@ PICTURES = (
     "microscopy/ihc.png",
 )
 SMALL, ONSET = 96, 128
+NOISE = 0.05  # of the onset's cases
 SLICES = (4, 16)  # of the combined brain volume, whose coils have to be simulated
 
 
@@ -156,7 +157,10 @@ def make_small_mri(data: Path, out: Path) -> None:
 
 
 def make_onset(data: Path, out: Path) -> None:
-    """Three images a task, the largest of the small ones."""
+    """Three images a task, with noise added: at this size the scans hardly have any.
+
+    MRI: 5 % of the largest coil image in each of its pixels; CT: 5 % of the mean line integral.
+    """
     make_small_photographs(data, out, ONSET, 3)
     with tempfile.TemporaryDirectory() as folder:
         for name, file in BRAINS.items():
@@ -167,14 +171,25 @@ def make_onset(data: Path, out: Path) -> None:
         )
     scans = {"tooth": _tooth(data), "pepper": _pepper(data)}
     for name, scan in scans.items():
-        write_npz(out / f"ct-{name}-30.npz", _joined(_thinned(*scan, _full_fbp(*scan), 30), 2))
-    _simulate_ct("brain", _phantoms(data, ONSET)["brain"], out)
+        case = _joined(_thinned(*scan, _full_fbp(*scan), 30), 2)
+        level = NOISE * case["sinogram"].mean()
+        noise = np.random.default_rng(0).normal(0, level, case["sinogram"].shape)
+        noisy = {"sinogram": (case["sinogram"] + noise).astype(np.float32)}
+        write_npz(out / f"ct-{name}-30.npz", case | noisy)
+    _simulate_ct("brain", _phantoms(data, ONSET)["brain"], out, NOISE)
 
 
 def _simulate_low(kspace: np.ndarray, clean: Path, out: Path) -> None:
-    """4x of the central `ONSET` squared of k-space."""
-    write_npz(clean, {"kspace": _middle(_middle(kspace, 1, ONSET), 2, ONSET)})
+    """4x of the central `ONSET` squared of k-space; the reference stays without added noise."""
+    low = _middle(_middle(kspace, 1, ONSET), 2, ONSET)
+    write_npz(clean, {"kspace": low})
     _simulate("mri", clean, out, acceleration=4, center_fraction=0.08)
+    level = NOISE * float(ifft2c(torch.from_numpy(low)).abs().max())
+    noise = torch.randn(low.shape, dtype=torch.complex64, generator=torch.manual_seed(1))
+    with np.load(out, allow_pickle=False) as stored:
+        case = {key: stored[key] for key in stored}
+    case["kspace"] = case["kspace"] + level * noise.numpy() * case["mask"]
+    write_npz(out, case)
 
 
 def _synthetic(data: Path) -> dict[str, np.ndarray]:
@@ -198,14 +213,14 @@ def make_small_ct(data: Path, out: Path) -> None:
     for name, scan in scans.items():
         write_npz(out / f"ct-{name}-30.npz", _joined(_thinned(*scan, _full_fbp(*scan), 30), 2))
     for name, image in _phantoms(data, SMALL).items():
-        _simulate_ct(name, image, out)
+        _simulate_ct(name, image, out, 0.02)
 
 
-def _simulate_ct(name: str, image: np.ndarray, out: Path) -> None:
+def _simulate_ct(name: str, image: np.ndarray, out: Path, noise: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         clean = Path(folder) / f"{name}.png"
         Image.fromarray((255 * np.clip(image, 0, 1)).astype(np.uint8)).save(clean)
-        _simulate("ct", clean, out / f"ct-{name}-30.npz", angles=30, noise=0.02)
+        _simulate("ct", clean, out / f"ct-{name}-30.npz", angles=30, noise=noise)
 
 
 def _phantoms(data: Path, side: int) -> dict[str, np.ndarray]:
