@@ -38,7 +38,10 @@ SIDE = 256
 
 
 def make_mri(data: Path, out: Path) -> None:
-    """Retrospective 4x (centre 8%) and 8x (4%) of the two brains, random columns, seed 0."""
+    """Retrospective 4x (centre 8%) and 8x (4%) of the two brains, random columns, seed 0.
+
+    And the inputs of aSeqDIP's Figure 1 for the 4x ones, near the truth and far from it.
+    """
     for name, file in BRAINS.items():
         for factor, centre in ((4, 0.08), (8, 0.04)):
             _simulate(
@@ -48,6 +51,18 @@ def make_mri(data: Path, out: Path) -> None:
                 acceleration=factor,
                 center_fraction=centre,
             )
+        _make_near(out / f"mri-{name}-4x.npz", out / "near")
+
+
+def _make_near(case: Path, out: Path) -> None:
+    """The truth plus noise, and noise alone; standard deviations over the largest magnitude."""
+    out.mkdir(exist_ok=True)
+    truth = np.load(case, allow_pickle=False)["reference"]
+    draw = np.random.default_rng(0).normal(size=(2, *truth.shape)) * np.abs(truth).max()
+    for sigma in (0.05, 0.2, 0.8):
+        noise = sigma * (draw[0] + 1j * draw[1])
+        for start, image in (("truth", truth + noise), ("noise", noise)):
+            write_npy(out / f"{case.stem}-{start}-{sigma}.npy", image.astype(np.complex64))
 
 
 def make_ct(data: Path, out: Path) -> None:

@@ -147,6 +147,28 @@ def test_small_settings_of_one_run(write_grid):
     assert [run.run.settings for run in small.runs][-1] == ("net=compact", "net.skip=2")
 
 
+def test_guides_belong_to_their_image_and_to_the_job(write_grid, pictures, do):
+    clean = np.load(pictures / "picture-a.npy")
+    for name, level in (("a", 0.1), ("b", 0.2)):
+        np.save(pictures / f"near-picture-{name}.npy", (clean + level).astype(np.float32))
+    cases = (
+        '[[cases]]\ntask = "denoise"\nclean = "picture-*.npy"\nsimulate = { sigma = 25 }\n'
+        'guide = "near-{image}.npy"\n'
+    )
+    runs = '[[runs]]\nmethod = "refguided"\nsteps = 2\nsettings = ["net.widths=4,8"]\n'
+    grid = read_grid(write_grid(cases=cases, runs=runs))
+    first, second = open_grid(grid, pictures / "out")
+    assert [Path(job.case.guides[0][0]).stem[-1] for job in (first, second)] == ["a", "b"]
+    assert do(first) == "done"
+    before = first.id
+    np.save(pictures / "near-picture-a.npy", clean)
+    changed = read_grid(write_grid(cases=cases, runs=runs)).jobs(pictures / "out")[0]
+    assert changed.id != before
+    cases = cases.replace("near-", "far-")
+    with pytest.raises(UserError, match=r"guide: no file .*far-picture-a\.npy"):
+        read_grid(write_grid(cases=cases, runs=runs))
+
+
 def test_an_unreadable_grid_and_a_missing_small(write_grid, tmp_path):
     with pytest.raises(UserError, match=r"gone\.toml cannot be read: No such file"):
         read_grid(tmp_path / "gone.toml")

@@ -15,7 +15,7 @@ from untrained.core.rule import Frame, Guard, Last, Never, Output, Stop, Stopped
 from untrained.core.solve import solve
 from untrained.core.state import Memory, State
 from untrained.nets import Compact
-from untrained.rules import WMV, Average, Blend, HeldOut, Rollback
+from untrained.rules import WMV, Average, Blend, HeldOut, Nearer, Rollback
 
 NET = Compact(widths=(8, 16), skip=4)
 MUON = ut.Engine("muon", lr=0.02, warmup=3, precision="fp32")
@@ -359,6 +359,28 @@ def test_the_share_of_a_nonlinear_physics_is_found_between_its_two_images() -> N
     mixed = Blend().see(state, memory, x, held)
     assert float(memory["share"]) == pytest.approx(0.3, abs=1e-5)
     torch.testing.assert_close(mixed, 0.3 * x, rtol=1e-4, atol=1e-5)
+
+
+def test_nearer_takes_what_predicts_better_and_a_refit_keeps_it() -> None:
+    x = picture()
+    p = ut.Problem(x, ut.physics.Denoise(tuple(x.shape[1:])))
+    fit, held = p.split(0.2, seed=0)
+    state: Any = SimpleNamespace(problem=fit, size=1, step=0)
+    output, memory = Nearer(decay=0.5), Memory({}, "")
+    output.start(state, memory)
+    output.see(state, memory, 0 * x, held)
+    state.step = 1
+    rising = output.see(state, memory, x, held)  # the average, x / 2, lags behind
+    assert output.statistic(memory)["newest"].tolist() == [1.0]
+    torch.testing.assert_close(rising, x)
+    state.step = 2
+    jumping = output.see(state, memory, 2 * x, held)  # the average is 1.25 x
+    assert output.statistic(memory)["newest"].tolist() == [0.0]
+    torch.testing.assert_close(jumping, 1.25 * x)
+    settled = output.settled({"newest": 1.0})
+    again = Memory({}, "")
+    settled.start(state, again)
+    torch.testing.assert_close(settled.see(state, again, 3 * x, None), 3 * x)
 
 
 def test_a_relative_weight_follows_the_weight_of_tv() -> None:

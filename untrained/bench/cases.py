@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from untrained.bench.job import Case, file_digest
-from untrained.bench.keys import TABLE, TEXT, WHOLE, keywords, read_table
+from untrained.bench.keys import LIST, TABLE, TEXT, WHOLE, keywords, read_table, texts
 from untrained.bench.score import REGIONS
 from untrained.data import TASKS
 from untrained.errors import UserError
@@ -22,6 +23,7 @@ KEYS = {
     "simulate": TABLE,
     "seed": WHOLE,
     "options": TABLE,
+    "guide": TEXT + LIST,
     "setting": TEXT,
     "region": TEXT,
 }
@@ -39,6 +41,7 @@ class CaseEntry:
         options: keywords of the task's loader.
         setting: see `Case`.
         region: see `Score`.
+        guides: of each file, see `Case`.
     """
 
     task: str
@@ -48,6 +51,7 @@ class CaseEntry:
     options: dict[str, Any] = field(default_factory=dict)
     setting: str = ""
     region: str = "all"
+    guides: tuple[tuple[Path, ...], ...] = ()
 
 
 def read_entry(table: Any, folder: Path, where: str) -> CaseEntry:
@@ -70,14 +74,17 @@ def read_entry(table: Any, folder: Path, where: str) -> CaseEntry:
     if region not in REGIONS:
         raise UserError(f"{where}: region is {region!r}; known: {', '.join(REGIONS)}")
     pattern = values["file"] if "file" in values else values["clean"]
+    files = _find(folder, pattern, where)
+    wanted = texts(values["guide"], f"{where}: guide") if "guide" in values else ()
     return CaseEntry(
         task=task,
-        files=_find(folder, pattern, where),
+        files=files,
         simulate=None if simulate is None else _located(simulate, folder),
         seed=values.get("seed", 0),
         options=_located(options, folder),
         setting=values.get("setting", _told({**(simulate or {}), **options})),
         region=region,
+        guides=tuple(_guides(folder, wanted, file.stem, where) for file in files),
     )
 
 
@@ -98,8 +105,9 @@ def cases_of(entry: CaseEntry, data: Path) -> list[Case]:
             options=json.dumps(entry.options, sort_keys=True),
             attached=tuple((name, content) for name, content in attached if content),
             region=entry.region,
+            guides=tuple((str(path), file_digest(path)) for path in guides),
         )
-        for source in entry.files
+        for source, guides in zip(entry.files, entry.guides, strict=True)
         for file in [source if entry.simulate is None else _measured(entry, source, data)]
     ]
 
@@ -130,6 +138,12 @@ def _find(folder: Path, pattern: str, where: str) -> tuple[Path, ...]:
     if not files:
         raise UserError(f"{where}: no file {folder / pattern}; paths are relative to the grid file")
     return files
+
+
+def _guides(folder: Path, patterns: Sequence[str], image: str, where: str) -> tuple[Path, ...]:
+    """The files that the patterns name for this image; `{image}` in them is its name."""
+    found = [_find(folder, p.replace("{image}", image), f"{where}: guide") for p in patterns]
+    return tuple(path for paths in found for path in paths)
 
 
 def _located(options: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -227,7 +227,10 @@ def _small(grid: Grid, table: Any) -> Grid:
         name=grid.name,
         seeds=counts(values["seeds"], "[small]: seeds") if "seeds" in values else grid.seeds,
         time_limit=float(positive(limit, "[small]: time_limit") if limit else 0),
-        cases=tuple(replace(case, files=case.files[:images]) for case in grid.cases),
+        cases=tuple(
+            replace(case, files=case.files[:images], guides=case.guides[:images])
+            for case in grid.cases
+        ),
         runs=tuple(_smaller(entry, steps, more) for entry in grid.runs),
         small=True,
     )

@@ -25,6 +25,8 @@ class Case:
         options: the loader's keywords, as JSON text; files among them by absolute path.
         attached: (name, hash) of every option that is a file.
         region: where the image is scored, see `Score`.
+        guides: (absolute path, hash) of the clean images of similar content for those methods
+            that lean on some.
     """
 
     task: str
@@ -35,6 +37,7 @@ class Case:
     options: str = "{}"
     attached: tuple[tuple[str, str], ...] = ()
     region: str = "all"
+    guides: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Job:
     def id(self) -> str:
         """Hash of the recipe, the data, the seed and the scoring; names and places do not count."""
         chosen = self.plan()
-        content = {
+        content: dict[str, Any] = {
             "method": chosen.card.name,
             "recipe": None if chosen.recipe is None else chosen.recipe.digest(),
             "task": self.case.task,
@@ -76,6 +79,8 @@ class Job:
             # a classical method draws nothing
             "seed": None if chosen.recipe is None else self.seed,
         }
+        if self.case.guides:
+            content["guides"] = [digest for _, digest in self.case.guides]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -110,7 +115,8 @@ class Job:
 def job_from_dict(values: dict[str, Any]) -> Job:
     """The inverse of `Job.to_dict`."""
     case, run = dict(values["case"]), dict(values["run"])
-    case["attached"] = tuple((name, digest) for name, digest in case["attached"])
+    for pairs in ("attached", "guides"):
+        case[pairs] = tuple((name, digest) for name, digest in case[pairs])
     run["settings"] = tuple(run["settings"])
     return Job(Case(**case), Run(**run), int(values["seed"]))
 

@@ -17,7 +17,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Never, Watch
 from untrained.core.solve import solve_recipe
-from untrained.data import TASKS, Measurement
+from untrained.data import TASKS, Measurement, read_guides
 from untrained.errors import UserError
 from untrained.problem import Problem
 
@@ -68,7 +68,8 @@ def measure(
     place = pick_device(device)
     m = _load(job)
     score = Score(m, job.case.region, place)
-    problem = Problem(m.y, m.physics, sigma=m.sigma).to(place)
+    guide = read_guides(m, [path for path, _ in job.case.guides]) if job.case.guides else None
+    problem = Problem(m.y, m.physics, sigma=m.sigma, guide=guide).to(place)
     chosen, scored, limit = job.plan(), Scored(score), Limit(time_limit)
     watchers = [scored, limit, *watch]
     result = run(
@@ -117,8 +118,9 @@ def _ended(measured: Measured, result: Result) -> bool:
 
 def _load(job: Job) -> Measurement:
     case = job.case
-    if file_digest(case.file) != case.digest:
-        raise UserError(f"{case.file} is not the file that the grid was read with; run it again")
+    for file, digest in ((case.file, case.digest), *case.guides):
+        if file_digest(file) != digest:
+            raise UserError(f"{file} is not the file that the grid was read with; run it again")
     loaded = TASKS[case.task].load(case.file, **json.loads(case.options))
     slices = loaded if isinstance(loaded, list) else [loaded]
     if len(slices) != 1:

@@ -87,13 +87,14 @@ def _read_like(measurement: Measurement, path: str | Path, option: str) -> Tenso
     """An image file as `(1, *x_shape)`."""
     pixels = _read(path, option).pixels
     values = torch.from_numpy(pixels)
-    if measurement.task == "mri" and len(pixels) == 1:
+    expected = tuple(measurement.physics.x_shape)
+    is_complex = measurement.task == "mri" or getattr(measurement.physics, "complex_image", False)
+    if is_complex and len(pixels) == 1:
         values = to_channels(values.to(torch.complex64))
     elif np.iscomplexobj(pixels):
         raise UserError(f"{option}: {path} is complex, but {measurement.task} images are real")
     else:
         values = values[None]
-    expected = tuple(measurement.physics.x_shape)
     if tuple(values.shape[1:]) != expected:
         raise UserError(
             f"{option}: {path} is {pixels.shape} {pixels.dtype}, but the image to reconstruct "
