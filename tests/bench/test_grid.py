@@ -198,6 +198,8 @@ def test_the_grid_of_the_documentation_is_one(tmp_path, small, count):
     page = Path(__file__).resolve().parents[2] / "docs" / "bench.md"
     (tmp_path / "scans").mkdir()
     (tmp_path / "photos").mkdir()
+    (tmp_path / "near").mkdir()
+    np.save(tmp_path / "near" / "knee-4x-1.npy", np.ones((16, 16), np.complex64))
     rng = np.random.default_rng(0)
     kspace = (rng.random((2, 16, 16)) + 0j).astype(np.complex64)
     np.savez(tmp_path / "scans" / "knee-4x.npz", kspace=kspace)
