@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from untrained.core.rule import Stopped
+from untrained.methods import OES
 from untrained.report import words
 from untrained.report.charts import charts
 from untrained.report.gallery import gallery
@@ -129,6 +130,14 @@ def test_hints_fit_the_result(compared):
     assert options(finished=False) == ["--resume"]
     assert options(recipe=None) == ["--method auto"]
     assert "--set engine.lr=0.0003" in options(stop=[Stopped("diverged", 1, "NaN")])
+
+
+def test_a_flat_image_is_said_to_be_one(compared):
+    assert words.state_of(compared) == ""
+    flat = replace(compared, image=torch.full_like(compared.image, 0.4))
+    assert "the network draws nothing" in words.state_of(flat)
+    oes = replace(flat, recipe=replace(compared.recipe, method=OES()))
+    assert "--set keep=0.2" in [hint.option for hint in words.hints(oes)]
 
 
 def test_error_maps_share_their_window(compared, photo):

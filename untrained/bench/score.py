@@ -11,8 +11,8 @@ from torch import Tensor
 from untrained.core.rule import Frame, Stopped, Watch
 from untrained.core.state import State
 from untrained.data import Measurement
-from untrained.data.evaluate import UNIT_TASKS
 from untrained.errors import UserError
+from untrained.methods.presets import PHOTOGRAPHS
 from untrained.metrics import psnr, same_view, ssim
 
 REGIONS = ("all", "disc")
@@ -133,7 +133,7 @@ def _disc(like: Tensor) -> Tensor:
 
 
 def _range(truth: Tensor, task: str) -> float:
-    if task in UNIT_TASKS:
+    if task in PHOTOGRAPHS:
         return 1.0
     size = torch.linalg.vector_norm(truth, dim=1) if task == "mri" else truth.abs()
     return float(size.max())

@@ -15,9 +15,8 @@ from untrained.data.images import Picture, from_array, read_picture
 from untrained.data.measurement import Measurement
 from untrained.errors import UserError
 from untrained.maths import to_channels
+from untrained.methods.presets import PHOTOGRAPHS
 from untrained.metrics import evaluate
-
-UNIT_TASKS = ("denoise", "inpaint", "superres", "deblur", "nldeblur", "cs", "phase")
 
 
 def evaluate_files(
@@ -65,7 +64,7 @@ def with_reference(measurement: Measurement, path: str | Path) -> Measurement:
     """
     values = _read_like(measurement, path, "--reference")
     largest = float(torch.linalg.vector_norm(values, dim=1).max()) or None
-    full = 1.0 if measurement.task in UNIT_TASKS else largest
+    full = 1.0 if measurement.task in PHOTOGRAPHS else largest
     return replace(measurement, reference=values, data_range=full)
 
 

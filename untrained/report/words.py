@@ -9,6 +9,7 @@ from untrained.core.result import Result
 from untrained.methods import METHODS
 from untrained.metrics import nrmse, psnr, ssim
 
+FLAT = 1e-3  # standard deviation over the largest value
 LEVEL = 0.05  # dB; smaller differences round to 0.0
 INPUT_NAMES = {
     "denoise": "measurement",
@@ -83,7 +84,15 @@ def state_of(result: Result) -> str:
         return "Not finished: this is the image so far, and the run can be taken up again."
     if any(stop.rule == "diverged" for stop in result.stop):
         return "The run diverged: this is the last image that could be kept."
+    if is_flat(result):
+        return "The image is flat: the network draws nothing, whatever its input."
     return ""
+
+
+def is_flat(result: Result) -> bool:
+    """Whether an image hardly varies, as that of a network with a layer that is cut off."""
+    planes = result.image.flatten(1)
+    return bool((planes.std(1) <= FLAT * planes.abs().amax(1)).any())
 
 
 def hints(result: Result) -> list[Hint]:
@@ -96,6 +105,8 @@ def hints(result: Result) -> list[Hint]:
     if rule == "diverged":
         rate = result.recipe.engine.lr / 3
         found.append(Hint(f"--set engine.lr={rate:.1g}", "smaller steps, against divergence"))
+    if is_flat(result) and "keep" in result.recipe.to_dict()["method"]:
+        found.append(Hint("--set keep=0.2", "keep more weights: a layer may be cut off"))
     if rule == "budget" and result.recipe.stop.name != "none":
         text = "a larger budget: the stop rule had not fired yet"
         found.append(Hint(f"--steps {2 * result.recipe.budget}", text))
