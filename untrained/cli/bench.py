@@ -105,6 +105,65 @@ def run_grid(
     return 0 if all(status in ("done", "cut") for status in ended) else 1
 
 
+@bench.command("speed")
+@click.argument("task")
+@click.argument("input_file", metavar="FILE")
+@click.option("--preset", "presets", multiple=True, default=("fast",), help="Of auto; repeatable.")
+@click.option(
+    "--limit",
+    type=click.FloatRange(min=1),
+    default=600.0,
+    show_default=True,
+    help="Seconds after which a run is cut.",
+)
+@click.option("--blocks", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--threads", type=click.IntRange(1, MOST_THREADS), default=None)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
+@click.option("--out", default=None, metavar="FILE", help=".json to write too.")
+def speed(
+    task: str,
+    input_file: str,
+    presets: tuple[str, ...],
+    limit: float,
+    blocks: int,
+    threads: int | None,
+    device: str,
+    out: str | None,
+) -> None:
+    """Time our presets beside the papers' own and the classical answer.
+
+    FILE is a measurement of TASK with a reference. Steps are timed in interleaved blocks of 20;
+    then everything is run once. Use an idle machine.
+    """
+    import torch
+
+    from untrained.bench.speed import measure_speed, screen
+    from untrained.bench.work import write_json
+    from untrained.data import TASKS
+    from untrained.errors import UserError
+
+    if task not in TASKS:
+        raise UserError(f"unknown task '{task}'; known: {', '.join(TASKS)}")
+    if threads:
+        torch.set_num_threads(threads)
+    loaded = TASKS[task].load(input_file)
+    measurement = loaded[0] if isinstance(loaded, list) else loaded
+    if measurement.reference is None:
+        raise UserError(f"{input_file} has no 'reference', and without it there is no quality")
+    found = measure_speed(
+        measurement,
+        presets=presets,
+        limit=limit,
+        blocks=blocks,
+        device=device,
+        say=lambda text: click.echo(text, err=True),
+    )
+    for line in screen(found):
+        click.echo(line)
+    if out is not None:
+        write_json(Path(out), {"task": task, "input": Path(input_file).name, **found})
+
+
 @bench.command("table")
 @click.argument("directory", metavar="DIR")
 @click.option("--out", default=None, metavar="FILE", help=".csv or .parquet [default: in DIR].")

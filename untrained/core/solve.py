@@ -214,7 +214,7 @@ def _phase(
         done = dict(kept.finished[name])
         _recall(watch, done.pop("watch", {}))
         return _Outcome(**{**done, "stop": Stopped(**done["stop"])})
-    loop = _Loop(recipe, problem, held, seed, half)
+    loop = Loop(recipe, problem, held, seed, half)
     saved = kept.resume(name)
     if saved is not None:
         loop.load_state_dict(saved)
@@ -246,7 +246,7 @@ def _recall(watch: tuple[Watch, ...], saved: dict[str, dict[str, Any]]) -> None:
             w.load_state_dict(saved[type(w).__name__])
 
 
-class _Loop:
+class Loop:
     """The state of one phase, and its single step."""
 
     def __init__(

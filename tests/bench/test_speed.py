@@ -1,0 +1,85 @@
+"""`untrained bench speed` on a picture of 20 pixels with the smallest networks."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from untrained.bench import speed
+from untrained.cli import main
+from untrained.data import TASKS
+from untrained.physics import Denoise
+from untrained.plan import plan
+from untrained.problem import Problem
+
+SMALL = ["net.widths=4,8", "net.skip=2", "engine.precision=fp32"]
+
+
+@pytest.fixture
+def noisy(pictures, monkeypatch):
+    """A measurement; the contenders get small networks."""
+
+    def plans(task, presets):
+        small = ["net=compact", *SMALL]
+        yield "dip paper", plan(task, method="dip", preset="paper", settings=small, steps=30)
+        yield "auto fast", plan(task, settings=SMALL, steps=30)
+        yield "tv", plan(task, method="tv")
+
+    monkeypatch.setattr(speed, "_plans", plans)
+    monkeypatch.setattr(speed, "BLOCK", 2)
+    monkeypatch.setattr(speed, "SIDE", 64)
+    simulate = TASKS["denoise"].simulate
+    assert simulate is not None
+    simulate(pictures / "picture-a.npy", pictures / "noisy.npz", sigma=25.0)
+    return pictures / "noisy.npz"
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return ended.value.code
+
+
+def test_every_contender_is_timed_and_run(noisy, capsys, tmp_path):
+    out = tmp_path / "speed.json"
+    assert call("bench", "speed", "denoise", noisy, "--blocks", "2", "--out", out) == 0
+    found = json.loads(out.read_text())
+    paper, ours, tv = found["rows"][:3]
+    assert [row["name"] for row in (paper, ours, tv)] == ["dip paper", "auto fast", "tv"]
+    assert found["target"] == paper["best"]
+    assert (paper["steps"], paper["cut"]) == (30, False)
+    for row in (paper, ours):
+        assert row["step_ms"] > 0
+        rate = found["machine"]["fp32_gflops"]
+        assert row["over_limit"] == pytest.approx(row["step_ms"] * 1e-3 * rate / row["gflop"], 0.05)
+        reached = row["to_target"]
+        assert reached is None or 0 < reached <= row["seconds"]
+    assert tv["step_ms"] is None
+    assert tv["psnr"] > 15
+    assert all(len(line) <= 80 for line in capsys.readouterr().out.splitlines())
+
+
+def test_a_run_is_cut_at_the_limit(noisy):
+    measurement = TASKS["denoise"].load(noisy)
+    found = speed.measure_speed(measurement, limit=1e-3, blocks=1)
+    assert [row["cut"] for row in found["rows"][:3]] == [True, True, False]
+
+
+def test_more_channels_are_more_operations():
+    problem = Problem(torch.full((1, 1, 32, 32), 0.5), Denoise((1, 32, 32)))
+    counted = []
+    for skip in (2, 4):
+        settings = ["net.widths=4,8", f"net.skip={skip}"]
+        recipe = plan("denoise", method="dip", settings=settings).recipe
+        assert recipe is not None
+        counted.append(speed._stepper(recipe, problem, torch.device("cpu"))[1])
+    assert counted[1] > counted[0] > 1e6
+
+
+def test_what_cannot_be_timed_is_refused(pictures, capsys):
+    np.save(pictures / "bare.npy", np.full((20, 20), 0.5, np.float32))
+    assert call("bench", "speed", "denoise", pictures / "bare.npy") == 2
+    assert "has no 'reference'" in capsys.readouterr().err
+    assert call("bench", "speed", "denoize", "x.npz") == 2
+    assert "unknown task 'denoize'" in capsys.readouterr().err

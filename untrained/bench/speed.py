@@ -1,0 +1,285 @@
+"""Step times, and the time to a quality, of our presets beside the papers' own and other software.
+
+All in one process. Steps are timed in interleaved blocks, so that a machine that slows down does so
+for everyone, and set against what the arithmetic of the step would take at the rate at which this
+machine multiplies matrices.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from untrained.api import run
+from untrained.bench.memory import peak_mb, start_peak
+from untrained.bench.score import Limit, Score, Scored
+from untrained.core.machine import pick_device
+from untrained.core.recipe import Recipe
+from untrained.core.rule import Frame, Never, Watch
+from untrained.core.solve import Loop
+from untrained.data import Measurement
+from untrained.methods import METHODS
+from untrained.plan import Plan, plan
+from untrained.problem import Problem
+
+BLOCK = 20  # steps timed in one go
+SIDE = 2048  # of the matrices that give the machine's rate
+PAPERS = ("aseqdip", "dip")
+CLASSICAL = ("tv", "l1wavelet", "fbp")
+
+
+@dataclass
+class Speed:
+    """One contender.
+
+    Attributes:
+        name: method and preset, or the other software.
+        step_ms: median milliseconds of a step; None without steps.
+        gflop: floating point operations of a step, in 1e9; None where they were not counted.
+        over_limit: step time over that of its operations at the machine's rate.
+        steps, seconds: of the whole run, both phases.
+        psnr, ssim: of the image returned; None where none was asked for.
+        best: PSNR of the best step, which needs the truth.
+        to_target: seconds until its output first had the target's PSNR; None if it never had.
+        peak_mb: peak memory of the run.
+        cut: whether the time limit ended it.
+    """
+
+    name: str
+    step_ms: float | None = None
+    gflop: float | None = None
+    over_limit: float | None = None
+    steps: int = 0
+    seconds: float | None = None
+    psnr: float | None = None
+    ssim: float | None = None
+    best: float | None = None
+    to_target: float | None = None
+    peak_mb: float | None = None
+    cut: bool = False
+
+
+class _Clock(Watch):
+    """When every step was done."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def step(self, frame: Frame, columns: dict[str, float]) -> None:
+        self.times.append(time.perf_counter())
+
+
+def measure_speed(
+    measurement: Measurement,
+    *,
+    presets: tuple[str, ...] = ("fast",),
+    limit: float = 600.0,
+    blocks: int = 5,
+    device: str = "auto",
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Time everything that does the task.
+
+    Args:
+        measurement: with a reference.
+        presets: of `auto`.
+        limit: seconds after which a paper's run is cut.
+        blocks: of 20 steps each, per contender.
+        device: where.
+        say: what is being done, for a person who waits.
+
+    Returns:
+        `machine`, `target` (the best PSNR of any step of aSeqDIP's paper preset, or DIP's) and
+        `rows`, plain values.
+
+    Raises:
+        UserError: no reference, or several slices in one.
+    """
+    place = pick_device(device)
+    score = Score(measurement, "disc" if measurement.task == "ct" else "all", place)
+
+    def fresh() -> Problem:
+        """With nothing remembered of an earlier run."""
+        return Problem(measurement.y, measurement.physics, sigma=measurement.sigma).to(place)
+
+    plans = dict(_plans(measurement.task, presets))
+    rates = {kind: machine_rate(place, kind) for kind in ("fp32", "bf16")}
+    rows = {name: Speed(name) for name in plans}
+    steppers = {
+        name: _stepper(chosen.recipe, fresh(), place)
+        for name, chosen in plans.items()
+        if chosen.recipe is not None
+    }
+    other = _deepinv(fresh()) if importlib.util.find_spec("deepinv") else None
+    if other is not None:
+        steppers["deepinv DeepImagePrior"] = (other, None, "fp32")
+        rows["deepinv DeepImagePrior"] = Speed("deepinv DeepImagePrior")
+    say(f"timing {len(steppers)} kinds of step, {blocks} blocks of {BLOCK} each")
+    for name, milliseconds in _interleaved(steppers, blocks).items():
+        _, operations, precision = steppers[name]
+        row = rows[name]
+        row.step_ms = milliseconds
+        if operations is not None:
+            row.gflop = operations / 1e9
+            row.over_limit = milliseconds / 1e3 / (operations / rates[precision])
+    target = None
+    for name, chosen in sorted(plans.items(), key=lambda item: "paper" not in item[0]):
+        say(f"running {name}")
+        _run(rows[name], chosen, fresh(), score, limit, target, place)
+        if target is None:
+            target = rows[name].best
+    machine: dict[str, Any] = {
+        f"{kind}_gflops": round(rate / 1e9, 1) for kind, rate in rates.items()
+    }
+    machine |= {"device": str(place), "threads": torch.get_num_threads()}
+    return {"machine": machine, "target": target, "rows": [asdict(row) for row in rows.values()]}
+
+
+def machine_rate(place: torch.device, precision: str) -> float:
+    """Operations per second of a product of two matrices of 2048 squared, the best of five."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a = torch.randn(SIDE, SIDE, device=place).to(dtype)
+    best = float("inf")
+    for _ in range(5):
+        _wait(place)
+        began = time.perf_counter()
+        a @ a
+        _wait(place)
+        best = min(best, time.perf_counter() - began)
+    return 2 * SIDE**3 / best
+
+
+def _plans(task: str, presets: tuple[str, ...]) -> Iterator[tuple[str, Plan]]:
+    """The paper's own first: what it reaches is the target."""
+    for method in PAPERS:
+        if task in METHODS[method].tasks:
+            yield f"{method} paper", plan(task, method=method, preset="paper")
+    for preset in presets:
+        yield f"auto {preset}", plan(task, preset=preset)
+    for method in CLASSICAL:
+        if task in METHODS[method].tasks:
+            yield method, plan(task, method=method)
+
+
+Stepper = tuple[Callable[[int], None], float | None, str]
+
+
+def _stepper(recipe: Recipe, problem: Problem, place: torch.device) -> Stepper:
+    """(take so many steps, operations of one, precision) of a run without a stop rule."""
+    precision = recipe.engine.resolve(place)
+    weighted = problem.weighted(recipe.weighting)
+    endless = replace(recipe, stop=Never(), guard=None)
+    loop = Loop(endless, weighted, None, 0, precision == "bf16")
+
+    def take(steps: int) -> None:
+        for _ in range(steps):
+            loop.step(())
+        _wait(place)
+
+    take(1)
+    with FlopCounterMode(display=False) as counter:
+        take(1)
+    return take, float(counter.get_total_flops()), precision
+
+
+def _deepinv(problem: Problem) -> Callable[[int], None]:
+    """Deep Image Prior of deepinv with its ConvDecoder, on the same operator."""
+    from deepinv.models import ConvDecoder, DeepImagePrior
+
+    channels = 64
+    generator = ConvDecoder(img_size=problem.x_shape, in_size=(4, 4), channels=channels)
+
+    def take(steps: int) -> None:
+        model = DeepImagePrior(
+            generator.to(problem.y.device), img_size=(channels, 4, 4), iterations=steps
+        )
+        model(problem.y, problem.physics)
+
+    return take
+
+
+def _interleaved(steppers: dict[str, Stepper], blocks: int) -> dict[str, float]:
+    """Median milliseconds per step of each."""
+    times: dict[str, list[float]] = {name: [] for name in steppers}
+    for _ in range(blocks):
+        for name, (take, _, _) in steppers.items():
+            began = time.perf_counter()
+            take(BLOCK)
+            times[name].append((time.perf_counter() - began) / BLOCK)
+    return {name: 1e3 * statistics.median(found) for name, found in times.items()}
+
+
+def _run(
+    row: Speed,
+    chosen: Plan,
+    problem: Problem,
+    score: Score,
+    limit: float,
+    target: float | None,
+    place: torch.device,
+) -> None:
+    """A whole run: time, quality, memory."""
+    clock = _Clock()
+    start_peak(place)
+    began = time.perf_counter()
+    result = run(
+        chosen,
+        problem,
+        device=str(place),
+        watch=[Scored(score), Limit(limit), clock],
+        compare=False,
+    )
+    row.seconds, row.peak_mb = time.perf_counter() - began, peak_mb(place)
+    row.psnr, row.ssim = score.psnr(result.image), score.ssim(result.image)
+    row.steps, row.cut = result.steps, not result.finished
+    if chosen.recipe is None:
+        return
+    output = [float(v) for v in result.history["psnr_output"]]
+    row.best = max(*output, *(float(v) for v in result.history["psnr"]))
+    reached = [t for t, v in zip(clock.times, output, strict=True) if v >= (target or row.best)]
+    row.to_target = reached[0] - began if reached else None
+
+
+def _wait(place: torch.device) -> None:
+    if place.type == "cuda":
+        torch.cuda.synchronize(place)
+
+
+HEADS = {"ms/step": 9, "x limit": 9, "steps": 7, "seconds": 9, "PSNR": 7, "MiB": 7, "to": 7}
+
+
+def screen(found: dict[str, Any]) -> list[str]:
+    """The rows for a terminal of 80 columns."""
+    machine, target = found["machine"], found["target"]
+    lines = [
+        f"{machine['device']}, {machine['threads']} threads: matrix product "
+        f"{machine['fp32_gflops']:g} GFLOP/s fp32, {machine['bf16_gflops']:g} bf16",
+        "",
+        " " * 24 + "".join(f"{name:>{width}}" for name, width in HEADS.items()),
+    ]
+    for row in found["rows"]:
+        cells = (
+            _text(row["step_ms"], ".1f", 9),
+            _text(row["over_limit"], ".1f", 9),
+            _text(row["steps"] or None, "d", 7),
+            _text(row["seconds"], ".1f", 8) + ("c" if row["cut"] else " "),
+            _text(row["psnr"], ".2f", 7),
+            _text(row["peak_mb"], ".0f", 7),
+            _text(row["to_target"], ".1f", 7),
+        )
+        lines.append(f"{row['name'][:23]:<24}" + "".join(cells))
+    lines += ["", "x limit: the step over its operations at the matrix product's rate; c: cut."]
+    if target is not None:
+        lines.append(f"to: seconds to {target:.2f} dB, the best of any step of the first row.")
+    return lines
+
+
+def _text(value: float | None, form: str, width: int) -> str:
+    return f"{'-' if value is None else format(value, form):>{width}}"
