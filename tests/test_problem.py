@@ -91,6 +91,20 @@ def test_the_scale_of_a_split_does_not_know_what_is_held() -> None:
     torch.testing.assert_close(again.scale, fit.scale, rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("shape", [(1, 40), (3, 20, 17), (1, 9, 8, 10)])
+def test_held_out_pixels_are_filled_from_their_neighbours_alone(shape: tuple[int, ...]) -> None:
+    x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)) + 1
+    fit, held = ut.Problem(x, Denoise(shape)).split(0.1, seed=0)
+    start = fit.estimate()
+    visible = (fit.keep > 0).expand_as(x)
+    torch.testing.assert_close(start[visible], x[visible])
+    assert float(start[~visible].min()) > 1, "they would be zero"
+    secret = torch.where(visible, x, torch.full_like(x, 1e6))
+    changed, _ = ut.Problem(secret, Denoise(shape)).split(0.1, seed=0)
+    assert torch.equal(changed.estimate(), start)
+    assert torch.equal(held.y * held.keep, x * held.keep)
+
+
 def test_ramp_weighting_is_for_ct() -> None:
     with pytest.raises(UserError, match="needs a physics with weight"):
         ut.Problem(torch.rand(1, 1, 8, 8), Denoise((1, 8, 8)), weighting="ramp")

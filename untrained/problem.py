@@ -87,7 +87,8 @@ class Problem:
     def estimate(self) -> Tensor:
         """c A^H y with the least-squares c: the adjoint image in the image's own units.
 
-        A nonlinear physics answers with its own `initial(y)`.
+        A nonlinear physics answers with its own `initial(y)`. A physics with a method `fill`
+        replaces what is held out of the image.
         """
         if self._estimate is None:
             self._estimate = _matched_adjoint(self)
@@ -280,7 +281,9 @@ def _matched_adjoint(p: Problem) -> Tensor:
         back = p.A_adjoint(p.y)
         forth = p.A(back)
         gain = (forth * p.y).flatten(1).sum(1) / sum_squares(forth).clamp_min(1e-30)
-        return back * _per_problem(gain, back)
+        image = back * _per_problem(gain, back)
+        fill = getattr(p.physics, "fill", None)
+        return image if fill is None or p.keep is None else fill(image, p.keep)
 
 
 def _per_problem(value: Tensor, like: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 from untrained.physics.base import LinearPhysics
 
@@ -30,3 +32,13 @@ class Denoise(LinearPhysics):
         """Noisy image `(B, C, H, W)` -> the same tensor."""
         self._check_y(y)
         return y
+
+    def fill(self, x: Tensor, keep: Tensor) -> Tensor:
+        """x; where `keep` is 0 the mean of the pixels beside it (3 per axis) that are kept.
+
+        A method that starts from the noisy image would take pixels that are held out for black.
+        """
+        visible = keep.to(x).expand_as(x)
+        pool = {3: functional.avg_pool1d, 4: functional.avg_pool2d, 5: functional.avg_pool3d}
+        mean, share = (pool[x.ndim](v, 3, 1, 1) for v in (x * visible, visible))
+        return torch.where(visible > 0, x, mean / share.clamp_min(torch.finfo(x.dtype).eps))
