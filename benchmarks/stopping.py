@@ -58,7 +58,7 @@ from untrained.rules import (
 
 GRID = ("denoise", "inpaint", "mri", "ct")
 METHODS = "dip,aseqdip,house"
-SLACKS = (0.0, 0.005, 0.03, 0.1, 0.25)
+SLACKS = (0.0, 0.005, 0.03, 0.05, 0.1, 0.25)
 PAPERS = 2000  # budget from which on the papers' own windows can end a run
 
 

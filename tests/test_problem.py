@@ -83,6 +83,23 @@ def test_a_split_shares_no_measurement_and_loses_none(y, physics) -> None:
     assert torch.equal(fit.scale, held.scale)
 
 
+def test_what_is_held_out_speaks_for_what_was_never_measured() -> None:
+    y, physics = mri()
+    fit, held = ut.Problem(y, physics).split(0.2, seed=0)
+    assert held.importance is not None
+    assert float(held.importance.sum()) > 2 * float(held.importance.count_nonzero())
+    x = torch.randn(1, 2, 16, 20, generator=torch.Generator().manual_seed(1))
+    weighted = (held.A(x) - held.y).square() * held.importance
+    expected = fit.misfit(x) + weighted.sum() / (fit.norm_squared * fit.n_image)
+    torch.testing.assert_close(fit.expected_misfit(x, held), expected)
+
+
+def test_without_importance_the_held_out_error_is_what_is_expected() -> None:
+    y = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    fit, held = ut.Problem(y, Denoise(y.shape[1:])).split(0.2, seed=0)
+    assert torch.equal(fit.expected_misfit(1 - y, held), held.misfit(1 - y))
+
+
 def test_the_scale_of_a_split_does_not_know_what_is_held() -> None:
     y, physics = mri()
     fit, held = ut.Problem(y, physics).split(0.2, seed=0)

@@ -56,6 +56,7 @@ class Problem:
         self.linear = bool(getattr(self.physics, "linear", True))
         self.task = str(getattr(physics, "task", "custom"))
         self.keep: Tensor | None = None
+        self.importance: Tensor | None = None
         self.calibrated = False
         _check_measurements(y)
         self.y = y.float()
@@ -97,6 +98,20 @@ class Problem:
     def misfit(self, x: Tensor) -> Tensor:
         """The normalised data term per problem, `(G,)`."""
         return self.cost(self.A(x) - self.y)
+
+    def expected_misfit(self, x: Tensor, held: Problem) -> Tensor:
+        """What `split` makes of x: its error on `held`, or on everything, seen or not, `(G,)`.
+
+        The second where the physics says for how much of what was never measured each held-out
+        measurement stands (`importance`). What is fitted then counts as well: an image that draws
+        it better may do a little worse elsewhere.
+        """
+        if held.importance is None:
+            return held.misfit(x)
+        residual = self.physics.A(x) - self.y - held.y
+        return self.cost(
+            residual * (self.visible(torch.ones_like(self.y)) + held.importance).sqrt()
+        )
 
     def cost(self, residual: Tensor) -> Tensor:
         """The data term of a residual in measurement space, `(G,)`."""
@@ -146,8 +161,10 @@ class Problem:
                 "them; use another stop rule, for example --stop none with --steps"
             )
         fit = self._masked(~held)
-        rescale = fit.scale / self.scale
-        return fit, self._masked(held, rescale=rescale)
+        hidden = self._masked(held, rescale=fit.scale / self.scale)
+        importance = getattr(self.physics, "importance", None)
+        hidden.importance = None if importance is None else importance(self.y, held)
+        return fit, hidden
 
     def weighted(self, weighting: str) -> Problem:
         """The same problem with another data weighting."""
@@ -160,6 +177,8 @@ class Problem:
         other = copy.copy(self)
         other.y = self.y[index : index + 1]
         other.scale = self.scale[index : index + 1]
+        if self.importance is not None:
+            other.importance = self.importance[index : index + 1]
         if len(self.y) > 1:
             other._estimate, other.cache = None, {}
         return other
@@ -170,6 +189,7 @@ class Problem:
         other.y, other.scale = self.y.to(device), self.scale.to(device)
         other.keep = None if self.keep is None else self.keep.to(device)
         other.guide = None if self.guide is None else self.guide.to(device)
+        other.importance = None if self.importance is None else self.importance.to(device)
         if self.y.device == torch.device(device):
             return other
         move = getattr(self.physics, "to", None)

@@ -72,7 +72,7 @@ def test_a_failed_job_is_a_row_and_status_1(write_grid, pictures: Path, capsys) 
         (["run", "grid.toml", "--jobs", "0"], "--jobs"),
         (["table", "."], "is not a directory of `untrained bench run`"),
         (["report", "."], "is not a directory of `untrained bench run`"),
-        (["speed"], "No such command"),
+        (["spead"], "No such command"),
     ],
 )
 def test_wrong_use_exits_2_and_names_the_culprit(

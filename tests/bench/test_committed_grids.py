@@ -32,6 +32,10 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         simulate = TASKS[task].simulate
         assert simulate is not None
         simulate(folder / clean, folder / "cases" / f"{name}.npz", seed=seed, **options)
+    (folder / "cases" / "near").mkdir()
+    for near in ("truth-0.05", "truth-0.2", "truth-0.8", "noise-0.05", "noise-0.8"):
+        guide = draw.random((32, 32)).astype(np.complex64)
+        np.save(folder / "cases" / "near" / f"mri-t1-4x-{near}.npy", guide)
     return folder
 
 

@@ -208,7 +208,13 @@ def test_a_method_never_sees_what_is_held_out() -> None:
     hidden = fit.keep == 0
     assert 0.1 < hidden.float().mean() < 0.3
     assert bool((fit.y[hidden.expand_as(fit.y)] == 0).all())
-    assert bool((fit.estimate()[hidden.expand_as(fit.y)] == 0).all())
+    other = problem()
+    other.y = torch.where(hidden.expand_as(other.y), 1 - other.y, other.y)
+    again: dict = {}
+    solve(Spy(seen=(again,)), other, net=NET, stop=HeldOut(fraction=0.2, patience=50, skip=0))
+    assert torch.equal(again["problem"].keep, fit.keep)
+    assert torch.equal(again["problem"].y, fit.y)
+    assert torch.equal(again["problem"].estimate(), fit.estimate())
 
 
 def test_a_diverged_run_keeps_its_best_image() -> None:

@@ -145,3 +145,45 @@ def test_any_other_mask_holds_out_single_positions():
     assert not torch.equal(held, held[:1].expand_as(held))
     assert not bool(held[20:28, 28:36].any())
     assert bool((mask[held] == 1).all())
+
+
+def _drawn(columns: list[int], *, of: int = 1) -> tuple[MRI, torch.Tensor, torch.Tensor]:
+    """Every third column and the centre; k-space that falls like r^-1; `columns` held out."""
+    mask = torch.zeros(60)
+    mask[::3] = mask[27:33] = 1
+    radius = (torch.arange(60) - 30).abs().clamp_min(0.5)
+    y = (mask / radius).expand(of, 2, 2, 50, 60).clone()
+    held = torch.zeros(1, 2, 2, 50, 60, dtype=torch.bool)
+    held[..., columns] = True
+    return MRI(mask, torch.ones(2, 50, 60, dtype=torch.complex64)), y, held
+
+
+def test_a_held_out_column_stands_for_the_energy_near_it():
+    physics, y, held = _drawn([6, 21, 39])
+    weight = physics.importance(y, held)[0, 0, 0]
+    assert torch.equal(weight, weight[:1].expand_as(weight))
+    expected = torch.zeros(60)
+    for column in (6, 21, 39):
+        expected[column] += 1
+    for column in range(60):
+        if physics.mask[0, 0, 0, 0, column] == 0:
+            r = abs(column - 30)
+            # 21 and 39 lie at r = 9, 6 at r = 24; half way in log r is sqrt(9 * 24) = 14.7
+            for near in [6] if r > 14.7 else [21, 39]:
+                share = 1 if near == 6 else 0.5
+                expected[near] += share * (abs(near - 30) / r) ** 2
+    torch.testing.assert_close(weight[0], expected)
+
+
+def test_importance_is_each_problems_own():
+    physics, y, held = _drawn([6, 21, 39], of=2)
+    y[1, ..., :20] *= 0.1
+    both = physics.importance(y, held)
+    assert not torch.equal(both[0], both[1])
+    torch.testing.assert_close(both[1:], physics.importance(y[1:], held))
+
+
+def test_where_nearly_everything_is_measured_held_out_samples_stand_for_themselves():
+    physics = MRI(torch.ones(32, 32))
+    y = torch.ones(1, 2, 1, 32, 32)
+    assert physics.importance(y, physics.holdout(y, 0.1, torch.Generator().manual_seed(0))) is None

@@ -26,7 +26,7 @@ PRESETS = {
 
 STEPS = {"fast": 300, "best": 1000}
 
-SLACK = {"denoise": 0.005, "superres": 0.005, "mri": 0.25, "ct": 0.25}
+SLACK = {"denoise": 0.005, "superres": 0.005, "mri": 0.05, "ct": 0.25}
 """Of the held-out stop, 0.03 elsewhere: the error on two or three views or columns is noisy."""
 
 

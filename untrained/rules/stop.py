@@ -239,7 +239,8 @@ class HeldOut(Stop):
     A fraction of the measurements (pixels; k-space samples outside the calibration block; whole
     CT views) is split off before the method sees anything. Fitting noise helps to explain the
     measurements that are fitted and nothing else, so the error on the others turns up when
-    overfitting begins. Needs no noise level.
+    overfitting begins. Needs no noise level. A physics with `importance` (MRI) is asked for the
+    error on everything instead, see `Problem.expected_misfit`.
 
     Args:
         fraction: share of the measurements held out.
@@ -276,7 +277,7 @@ class HeldOut(Stop):
         """Measure the output image on what was held out."""
         if frame.held is None:
             raise ValueError("the held-out rule was run without held-out measurements")
-        error = frame.held.misfit(frame.out)
+        error = s.problem.expected_misfit(frame.out, frame.held)
         if frame.step > self.skip:
             see_minimum(m, frame.step, error, self.slack)
         else:
