@@ -15,7 +15,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import tv
 from untrained.methods.inputs import jittered, uniform_input
-from untrained.methods.presets import BOUNDED, SLACK
+from untrained.methods.presets import SLACK
 from untrained.nets import Compact
 from untrained.problem import Problem
 from untrained.rules import Blend, HeldOut
@@ -100,6 +100,9 @@ OUTPUTS = {
 }
 """The mixture per task; elsewhere the held-out pixels are many and decide alone."""
 
+UNGUIDED = ("nldeblur", "phase")
+"""Tasks without a TV image, which elsewhere keeps the network in [0, 1]."""
+
 NOISY = ("denoise", "superres")
 """Tasks where the network has fitted the noise by the time it has drawn the rest."""
 
@@ -113,7 +116,7 @@ def recipe(task: str, preset: str) -> Recipe:
             rounds=2 * steps if best else steps, lam=WEIGHTS.get(task, 0.002), relative=task == "ct"
         ),
         net=Compact(
-            widths=(32 if best else 16, 32, 64, 128, 128), skip=16, sigmoid=task in BOUNDED
+            widths=(32 if best else 16, 32, 64, 128, 128), skip=16, sigmoid=task in UNGUIDED
         ),
         engine=Engine("muon", lr=0.02, warmup=10, schedule="cosine", final=0.02),
         stop=HeldOut(

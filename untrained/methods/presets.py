@@ -15,7 +15,7 @@ from untrained.rules import Average, HeldOut
 PHOTOGRAPHS = ("denoise", "inpaint", "superres", "deblur", "nldeblur", "cs", "phase")
 """Tasks whose images live in [0, 1]."""
 
-BOUNDED = ("nldeblur", "phase")
+BOUNDED = ("inpaint", "nldeblur", "phase")
 """Tasks whose measurements hardly hold an image in [0, 1] there: the network's head does."""
 
 PRESETS = {
