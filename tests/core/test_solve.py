@@ -264,6 +264,25 @@ def test_the_refit_takes_the_chosen_number_of_steps_on_everything() -> None:
     assert torch.equal(result.image, bare.image)
 
 
+class Sixth(Watch):
+    """Keeps the output of step 6."""
+
+    def step(self, frame: Frame, columns: dict[str, float]) -> None:
+        if frame.step == 6:
+            self.image = frame.out
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_refit_gives_the_image_that_a_whole_run_has_at_that_step(name: str) -> None:
+    """A falling rate is laid out over the budget, not over the chosen steps."""
+    falling = ut.Engine("muon", lr=0.02, warmup=3, schedule="cosine", precision="fp32")
+    parts = {"net": NET, "engine": falling, "output": Average(0.5)}
+    refitted = solve(METHODS[name], problem(), stop=BestAtSix(skip=0), **parts)
+    sixth = Sixth()
+    solve(METHODS[name], problem(), watch=[sixth], **parts)
+    assert torch.equal(refitted.image, problem().to_units(sixth.image))
+
+
 def test_the_refit_also_follows_a_run_that_used_its_whole_budget() -> None:
     """What was held out is fitted in the end, whatever ended the first phase."""
     stop = HeldOut(patience=99, skip=0, again=True)
