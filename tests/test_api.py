@@ -39,17 +39,21 @@ def test_the_truth_reaches_nothing_but_the_record() -> None:
 
 def test_seeds_are_averaged_and_their_spread_reported() -> None:
     y, _, physics = measured()
-    both = reconstruct(y, physics, seeds=2, compare=False)
-    singles = [reconstruct(y, physics, compare=False).image]
-    steps = reconstruct(y, physics, compare=False).stop[0].step
-    singles.append(
-        ut.reconstruct(
-            y, physics, seed=1, steps=steps, stop="none", settings=FAST, progress=False
-        ).image
-    )
-    torch.testing.assert_close(both.image, torch.stack(singles).mean(0))
+    parts = {"steps": 30, "settings": FAST, "compare": False, "progress": False}
+    both = ut.reconstruct(y, physics, "dip", seeds=2, **parts)
+    first = ut.reconstruct(y, physics, "dip", **parts)
+    stop = f"steps:{first.stop[0].step}"
+    second = ut.reconstruct(y, physics, "dip", seed=1, stop=stop, **parts)
+    torch.testing.assert_close(both.image, torch.stack([first.image, second.image]).mean(0))
     assert both.std is not None
     assert float(both.std.max()) > 0
+
+
+def test_a_settled_recipe_keeps_the_share_that_was_chosen() -> None:
+    y, _, physics = measured()
+    result = reconstruct(y, physics, compare=False)
+    share = result.history["network share"][result.stop[0].step - 1]
+    assert result.settled().output == dataclasses.replace(result.recipe.output, share=share)
 
 
 def test_the_reconstructor_has_deepinvs_shape() -> None:

@@ -16,7 +16,7 @@ from untrained.classical import CLASSICAL, SHOWN
 from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import About, Result
-from untrained.core.rule import Never, Stopped, Watch
+from untrained.core.rule import MaxSteps, Stopped, Watch
 from untrained.core.solve import solve_recipe
 from untrained.errors import UserError
 from untrained.methods import ALL_TASKS
@@ -191,7 +191,7 @@ def _network(
     for k in range(1, seeds):
         if not runs[-1].finished:
             break
-        again = replace(recipe, stop=Never(), steps=max(1, first.stop[0].step))
+        again = replace(first.settled(), stop=MaxSteps(max(1, first.stop[0].step)))
         runs.append(
             solve_recipe(
                 again,

@@ -269,7 +269,7 @@ class Sixth(Watch):
 
     def step(self, frame: Frame, columns: dict[str, float]) -> None:
         if frame.step == 6:
-            self.image = frame.out
+            self.image = frame.out.clone()
 
 
 @pytest.mark.parametrize("name", METHODS)

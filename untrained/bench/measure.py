@@ -91,7 +91,7 @@ def measure(
     measured.curve = _whole_phase(chosen.recipe, result)
     if result.finished and not measured.curve:
         again = solve_recipe(
-            _to_the_end(chosen.recipe, result),
+            replace(result.settled(), stop=Never()),
             problem,
             seed=job.seed,
             device=str(place),
@@ -139,13 +139,6 @@ def _whole_phase(recipe: Recipe, result: Result) -> str:
         return "refit" if phases.count("refit") >= recipe.budget else ""
     ended = not result.finished or result.stop[0].rule == "diverged"
     return "fit" if ended or len(phases) >= recipe.budget else ""
-
-
-def _to_the_end(recipe: Recipe, result: Result) -> Recipe:
-    """The same recipe without its stop rule; what the output rule chose by it is kept."""
-    step = result.stop[0].step
-    row = {k: float(v[step - 1]) for k, v in result.history.items() if k != "phase"}
-    return replace(recipe, stop=Never(), output=recipe.output.settled(row))
 
 
 def _appended(first: History, second: History) -> History:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -92,6 +92,18 @@ class Result:
     weights: dict[str, Tensor] = field(default_factory=dict)
     z: Tensor | None = None
     origins: dict[str, str] = field(default_factory=dict)
+
+    def settled(self) -> Recipe:
+        """The recipe, with what its output rule chose by held-out data fixed.
+
+        Raises:
+            ValueError: a classical answer, which has no recipe.
+        """
+        if self.recipe is None:
+            raise ValueError("a classical answer has no recipe")
+        step = max(1, self.stop[0].step)
+        row = {k: float(v[step - 1]) for k, v in self.history.items() if k != "phase"}
+        return replace(self.recipe, output=self.recipe.output.settled(row))
 
     def save(self, directory: str | Path) -> Path:
         """Write the result directory: arrays, pictures, history, report, and `result.json` last.

@@ -68,6 +68,11 @@ class Stop(ABC):
         """Whether to fit everything again for the chosen number of steps afterwards."""
         return False
 
+    @property
+    def limit(self) -> int | None:
+        """The step at which it ends a run for certain, where it knows."""
+        return None
+
     @abstractmethod
     def start(self, s: State, m: Memory) -> None:
         """Make the memory."""
@@ -264,6 +269,35 @@ class Never(Stop):
     def reason(self, m: Memory) -> str:
         """It never ends a run, so it has none."""
         return "no stop rule was asked for"
+
+
+@dataclass(frozen=True)
+class MaxSteps(Stop):
+    """Ends after `steps` optimiser steps; the schedule stays that of the budget."""
+
+    name: ClassVar[str] = "steps"
+    steps: int = 1000
+
+    @property
+    def limit(self) -> int:
+        """That number."""
+        return self.steps
+
+    def start(self, s: State, m: Memory) -> None:
+        """Count from zero."""
+        m["step"] = torch.zeros(s.size, device=s.problem.y.device)
+
+    def see(self, s: State, m: Memory, frame: Frame) -> None:
+        """Count."""
+        m["step"] = torch.full_like(m["step"], frame.step)
+
+    def done(self, m: Memory) -> Tensor:
+        """True from step `steps` on."""
+        return m["step"] >= self.steps
+
+    def reason(self, m: Memory) -> str:
+        """The number of steps."""
+        return f"the {self.steps} steps asked for were taken"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from untrained.core.machine import pick_device
 from untrained.core.method import Method
 from untrained.core.recipe import NetSpec, Recipe
 from untrained.core.result import Result
-from untrained.core.rule import Frame, Guard, Last, Never, Output, Stop, Stopped, Watch
+from untrained.core.rule import Frame, Guard, Last, MaxSteps, Never, Output, Stop, Stopped, Watch
 from untrained.core.state import State
 from untrained.errors import Diverged
 from untrained.nets import Compact, initialise
@@ -170,7 +170,8 @@ def _one(
     if not (recipe.stop.refit and first.finished):
         return first
     row = {k: float(v[first.stop.step - 1]) for k, v in first.history.items() if k != "phase"}
-    again = replace(recipe, stop=Never(), steps=first.stop.step, output=recipe.output.settled(row))
+    stop = MaxSteps(first.stop.step)  # the same steps as before, rates included
+    again = replace(recipe, stop=stop, output=recipe.output.settled(row))
     last = _phase(again, problem, None, f"{prefix}refit", kept, watch, seed, half)
     stopped = Stopped(
         first.stop.rule,
@@ -219,7 +220,7 @@ def _phase(
     if saved is not None:
         loop.load_state_dict(saved)
     for w in watch:
-        w.begin(name, recipe.budget, loop.s.step)
+        w.begin(name, loop.total, loop.s.step)
     _recall(watch, (saved or {}).get("watch", {}))
     while not loop.over():
         loop.step(watch)
@@ -253,7 +254,8 @@ class Loop:
         self, recipe: Recipe, problem: Problem, held: Problem | None, seed: int, half: bool
     ) -> None:
         began, cpu = time.perf_counter(), time.process_time()
-        self.recipe, self.held, self.total = recipe, held, recipe.budget
+        self.recipe, self.held = recipe, held
+        self.total = min(recipe.budget, recipe.stop.limit or recipe.budget)
         with torch.random.fork_rng(devices=[]):  # building draws weights that are drawn again
             module = recipe.build(problem)
         initialise(module, seed)
@@ -331,7 +333,7 @@ class Loop:
         m["step"] = torch.where(improved.cpu(), steps, m["step"]) if "step" in m else steps
 
     def _set_rates(self) -> None:
-        factor = self.recipe.engine.factor(self.s.step, self.total)
+        factor = self.recipe.engine.factor(self.s.step, self.recipe.budget)
         self.s.rate = self.recipe.engine.lr * factor
         for group in self.optimizer.param_groups:
             group["lr"] = group.setdefault("base_lr", group["lr"]) * factor

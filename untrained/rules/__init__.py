@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from untrained.core.rule import Last, Never
+from untrained.core.rule import Last, MaxSteps, Never
 from untrained.rules.guard import Rollback
 from untrained.rules.output import Average, Blend, Nearer, Posterior
 from untrained.rules.parse import RULES, parse_stop
 from untrained.rules.selfval import SelfValidation
 from untrained.rules.shadow import Shadow, Verdict, verdicts
-from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, MaxSteps, TimeLimit
+from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, TimeLimit
 from untrained.rules.watch import Reference
 from untrained.rules.zero import ZeroCrossing
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 
-from untrained.core.rule import Both, Either, Never, Stop
+from untrained.core.rule import Both, Either, MaxSteps, Never, Stop
 from untrained.errors import UserError
 from untrained.rules.selfval import SelfValidation
-from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, MaxSteps, TimeLimit
+from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, TimeLimit
 from untrained.rules.zero import ZeroCrossing
 
 RULES: dict[str, type[Stop]] = {

@@ -28,30 +28,6 @@ from untrained.rules.minimum import (
 
 
 @dataclass(frozen=True)
-class MaxSteps(Stop):
-    """Ends after `steps` optimiser steps."""
-
-    name: ClassVar[str] = "steps"
-    steps: int = 1000
-
-    def start(self, s: State, m: Memory) -> None:
-        """Count from zero."""
-        m["step"] = full(s, 0.0)
-
-    def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """Count."""
-        m["step"] = torch.full_like(m["step"], frame.step)
-
-    def done(self, m: Memory) -> Tensor:
-        """True from step `steps` on."""
-        return m["step"] >= self.steps
-
-    def reason(self, m: Memory) -> str:
-        """The number of steps."""
-        return f"the {self.steps} steps asked for were taken"
-
-
-@dataclass(frozen=True)
 class TimeLimit(Stop):
     """Ends after `seconds` of wall time, what an interrupted run had used included."""
 
