@@ -28,7 +28,8 @@ def choose_weight(
               x_w = \arg\min_x \tfrac12\|A_{fit}\, x - y_{fit}\|^2 + w R(x)
 
     5 % of the measurements are held out, as the physics says (`holdout`: pixels, k-space samples
-    outside the centre, whole views). Golden-section search on log w, from large weights to
+    outside the centre, whole views); where it says so they speak for all that was never measured
+    (`Problem.expected_misfit`). Golden-section search on log w, from large weights to
     small; each solution starts at the previous one.
 
     Args:
@@ -47,7 +48,7 @@ def choose_weight(
     shrink = float(problem.scale[0] / fit.scale[0])
 
     def error(log_weight: float) -> float:
-        return float(held.misfit(solve(math.exp(log_weight) * shrink))[0])
+        return float(fit.expected_misfit(solve(math.exp(log_weight) * shrink), held)[0])
 
     low, high = (math.log(b) for b in bracket)
     return math.exp(golden_section(error, low, high, evaluations))
