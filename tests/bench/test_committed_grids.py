@@ -26,8 +26,12 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "denoise-0003": ("denoise", "clean.npy", {}),
         "inpaint-0003": ("inpaint", "clean.npy", {"missing": 0.5}),
         "deblur-0003": ("deblur", "clean.npy", {}),
+        "faces/denoise-00000": ("denoise", "clean.npy", {}),
+        "faces/random-00000": ("inpaint", "clean.npy", {"missing": 0.9}),
+        "faces/box-00000": ("inpaint", "clean.npy", {"box": (4, 4)}),
+        "faces/nldeblur-00000": ("nldeblur", "clean.npy", {}),
     }
-    (folder / "cases").mkdir()
+    (folder / "cases" / "faces").mkdir(parents=True)
     for seed, (name, (task, clean, options)) in enumerate(made.items()):
         simulate = TASKS[task].simulate
         assert simulate is not None
