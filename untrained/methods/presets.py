@@ -26,8 +26,10 @@ PRESETS = {
 
 STEPS = {"fast": 300, "best": 1000}
 
-SLACK = {"denoise": 0.005, "superres": 0.005, "mri": 0.05, "ct": 0.25}
-"""Of the held-out stop, 0.03 elsewhere: the error on two or three views or columns is noisy."""
+SLACK = {"denoise": 0.005, "superres": 0.005, "inpaint": 0.1, "mri": 0.05, "ct": 0.25}
+"""Of the held-out stop, 0.03 elsewhere: the best by docs/stopping.md. The error on two or three
+views or columns is noisy, and measured pixels still get better when the held-out ones no longer do;
+noisy ones do not."""
 
 
 def fast(method: Method, task: str, preset: str, source: str) -> Recipe:
