@@ -130,15 +130,17 @@ class MRI(LinearPhysics):
         measured. There most of what is fitted in the end is noise, and a better fit no better
         image.
         """
-        sampled, hidden = self.mask[0, 0, 0].bool(), held[0, 0, 0]
+        mask, hidden = self.mask[0, 0, 0].bool(), held[0, 0, 0]
+        energy = y.square().sum(dim=(1, 2))
+        if _of_columns(mask):
+            energy = energy.sum(1, keepdim=True).expand_as(energy)
+        # padded with zeros, or held out before: a mask may call measured what is not
+        sampled = mask & (energy > 0).all(0)
         if 4 * int(sampled.sum()) >= 3 * sampled.numel():
             return None
-        radius = _log_radius(sampled).to(y.device)
+        radius = _log_radius(mask).to(y.device)
         known = self._outside_centre() & sampled
-        energy = y.square().sum(dim=(1, 2))
-        if _of_columns(sampled):
-            energy = energy.sum(1, keepdim=True).expand_as(energy)
-        slope = _slope(radius[known], energy[:, known].clamp_min(1e-30).log())
+        slope = _slope(radius[known], energy[:, known].log())
         near, place = radius[hidden].unique(return_inverse=True)
         nearest = torch.bucketize(radius[~sampled], (near[1:] + near[:-1]) / 2)
         relative = (slope[:, None] * (radius[~sampled] - near[nearest])).exp()
