@@ -10,7 +10,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Output
 from untrained.errors import UserError
 from untrained.methods import AUTO, METHODS, Card, find_recipe
-from untrained.rules import Average, Last, parse_stop
+from untrained.rules import Average, Blend, Last, Nearer, parse_stop
 
 OUTPUTS = ("auto", "last", "average", "best")
 
@@ -42,7 +42,8 @@ def plan(
         method, preset: names; `auto` is the method our evidence supports.
         settings: `FIELD=VALUE` assignments, see `Recipe.with_setting`.
         steps: budget in optimiser steps, 0 = the preset's.
-        stop: `auto` (the recipe's), `none`, or a rule (see `parse_stop`).
+        stop: `auto` (the recipe's), `none`, or a rule (see `parse_stop`), whose best step is then
+            returned unless `output` says otherwise.
         output: `auto` (the recipe's), `last`, `average`, `best`.
 
     Raises:
@@ -56,7 +57,7 @@ def plan(
     if steps:
         recipe = replace(recipe, steps=steps)
     if stop != "auto":
-        recipe = replace(recipe, stop=parse_stop(stop))
+        recipe = replace(recipe, stop=parse_stop(stop), output=_at_the_best(recipe.output))
     recipe = replace(recipe, output=_output(recipe, output))
     for assignment in settings:
         recipe = recipe.with_setting(assignment)
@@ -94,6 +95,13 @@ def _refuse_network_options(
             f"'{card.name}' is a classical method without optimiser steps; {given[0]} does not "
             "apply to it; leave it out"
         )
+
+
+def _at_the_best(output: Output) -> Output:
+    """Who asks for a rule wants the image that it finds best."""
+    if isinstance(output, (Average, Blend, Last, Nearer)):
+        return replace(output, keep_best=True)
+    return output
 
 
 def _output(recipe: Recipe, name: str) -> Output:

@@ -224,6 +224,22 @@ def test_a_diverged_run_keeps_its_best_image() -> None:
     assert bool(torch.isfinite(result.image).all())
 
 
+@dataclass(frozen=True)
+class SpyOnAll(Spy):
+    """Fails only where nothing is held out."""
+
+    def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
+        x, terms = super().loss(s)
+        return x, terms if s.problem.keep is not None else {"data": terms["data"] * float("nan")}
+
+
+def test_a_refit_that_diverges_gives_the_first_fit_and_says_so() -> None:
+    stop = HeldOut(fraction=0.2, patience=50, skip=0, again=True)
+    result = solve(SpyOnAll(seen=({},)), problem(), net=NET, stop=stop)
+    assert "the fit of all measurements failed" in result.stop[0].reason
+    assert bool(torch.isfinite(result.image).all())
+
+
 def test_a_run_that_never_had_an_image_fails_with_the_reason() -> None:
     with pytest.raises(ut.Diverged, match="engine.lr"):
         solve(Spy(seen=({},), break_at=1), problem(), net=NET)
@@ -308,18 +324,40 @@ def test_rollback_undoes_a_fall() -> None:
     name = next(iter(s.weights))
     good = s.weights[name].clone()
 
-    def see(step: int, data: float) -> None:
-        guard.see(
-            s, m, Frame(step, torch.zeros(1), torch.zeros(1), {"data": torch.tensor([data])}, None)
-        )
+    def see(data: float) -> None:
+        guard.see(s, m, {"data": torch.tensor([data])})
+        s.step += 1
 
-    see(1, 0.01)
+    see(0.01)
     s.weights[name].add_(1.0)
-    see(2, 1.0)
+    see(1.0)
     assert torch.equal(s.weights[name], good)
     s.weights[name].add_(1.0)
-    see(3, 0.02)
+    see(0.02)
     assert torch.equal(s.weights[name], good + 1)
+
+
+class BadStep(ut.methods.DIP):
+    """At its fifth step the gradient, and only that, is ten thousand times too large."""
+
+    def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
+        x, terms = super().loss(s)
+        data = terms["data"]
+        factor = 1e4 if s.step == 4 else 0.0
+        return x, {**terms, "jolt": factor * (data - data.detach())}
+
+
+def test_rollback_returns_to_before_the_step_that_failed() -> None:
+    def data(guard: Guard | None) -> list[float]:
+        engine = ut.Engine("sgd", lr=0.05, precision="fp32")
+        found = solve(BadStep(rounds=12), problem(), net=NET, engine=engine, guard=guard)
+        return found.history["data"]
+
+    bare, guarded = data(None), data(Rollback(drop=3.0))
+    assert bare[:6] == guarded[:6]
+    assert bare[5] > 2 * bare[4]
+    assert guarded[6] < 1.5 * guarded[4]
+    assert guarded[11] < guarded[4]
 
 
 def test_the_interfaces_are_abstract() -> None:

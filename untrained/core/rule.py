@@ -217,8 +217,10 @@ class Guard(ABC):
         """Make the memory."""
 
     @abstractmethod
-    def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """Take in one step; may overwrite the state's weights in place."""
+    def see(self, s: State, m: Memory, terms: dict[str, Tensor]) -> None:
+        """Take in the objective's terms for the weights as they are, before the optimiser moves
+        them; may overwrite them in place.
+        """
 
 
 class Watch:

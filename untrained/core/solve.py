@@ -73,7 +73,7 @@ def solve(
         net=net or Compact(),
         engine=engine or Engine(),
         stop=stop or Never(),
-        output=output or Last(),
+        output=output or Last(keep_best=True),
         guard=guard,
         weighting=problem.weighting,
         steps=steps,
@@ -152,6 +152,15 @@ class _Outcome:
     def plain(self) -> dict[str, Any]:
         return {**vars(self), "stop": vars(self.stop)}
 
+    def to(self, device: torch.device) -> _Outcome:
+        """The tensors on another device: a checkpoint is read to the CPU."""
+        return replace(
+            self,
+            image=self.image.to(device),
+            weights={name: weight.to(device) for name, weight in self.weights.items()},
+            z=None if self.z is None else self.z.to(device),
+        )
+
 
 def _one(
     recipe: Recipe,
@@ -172,7 +181,12 @@ def _one(
     row = {k: float(v[first.stop.step - 1]) for k, v in first.history.items() if k != "phase"}
     stop = MaxSteps(first.stop.step)  # the same steps as before, rates included
     again = replace(recipe, stop=stop, output=recipe.output.settled(row))
-    last = _phase(again, problem, None, f"{prefix}refit", kept, watch, seed, half)
+    try:
+        last = _phase(again, problem, None, f"{prefix}refit", kept, watch, seed, half)
+    except Diverged as error:
+        return _not_refitted(first, str(error))
+    if last.stop.rule == "diverged":
+        return _not_refitted(first, last.stop.reason)
     stopped = Stopped(
         first.stop.rule,
         first.stop.step,
@@ -187,6 +201,11 @@ def _one(
         seconds=first.seconds + last.seconds,
         cpu_seconds=first.cpu_seconds + last.cpu_seconds,
     )
+
+
+def _not_refitted(first: _Outcome, why: str) -> _Outcome:
+    reason = f"{first.stop.reason}; the fit of all measurements failed: {why}"
+    return replace(first, stop=replace(first.stop, reason=reason))
 
 
 def _not_begun(problem: Problem, previous: _Outcome) -> _Outcome:
@@ -214,7 +233,7 @@ def _phase(
     if name in kept.finished:
         done = dict(kept.finished[name])
         _recall(watch, done.pop("watch", {}))
-        return _Outcome(**{**done, "stop": Stopped(**done["stop"])})
+        return _Outcome(**{**done, "stop": Stopped(**done["stop"])}).to(problem.y.device)
     loop = Loop(recipe, problem, held, seed, half)
     saved = kept.resume(name)
     if saved is not None:
@@ -287,9 +306,12 @@ class Loop:
             return self._diverged(terms)
         objective.sum().backward()
         self.recipe.engine.clip_gradients(s)
+        detached = {name: value.detach() for name, value in terms.items()}
+        if self.recipe.guard is not None:
+            self.recipe.guard.see(s, s.memory("guard"), detached)
         self.optimizer.step()
         with torch.no_grad():
-            self._rules(x.detach(), terms, watch)
+            self._rules(x.detach(), detached, watch)
             s.step += 1
             if s.step % method.inner == 0:
                 method.advance(s)
@@ -300,16 +322,13 @@ class Loop:
     def _rules(self, x: Tensor, terms: dict[str, Tensor], watch: tuple[Watch, ...]) -> None:
         s, recipe = self.s, self.recipe
         out = recipe.output.see(s, s.memory("output"), x, self.held)
-        detached = {name: value.detach() for name, value in terms.items()}
-        frame = Frame(s.step + 1, x, out, detached, self.held)
+        frame = Frame(s.step + 1, x, out, terms, self.held)
         memory = s.memory("stop")
         recipe.stop.see(s, memory, frame)
         self._keep(out, recipe.stop.improved(memory), frame.step)
-        if recipe.guard is not None:
-            recipe.guard.see(s, s.memory("guard"), frame)
         seen = {k: v for w in watch for k, v in w.columns(s, frame).items()}
         groups = {
-            "objective": detached,
+            "objective": terms,
             "stop": recipe.stop.statistic(memory),
             "output": recipe.output.statistic(s.memory("output")),
             "watch": seen,
@@ -323,14 +342,14 @@ class Loop:
     def _keep(self, out: Tensor, improved: Tensor | None, step: int) -> None:
         """Remember the output at the best step, where the stop rule knows one."""
         m = self.s.memory("kept")
+        steps = torch.full((self.s.size,), step, device=out.device)
         if improved is None or not self.recipe.output.keep_best:
             m["image"] = out
-            m["step"] = torch.full((self.s.size,), step)
+            m["step"] = steps
             return
         flag = improved.reshape(-1, *[1] * (out.ndim - 1))
         m["image"] = torch.where(flag, out, m["image"]) if "image" in m else out
-        steps = torch.full((self.s.size,), step)
-        m["step"] = torch.where(improved.cpu(), steps, m["step"]) if "step" in m else steps
+        m["step"] = torch.where(improved, steps, m["step"]) if "step" in m else steps
 
     def _set_rates(self) -> None:
         factor = self.recipe.engine.factor(self.s.step, self.recipe.budget)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from untrained.core.rule import Frame, Guard, Memory
+from untrained.core.rule import Guard, Memory
 from untrained.core.state import State
 
 
@@ -34,11 +34,11 @@ class Rollback(Guard):
         """Nothing stored yet."""
         m["level"] = torch.full((s.size,), float("inf"), device=s.problem.y.device)
 
-    def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """Compare, then store or restore. `frame` is of the step before this update."""
-        if frame.step % self.every:
+    def see(self, s: State, m: Memory, terms: dict[str, Tensor]) -> None:
+        """Compare, then store or restore: weights and data term are of the same image."""
+        if (s.step + 1) % self.every:
             return
-        data = frame.terms["data"]
+        data = terms["data"]
         failed = data > m["level"] * 10 ** (self.drop / 10)
         for name, weight in s.weights.items():
             if f"w/{name}" not in m:
@@ -49,6 +49,8 @@ class Rollback(Guard):
             with torch.no_grad():
                 kept = torch.where(bad, stored, weight)
                 weight.copy_(kept)
+                if weight.grad is not None:  # of the weights that failed
+                    weight.grad.masked_fill_(bad, 0.0)
             m[f"w/{name}"] = kept
         m["level"] = torch.where(failed, m["level"], data)
 

@@ -32,7 +32,7 @@ def see_minimum(m: Memory, step: int, value: Tensor, slack: float = 0.0) -> None
     good = value < m["best"] * (1 + slack)
     m["value"] = value
     m["improved"] = good
-    m["best"] = torch.minimum(m["best"], value)
+    m["best"] = torch.fmin(m["best"], value)  # a NaN is no minimum
     m["best step"] = torch.where(good, torch.full_like(m["step"], step), m["best step"])
     m["step"] = torch.full_like(m["step"], step)
 

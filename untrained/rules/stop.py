@@ -39,6 +39,7 @@ class TimeLimit(Stop):
         m["used"] = torch.zeros(s.size, dtype=torch.float64)
         m["last"] = torch.full((s.size,), time.monotonic(), dtype=torch.float64)
         m["process"] = torch.full((s.size,), os.getpid())
+        m["done"] = torch.zeros(s.size, dtype=torch.bool, device=s.problem.y.device)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
         """Add the time since the last step."""
@@ -48,10 +49,11 @@ class TimeLimit(Stop):
         m["last"] = now
         # After a resume the stored reading was another process's: the pause is not counted.
         m["process"] = torch.full_like(m["process"], os.getpid())
+        m["done"] = (m["used"] >= self.seconds).to(m["done"].device)
 
     def done(self, m: Memory) -> Tensor:
         """True once the time is used up."""
-        return m["used"] >= self.seconds
+        return m["done"]
 
     def reason(self, m: Memory) -> str:
         """The limit."""
