@@ -10,7 +10,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Output
 from untrained.errors import UserError
 from untrained.methods import AUTO, METHODS, Card, find_recipe
-from untrained.rules import Average, Blend, Last, Nearer, parse_stop
+from untrained.rules import Average, Blend, Last, Nearer, Posterior, parse_stop
 
 OUTPUTS = ("auto", "last", "average", "best")
 
@@ -41,7 +41,8 @@ def plan(
         task: a task's name.
         method, preset: names; `auto` is the method our evidence supports.
         settings: `FIELD=VALUE` assignments, see `Recipe.with_setting`.
-        steps: budget in optimiser steps, 0 = the preset's.
+        steps: budget in optimiser steps, 0 = the preset's; what a method does before its first
+            image that counts (training, search, burn-in) keeps its share of it.
         stop: `auto` (the recipe's), `none`, or a rule (see `parse_stop`), whose best step is then
             returned unless `output` says otherwise.
         output: `auto` (the recipe's), `last`, `average`, `best`.
@@ -55,7 +56,7 @@ def plan(
         return Plan(card, task, preset, None)
     recipe = find_recipe(card, task, preset)
     if steps:
-        recipe = replace(recipe, steps=steps)
+        recipe = _within(recipe, steps)
     if stop != "auto":
         recipe = replace(recipe, stop=parse_stop(stop), output=_at_the_best(recipe.output))
     recipe = replace(recipe, output=_output(recipe, output))
@@ -95,6 +96,14 @@ def _refuse_network_options(
             f"'{card.name}' is a classical method without optimiser steps; {given[0]} does not "
             "apply to it; leave it out"
         )
+
+
+def _within(recipe: Recipe, steps: int) -> Recipe:
+    """Another budget; what comes before the first image that counts keeps its share of it."""
+    output = recipe.output
+    if isinstance(output, Posterior):
+        output = replace(output, burn_in=steps * output.burn_in // recipe.budget)
+    return replace(recipe, steps=steps, method=recipe.method.within(steps), output=output)
 
 
 def _at_the_best(output: Output) -> Output:

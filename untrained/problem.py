@@ -177,6 +177,9 @@ class Problem:
         other = copy.copy(self)
         other.y = self.y[index : index + 1]
         other.scale = self.scale[index : index + 1]
+        if self.sigma is not None:  # that of the group is the one with the largest scale
+            factor = _degree_scale(self.scale, self.physics)
+            other.sigma = self.sigma * float(factor.max() / factor[index])
         if self.importance is not None:
             other.importance = self.importance[index : index + 1]
         if len(self.y) > 1:

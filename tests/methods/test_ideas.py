@@ -22,7 +22,8 @@ from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.methods.oes import largest, save_mask
 from untrained.nets import initialise, normalisations
-from untrained.physics import MRI, Denoise, PhaseRetrieval
+from untrained.physics import MRI, Blur, Denoise, PhaseRetrieval
+from untrained.plan import plan
 from untrained.rules import Average, Posterior, ZeroCrossing
 
 SMALL = nets.Compact(widths=(4, 6, 8), skip=2)
@@ -404,3 +405,23 @@ def test_options_reach_the_method_from_python() -> None:
     )
     assert dataclasses.asdict(found.recipe.method)["lam"] == 0.5
     assert found.steps == 6
+
+
+def test_aseqdip_begins_at_a_blurred_image_itself() -> None:
+    """Sec. 3.2 of the paper; where pixels are held out, y would have holes."""
+    y = torch.rand(1, 1, 20, 18, generator=torch.Generator().manual_seed(0))
+    problem = Problem(y, Blur(torch.ones(3, 3) / 9, x_shape=(1, 20, 18)))
+    for given, start in ((problem, problem.y), (problem.split(0.1, 0)[0], None)):
+        s = State(given, nets.Compact(widths=(4, 4)).build(1, 1), seed=0)
+        m.ASeqDIP().start(s)
+        assert torch.equal(s["z"], given.estimate() if start is None else start)
+
+
+def test_a_shorter_budget_shortens_what_comes_before_the_image() -> None:
+    assert plan("denoise", method="autoencoder", steps=100).recipe.method.training == 50
+    kept = plan("denoise", method="autoencoder", steps=100, settings=["training=7"]).recipe
+    assert kept.method.training == 7
+    whole, half = (plan("denoise", method="oes", steps=n).recipe for n in (0, 600))
+    assert half.method.search == 600 * whole.method.search // whole.budget
+    whole, half = (plan("denoise", method="sgld", preset="paper", steps=n).recipe for n in (0, 500))
+    assert half.output.burn_in == 500 * whole.output.burn_in // whole.budget

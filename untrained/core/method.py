@@ -41,6 +41,10 @@ class Method(ABC):
         """Channels of the network's output: those of the image, except where a paper differs."""
         return problem.x_shape[0]
 
+    def within(self, steps: int) -> Method:
+        """The method with what it does before the image laid out in proportion over `steps`."""
+        return self
+
     @abstractmethod
     def start(self, s: State) -> None:
         """Make the input and other variables; choose what is trained (`s.train_net()`, ...)."""

@@ -115,7 +115,9 @@ class State:
         """Spatial sides of the network's input: the image's, or what a decoder grows from."""
         return tuple(getattr(self.module, "input_sides", self.problem.x_shape[1:]))
 
-    def net(self, z: Tensor, weights: dict[str, Tensor] | None = None) -> Tensor:
+    def net(
+        self, z: Tensor, weights: dict[str, Tensor] | None = None, *, cut: bool = True
+    ) -> Tensor:
         """f(z): `(G, C, ...)` -> `(G, C', ...)` float32, each problem through its own weights.
 
         It is zero where no measurement sees the image (see `Problem.supported`).
@@ -124,6 +126,7 @@ class State:
             z: the input.
             weights: what stands in for the state's weights (masked or perturbed ones), all
                 names, each `(G, ...)`.
+            cut: False for an output that is no image, and is not cut to where one is measured.
         """
         given = self.weights if weights is None else weights
         with torch.autocast(z.device.type, torch.bfloat16, enabled=self.half):
@@ -132,7 +135,7 @@ class State:
                 x = functional_call(self.module, own, (z,))
             else:
                 x = vmap(self._one)(given, z)
-        return self.problem.supported(x.float())
+        return self.problem.supported(x.float()) if cut else x.float()
 
     def _one(self, weights: dict[str, Tensor], z: Tensor) -> Tensor:
         return functional_call(self.module, weights, (z.unsqueeze(0),)).squeeze(0)

@@ -128,7 +128,7 @@ _CARDS = (
         "aseqdip",
         "autoencoding sequential Deep Image Prior",
         "Alkhouri, Liang, Bell, Qu, Wang, Ravishankar, NeurIPS 2024",
-        LINEAR_TASKS,
+        ALL_TASKS,
         "the network, with input updates",
         aseqdip.recipe,
     ),

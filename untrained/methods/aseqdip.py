@@ -31,7 +31,9 @@ class ASeqDIP(Method):
     Symbols: K `rounds`, N `inner`, lambda `lam`. Both terms are sums of squares divided by the
     number of image entries, the data term also by ||A||^2, so that lambda weighs them as in the
     paper's denoising, where the operator has norm one; z_0 is A^H y times the scalar that fits y
-    best.
+    best (Sec. 3.2: y itself for denoising, inpainting and deblurring; a blurred image of which
+    pixels are held out begins at A^H y too). A nonlinear operator begins at its own `initial(y)`,
+    for non-linear deblurring y.
 
     Differs from the released code. MRI: there z is not f(z) but the image of the predicted
     k-space with the measured lines put back, N = 10, K = 6000, norms are not squared, the
@@ -43,13 +45,16 @@ class ASeqDIP(Method):
     """
 
     name: ClassVar[str] = "aseqdip"
+    nonlinear: ClassVar[bool] = True
     rounds: int = 2000
     inner: int = 2
     lam: float = 1.0
 
     def start(self, s: State) -> None:
-        """Line 1: z <- A^H y; every weight of f is trained."""
-        s["z"] = s.problem.estimate()
+        """Line 1: z <- y for deblurring, else A^H y; every weight of f is trained."""
+        problem = s.problem
+        whole = problem.task == "deblur" and problem.keep is None
+        s["z"] = problem.y if whole else problem.estimate()
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import Tensor
@@ -45,6 +45,10 @@ class Autoencoder(Method):
     training: int = 4000
     lam: float = 1.0
     rate: float = 10.0
+
+    def within(self, steps: int) -> Autoencoder:
+        """(17) keeps its share of the steps."""
+        return replace(self, training=steps * self.training // self.rounds)
 
     def start(self, s: State) -> None:
         """z <- A^H y; theta is trained first, then z."""

@@ -66,7 +66,7 @@ class ConvDecoderFit(Method):
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """sum_c ||M F f(z)_c - y_c||^2; the image is the data-consistent combination."""
         p, physics = s.problem, s.problem.physics
-        coils = s.net(s["z"]).unflatten(1, (2, -1))
+        coils = s.net(s["z"], cut=False).unflatten(1, (2, -1))
         residual = p.visible(physics.sampled(coils)) - p.y
         with torch.no_grad():
             # replacing measured samples by y subtracts the residual's inverse transform

@@ -26,7 +26,7 @@ SCHEMES = ("red", "admm", "hqs")
 class DeepRED(Method):
     r"""Mataev, Milanfar, Elad: DeepRED (ICCV workshops 2019, arXiv 1903.10176), Alg. 1.
 
-    .. math:: \min_{\theta, x} \|A f_\theta(z) - y\|^2 + \tfrac\beta2 x^T (x - D(x)) \quad
+    .. math:: \min_{\theta, x} \tfrac12\|A f_\theta(z) - y\|^2 + \tfrac\beta2 x^T (x - D(x)) \quad
               \text{s.t. } x = f_\theta(z)
 
     by ADMM with the scaled dual u. Every N steps on
@@ -39,11 +39,13 @@ class DeepRED(Method):
     `scheme=admm` is plug-and-play ADMM, x <- D(f + u); `scheme=hqs` is half-quadratic splitting,
     x <- D(f) with u = 0. Both take beta as unused.
 
-    The image of a step is f(z). Differs from the code: the denoiser runs in step with the network
-    (there in a thread that is some steps late, never twice the same); the denoiser is non-local
-    means or TV (BM3D in Matlab for super-resolution there); super-resolution's operator is the
-    caller's; the schedule that raises the denoiser's strength when a threshold is passed is
-    left out.
+    The image of a step is f(z). Differs from the code: there x and u are updated at every optimiser
+    step, from its jittered output, and D(x) at every N-th; here all three at every N-th, from a
+    fresh output, as Alg. 1 has it. NLM takes all channels together, there one by one. The denoiser
+    runs in step with the network (there in a thread that is some steps late, never twice the same);
+    it is non-local means or TV (BM3D in Matlab for super-resolution there); super-resolution's
+    operator is the caller's; the schedule that raises the denoiser's strength when a threshold is
+    passed is left out.
 
     Args:
         rounds: K, updates of x.

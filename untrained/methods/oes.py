@@ -42,8 +42,7 @@ class OES(Method):
     largest ones, (3) starts those from theta_0 again. A mask found on another image is used with
     `mask=FILE` (see `save_mask`), which leaves out (1).
 
-    Differs from the code: the KL term is averaged over the parameters and lambda multiplied by
-    their number, which is the same; ties at the threshold are broken by position, not by chance.
+    Differs from the code: ties at the threshold are broken by position, not by chance.
     The code at hand does not run (an argument is given twice).
 
     Args:
@@ -85,6 +84,10 @@ class OES(Method):
     def input_channels(self, image_channels: int) -> int:
         """Depth of z."""
         return self.channels
+
+    def within(self, steps: int) -> OES:
+        """(1) keeps its share of the steps."""
+        return replace(self, search=steps * self.search // self.rounds)
 
     def start(self, s: State) -> None:
         """z ~ U(0, amplitude); p = 1/2 (or the weights themselves) is what is trained first."""

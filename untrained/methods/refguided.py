@@ -27,7 +27,7 @@ class RefGuided(Method):
     this one, which takes fewer changes than noise does. Of several references the one nearest
     (in the Euclidean norm) to A^H y is taken, as aSeqDIP's baseline does (App. C.6).
 
-    No official code is known.
+    No official code is known. Unlike DIP's, the input is not perturbed: it is an image.
 
     Args:
         rounds: K, optimiser steps (N = 1).

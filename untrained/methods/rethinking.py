@@ -110,7 +110,7 @@ def recipe(task: str, preset: str) -> Recipe:
         method=Rethinking(),
         net=S2SNet(),
         engine=Engine("radam", lr=0.1, schedule="steps", precision="fp32"),
-        stop=ZeroCrossing(),
+        stop=ZeroCrossing(decay=0.0),
         output=Average(decay=0.99, keep_best=False),
         guard=Rollback(),
         source="authors' code: RAdam 0.1, times 0.9 every 300 of 3,000 steps, average 0.99",

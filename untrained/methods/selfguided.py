@@ -74,7 +74,7 @@ def recipe(task: str, preset: str) -> Recipe:
     """The settings of `preset` on `task`; `paper` is the authors' notebook on MRI for all tasks."""
     if preset != "paper":
         made = fast(SelfGuided(), task, preset, "Self-Guided DIP with the fast engine")
-        # Muon fits the random input before z has moved; ten times the notebook's rates do not
+        # Muon fits the random input before z has moved; ten times the notebook's rate of f does not
         engine = Engine("adam", lr=3e-3, warmup=10, schedule="cosine", final=0.02)
         return replace(made, method=SelfGuided(rate=0.1 / 3e-3), engine=engine)
     return Recipe(
@@ -82,5 +82,5 @@ def recipe(task: str, preset: str) -> Recipe:
         net=EXTRA_DEEP_UNET,
         engine=Engine("adam", lr=3e-4, precision="fp32"),
         output=Average(decay=0.99, keep_best=False),
-        source="authors' notebook: Adam 3e-4, input 0.1, alpha 2, 4,000 steps, average 0.99",
+        source="authors' notebook: Adam 3e-4, input 0.1, alpha 2, 4,000 steps; average 0.99 ours",
     )

@@ -119,7 +119,9 @@ class EMV(Stop):
     .. math:: d_t = x_t - m_{t-1},\quad m_t = m_{t-1} + \alpha d_t,\quad
               V_t = (1-\alpha)(V_{t-1} + \alpha \|d_t\|^2 / n)
 
-    One image of memory instead of W. The first `skip` steps are not considered.
+    One image of memory instead of W. The first `skip` steps are not considered. The authors' code
+    clips the images of photographs to [0, 1] before, and returns the mean m_t; here the output rule
+    says what is returned.
 
     Args:
         alpha: the forgetting rate.
