@@ -2,10 +2,10 @@
 
     python benchmarks/fanout.py OUT.json [--jobs 32] [--steps 150] [--side 64]
 
-Three experiments with equal real jobs (`dip`, seeds 0, 1, ...), one thread each:
+Experiments with equal real jobs (`dip`, seeds 0, 1, ...), one thread each:
 
 - `efficiency`: all jobs on one process and then on two; wall time of the former over twice that of
-  the latter, the processes' start included. Needs two idle cores.
+  the latter, the processes' start included. Needs two idle cores. Then the same on dask workers.
 - `killed`: two processes, one of them killed with SIGKILL once a first job is done. Every job is
   done, one of them was handed out twice, and only its time since its checkpoint is lost.
 - `cluster`: half of the jobs on a local dask cluster of two workers, one of them killed; then the
@@ -23,6 +23,9 @@ import signal
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -65,14 +68,27 @@ def opened(folder: Path, name: str) -> tuple[list[Job], Path]:
     return open_grid(read_grid(folder / "grid.toml"), out), out
 
 
-def efficiency(folder: Path) -> dict:
-    """Wall seconds on one process and on two."""
+Start = Callable[[int], AbstractContextManager[Executor]]
+
+
+def on_processes(count: int) -> AbstractContextManager[Executor]:
+    """So many local processes."""
+    return Processes(["cpu"] * count)
+
+
+def on_dask(count: int) -> AbstractContextManager[Executor]:
+    """So many workers of a local cluster."""
+    return cluster("local", count)
+
+
+def efficiency(folder: Path, name: str, start: Start) -> dict:
+    """Wall seconds on one worker and on two."""
     seconds = {}
     for count in (1, 2):
-        jobs, out = opened(folder, f"on-{count}")
+        jobs, out = opened(folder, f"{name}-{count}")
         began = time.perf_counter()
-        with Processes(["cpu"] * count) as executor:
-            sitting = run_jobs(jobs, out, executor)
+        with start(count) as executor:
+            sitting = run_jobs(jobs, out, executor, device="cpu")
         seconds[count] = time.perf_counter() - began
         assert sitting.statuses == {"done": len(jobs)}, sitting
     return {
@@ -164,9 +180,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder, given)
-        facts["efficiency"] = efficiency(folder)
+        facts["efficiency"] = efficiency(folder, "processes", on_processes)
         facts["killed"] = killed(folder)
         if importlib.util.find_spec("distributed") is not None:
+            facts["efficiency on dask"] = efficiency(folder, "dask", on_dask)
             facts["cluster"] = on_a_cluster(folder)
     given.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(facts, indent=1))
