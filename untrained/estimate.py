@@ -14,13 +14,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from untrained.core.machine import peak_memory_mb, pick_device
+from untrained.core.footprint import footprint
+from untrained.core.machine import available_memory, peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame, Watch
 from untrained.core.solve import solve_recipe
-from untrained.data.memory import available_memory
 from untrained.plan import Plan
 from untrained.problem import Problem
 
@@ -43,37 +42,41 @@ def estimate(chosen: Plan, problem: Problem, device: str = "auto", runs: int = 1
         `seconds` is of all optimiser steps of the whole budget, which a stop rule may cut short;
         `measured` tells whether real steps were taken.
     """
+    place = pick_device(device)
     facts: dict[str, Any] = {
         "method": chosen.card.name,
         "preset": chosen.preset,
         "task": chosen.task,
-        "device": str(pick_device(device)),
+        "device": str(place),
     }
     if chosen.recipe is None:
         return {**facts, "note": "a classical method: seconds, and no network"}
     recipe = chosen.recipe
-    parameters, traced = _trace(recipe, problem)
+    need = footprint(recipe, problem)
     passes = 2 if recipe.stop.refit else 1
     facts |= {
         "network": _network(recipe),
-        "parameters": parameters,
+        "parameters": need.parameters,
         "image": list(problem.x_shape),
         "steps": recipe.budget * passes * runs,
     }
-    room = available_memory()
-    if traced > room:
+    room = available_memory(place)
+    if need.lean > room:
         note = f"needs more than the {room / 2**20:.0f} MiB that are free here; nothing was run"
-        peak = (peak_memory_mb(torch.device("cpu")) or 0.0) + traced / 2**20
+        peak = (peak_memory_mb(torch.device("cpu")) or 0.0) + need.lean / 2**20
         return {**facts, "seconds": None, "peak_memory_mb": peak, "measured": False, "note": note}
     per_step, start = _measure(recipe, problem, device)
-    peak_now = peak_memory_mb(pick_device(device))
+    peak_now = peak_memory_mb(place)
+    note = f"measured over {STEPS - WARM} real steps; a stop rule may end the run earlier"
+    if need.full > room:
+        note += "; memory is short, so that inner images are computed twice instead of kept"
     return {
         **facts,
         "seconds_per_step": round(per_step, 4),
         "seconds": round((start + per_step * recipe.budget * passes) * runs, 1),
         "peak_memory_mb": None if peak_now is None else round(peak_now + REPORT_MB),
         "measured": True,
-        "note": f"measured over {STEPS - WARM} real steps; a stop rule may end the run earlier",
+        "note": note,
     }
 
 
@@ -102,27 +105,6 @@ def _measure(recipe: Recipe, problem: Problem, device: str) -> tuple[float, floa
     first = watch.times[:STEPS]
     per_step = (first[-1] - first[WARM - 1]) / (len(first) - WARM)
     return per_step, max(0.0, result.seconds - per_step * result.steps)
-
-
-def _trace(recipe: Recipe, problem: Problem) -> tuple[int, float]:
-    """(number of parameters, bytes that one step keeps)."""
-    inputs = recipe.method.copies * recipe.method.input_channels(problem.x_shape[0])
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage.nbytes()
-        return tensor
-
-    with torch.device("meta"):
-        module = recipe.build(problem)
-        z = torch.empty(1, inputs, *getattr(module, "input_sides", problem.x_shape[1:]))
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        out = module(z)
-    parameters = sum(p.numel() for p in module.parameters())
-    del out
-    # weights, gradients, two moments of the optimiser, and a copy while a checkpoint is written
-    return parameters, sum(kept.values()) + 5 * 4.0 * parameters
 
 
 def _network(recipe: Recipe) -> str:

@@ -34,3 +34,18 @@ def test_laplacian_solves_the_normal_equations():
     solved = Laplacian((7, 6), X).solve(X, 0.3, 1.7)
     back = 0.3 * solved + 1.7 * gradient_adjoint(gradient(solved))
     assert torch.allclose(back, X, atol=1e-10)
+
+
+def test_volumes_and_signals_have_as_many_differences_as_axes():
+    for sides in ((5,), (4, 5, 3), (3, 2, 4, 2)):
+        x = torch.randn(1, 2, *sides, generator=G, dtype=torch.float64)
+        d = gradient(x)
+        assert d.shape == (1, len(sides), 2, *sides)
+        for axis in range(len(sides)):
+            inner = d[:, axis].narrow(axis + 2, 0, sides[axis] - 1)
+            assert torch.equal(inner, x.diff(dim=axis + 2))
+        q = torch.randn(d.shape, generator=G, dtype=torch.float64)
+        assert torch.allclose((d * q).sum(), (x * gradient_adjoint(q)).sum(), rtol=1e-12)
+        solved = Laplacian(sides, x).solve(x, 0.3, 1.7)
+        back = 0.3 * solved + 1.7 * gradient_adjoint(gradient(solved))
+        assert torch.allclose(back, x, atol=1e-10)

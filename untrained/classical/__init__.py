@@ -50,10 +50,10 @@ def guide(problem: Problem) -> Tensor:
     """The classical image that a network method may lean on: total variation where it applies.
 
     Solved to a relative gap of 1e-3 or 1000 iterations (data without noise need that many), which
-    costs a fraction of `tv` and looks the same. Volumes, signals and nonlinear physics get
-    `problem.estimate()`. Computed once per problem.
+    costs a fraction of `tv` and looks the same. A nonlinear physics gets `problem.estimate()`.
+    Computed once per problem.
     """
-    if problem.linear and len(problem.x_shape) == 3:
+    if problem.linear:
         return problem.cached("guide", _quick_tv)
     return problem.estimate()
 

@@ -26,7 +26,7 @@ STALLED = 500  # iterations without a smaller gap: float32 rounding is reached
 
 
 class TVResult(NamedTuple):
-    """`image (G, C, H, W)`, relative duality `gap (G,)` (float64) and `iterations (G,)`."""
+    """`image (G, C, ...)`, relative duality `gap (G,)` (float64) and `iterations (G,)`."""
 
     image: Tensor
     gap: Tensor
@@ -41,8 +41,9 @@ def tv_solve(
 
     .. math:: \min_{x \in X} \tfrac12 \|A x - y\|^2 + w \sum_i \|(D x)_i\|_2
 
-    (Dx)_i holds both differences of all channels at pixel i: isotropic, and joint over the
-    colours of a photograph and over the real and imaginary part of an MRI image. X is [0, 1]
+    (Dx)_i holds the differences along every axis of all channels at pixel i: isotropic, and joint
+    over the colours of a photograph and over the real and imaginary part of an MRI image. Images,
+    volumes and signals. X is [0, 1]
     for images known to lie there (`problem.unit_range`), else the whole space.
 
     Iteration. Chambolle & Pock (J. Math. Imaging Vis. 40, 2011, algorithm 1) on the saddle form
@@ -57,9 +58,9 @@ def tv_solve(
     with :math:`T^{-1} \succeq A^T \Sigma A + \sigma D^T D`. Sigma is a multiple of the identity,
     for CT of the ramp filter along the detectors (then A^T Sigma A is close to a multiple of the
     identity). Without bounds on x, :math:`T^{-1} = c I + \sigma D^T D`, inverted by cosine
-    transforms, with bounds :math:`c + 8 \sigma`. Both dual steps are balanced a few times
-    early, by how far the dual and the primal variables have moved, and then stay. The answer is
-    the average of the points with a tilde since the last restart of the average (at 1.5 times
+    transforms, with bounds :math:`c + 4 n \sigma` for n axes. Both dual steps are balanced a few
+    times early, by how far the dual and the primal variables have moved, and then stay. The answer
+    is the average of the points with a tilde since the last restart of the average (at 1.5 times
     the iteration of the one before): it oscillates less, and rounding in float32 averages out.
 
     Gap. With :math:`s = A^T p + D^T q`, primal minus dual value is the sum of three
@@ -82,7 +83,7 @@ def tv_solve(
             (float32 rounding is reached); compare the returned gap.
 
     Raises:
-        UserError: the physics is nonlinear, the images are not `(C, H, W)`, or weight <= 0.
+        UserError: the physics is nonlinear, an image has no spatial axis, or weight <= 0.
     """
     if not weight > 0:
         raise UserError(f"the TV weight must be positive, got {weight}")
@@ -97,16 +98,18 @@ class TVSolver:
 
     def __init__(self, problem: Problem) -> None:
         require_linear(problem, "tv")
-        if len(problem.x_shape) != 3:
+        if len(problem.x_shape) < 2:
             raise UserError(
-                f"method 'tv' reconstructs images (C, H, W); this problem's are {problem.x_shape}"
+                "method 'tv' reconstructs images (C, H, W), volumes (C, D, H, W) and signals "
+                f"(C, N); this problem's have the shape {problem.x_shape}"
             )
+        self.bound = 4.0 * (len(problem.x_shape) - 1)  # of ||D||^2
         self.problem = problem.weighted("uniform")
         self.metric = _Metric(self.problem)
         self.norm_squared = self.metric.norm_squared(self.problem)
         self.box = problem.unit_range
-        self.laplacian = Laplacian(problem.x_shape[-2:], problem.y)
-        self.steps = (0.5, self.norm_squared / 16)
+        self.laplacian = Laplacian(problem.x_shape[1:], problem.y)
+        self.steps = (0.5, self.norm_squared / (2 * self.bound))
         self.weight = 0.0
         # A least-squares start finds the part of y that no image explains, which the dual p
         # would take long to find.
@@ -122,7 +125,7 @@ class TVSolver:
             self.at = self.at._replace(q=self.at.q * (weight / self.weight))
         self.weight = weight
         # Steps balanced for another weight, and then again from there, may run away.
-        self.steps = (0.5, self.norm_squared / 16)
+        self.steps = (0.5, self.norm_squared / (2 * self.bound))
         origin, mean, restart, count = self.at, self.at, 1, 0
         best, image, found_at, k = math.inf, self.at.x, 0, 0
         for k in range(1, max_iterations + 1):
@@ -162,7 +165,7 @@ class TVSolver:
         """T s."""
         data, smooth = self.steps[0] * self.norm_squared, self.steps[1]
         if self.box:
-            return s / (data + 8 * smooth)
+            return s / (data + self.bound * smooth)
         return self.laplacian.solve(s, data, smooth)
 
     def _balance(self, origin: _Point) -> None:
@@ -173,7 +176,7 @@ class TVSolver:
         """
         x, p, q = (now - then for now, then in zip(self.at[:3], origin[:3], strict=True))
         size = float(x.norm())
-        slope = math.sqrt(8) * size if self.box else float(gradient(x).norm())
+        slope = math.sqrt(self.bound) * size if self.box else float(gradient(x).norm())
         wanted = (float(p.norm()), math.sqrt(self.norm_squared) * size), (float(q.norm()), slope)
         if all(a > 0 and b > 0 for a, b in wanted):
             self.steps = (
@@ -227,7 +230,7 @@ class _Metric:
     def __init__(self, problem: Problem) -> None:
         self.response: Tensor | None = None
         detectors = problem.y.shape[-2]
-        if problem.task == "ct" and problem.y.ndim == 4 and detectors > 1:
+        if problem.task == "ct" and problem.y.ndim >= 4 and detectors > 1:
             frequency = torch.arange(detectors // 2 + 1, device=problem.y.device)
             self.response = (frequency.clamp_min(1) / (detectors / 2))[:, None] ** 0.7
 
@@ -264,7 +267,7 @@ def tv(problem: Problem, weight: float | None = None) -> Tensor:
         weight: the weight in the units of `tv_solve`; None chooses it for each problem.
 
     Returns:
-        `(G, C, H, W)` in the problem's units.
+        `(G, C, ...)` in the problem's units.
 
     Raises:
         UserError: as `tv_solve`.

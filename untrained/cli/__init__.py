@@ -15,6 +15,7 @@ from untrained.cli.evaluate import evaluate
 from untrained.cli.listing import listing
 from untrained.cli.reconstruct import reconstruct
 from untrained.cli.simulate import simulate
+from untrained.core.footprint import is_out_of_memory
 from untrained.errors import UserError
 
 
@@ -58,9 +59,7 @@ def _status(arguments: list[str] | None) -> int:
 
 
 def _sentence(error: Exception) -> str:
-    # torch has a class of its own for a full GPU, and a plain RuntimeError for a full memory
-    full = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if full or "can't allocate memory" in str(error):
+    if is_out_of_memory(error):
         return (
             "there is not enough memory for this; take a smaller image, network or number of "
             "steps; `reconstruct ... --dry-run` tells what a run needs"

@@ -239,6 +239,9 @@ class Watch:
     def end(self, phase: str) -> None:
         """The phase ended."""
 
+    def say(self, text: str) -> None:
+        """Something a person who waits should know."""
+
     def interrupted(self) -> Stopped | None:
         """Why the run should pause now, keeping its state; None to go on."""
         return None

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from untrained.core.checkpoint import Checkpoint
 from untrained.core.engine import Engine
+from untrained.core.footprint import ADVICE, is_out_of_memory, needs_lean, set_lean
 from untrained.core.history import History
 from untrained.core.machine import pick_device
 from untrained.core.method import Method
@@ -27,7 +28,7 @@ from untrained.core.recipe import NetSpec, Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Frame, Guard, Last, MaxSteps, Never, Output, Stop, Stopped, Watch
 from untrained.core.state import State
-from untrained.errors import Diverged
+from untrained.errors import Diverged, UserError
 from untrained.nets import Compact, initialise
 from untrained.problem import Problem
 
@@ -235,6 +236,8 @@ def _phase(
         _recall(watch, done.pop("watch", {}))
         return _Outcome(**{**done, "stop": Stopped(**done["stop"])}).to(problem.y.device)
     loop = Loop(recipe, problem, held, seed, half)
+    if loop.lean:
+        _say(watch, LEAN)
     saved = kept.resume(name)
     if saved is not None:
         loop.load_state_dict(saved)
@@ -242,7 +245,11 @@ def _phase(
         w.begin(name, loop.total, loop.s.step)
     _recall(watch, (saved or {}).get("watch", {}))
     while not loop.over():
-        loop.step(watch)
+        try:
+            loop.step(watch)
+        except (MemoryError, RuntimeError) as error:
+            _say(watch, loop.leaner(error))
+            continue
         loop.pause = next(filter(None, (w.interrupted() for w in watch)), None)
         if loop.pause or kept.due():
             kept.save(name, loop.s.step, {**loop.state_dict(), "watch": _remembered(watch)})
@@ -255,6 +262,11 @@ def _phase(
     return outcome
 
 
+def _say(watch: tuple[Watch, ...], text: str) -> None:
+    for w in watch:
+        w.say(text)
+
+
 def _remembered(watch: tuple[Watch, ...]) -> dict[str, dict[str, Any]]:
     """The watchers' memories by the names of their classes."""
     return {type(w).__name__: w.state_dict() for w in watch if w.state_dict()}
@@ -264,6 +276,12 @@ def _recall(watch: tuple[Watch, ...], saved: dict[str, dict[str, Any]]) -> None:
     for w in watch:
         if type(w).__name__ in saved:
             w.load_state_dict(saved[type(w).__name__])
+
+
+LEAN = (
+    "memory is short: the network's inner images are computed twice from here on instead of being "
+    "kept, which takes a third longer and changes no number"
+)
 
 
 class Loop:
@@ -278,6 +296,7 @@ class Loop:
         with torch.random.fork_rng(devices=[]):  # building draws weights that are drawn again
             module = recipe.build(problem)
         initialise(module, seed)
+        self.lean = needs_lean(recipe, problem) and set_lean(module, True)
         self.s = State(problem, module, seed, half=half)
         recipe.method.start(self.s)
         self.optimizer = recipe.engine.optimizer(self.s)
@@ -288,6 +307,7 @@ class Loop:
         self.history = History(self.total)
         self.ended: tuple[str, str] | None = None
         self.pause: Stopped | None = None
+        self.updating = False
         self.seconds, self.cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
 
     def over(self) -> bool:
@@ -309,15 +329,37 @@ class Loop:
         detached = {name: value.detach() for name, value in terms.items()}
         if self.recipe.guard is not None:
             self.recipe.guard.see(s, s.memory("guard"), detached)
+        self.updating = True
         self.optimizer.step()
         with torch.no_grad():
             self._rules(x.detach(), detached, watch)
             s.step += 1
             if s.step % method.inner == 0:
                 method.advance(s)
+        self.updating = False
         self.seconds += time.perf_counter() - began
         self.cpu_seconds += time.process_time() - cpu
         return None
+
+    def leaner(self, error: Exception) -> str:
+        """Make ready to take the step again with less memory; what to tell those who wait.
+
+        Nothing of a step is kept before its gradients are there, so that it can be repeated until
+        then, and the bits are the same.
+
+        Raises:
+            UserError: it was lean already.
+            Exception: `error`, if it was none of memory.
+        """
+        if not is_out_of_memory(error):
+            raise error
+        if self.lean or self.updating or not set_lean(self.s.module, True):
+            raise UserError(f"there is not enough memory for a step; {ADVICE}") from error
+        self.lean = True
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.s.problem.y.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return LEAN
 
     def _rules(self, x: Tensor, terms: dict[str, Tensor], watch: tuple[Watch, ...]) -> None:
         s, recipe = self.s, self.recipe

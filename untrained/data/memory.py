@@ -1,10 +1,8 @@
-"""How much memory there is, and a refusal to fill it on a file's word."""
+"""A refusal to fill memory on a file's word."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
+from untrained.core.machine import available_memory
 from untrained.errors import UserError
 
 # A network needs several times its data; an array that takes half the memory cannot be used.
@@ -13,14 +11,6 @@ LARGEST_SHARE = 0.5
 # acceleration times about 2, and small masks of any ratio do no harm.
 SUSPICIOUS_BYTES = 256 * 2**20
 SUSPICIOUS_RATIO = 200
-FALLBACK_BYTES = 8 * 2**30
-
-
-def available_memory() -> int:
-    """Bytes that a new allocation may hope for: what is free here and inside this container."""
-    candidates = [_meminfo(), _cgroup()]
-    known = [value for value in candidates if value is not None]
-    return min(known) if known else _physical()
 
 
 def check_size(size: int, stored: int, label: str) -> None:
@@ -44,30 +34,3 @@ def check_size(size: int, stored: int, label: str) -> None:
 
 def _mib(size: int) -> str:
     return f"{size / 2**20:,.1f} MiB"
-
-
-def _meminfo() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
-def _cgroup() -> int | None:
-    root = Path("/sys/fs/cgroup")
-    try:
-        limit = int((root / "memory.max").read_text())
-        return max(0, limit - int((root / "memory.current").read_text()))
-    except (OSError, ValueError):  # no container, or its limit reads "max"
-        return None
-
-
-def _physical() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, OSError, ValueError):
-        return FALLBACK_BYTES

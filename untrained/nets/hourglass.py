@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from untrained.nets.recompute import run_block
 from untrained.nets.sizes import crop_to, pad_to
 
 
@@ -44,7 +45,13 @@ class Ascent(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Stem and descents, largest scale first."""
+    """Stem and descents, largest scale first.
+
+    Attributes:
+        lean: compute what is inside a scale again in the backward pass instead of keeping it.
+    """
+
+    lean = False
 
     def __init__(self, stem: nn.Module, descents: Sequence[Descent]) -> None:
         super().__init__()
@@ -53,16 +60,22 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor | None]]:
         """Map an image to the deepest features and the side tensors, largest scale first."""
-        x = self.stem(x)
+        x = run_block(self.stem, x, lean=self.lean)
         sides: list[Tensor | None] = []
         for descent in self.descents:
-            side, x = descent(x)
+            side, x = run_block(descent, x, lean=self.lean)
             sides.append(side)
         return x, sides
 
 
 class Decoder(nn.Module):
-    """Ascents and head, smallest scale first."""
+    """Ascents and head, smallest scale first.
+
+    Attributes:
+        lean: as of `Encoder`.
+    """
+
+    lean = False
 
     def __init__(self, ascents: Sequence[nn.Module], head: nn.Module) -> None:
         super().__init__()
@@ -72,7 +85,7 @@ class Decoder(nn.Module):
     def forward(self, x: Tensor, sides: Sequence[Tensor | None]) -> Tensor:
         """Map an encoder's answer to an image."""
         for ascent, side in zip(self.ascents, reversed(sides), strict=True):
-            x = ascent(x, side)
+            x = run_block(ascent, x, side, lean=self.lean)
         return self.head(x)
 
 

@@ -20,6 +20,7 @@ from untrained.physics.masks import (
 )
 from untrained.physics.mri import MRI
 from untrained.physics.phase import PhaseRetrieval
+from untrained.physics.stack import Stack
 from untrained.physics.superres import SuperRes
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "NonlinearPhysics",
     "OperatorReport",
     "PhaseRetrieval",
+    "Stack",
     "SuperRes",
     "as_physics",
     "box_mask",

@@ -10,10 +10,10 @@ from untrained.physics.base import LinearPhysics
 
 
 class Denoise(LinearPhysics):
-    """A = identity; the noise is in y, never in the operator.
+    """A = identity; the noise is in y, never in the operator. Images, volumes and signals.
 
     Args:
-        x_shape: `(C, H, W)`; None accepts every shape.
+        x_shape: `(C, H, W)`, `(C, D, H, W)` or `(C, N)`; None accepts every shape.
     """
 
     task = "denoise"
@@ -32,6 +32,11 @@ class Denoise(LinearPhysics):
         """Noisy image `(B, C, H, W)` -> the same tensor."""
         self._check_y(y)
         return y
+
+    def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
+        """Pixels (voxels) to hold out, `(1, C, ...)`: the same draw in each channel."""
+        drawn = torch.rand(y.shape[2:], generator=generator) < fraction
+        return drawn.expand(1, *y.shape[1:]).to(y.device)
 
     def fill(self, x: Tensor, keep: Tensor) -> Tensor:
         """x; where `keep` is 0 the mean of the pixels beside it (3 per axis) that are kept.

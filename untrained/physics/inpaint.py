@@ -15,9 +15,10 @@ class Inpaint(LinearPhysics):
     """A x = mask * x: y has the shape of x, with zeros where pixels are missing.
 
     Args:
-        mask: `(H, W)`, shared by all channels, or `(C, H, W)`; 1 = measured.
-        x_shape: `(C, H, W)`. None takes it from a `(C, H, W)` mask; with an `(H, W)` mask it
-            leaves the number of channels free.
+        mask: `(H, W)`, shared by all channels, or `(C, H, W)`; 1 = measured. For volumes
+            `(D, H, W)` or `(C, D, H, W)`, and then x_shape must be given.
+        x_shape: `(C, H, W)` or `(C, D, H, W)`. None takes it from a `(C, H, W)` mask; with an
+            `(H, W)` mask it leaves the number of channels free.
 
     Raises:
         UserError: a mask with values other than 0 and 1, or that does not fit `x_shape`.
@@ -28,21 +29,23 @@ class Inpaint(LinearPhysics):
     norm_squared = 1.0
     mask: Tensor
 
-    def __init__(
-        self, mask: Tensor | np.ndarray, x_shape: tuple[int, int, int] | None = None
-    ) -> None:
+    def __init__(self, mask: Tensor | np.ndarray, x_shape: tuple[int, ...] | None = None) -> None:
         measured = as_mask(mask)
-        if measured.ndim not in (2, 3):
-            raise UserError(f"mask must be (H, W) or (C, H, W), got {tuple(measured.shape)}.")
+        axes = 2 if x_shape is None else len(x_shape) - 1
+        if measured.ndim not in (axes, axes + 1):
+            raise UserError(
+                f"mask must be the {axes} sides of the image, or those with its channels in front; "
+                f"got {tuple(measured.shape)}."
+            )
         if x_shape is None and measured.ndim == 3:
-            x_shape = (measured.shape[0], measured.shape[1], measured.shape[2])
+            x_shape = tuple(measured.shape)
         if x_shape is not None and tuple(measured.shape) != tuple(x_shape)[-measured.ndim :]:
             raise UserError(
                 f"mask has shape {tuple(measured.shape)} but the image is {tuple(x_shape)} "
                 "(C, H, W); give a mask of the image's height and width."
             )
         super().__init__(x_shape, x_shape)
-        full = measured if measured.ndim == 3 else measured[None]
+        full = measured if measured.ndim == axes + 1 else measured[None]
         self.register_buffer("mask", full[None].to(torch.get_default_dtype()))
 
     def A(self, x: Tensor) -> Tensor:
@@ -57,15 +60,13 @@ class Inpaint(LinearPhysics):
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Pixels to hold out, `(1, C, H, W)`: measured ones only, the same draw in each channel."""
-        drawn = super().holdout(y, fraction, generator)
-        return drawn & self.mask.bool()
+        drawn = torch.rand(y.shape[2:], generator=generator) < fraction
+        return drawn.to(y.device) & self.mask.bool().expand(1, *y.shape[1:])
 
     def _masked(self, value: Tensor, name: str) -> Tensor:
-        if value.ndim != 4 or value.shape[-2:] != self.mask.shape[-2:]:
-            raise ValueError(
-                f"Inpaint: {name} must be (B, C, {self.mask.shape[-2]}, {self.mask.shape[-1]}), "
-                f"got {tuple(value.shape)}"
-            )
+        if value.ndim != self.mask.ndim or value.shape[2:] != self.mask.shape[2:]:
+            sides = ", ".join(map(str, self.mask.shape[2:]))
+            raise ValueError(f"Inpaint: {name} must be (B, C, {sides}), got {tuple(value.shape)}")
         return value * self.mask.to(value.dtype)
 
 

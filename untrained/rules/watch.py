@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import textwrap
 import time
 from types import FrameType
 from typing import Any
@@ -71,6 +72,12 @@ class Progress(Watch):
         else:
             self._bar.set_postfix_str(f"data {columns['data']:.2e}", refresh=False)
         self._bar.update()
+
+    def say(self, text: str) -> None:
+        """A line above it."""
+        from tqdm import tqdm
+
+        tqdm.write(textwrap.fill(text, 79), file=sys.stderr)
 
     def end(self, phase: str) -> None:
         """Close it."""

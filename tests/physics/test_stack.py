@@ -1,0 +1,97 @@
+"""Volumes: a 2-D operator on every slice, and operators that take volumes themselves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import untrained as ut
+from untrained.data.phantoms import birdcage_maps
+from untrained.errors import UserError
+from untrained.metrics import psnr
+from untrained.physics import CT, MRI, Denoise, Inpaint, NonlinearBlur, Stack, dot_test
+
+DEPTH, SIDE = 6, 16
+
+
+def maps() -> torch.Tensor:
+    coils = torch.as_tensor(birdcage_maps(3, (SIDE, SIDE)))
+    return coils / coils.abs().square().sum(0, keepdim=True).sqrt()
+
+
+def mri(per_slice: bool = False) -> MRI:
+    mask = torch.zeros(SIDE)
+    mask[::2] = 1
+    mask[6:10] = 1
+    turn = torch.polar(torch.ones(DEPTH), torch.linspace(0, 2, DEPTH))[:, None, None, None]
+    return MRI(mask, maps() * turn if per_slice else maps())
+
+
+def ct() -> CT:
+    return CT((SIDE, SIDE), torch.linspace(0, 170, 12), SIDE)
+
+
+def ball(side: int = 24) -> torch.Tensor:
+    axis = torch.linspace(-1, 1, side)
+    r = (axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None] ** 2).sqrt()
+    return ((r < 0.8) * 0.6 + (r < 0.4) * 0.3)[None, None]
+
+
+@pytest.mark.parametrize("slices", [mri(), ct()], ids=["mri", "ct"])
+def test_every_slice_is_measured_alone(slices):
+    stack = Stack(slices, DEPTH)
+    x = torch.rand(2, *stack.x_shape)
+    y = stack.A(x)
+    for d in range(DEPTH):
+        assert torch.allclose(y[:, :, d], slices.A(x[:, :, d]), atol=1e-6)
+    assert stack.task == slices.task
+
+
+@pytest.mark.parametrize("slices", [mri(), mri(per_slice=True), ct()], ids=["mri", "maps", "ct"])
+def test_adjoint(slices):
+    assert dot_test(Stack(slices, DEPTH)) < 1e-4
+
+
+def test_maps_of_every_slice_are_its_own():
+    stack, one = Stack(mri(per_slice=True), DEPTH), mri(per_slice=True).maps
+    x = torch.rand(1, *stack.x_shape)
+    alone = MRI(mri().mask[0, 0, 0, 0], one[4:5])
+    assert torch.allclose(stack.A(x)[:, :, 4], alone.A(x[:, :, 4]), atol=1e-6)
+
+
+def test_the_same_columns_are_held_out_in_every_slice():
+    stack = Stack(mri(), DEPTH)
+    y = stack.A(torch.rand(1, *stack.x_shape))
+    held = stack.holdout(y, 0.2, torch.Generator().manual_seed(0))
+    assert held.shape == y.shape
+    assert held.any()
+    assert (held == held[:, :, :1]).all()
+
+
+def test_a_scan_of_several_slices_is_reconstructed_as_a_volume():
+    stack = Stack(mri(), DEPTH)
+    x = torch.cat([torch.rand(1, 1, DEPTH, SIDE, SIDE)] * 2, dim=1)
+    result = ut.reconstruct(stack.A(x), stack, steps=4, progress=False)
+    assert result.image.shape == x.shape
+    assert result.about.classical.shape == x.shape
+
+
+def test_a_volume_is_denoised_and_filled():
+    x = ball()
+    noise = 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    tv = ut.reconstruct(x + noise, Denoise(), "tv", progress=False).image
+    assert psnr(tv, x, data_range=1.0) > psnr(x + noise, x, data_range=1.0) + 8
+    mask = torch.rand(x.shape[2:], generator=torch.Generator().manual_seed(1)) < 0.5
+    physics = Inpaint(mask, tuple(x.shape[1:]))
+    filled = ut.reconstruct(physics.A(x), physics, steps=5, progress=False)
+    assert filled.image.shape == x.shape
+    assert psnr(filled.about.classical, x, data_range=1.0) > 20
+
+
+def test_wrong_input():
+    with pytest.raises(UserError, match="linear operator on slices"):
+        Stack(NonlinearBlur(torch.ones(3, 3) / 9, (1, 16, 16)), 3)
+    with pytest.raises(UserError, match="at least 2 slices"):
+        Stack(mri(), 1)
+    with pytest.raises(ValueError, match="6 slices on axis 2"):
+        Stack(mri(), DEPTH).A_adjoint(torch.zeros(1, 2, 5, 3, SIDE, SIDE))

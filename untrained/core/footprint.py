@@ -1,0 +1,133 @@
+"""How much memory a step needs, counted without taking one, and what to do where it is too much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from untrained.core.machine import available_memory
+from untrained.core.recipe import Recipe
+from untrained.errors import UserError
+from untrained.nets.hourglass import Decoder, Encoder
+from untrained.problem import Problem
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Of one step, in bytes.
+
+    Attributes:
+        parameters: number of weights.
+        full: what the backward pass keeps, with the weights, their gradients, the optimiser's two
+            moments and a copy while a checkpoint is written.
+        lean: the same where blocks are computed again instead (`Encoder.lean`).
+    """
+
+    parameters: int
+    full: int
+    lean: int
+
+
+def footprint(recipe: Recipe, problem: Problem) -> Footprint:
+    """Count on torch's `meta` device, which computes nothing."""
+    inputs = recipe.method.copies * recipe.method.input_channels(problem.x_shape[0])
+    with torch.device("meta"):
+        module = recipe.build(problem)
+        z = torch.empty(1, inputs, *getattr(module, "input_sides", problem.x_shape[1:]))
+    tally = _Tally(module)
+    with torch.autograd.graph.saved_tensors_hooks(tally.pack, lambda tensor: tensor):
+        module(z)
+    parameters = sum(p.numel() for p in module.parameters())
+    rest = 5 * 4 * parameters
+    inside = list(tally.inside.values())
+    lean = sum(tally.outside.values()) + sum(tally.inputs.values())
+    if inside:
+        lean += max(sum(kept.values()) for kept in inside)
+    full = sum(tally.outside.values()) + sum(sum(kept.values()) for kept in inside)
+    return Footprint(parameters, full + rest, min(lean, full) + rest)
+
+
+class _Tally:
+    """Bytes of every stored tensor once: inside which block, or outside of them all."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.outside: dict[int, int] = {}
+        self.inputs: dict[int, int] = {}
+        self.inside: dict[int, dict[int, int]] = {}
+        self._seen: set[int] = set()
+        self._now: dict[int, int] = self.outside
+        for block in _blocks(module):
+            block.register_forward_pre_hook(self._enter)
+            block.register_forward_hook(self._leave)
+
+    def pack(self, tensor: Tensor) -> Tensor:
+        key, size = _storage(tensor)
+        if key not in self._seen:
+            self._seen.add(key)
+            self._now[key] = size
+        return tensor
+
+    def _enter(self, block: nn.Module, given: Any) -> None:
+        self._now = self.inside.setdefault(id(block), {})
+        self.inputs |= dict(_storage(x) for x in given if x is not None)
+
+    def _leave(self, block: nn.Module, given: Any, out: Any) -> None:
+        self._now = self.outside
+
+
+def _storage(tensor: Tensor) -> tuple[int, int]:
+    storage = tensor.untyped_storage()
+    return storage._cdata, storage.nbytes()
+
+
+def _blocks(module: nn.Module) -> list[nn.Module]:
+    """What `Encoder` and `Decoder` can compute again."""
+    found: list[nn.Module] = []
+    for part in module.modules():
+        if isinstance(part, Encoder):
+            found += [part.stem, *part.descents]
+        elif isinstance(part, Decoder):
+            found += [*part.ascents]
+    return found
+
+
+def set_lean(module: nn.Module, lean: bool) -> bool:
+    """Switch it in every part that can; whether there is one."""
+    parts: list[Any] = [m for m in module.modules() if isinstance(m, (Encoder, Decoder))]
+    for part in parts:
+        part.lean = lean
+    return bool(parts)
+
+
+def needs_lean(recipe: Recipe, problem: Problem) -> bool:
+    """Whether the step fits into the free memory only if it is taken lean.
+
+    Raises:
+        UserError: it does not fit at all.
+    """
+    need, room = footprint(recipe, problem), available_memory(problem.y.device)
+    if need.lean > room:
+        raise UserError(
+            f"a step needs about {_mib(need.lean)} and {_mib(room)} are free on "
+            f"{problem.y.device}; {ADVICE}"
+        )
+    return need.full > room
+
+
+ADVICE = (
+    "crop the image, take a smaller network (for example --set net.widths=8,16,32,64) or another "
+    "device; `reconstruct ... --dry-run` tells what a run needs"
+)
+
+
+def _mib(size: float) -> str:
+    return f"{size / 2**20:,.0f} MiB"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """torch has a class of its own for a full GPU, and a plain RuntimeError for a full memory."""
+    full = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return full or "can't allocate memory" in str(error)
