@@ -57,7 +57,7 @@ class Problem:
         self.task = str(getattr(physics, "task", "custom"))
         self.keep: Tensor | None = None
         self.importance: Tensor | None = None
-        self.calibrated = False
+        self.part: Problem | None = None
         _check_measurements(y)
         self.y = y.float()
         self.x_shape = self._image_shape()
@@ -165,6 +165,12 @@ class Problem:
         importance = getattr(self.physics, "importance", None)
         hidden.importance = None if importance is None else importance(self.y, held)
         return fit, hidden
+
+    def after(self, fit: Problem) -> Problem:
+        """The same problem, whose TV weight is that of `fit`: a search is not repeated."""
+        other = copy.copy(self)
+        other.part = fit
+        return other
 
     def weighted(self, weighting: str) -> Problem:
         """The same problem with another data weighting."""

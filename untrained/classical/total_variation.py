@@ -281,11 +281,15 @@ def tv(problem: Problem, weight: float | None = None) -> Tensor:
 
 
 def tv_weight(problem: Problem) -> float:
-    """The weight `tv` chooses for one problem, found once."""
+    """The weight `tv` chooses for one problem, found once; that of `problem.part` if it has one."""
     return float(problem.cached("tv weight", _search))
 
 
 def _search(problem: Problem) -> Tensor:
+    if problem.part is not None:
+        # in the units of the whole, see `choose_weight`
+        ratio = problem.part.scale[:1].double() / problem.scale[:1].double()
+        return tv_weight(problem.part) * ratio.cpu()[0]
     plain = problem.weighted("uniform")
     bracket = (WEIGHTS[0] * plain.norm_squared, WEIGHTS[1] * plain.norm_squared)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -101,6 +101,10 @@ class Engine:
             return rise * self.drop ** (step // self.every)
         progress = min(1.0, step / max(1, total - 1))
         return rise * (self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+    def gentler(self, factor: float) -> Engine:
+        """The same engine at `factor` times its rates."""
+        return replace(self, lr=factor * self.lr, lr_other=factor * self.lr_other)
 
     def clip_gradients(self, s: State) -> None:
         """Scale the gradients of each problem to at most `clip`."""

@@ -69,6 +69,13 @@ class Stop(ABC):
         return False
 
     @property
+    def carry(self) -> float:
+        """Share of the chosen steps that the fit of everything takes, from the weights of the first
+        fit; 0 = anew. It is anew, too, where the chosen step was not the last.
+        """
+        return 0.0
+
+    @property
     def limit(self) -> int | None:
         """The step at which it ends a run for certain, where it knows."""
         return None
@@ -116,6 +123,10 @@ class _Pair(Stop):
     @property
     def refit(self) -> bool:
         return self.left.refit or self.right.refit
+
+    @property
+    def carry(self) -> float:
+        return max(self.left.carry, self.right.carry)
 
     def start(self, s: State, m: Memory) -> None:
         self.left.start(s, m.sub("left"))

@@ -180,10 +180,11 @@ def _one(
     if not (recipe.stop.refit and first.finished):
         return first
     row = {k: float(v[first.stop.step - 1]) for k, v in first.history.items() if k != "phase"}
-    stop = MaxSteps(first.stop.step)  # the same steps as before, rates included
-    again = replace(recipe, stop=stop, output=recipe.output.settled(row))
+    again, weights = _again(recipe, first)
+    again = replace(again, output=recipe.output.settled(row))
+    whole = problem.after(fit)
     try:
-        last = _phase(again, problem, None, f"{prefix}refit", kept, watch, seed, half)
+        last = _phase(again, whole, None, f"{prefix}refit", kept, watch, seed, half, weights)
     except Diverged as error:
         return _not_refitted(first, str(error))
     if last.stop.rule == "diverged":
@@ -191,7 +192,8 @@ def _one(
     stopped = Stopped(
         first.stop.rule,
         first.stop.step,
-        f"{first.stop.reason}; then all measurements were fitted for {first.stop.step} steps",
+        f"{first.stop.reason}; then all measurements were fitted for {last.steps}"
+        f"{'' if weights is None else ' more'} steps",
     )
     return replace(
         last,
@@ -202,6 +204,16 @@ def _one(
         seconds=first.seconds + last.seconds,
         cpu_seconds=first.cpu_seconds + last.cpu_seconds,
     )
+
+
+def _again(recipe: Recipe, first: _Outcome) -> tuple[Recipe, dict[str, Tensor] | None]:
+    """The fit of all measurements, and the weights it starts from (None: drawn as before)."""
+    step = first.stop.step
+    if not recipe.stop.carry or step < first.steps:
+        return replace(recipe, stop=MaxSteps(step)), None  # the same steps, rates included
+    engine = recipe.engine.gentler(GENTLE)
+    steps = max(1, round(recipe.stop.carry * step))
+    return replace(recipe, stop=Never(), steps=steps, engine=engine), first.weights
 
 
 def _not_refitted(first: _Outcome, why: str) -> _Outcome:
@@ -229,6 +241,7 @@ def _phase(
     watch: tuple[Watch, ...],
     seed: int,
     half: bool,
+    weights: dict[str, Tensor] | None = None,
 ) -> _Outcome:
     """The loop, from the start or from where a checkpoint left it."""
     if name in kept.finished:
@@ -236,6 +249,8 @@ def _phase(
         _recall(watch, done.pop("watch", {}))
         return _Outcome(**{**done, "stop": Stopped(**done["stop"])}).to(problem.y.device)
     loop = Loop(recipe, problem, held, seed, half)
+    if weights is not None:
+        loop.s.take_weights(weights)
     if loop.lean:
         _say(watch, LEAN)
     saved = kept.resume(name)
@@ -277,6 +292,9 @@ def _recall(watch: tuple[Watch, ...], saved: dict[str, dict[str, Any]]) -> None:
         if type(w).__name__ in saved:
             w.load_state_dict(saved[type(w).__name__])
 
+
+GENTLE = 0.3
+"""Learning rate of a fit that goes on from another one's weights, relative to a first fit's."""
 
 LEAN = (
     "memory is short: the network's inner images are computed twice from here on instead of being "

@@ -109,6 +109,12 @@ class State:
             inside = name.startswith("net/")
             yield name, self.weights[name[4:]] if inside else self.tensors[name], rate
 
+    def take_weights(self, weights: dict[str, Tensor]) -> None:
+        """Go on from these values of the network's weights, each `(G, ...)`."""
+        with torch.no_grad():
+            for name, value in weights.items():
+                self.weights[name].copy_(value)
+
     # the network ------------------------------------------------------------------------------
     @property
     def input_sides(self) -> tuple[int, ...]:
@@ -164,9 +170,8 @@ class State:
     def load_state_dict(self, saved: dict[str, object]) -> None:
         """Take a checkpoint's values; shapes must agree; values are copied, never aliased."""
         self.step = int(saved["step"])  # type: ignore[call-overload]
+        self.take_weights(saved["weights"])  # type: ignore[arg-type]
         with torch.no_grad():
-            for name, value in saved["weights"].items():  # type: ignore[attr-defined]
-                self.weights[name].copy_(value)
             for name, value in saved["tensors"].items():  # type: ignore[attr-defined]
                 self[name] = value.to(self.problem.y.device)
 

@@ -14,6 +14,7 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import tv
+from untrained.methods.fillin import FillIn
 from untrained.methods.inputs import jittered, uniform_input
 from untrained.methods.presets import SLACK
 from untrained.nets import Compact
@@ -91,10 +92,11 @@ class House(Method):
         return weights * torch.tensor(found, device=weights.device)
 
 
-WEIGHTS = {"denoise": 0.025, "inpaint": 0.002, "superres": 0.02, "deblur": 0.0005, "ct": 15.0}
+WEIGHTS = {"denoise": 0.025, "superres": 0.02, "deblur": 0.0005, "ct": 15.0}
 """lambda per task; 0.002 elsewhere; for CT in units of the TV weight."""
 
 OUTPUTS = {
+    "inpaint": Blend(mu=0.1),
     "mri": Blend(share=1.0, prior=1.0, mu=0.1),
     "ct": Blend(share=0.5, prior=1.0, mu=0.3),
 }
@@ -107,14 +109,17 @@ NOISY = ("denoise", "superres")
 """Tasks where the network has fitted the noise by the time it has drawn the rest."""
 
 
+SETTLED = ("inpaint", "mri", "ct")
+"""Tasks where the fit of the held-out measurements, few among all, goes on from the first fit."""
+
+
 def recipe(task: str, preset: str) -> Recipe:
     """The settings of `preset` on `task`; there is no paper, so `paper` is `best`."""
     best = preset != "fast"
-    steps = 150 if task in NOISY else 250
+    steps = (150 if task in NOISY else 250) * (2 if best else 1)
+    house = House(rounds=steps, lam=WEIGHTS.get(task, 0.002), relative=task == "ct")
     return Recipe(
-        method=House(
-            rounds=2 * steps if best else steps, lam=WEIGHTS.get(task, 0.002), relative=task == "ct"
-        ),
+        method=FillIn(rounds=steps) if task == "inpaint" else house,
         net=Compact(
             widths=(32 if best else 16, 32, 64, 128, 128), skip=16, sigmoid=task in UNGUIDED
         ),
@@ -126,6 +131,7 @@ def recipe(task: str, preset: str) -> Recipe:
             skip=(200 if best else 100) if task == "mri" else 20,
             slack=SLACK.get(task, 0.03),
             again=True,
+            more=0.2 if task in SETTLED else 0.0,
         ),
         output=OUTPUTS.get(task, Blend()),
         weighting="half-ramp" if task == "ct" else "uniform",

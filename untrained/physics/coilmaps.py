@@ -24,7 +24,8 @@ How = Literal["espirit", "lowres"]
 _ESPIRIT_LINES = 7
 _LOWRES_LINES = 4
 _PATCH = 6  # largest side of an ESPIRiT patch
-_NULL_SPACE = 0.02  # singular values below this share of the largest are noise
+_NULL_SPACE = 0.05  # singular values below this share of the largest are noise
+_NULL_SPACE_NARROW = 0.02  # the same for patches of 3 columns or fewer, where signal is small, too
 _POWER_STEPS = 40
 _MARGIN = 2  # pixels around the object that belong to it
 
@@ -176,7 +177,8 @@ def _patch_basis(block: Tensor) -> Tensor:
     coils, down, across = patches.shape[:3]
     matrix = patches.permute(1, 2, 0, 3, 4).reshape(down * across, -1)
     _, values, basis = torch.linalg.svd(matrix, full_matrices=False)
-    return basis[values > _NULL_SPACE * values[0]].reshape(-1, coils, *sides)
+    least = _NULL_SPACE if min(sides) > 3 else _NULL_SPACE_NARROW
+    return basis[values > least * values[0]].reshape(-1, coils, *sides)
 
 
 def _projections(basis: Tensor, size: tuple[int, int]) -> Tensor:

@@ -230,6 +230,8 @@ class HeldOut(Stop):
             on few held-out measurements is itself noisy; with a falling learning rate the later
             of two equal steps is the better one.
         again: afterwards fit all measurements for the chosen number of steps.
+        more: where nothing spoke for an earlier step than the last, the fit of all measurements
+            goes on from the weights there for this share of the steps instead; 0 = never.
     """
 
     name: ClassVar[str] = "heldout"
@@ -238,6 +240,7 @@ class HeldOut(Stop):
     skip: int = 50
     slack: float = 0.0
     again: bool = False
+    more: float = 0.0
 
     @property
     def holdout(self) -> float:
@@ -248,6 +251,11 @@ class HeldOut(Stop):
     def refit(self) -> bool:
         """Whether everything is fitted again."""
         return self.again
+
+    @property
+    def carry(self) -> float:
+        """`more`."""
+        return self.more
 
     def start(self, s: State, m: Memory) -> None:
         """No minimum yet."""

@@ -1,0 +1,60 @@
+"""Our own method for missing pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from untrained.classical.fill import fill_gaps
+from untrained.core.method import Method
+from untrained.core.state import State
+
+
+@dataclass(frozen=True)
+class FillIn(Method):
+    r"""A network that learns from one picture to tell pixels it is not shown.
+
+    At every step a random part b_t of the measured pixels m is shown, and the network is asked for
+    the others:
+
+    .. math:: x_t = b_t \odot y + (1 - b_t) \odot f_\theta(F(b_t \odot y),\, b_t), \qquad
+              \min_\theta\ \mathbb{E}_{b_t} \|m \odot (x_t - y)\|^2
+
+    F fills the gaps by local averages (`fill_gaps`). The missing pixels are told in the same way
+    as those that were asked for, and their mean over the last steps is the answer. The network
+    cannot learn the picture by heart: the pixels that it is asked for are never in its input.
+
+    Sources: predicting random pixels of the one image from the rest is Quan et al., "Self2Self
+    with dropout", CVPR 2020; without its dropout, partial convolutions and 150,000 steps, and
+    with F. Settings and evidence are this library's (docs/methods/house.md).
+
+    Args:
+        rounds: optimiser steps.
+        shown: share of the measured pixels that is shown, in (0, 1).
+    """
+
+    name: ClassVar[str] = "house"
+    rounds: int = 250
+    inner: int = 1
+    shown: float = 0.7
+
+    def input_channels(self, image_channels: int) -> int:
+        """The filled image, and what of it is shown."""
+        return 2 * image_channels
+
+    def start(self, s: State) -> None:
+        """Every weight of f is trained."""
+        s["measured"] = s.problem.A(torch.ones_like(s.problem.y))
+        s.train_net()
+
+    def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """||m (x - y)||^2, x being y where it is shown."""
+        y, measured = s.problem.y, s["measured"]
+        drawn = s.noise("shown", (1, *y.shape[2:]), "uniform") < self.shown
+        shown = measured * drawn
+        told = s.net(torch.cat([fill_gaps(y, shown), shown], dim=1))
+        x = shown * y + (1 - shown) * told
+        return x, {"data": s.problem.misfit(x) / (1 - self.shown)}
