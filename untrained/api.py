@@ -55,7 +55,8 @@ def reconstruct(
         physics: anything with `A(x)` and `A_adjoint(y)`: ours, a deepinv operator, your own.
         method, preset: see `untrained list methods` and `untrained list presets`.
         seed: names all randomness; the same seed gives the same bits on one device and version.
-        seeds: average this many runs with consecutive seeds; the result has their spread, `std`.
+        seeds: average this many runs with consecutive seeds, and not fewer than the preset does
+            (`best` of `house`: 3); the result has their spread, `std`.
         device: `auto`, `cpu`, `cuda`, `mps`.
         stop: `auto`, `none`, or a rule such as `heldout`, `wmv | steps:2000`.
         output: `auto`, `last`, `average`, `best`.
@@ -178,6 +179,7 @@ def _network(
     measurements.
     """
     settings = {"data": _data_digest(problem)}
+    seeds = max(seeds, recipe.seeds)
     first = solve_recipe(
         recipe,
         problem,

@@ -53,12 +53,13 @@ def estimate(chosen: Plan, problem: Problem, device: str = "auto", runs: int = 1
         return {**facts, "note": "a classical method: seconds, and no network"}
     recipe = chosen.recipe
     need = footprint(recipe, problem)
-    passes = 2 if recipe.stop.refit else 1
+    stop = recipe.stop
+    passes = 1 + (stop.carry or 1.0) if stop.refit else 1.0
     facts |= {
         "network": _network(recipe),
         "parameters": need.parameters,
         "image": list(problem.x_shape),
-        "steps": recipe.budget * passes * runs,
+        "steps": round(recipe.budget * passes) * runs,
     }
     room = available_memory(place)
     if need.lean > room:

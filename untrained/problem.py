@@ -172,6 +172,14 @@ class Problem:
         other.part = fit
         return other
 
+    def minus(self, x: Tensor) -> Problem:
+        """What x leaves of the measurements, y - A x, as a problem in the same units."""
+        other = copy.copy(self)
+        other.y = self.y - self.A(x)
+        other.unit_range = False
+        other._estimate, other.cache, other.part = None, {}, None
+        return other
+
     def weighted(self, weighting: str) -> Problem:
         """The same problem with another data weighting."""
         other = copy.copy(self)

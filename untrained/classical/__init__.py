@@ -12,7 +12,7 @@ from torch import Tensor
 
 from untrained.classical.denoisers import DENOISERS, find_denoiser
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp
-from untrained.classical.total_variation import TVResult, tv, tv_solve, tv_weight
+from untrained.classical.total_variation import TVResult, tv, tv_solve, tv_step, tv_weight
 from untrained.classical.wavelet import l1wavelet
 from untrained.problem import Problem
 
@@ -42,6 +42,7 @@ __all__ = [
     "l1wavelet",
     "tv",
     "tv_solve",
+    "tv_step",
     "tv_weight",
 ]
 

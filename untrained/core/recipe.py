@@ -41,6 +41,7 @@ class Recipe:
         guard: what undoes a failure.
         weighting: the data weighting of the problem.
         steps: budget in optimiser steps; 0 = the method's own rounds x inner.
+        seeds: the result is the mean of at least this many runs.
         source: where the settings come from.
     """
 
@@ -52,6 +53,7 @@ class Recipe:
     guard: Guard | None = None
     weighting: str = "uniform"
     steps: int = 0
+    seeds: int = 1
     source: str = ""
 
     @property
@@ -86,6 +88,7 @@ class Recipe:
             "guard": None if self.guard is None else _describe(self.guard),
             "weighting": self.weighting,
             "steps": self.budget,
+            "seeds": self.seeds,
             "source": self.source,
         }
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from untrained.classical import data_step, guide
+from untrained.classical import data_step, guide, tv_step
 from untrained.core.rule import Memory, Output
 from untrained.core.state import State
 from untrained.problem import Problem
@@ -95,15 +95,17 @@ class Blend(Output):
     m being the smallest held-out error of any mixture: k = 1 counts all of them as one
     observation. Images that differ by much more than m are still told apart.
 
-    The image returned is moved towards the measurements once, at the end: `data_step` with
-    weight mu. A network of a few hundred steps still leaves a little of the data unfitted.
+    The image returned is moved towards the measurements once, at the end, because a network of a
+    few hundred steps leaves some of the data unfitted: by what total variation makes of the rest
+    (`tv_step` with the share `rest` of its weight), and then by `data_step` with weight mu.
 
     Args:
         decay: of the average, see `Average`.
         share: alpha where nothing is held out, in [0, 1].
         prior: k >= 0.
         keep_best: return the mixture at the stop rule's best step.
-        mu: of the closing data step; 0 leaves it out, as a nonlinear physics does.
+        rest: of the closing total-variation step; 0 leaves it out, as a nonlinear physics does.
+        mu: of the closing data step; likewise.
     """
 
     name: ClassVar[str] = "blend"
@@ -111,6 +113,7 @@ class Blend(Output):
     share: float = 0.5
     prior: float = 0.0
     keep_best: bool = True
+    rest: float = 0.0
     mu: float = 0.0
 
     def start(self, s: State, m: Memory) -> None:
@@ -142,8 +145,12 @@ class Blend(Output):
         return ((along + known * self.share) / (size + known)).clamp(0, 1)
 
     def finish(self, problem: Problem, image: Tensor) -> Tensor:
-        """The mixture after the data step."""
-        return data_step(problem, image, self.mu) if self.mu and problem.linear else image
+        """The mixture after the closing steps."""
+        if not problem.linear:
+            return image
+        if self.rest:
+            image = tv_step(problem, image, self.rest)
+        return data_step(problem, image, self.mu) if self.mu else image
 
     def settled(self, row: dict[str, float]) -> Blend:
         """Keep the share of the chosen step."""
