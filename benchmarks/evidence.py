@@ -102,7 +102,7 @@ def job(case: Path, method: str, preset: str, seed: int, limit: float) -> dict:
         "peak_memory_mb": result.peak_memory_mb,
         "time": time.strftime("%Y-%m-%d"),
     }
-    if chosen.recipe is not None:
+    if chosen.recipe is not None and chosen.recipe.seeds == 1:  # a mean of runs has no one oracle
         row |= full_budget(chosen, problem, result, seed, watch)
     return row
 
@@ -113,7 +113,7 @@ def full_budget(chosen, problem, result, seed: int, watch: list[Watch]) -> dict:
     history = result.history
     refit = [i for i, phase in enumerate(history["phase"]) if phase == "refit"]
     whole = refit if recipe.stop.holdout else range(len(history["step"]))
-    if recipe.stop.holdout and len(refit) < recipe.budget:
+    if recipe.stop.holdout and (len(refit) < recipe.budget or recipe.stop.carry):
         share = history.get("network share")
         output = recipe.output
         if share:
