@@ -92,7 +92,7 @@ class House(Method):
         return weights * torch.tensor(found, device=weights.device)
 
 
-WEIGHTS = {"denoise": 0.025, "superres": 0.06, "deblur": 0.0005, "ct": 15.0}
+WEIGHTS = {"denoise": 0.025, "superres": 0.06, "deblur": 0.0005, "ct": 30.0}
 """lambda per task; 0.002 elsewhere; for CT in units of the TV weight."""
 
 OUTPUTS = {
@@ -105,7 +105,7 @@ OUTPUTS = {
 BOUNDED = ("nldeblur", "phase")
 """Tasks without a TV image, which elsewhere keeps the network in [0, 1]."""
 
-STEPS = {"denoise": 150, "superres": 200}
+STEPS = {"denoise": 150, "superres": 200, "ct": 200}
 """Of `fast`, 250 elsewhere: by then the network has drawn what it can and begins with the noise."""
 
 
