@@ -257,7 +257,9 @@ def _about(
     )
     share = result.history.get("network share")
     if share:
-        rest = "total variation" if problem.linear else "its first image"
+        names = {"tv": "total variation", "nlm": "non-local means"}
+        with_what = str(getattr(result.recipe and result.recipe.output, "partner", "tv"))
+        rest = names[with_what] if problem.linear else "its first image"
         about.notes = (f"the image is {float(share[-1]):.0%} network, the rest {rest}",)
     if compare:
         _add_classical(about, problem, result)

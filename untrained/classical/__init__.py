@@ -12,6 +12,7 @@ from torch import Tensor
 
 from untrained.classical.denoisers import DENOISERS, find_denoiser
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp
+from untrained.classical.nonlocal_means import nlm
 from untrained.classical.total_variation import TVResult, tv, tv_solve, tv_step, tv_weight
 from untrained.classical.wavelet import l1wavelet
 from untrained.problem import Problem
@@ -40,6 +41,8 @@ __all__ = [
     "find_denoiser",
     "guide",
     "l1wavelet",
+    "nlm",
+    "partner",
     "tv",
     "tv_solve",
     "tv_step",
@@ -57,6 +60,16 @@ def guide(problem: Problem) -> Tensor:
     if problem.linear:
         return problem.cached("guide", _quick_tv)
     return problem.estimate()
+
+
+def partner(problem: Problem, name: str) -> Tensor:
+    """A classical image to mix a network's with: `tv`, the guide, or `nlm` for noisy pictures.
+
+    Volumes and signals get `tv` either way.
+    """
+    if name == "nlm" and problem.task == "denoise" and len(problem.x_shape) == 3:
+        return problem.cached("nlm", nlm)
+    return guide(problem)
 
 
 def _quick_tv(problem: Problem) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from untrained.classical.nonlocal_means import non_local_means
 from untrained.errors import UserError
 
 Denoiser = Callable[[np.ndarray, float], np.ndarray]
@@ -30,18 +31,7 @@ def nlm_denoiser(image: np.ndarray, strength: float) -> np.ndarray:
     """Non-local means (Buades et al. 2005, scikit-image), settings of DeepRED: patches 5x5,
     distance 6, h = 0.6 strength.
     """
-    from skimage.restoration import denoise_nl_means
-
-    found = denoise_nl_means(
-        image,
-        patch_size=5,
-        patch_distance=6,
-        h=0.6 * strength,
-        sigma=strength,
-        fast_mode=True,
-        channel_axis=0,
-    )
-    return found.reshape(image.shape)  # it drops a single channel
+    return non_local_means(image, strength, distance=6, share=0.6)
 
 
 DENOISERS: dict[str, Denoiser] = {"nlm": nlm_denoiser, "tv": tv_denoiser}

@@ -96,6 +96,7 @@ WEIGHTS = {"denoise": 0.025, "superres": 0.06, "deblur": 0.0005, "ct": 30.0}
 """lambda per task; 0.002 elsewhere; for CT in units of the TV weight."""
 
 OUTPUTS = {
+    "denoise": Blend(partner="nlm"),
     "inpaint": Blend(mu=0.1),
     "mri": Blend(share=1.0, prior=1.0, rest=1.0, mu=0.1),
     "ct": Blend(share=0.5, prior=1.0, mu=0.3),

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from untrained.classical import data_step, guide, tv_step
+from untrained.classical import data_step, partner, tv_step
 from untrained.core.rule import Memory, Output
 from untrained.core.state import State
 from untrained.problem import Problem
@@ -78,7 +78,7 @@ class Nearer(Output):
 
 @dataclass(frozen=True)
 class Blend(Output):
-    r"""The average of the images, mixed with the total-variation image.
+    r"""The average of the images, mixed with a classical image: x_TV, or that of `partner`.
 
     .. math:: x_\alpha = \alpha \bar x_t + (1 - \alpha)\, x_{TV}, \qquad
               \alpha = \arg\min_{[0, 1]} \|A_h x_\alpha - y_h\|^2_W
@@ -103,6 +103,7 @@ class Blend(Output):
         decay: of the average, see `Average`.
         share: alpha where nothing is held out, in [0, 1].
         prior: k >= 0.
+        partner: `tv`; or `nlm`, non-local means, for noisy pictures.
         keep_best: return the mixture at the stop rule's best step.
         rest: of the closing total-variation step; 0 leaves it out, as a nonlinear physics does.
         mu: of the closing data step; likewise.
@@ -112,6 +113,7 @@ class Blend(Output):
     decay: float = 0.95
     share: float = 0.5
     prior: float = 0.0
+    partner: str = "tv"
     keep_best: bool = True
     rest: float = 0.0
     mu: float = 0.0
@@ -122,7 +124,7 @@ class Blend(Output):
     def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
         """The mixture, this image included."""
         if "classical" not in m:
-            m["classical"] = guide(s.problem)
+            m["classical"] = partner(s.problem, self.partner)
             m["share"] = torch.full((s.size,), self.share, device=x.device)
             if held is not None:
                 m["unexplained"] = _measured(held, held.y - held.A(m["classical"]))
