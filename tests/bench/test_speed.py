@@ -1,6 +1,8 @@
 """`untrained bench speed` on a picture of 20 pixels with the smallest networks."""
 
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -83,3 +85,19 @@ def test_what_cannot_be_timed_is_refused(pictures, capsys):
     assert "has no 'reference'" in capsys.readouterr().err
     assert call("bench", "speed", "denoize", "x.npz") == 2
     assert "unknown task 'denoize'" in capsys.readouterr().err
+
+
+def test_bm3d_is_run_where_it_is_installed(noisy, monkeypatch):
+    truth = TASKS["denoise"].load(noisy).reference[0].movedim(0, -1).numpy()
+    fake = types.ModuleType("bm3d")
+    fake.bm3d_rgb = lambda picture, sigma: truth + 0.1
+    fake.bm3d = lambda picture, sigma: truth[..., 0] + 0.1
+    assert not any(row["name"] == "BM3D" for row in measured(noisy)["rows"])
+    monkeypatch.setitem(sys.modules, "bm3d", fake)
+    (row,) = [row for row in measured(noisy)["rows"] if row["name"] == "BM3D"]
+    assert row["psnr"] == pytest.approx(20.0, abs=0.01)
+    assert row["seconds"] > 0
+
+
+def measured(path):
+    return speed.measure_speed(TASKS["denoise"].load(path), blocks=1)
