@@ -304,12 +304,13 @@ def tv(problem: Problem, weight: float | None = None) -> Tensor:
 
 
 def tv_weight(problem: Problem) -> float:
-    """The weight `tv` chooses for one problem, found once; that of `problem.part` if it has one."""
+    """The weight `tv` chooses for one problem, found once; see `Problem.after`."""
     return float(problem.cached("tv weight", _search))
 
 
 def _search(problem: Problem) -> Tensor:
-    if problem.part is not None:
+    # of few views another draw would choose another weight: it is not worth taking over
+    if problem.part is not None and problem.task != "ct":
         # in the units of the whole, see `choose_weight`
         ratio = problem.part.scale[:1].double() / problem.scale[:1].double()
         return tv_weight(problem.part) * ratio.cpu()[0]

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from untrained.classical.fill import fill_gaps
 from untrained.core.method import Method
@@ -21,11 +22,13 @@ class FillIn(Method):
     the others:
 
     .. math:: x_t = b_t \odot y + (1 - b_t) \odot f_\theta(F(b_t \odot y),\, b_t), \qquad
-              \min_\theta\ \mathbb{E}_{b_t} \|m \odot (x_t - y)\|^2
+              \min_\theta\ \mathbb{E}_{b_t} \|m \odot (x_t - y)\|^2 / \|m \odot (1 - b_t)\|^2
 
-    F fills the gaps by local averages (`fill_gaps`). The missing pixels are told in the same way
-    as those that were asked for, and their mean over the last steps is the answer. The network
-    cannot learn the picture by heart: the pixels that it is asked for are never in its input.
+    b_t leaves out single pixels, and where pixels are missing in patches (see `in_patches`) at
+    every second step those patches, moved somewhere else. F fills the gaps by local averages
+    (`fill_gaps`). The missing pixels are told in the same way as those that were asked for, and
+    their mean over the last steps is the answer. The network cannot learn the picture by heart:
+    the pixels that it is asked for are never in its input.
 
     Sources: predicting random pixels of the one image from the rest is Quan et al., "Self2Self
     with dropout", CVPR 2020; without its dropout, partial convolutions and 150,000 steps, and
@@ -47,14 +50,44 @@ class FillIn(Method):
 
     def start(self, s: State) -> None:
         """Every weight of f is trained."""
-        s["measured"] = s.problem.A(torch.ones_like(s.problem.y))
+        measured = s.problem.A(torch.ones_like(s.problem.y))
+        s["measured"] = measured
+        s["patches"] = torch.stack([in_patches(one[:1]) for one in measured])
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """||m (x - y)||^2, x being y where it is shown."""
         y, measured = s.problem.y, s["measured"]
-        drawn = s.noise("shown", (1, *y.shape[2:]), "uniform") < self.shown
-        shown = measured * drawn
+        shown = measured * self._pattern(s)
         told = s.net(torch.cat([fill_gaps(y, shown), shown], dim=1))
         x = shown * y + (1 - shown) * told
-        return x, {"data": s.problem.misfit(x) / (1 - self.shown)}
+        asked = (measured * (1 - shown)).flatten(1).mean(1)
+        return x, {"data": s.problem.misfit(x) / asked.clamp_min(1 / y[0].numel())}
+
+    def _pattern(self, s: State) -> Tensor:
+        """What may be shown at this step, 1 or 0."""
+        sides = s.problem.y.shape[2:]
+        drawn = (s.noise("shown", (1, *sides), "uniform") < self.shown).float()
+        if s.step % 2 == 0 or not bool(s["patches"].any()):
+            return drawn
+        place = s.noise("place", (len(sides),), "uniform")[0].tolist()
+        shifts = [int(part * side) for part, side in zip(place, sides, strict=True)]
+        moved = s["measured"].roll(shifts, dims=list(range(2, 2 + len(sides))))
+        return torch.where(s["patches"].reshape(-1, *[1] * (moved.ndim - 1)), moved, drawn)
+
+
+def in_patches(measured: Tensor) -> Tensor:
+    """Whether pixels are missing in patches and not one by one, a bool of no axes.
+
+    They are where many more of them lie 3 pixels or more from any measured one (5x5 pixels, all
+    missing) than if each had been drawn alone.
+
+    Args:
+        measured: `(1, *sides)`, 1 or 0.
+    """
+    axes = measured.ndim - 1
+    pool = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.max_pool3d}[axes]
+    missing = 1 - measured
+    inside = missing * (1 - pool(measured[None], 5, 1, 2)[0])
+    share = missing.mean()
+    return inside.sum() > (share ** (5**axes - 1) + 0.1) * missing.sum()

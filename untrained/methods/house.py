@@ -99,12 +99,12 @@ OUTPUTS = {
     "denoise": Blend(partner="nlm"),
     "inpaint": Blend(mu=0.1),
     "mri": Blend(share=1.0, prior=1.0, rest=1.0, mu=0.1),
-    "ct": Blend(share=0.5, prior=1.0, mu=0.3),
+    "ct": Blend(share=0.5, prior=1.0, mu=0.1),
 }
 """The mixture per task; elsewhere the held-out pixels are many and decide alone."""
 
-BOUNDED = ("nldeblur", "phase")
-"""Tasks without a TV image, which elsewhere keeps the network in [0, 1]."""
+BOUNDED = ("inpaint", "nldeblur", "phase")
+"""Tasks without a TV image in z, which elsewhere keeps the network in [0, 1]."""
 
 STEPS = {"denoise": 150, "superres": 200, "ct": 200}
 """Of `fast`, 250 elsewhere: by then the network has drawn what it can and begins with the noise."""

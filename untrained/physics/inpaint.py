@@ -10,6 +10,8 @@ from untrained.errors import UserError
 from untrained.physics.base import LinearPhysics
 from untrained.physics.masks import as_mask
 
+WANTED = {1: "(N)", 2: "(H, W)", 3: "(D, H, W)"}
+
 
 class Inpaint(LinearPhysics):
     """A x = mask * x: y has the shape of x, with zeros where pixels are missing.
@@ -34,7 +36,7 @@ class Inpaint(LinearPhysics):
         axes = 2 if x_shape is None else len(x_shape) - 1
         if measured.ndim not in (axes, axes + 1):
             raise UserError(
-                f"mask must be the {axes} sides of the image, or those with its channels in front; "
+                f"mask must be {WANTED[axes]} or with channels (C, ...) in front, "
                 f"got {tuple(measured.shape)}."
             )
         if x_shape is None and measured.ndim == 3:
