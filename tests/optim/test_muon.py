@@ -195,3 +195,44 @@ def test_it_fits_a_convolution():
 def test_numbers_out_of_range_are_named(fields, message):
     with pytest.raises(ValueError, match=message):
         Muon([nn.Parameter(torch.zeros(1, 3))], **fields)
+
+
+def test_kernels_of_one_shape_step_together_as_they_do_alone(monkeypatch):
+    """What a GPU does, tried here: the batched products give the same steps up to rounding."""
+    from untrained.optim import muon
+
+    g = torch.Generator().manual_seed(0)
+    shapes = [(2, 8, 4, 3, 3), (2, 8, 4, 3, 3), (2, 6, 8, 3, 3), (2, 8, 4, 3, 3)]
+    kernels = [torch.randn(shape, generator=g) for shape in shapes]
+    grads = [torch.randn(shape, generator=g) for shape in shapes]
+
+    def stepped() -> list[torch.Tensor]:
+        params = [k.clone().requires_grad_() for k in kernels]
+        optimizer = muon.Muon(params)
+        for _ in range(3):
+            for p, grad in zip(params, grads, strict=True):
+                p.grad = grad.clone()
+            optimizer.step()
+        return [p.detach() for p in params]
+
+    alone = stepped()
+    real, sizes = muon.Muon._muon, []
+
+    def together(self, params, group):
+        if not sizes:
+            sizes.extend(len(alike) for alike in muon._by_shape(self.param_groups[0]["params"]))
+            for alike in muon._by_shape(self.param_groups[0]["params"]):
+                real(self, alike, group)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(muon.Muon, "_muon", together)
+        params = [k.clone().requires_grad_() for k in kernels]
+        optimizer = muon.Muon(params)
+        for _ in range(3):
+            sizes.clear()
+            for p, grad in zip(params, grads, strict=True):
+                p.grad = grad.clone()
+            optimizer.step()
+    assert sizes == [3, 1]
+    for one, other in zip(alone, params, strict=True):
+        assert torch.allclose(one, other.detach(), atol=1e-5)
