@@ -127,7 +127,7 @@ class Muon(Optimizer):
             if not group["muon"]:
                 self._adam(params, group)
                 continue
-            # A GPU waits for launches; a CPU takes twice as long for one product of many matrices.
+            # A GPU waits for launches; a CPU takes a fifth longer for one product of many matrices.
             together = _by_shape(params) if params and params[0].is_cuda else [[p] for p in params]
             for alike in together:
                 self._muon(alike, group)
