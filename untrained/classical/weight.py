@@ -12,6 +12,7 @@ from untrained.problem import Problem
 FRACTION = 0.05
 SEED = 0
 GOLDEN = (math.sqrt(5) - 1) / 2
+TIE = 0.99  # errors on a few columns or views differ by as much without a reason
 
 Solve = Callable[[float], Tensor]
 
@@ -30,7 +31,8 @@ def choose_weight(
     5 % of the measurements are held out, as the physics says (`holdout`: pixels, k-space samples
     outside the centre, whole views); where it says so they speak for all that was never measured
     (`Problem.expected_misfit`). Golden-section search on log w, from large weights to
-    small; each solution starts at the previous one.
+    small; each solution starts at the previous one. Columns and views are few, and of weights that
+    predict them equally well up to 1 % the largest is taken.
 
     Args:
         problem: one problem.
@@ -51,20 +53,27 @@ def choose_weight(
         return float(fit.expected_misfit(solve(math.exp(log_weight) * shrink), held)[0])
 
     low, high = (math.log(b) for b in bracket)
-    return math.exp(golden_section(error, low, high, evaluations))
+    tie = TIE if problem.task in ("mri", "ct") else 1.0
+    return math.exp(golden_section(error, low, high, evaluations, tie))
 
 
-def golden_section(f: Callable[[float], float], low: float, high: float, evaluations: int) -> float:
-    """The best point tried in `evaluations` values of a unimodal f on [low, high]."""
+def golden_section(
+    f: Callable[[float], float], low: float, high: float, evaluations: int, tie: float = 1.0
+) -> float:
+    """The best point tried in `evaluations` values of a unimodal f > 0 on [low, high].
+
+    Of points whose values agree up to the factor `tie` <= 1 the highest is the best.
+    """
     left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
     tried = {right: f(right)}
     tried[left] = f(left)
     for _ in range(evaluations - 2):
-        if tried[left] < tried[right]:
+        if tried[left] < tie * tried[right]:
             high, right = right, left
             left = new = high - GOLDEN * (high - low)
         else:
             low, left = left, right
             right = new = low + GOLDEN * (high - low)
         tried[new] = f(new)
-    return min(tried, key=lambda point: tried[point])
+    least = min(tried.values())
+    return max(point for point in tried if tie * tried[point] <= least)
