@@ -309,8 +309,8 @@ def tv_weight(problem: Problem) -> float:
 
 
 def _search(problem: Problem) -> Tensor:
-    # of few views another draw would choose another weight: it is not worth taking over
-    if problem.part is not None and problem.task != "ct":
+    # few columns or views choose weights too far apart to take one over
+    if problem.part is not None and problem.task not in ("mri", "ct"):
         # in the units of the whole, see `choose_weight`
         ratio = problem.part.scale[:1].double() / problem.scale[:1].double()
         return tv_weight(problem.part) * ratio.cpu()[0]
