@@ -102,9 +102,8 @@ def job(case: Path, method: str, preset: str, seed: int, limit: float, oracle: b
         "peak_memory_mb": result.peak_memory_mb,
         "time": time.strftime("%Y-%m-%d"),
     }
-    if (
-        oracle and chosen.recipe is not None and chosen.recipe.seeds == 1
-    ):  # a mean of runs has no one oracle
+    # the mean of several runs has no one oracle
+    if oracle and chosen.recipe is not None and chosen.recipe.seeds == 1:
         row |= full_budget(chosen, problem, result, seed, watch)
     return row
 

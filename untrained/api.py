@@ -130,7 +130,9 @@ def run(
     if chosen.recipe is None:
         result = _classical(chosen, problem, seed, place)
     else:
-        result = _network(chosen.recipe, problem, seed, seeds, str(place), watch, run_dir)
+        result = _network(
+            chosen.recipe, problem, seed, chosen.seeds(seeds), str(place), watch, run_dir
+        )
     result.about = _about(chosen, problem, result, truth, data_range, compare)
     result.peak_memory_mb = peak_memory_mb(place)
     return result
@@ -179,7 +181,6 @@ def _network(
     measurements.
     """
     settings = {"data": _data_digest(problem)}
-    seeds = max(seeds, recipe.seeds)
     first = solve_recipe(
         recipe,
         problem,

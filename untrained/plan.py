@@ -24,6 +24,10 @@ class Plan:
     preset: str
     recipe: Recipe | None
 
+    def seeds(self, asked: int) -> int:
+        """How many runs are averaged: as many as asked for, and not fewer than the preset does."""
+        return asked if self.recipe is None else max(asked, self.recipe.seeds)
+
 
 def plan(
     task: str,

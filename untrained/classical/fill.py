@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from untrained.nets.blocks import resize
+
 _POOL: dict[int, Callable[..., Tensor]] = {
     1: functional.avg_pool1d,
     2: functional.avg_pool2d,
     3: functional.avg_pool3d,
 }
-_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 def fill_gaps(x: Tensor, known: Tensor) -> Tensor:
@@ -38,5 +39,5 @@ def fill_gaps(x: Tensor, known: Tensor) -> Tensor:
     mean = _POOL[axes](x * known, size, ceil_mode=True, count_include_pad=False)
     coarse = torch.where(share > 0, mean / share.clamp_min(1e-6), torch.zeros_like(mean))
     coarse = fill_gaps(coarse, (share > 0).to(x))
-    fine = functional.interpolate(coarse, size=x.shape[2:], mode=_LINEAR[axes])
+    fine = resize(axes, "bilinear", tuple(x.shape[2:]))(coarse)
     return x * known + (1 - known) * fine

@@ -112,11 +112,12 @@ class TVSolver:
         self.laplacian = Laplacian(problem.x_shape[1:], problem.y)
         self.steps = (0.5, self.norm_squared / (2 * self.bound))
         self.weight = 0.0
-        # A least-squares start finds the part of y that no image explains, which the dual p
-        # would take long to find.
-        x = cgsense(self.problem, mu=0.0, tolerance=1e-3)
-        if problem.task == "inpaint":  # and a filled hole needs no thousands of steps to fill
+        if problem.task == "inpaint":  # a filled hole needs no thousands of steps to fill
             x = fill_gaps(problem.y, problem.A(torch.ones_like(problem.y)))
+        else:
+            # A least-squares start finds the part of y that no image explains, which the dual p
+            # would take long to find.
+            x = cgsense(self.problem, mu=0.0, tolerance=1e-3)
         x = x.clamp(0, 1) if self.box else x
         Ax = self.problem.A(x)
         p = Ax - self.problem.y

@@ -222,8 +222,8 @@ def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
 
     first = slices[0]
     problem = _problem(first, options)
-    seeds = max(options.seeds, 1 if chosen.recipe is None else chosen.recipe.seeds)
-    facts = estimate(chosen, problem, options.device, runs=seeds * len(slices))
+    runs = chosen.seeds(options.seeds) * len(slices)
+    facts = estimate(chosen, problem, options.device, runs=runs)
     if options.as_json:
         click.echo(json.dumps(facts, indent=2))
         return 0

@@ -94,11 +94,11 @@ def _blocks(module: nn.Module) -> list[nn.Module]:
     return found
 
 
-def set_lean(module: nn.Module, lean: bool) -> bool:
-    """Switch it in every part that can; whether there is one."""
+def make_lean(module: nn.Module) -> bool:
+    """Switch on `lean` in every part that can; whether there is one."""
     parts: list[Any] = [m for m in module.modules() if isinstance(m, (Encoder, Decoder))]
     for part in parts:
-        part.lean = lean
+        part.lean = True
     return bool(parts)
 
 

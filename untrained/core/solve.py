@@ -20,7 +20,7 @@ from torch import Tensor
 
 from untrained.core.checkpoint import Checkpoint
 from untrained.core.engine import Engine
-from untrained.core.footprint import ADVICE, is_out_of_memory, needs_lean, set_lean
+from untrained.core.footprint import ADVICE, is_out_of_memory, make_lean, needs_lean
 from untrained.core.history import History
 from untrained.core.machine import pick_device
 from untrained.core.method import Method
@@ -314,7 +314,7 @@ class Loop:
         with torch.random.fork_rng(devices=[]):  # building draws weights that are drawn again
             module = recipe.build(problem)
         initialise(module, seed)
-        self.lean = needs_lean(recipe, problem) and set_lean(module, True)
+        self.lean = needs_lean(recipe, problem) and make_lean(module)
         self.s = State(problem, module, seed, half=half)
         recipe.method.start(self.s)
         self.optimizer = recipe.engine.optimizer(self.s)
@@ -371,7 +371,7 @@ class Loop:
         """
         if not is_out_of_memory(error):
             raise error
-        if self.lean or self.updating or not set_lean(self.s.module, True):
+        if self.lean or self.updating or not make_lean(self.s.module):
             raise UserError(f"there is not enough memory for a step; {ADVICE}") from error
         self.lean = True
         self.optimizer.zero_grad(set_to_none=True)

@@ -109,7 +109,6 @@ BOUNDED = ("inpaint", "nldeblur", "phase")
 STEPS = {"denoise": 150, "superres": 200, "ct": 200}
 """Of `fast`, 250 elsewhere: by then the network has drawn what it can and begins with the noise."""
 
-
 SETTLED = ("inpaint", "mri", "ct")
 """Tasks where the fit of the held-out measurements, few among all, goes on from the first fit."""
 

@@ -46,8 +46,7 @@ class Physics(nn.Module):
         The default draws positions of the last two axes (pixels), the same for every channel.
         `generator` lives on the CPU.
         """
-        drawn = torch.rand(y.shape[-2:], generator=generator) < fraction
-        return drawn.expand(1, *y.shape[1:]).to(y.device)
+        return draw_positions(y, 2, fraction, generator)
 
     def _check_x(self, x: Tensor) -> None:
         _check(self, "x", x, self.x_shape)
@@ -93,6 +92,12 @@ class NonlinearPhysics(Physics):
         self._check_y(y)
         half = torch.full((y.shape[0], *(self.x_shape or y.shape[1:])), 0.5)
         return self.A_vjp(half.to(y), y)
+
+
+def draw_positions(y: Tensor, axes: int, fraction: float, generator: torch.Generator) -> Tensor:
+    """A share of the positions along the last `axes` axes of y, bool `(1, *y.shape[1:])`."""
+    drawn = torch.rand(y.shape[-axes:], generator=generator) < fraction
+    return drawn.expand(1, *y.shape[1:]).to(y.device)
 
 
 def _check(owner: object, name: str, value: Tensor, shape: tuple[int, ...] | None) -> None:

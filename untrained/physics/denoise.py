@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from untrained.physics.base import LinearPhysics
+from untrained.physics.base import LinearPhysics, draw_positions
 
 
 class Denoise(LinearPhysics):
@@ -35,8 +35,7 @@ class Denoise(LinearPhysics):
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Pixels (voxels) to hold out, `(1, C, ...)`: the same draw in each channel."""
-        drawn = torch.rand(y.shape[2:], generator=generator) < fraction
-        return drawn.expand(1, *y.shape[1:]).to(y.device)
+        return draw_positions(y, y.ndim - 2, fraction, generator)
 
     def fill(self, x: Tensor, keep: Tensor) -> Tensor:
         """x; where `keep` is 0 the mean of the pixels beside it (3 per axis) that are kept.

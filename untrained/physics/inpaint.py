@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics
+from untrained.physics.base import LinearPhysics, draw_positions
 from untrained.physics.masks import as_mask
 
 WANTED = {1: "(N)", 2: "(H, W)", 3: "(D, H, W)"}
@@ -62,8 +62,7 @@ class Inpaint(LinearPhysics):
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Pixels to hold out, `(1, C, H, W)`: measured ones only, the same draw in each channel."""
-        drawn = torch.rand(y.shape[2:], generator=generator) < fraction
-        return drawn.to(y.device) & self.mask.bool().expand(1, *y.shape[1:])
+        return draw_positions(y, y.ndim - 2, fraction, generator) & self.mask.bool()
 
     def _masked(self, value: Tensor, name: str) -> Tensor:
         if value.ndim != self.mask.ndim or value.shape[2:] != self.mask.shape[2:]:
