@@ -21,10 +21,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from untrained.api import run
 from untrained.bench.memory import peak_mb, start_peak
 from untrained.bench.score import Limit, Score, Scored
+from untrained.core.loop import Loop
 from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame, Never, Watch
-from untrained.core.solve import Loop
 from untrained.data import Measurement
 from untrained.methods import METHODS
 from untrained.plan import Plan, plan
