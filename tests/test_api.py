@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import untrained as ut
-from untrained.plan import plan
+from untrained.methods import find_recipe
 
 FAST = ["net.widths=8,16"]
 
@@ -129,9 +129,9 @@ def test_a_preset_never_changes_the_equations() -> None:
         if card.classical or name == "house":
             continue
         for task in card.tasks:
-            paper = plan(task, method=name, preset="paper").recipe
+            paper = find_recipe(card, task, "paper")
             for preset in ("fast", "best"):
-                found = plan(task, method=name, preset=preset).recipe
+                found = find_recipe(card, task, preset)
                 assert type(found.method) is type(paper.method)
                 assert equations(found) == equations(paper), name
 
@@ -141,7 +141,7 @@ def test_every_recipe_can_be_printed_and_hashed() -> None:
     for name, card in ut.METHODS.items():
         for task in () if card.classical else card.tasks:
             for preset in ut.methods.PRESETS:
-                recipe = plan(task, method=name, preset=preset).recipe
+                recipe = find_recipe(card, task, preset)
                 assert recipe.source
                 seen.add((name, recipe.digest()))
     assert len(seen) > 10

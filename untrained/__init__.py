@@ -12,7 +12,7 @@ import os
 # Read by torch when it loads: operations that Apple's GPU lacks then run on the CPU.
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
-from untrained import classical, maths, methods, metrics, nets, optim, physics, rules
+from untrained import classical, maths, methods, metrics, nets, optim, physics, pretrain, rules
 from untrained.api import reconstruct, reconstructor
 from untrained.core.engine import Engine
 from untrained.core.method import Method
@@ -24,6 +24,7 @@ from untrained.data import TASKS
 from untrained.errors import Diverged, UserError
 from untrained.methods import METHODS
 from untrained.nets import NETS
+from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
 
 __version__ = "0.1.0"
@@ -40,13 +41,16 @@ __all__ = [
     "Result",
     "State",
     "UserError",
+    "Weights",
     "classical",
+    "load_weights",
     "maths",
     "methods",
     "metrics",
     "nets",
     "optim",
     "physics",
+    "pretrain",
     "reconstruct",
     "reconstructor",
     "rules",

@@ -22,6 +22,7 @@ from untrained.errors import UserError
 from untrained.methods import ALL_TASKS
 from untrained.metrics import nrmse, psnr, same_view, ssim
 from untrained.plan import Plan, plan
+from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
 from untrained.rules.watch import Progress, Reference
 
@@ -42,6 +43,7 @@ def reconstruct(
     *,
     sigma: float | None = None,
     guide: Tensor | None = None,
+    weights: str | Path | Weights | None = None,
     data_range: float | None = None,
     settings: Sequence[str] = (),
     steps: int = 0,
@@ -66,6 +68,8 @@ def reconstruct(
         progress: show a bar with time left.
         sigma: standard deviation of the noise in the units of y, if known.
         guide: clean images of similar content `(M, C, ...)`, for the methods that need some.
+        weights: a file that `untrained pretrain` wrote, or what `pretrain.train` returned, for
+            the methods that start from learned weights.
         data_range: range of the PSNR; default 1 for photographs, max |truth| otherwise.
         settings: `FIELD=VALUE` assignments as with `--set`.
         steps: budget in optimiser steps; 0 = the preset's.
@@ -81,6 +85,7 @@ def reconstruct(
     if uncertainty not in (None, "seeds"):
         raise UserError(f"uncertainty={uncertainty!r} is unknown; known: None, 'seeds'")
     problem = Problem(y, physics, sigma=sigma, guide=guide)
+    learned = load_weights(weights) if isinstance(weights, str | Path) else weights
     chosen = plan(
         problem.task if problem.task in ALL_TASKS else "custom",
         method=method,
@@ -89,6 +94,7 @@ def reconstruct(
         steps=steps,
         stop=stop,
         output=output,
+        weights=learned,
     )
     return run(
         chosen,
@@ -122,6 +128,8 @@ def run(
         raise UserError(f"seeds must be at least 1, got {seeds}")
     place = pick_device(device)
     problem = problem.to(place)
+    if chosen.weights is not None:
+        problem = chosen.weights.start(problem)
     if truth is not None:
         truth = _check_truth(truth, problem)
         data_range = data_range or _range_of(truth, problem)
@@ -325,8 +333,9 @@ def _range_of(truth: Tensor, problem: Problem) -> float:
 def _data_digest(problem: Problem) -> str:
     """Hash of the measurements and the operator's constants, so that a resume fits its data."""
     digest = hashlib.sha256(problem.y.cpu().contiguous().numpy().tobytes())
-    if problem.guide is not None:
-        digest.update(problem.guide.cpu().contiguous().numpy().tobytes())
+    extra = [] if problem.guide is None else [problem.guide]
+    for tensor in (*extra, *problem.pretrained.values()):
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
     buffers = getattr(problem.physics, "buffers", None)
     for buffer in buffers() if callable(buffers) else ():
         if buffer.layout == torch.strided:

@@ -52,7 +52,7 @@ def estimate(chosen: Plan, problem: Problem, device: str = "auto", runs: int = 1
     if chosen.recipe is None:
         return {**facts, "note": "a classical method: seconds, and no network"}
     recipe = chosen.recipe
-    need = footprint(recipe, problem)
+    need = footprint(recipe, problem.select(0))
     stop = recipe.stop
     passes = 1 + (stop.carry or 1.0) if stop.refit else 1.0
     facts |= {

@@ -10,19 +10,24 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Output
 from untrained.errors import UserError
 from untrained.methods import AUTO, METHODS, Card, find_recipe
-from untrained.rules import Average, Blend, Last, Nearer, Posterior, parse_stop
+from untrained.pretrain import Weights
+from untrained.rules import Average, Blend, Last, Nearer, parse_stop
 
 OUTPUTS = ("auto", "last", "average", "best")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be run: a method's card, and for a network method its recipe."""
+    """What will be run: a method's card, and for a network method its recipe.
+
+    `weights` are those that a pre-trained method starts from.
+    """
 
     card: Card
     task: str
     preset: str
     recipe: Recipe | None
+    weights: Weights | None = None
 
     def seeds(self, asked: int) -> int:
         """How many runs are averaged: as many as asked for, and not fewer than the preset does."""
@@ -38,6 +43,7 @@ def plan(
     steps: int = 0,
     stop: str = "auto",
     output: str = "auto",
+    weights: Weights | None = None,
 ) -> Plan:
     """Names and settings -> what will be run.
 
@@ -50,23 +56,47 @@ def plan(
         stop: `auto` (the recipe's), `none`, or a rule (see `parse_stop`), whose best step is then
             returned unless `output` says otherwise.
         output: `auto` (the recipe's), `last`, `average`, `best`.
+        weights: what a pre-trained method starts from; its network takes the place of the
+            recipe's. With the method `auto`, the method that they were learned for.
 
     Raises:
-        UserError: an unknown name or setting, or a method that does not do the task.
+        UserError: an unknown name or setting, a method that does not do the task, weights that
+            are missing, not asked for, or of another method or task.
     """
+    if weights is not None and method == "auto":
+        method = weights.method
     card = _find_card(method, task)
+    _check_weights(card, task, weights)
     if card.classical:
         _refuse_network_options(card, settings, steps, stop, output)
         return Plan(card, task, preset, None)
     recipe = find_recipe(card, task, preset)
+    if weights is not None:
+        recipe = replace(recipe, net=weights.net)
     if steps:
-        recipe = _within(recipe, steps)
+        recipe = recipe.with_steps(steps)
     if stop != "auto":
         recipe = replace(recipe, stop=parse_stop(stop), output=_at_the_best(recipe.output))
     recipe = replace(recipe, output=_output(recipe, output))
     for assignment in settings:
         recipe = recipe.with_setting(assignment)
-    return Plan(card, task, preset, recipe)
+    return Plan(card, task, preset, recipe, weights)
+
+
+def _check_weights(card: Card, task: str, weights: Weights | None) -> None:
+    if weights is not None and not card.pretrained:
+        users = [c.name for c in METHODS.values() if c.pretrained]
+        raise UserError(
+            f"'{card.name}' starts from random weights; those given serve {', '.join(users)} "
+            "(--method); leave --weights out"
+        )
+    if card.pretrained and weights is None:
+        raise UserError(
+            f"'{card.name}' starts from learned weights: give --weights FILE (weights= in "
+            f"Python), made by: untrained pretrain {card.name} {task} INPUT... --out FILE"
+        )
+    if weights is not None:
+        weights.check(card.name, task)
 
 
 def _find_card(method: str, task: str) -> Card:
@@ -100,14 +130,6 @@ def _refuse_network_options(
             f"'{card.name}' is a classical method without optimiser steps; {given[0]} does not "
             "apply to it; leave it out"
         )
-
-
-def _within(recipe: Recipe, steps: int) -> Recipe:
-    """Another budget; what comes before the first image that counts keeps its share of it."""
-    output = recipe.output
-    if isinstance(output, Posterior):
-        output = replace(output, burn_in=steps * output.burn_in // recipe.budget)
-    return replace(recipe, steps=steps, method=recipe.method.within(steps), output=output)
 
 
 def _at_the_best(output: Output) -> Output:

@@ -68,8 +68,23 @@ class Problem:
         self.y = self.y / self._y_scale()
         self.sigma = None if sigma is None else float(sigma) / float(self._y_scale().max())
         self.guide = None if guide is None else self._scaled_guide(guide)
+        self.pretrained: dict[str, Tensor] = {}
         self._estimate: Tensor | None = None
         self.cache: dict[str, Tensor] = {}
+
+    def __len__(self) -> int:
+        """G, the number of problems."""
+        return len(self.y)
+
+    @property
+    def complex_image(self) -> bool:
+        """Whether the image's two channels are a real and an imaginary part."""
+        return self.task == "mri" or bool(getattr(self.physics, "complex_image", False))
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        return self.y.device
 
     # physics in network units -----------------------------------------------------------------
     def A(self, x: Tensor) -> Tensor:
@@ -172,12 +187,19 @@ class Problem:
         other.part = fit
         return other
 
+    def with_measurements(self, y: Tensor) -> Problem:
+        """The same physics with other measurements `(G, ...)`, which are in network units."""
+        other = copy.copy(self)
+        other.y = y
+        other.scale = self.scale[:1].expand(len(y))
+        other._estimate, other.cache, other.part = None, {}, None
+        return other
+
     def minus(self, x: Tensor) -> Problem:
         """What x leaves of the measurements, y - A x, as a problem in the same units."""
-        other = copy.copy(self)
-        other.y = self.y - self.A(x)
+        other = self.with_measurements(self.y - self.A(x))
+        other.scale = self.scale
         other.unit_range = False
-        other._estimate, other.cache, other.part = None, {}, None
         return other
 
     def weighted(self, weighting: str) -> Problem:
@@ -200,6 +222,12 @@ class Problem:
             other._estimate, other.cache = None, {}
         return other
 
+    def with_weights(self, weights: dict[str, Tensor]) -> Problem:
+        """The same problem, whose network starts from these weights (name -> tensor)."""
+        other = copy.copy(self)
+        other.pretrained = {name: weight.to(self.device) for name, weight in weights.items()}
+        return other
+
     def to(self, device: torch.device | str) -> Problem:
         """The same problem on another device."""
         other = copy.copy(self)
@@ -207,6 +235,7 @@ class Problem:
         other.keep = None if self.keep is None else self.keep.to(device)
         other.guide = None if self.guide is None else self.guide.to(device)
         other.importance = None if self.importance is None else self.importance.to(device)
+        other.pretrained = {name: weight.to(device) for name, weight in self.pretrained.items()}
         if self.y.device == torch.device(device):
             return other
         move = getattr(self.physics, "to", None)

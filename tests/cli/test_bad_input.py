@@ -106,17 +106,17 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "no kernel": ("deblur a.npy", {"a.npy": GREY}, "kernel"),
     "no non-linear blur": ("nldeblur a.npy", {"a.npy": GREY}, "--kernel"),
     "weights without BKSE": (
-        "nldeblur a.npy --weights w.pth",
+        "nldeblur a.npy --bkse w.pth",
         {"a.npy": GREY, "w.pth": b"123"},
         "bkse_kernel",
     ),
     "weights of another kind": (
-        "nldeblur a.npz --weights w.pth",
+        "nldeblur a.npz --bkse w.pth",
         {"a.npz": {"measurement": GREY, "bkse_kernel": np.zeros((512, 2, 2))}, "w.pth": b"123"},
         "w.pth",
     ),
     "weights that are a pickle": (
-        "nldeblur a.npz --weights w.pth",
+        "nldeblur a.npz --bkse w.pth",
         {"a.npz": {"measurement": GREY, "bkse_kernel": np.zeros((512, 2, 2))}, "w.pth": pickled},
         "w.pth",
     ),

@@ -138,7 +138,7 @@ def test_bkse_round_trip_needs_the_same_weights(weights: Path, tmp_path: Path) -
     found = load_nldeblur(tmp_path / "m.npz", weights=weights)
     assert isinstance(found.physics, BKSE)
     assert_explains(found, 2 / 255, (3, 256, 256))
-    with pytest.raises(UserError, match="give --weights"):
+    with pytest.raises(UserError, match="give --bkse"):
         load_nldeblur(tmp_path / "m.npz")
     other = torch.load(weights, weights_only=True)
     other["recon_trunk.28.bias"] += 1

@@ -13,6 +13,7 @@ from untrained.cli.check import check_operator
 from untrained.cli.demo import demo
 from untrained.cli.evaluate import evaluate
 from untrained.cli.listing import listing
+from untrained.cli.pretrain import pretrain
 from untrained.cli.reconstruct import reconstruct
 from untrained.cli.simulate import simulate
 from untrained.core.footprint import is_out_of_memory
@@ -25,7 +26,16 @@ def commands() -> None:
     """Reconstruct images from measurements with networks that never saw training data."""
 
 
-for command in (demo, reconstruct, simulate, evaluate, listing, check_operator, bench):
+for command in (
+    demo,
+    reconstruct,
+    pretrain,
+    simulate,
+    evaluate,
+    listing,
+    check_operator,
+    bench,
+):
     commands.add_command(command)
 
 

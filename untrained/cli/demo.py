@@ -31,31 +31,9 @@ def demo(task: str, out: str | None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         measurement = _measure(task, Path(folder))
         click.echo(f"simulated a {task} measurement; reconstructing ({STEPS} steps at most)")
-        return reconstruct_file(task, str(measurement), _options(place), {})
-
-
-def _options(place: Path) -> Options:
-    return Options(
-        method="auto",
-        preset="fast",
-        settings=(),
-        steps=STEPS,
-        stop="auto",
-        output="auto",
-        seed=0,
-        seeds=1,
-        reference=None,
-        guide=(),
-        device="auto",
-        threads=None,
-        time_limit=None,
-        out=str(place),
-        resume=False,
-        overwrite=True,
-        dry_run=False,
-        as_json=False,
-        quiet=False,
-    )
+        return reconstruct_file(
+            task, str(measurement), Options(steps=STEPS, out=str(place), overwrite=True), {}
+        )
 
 
 def _make_room(place: Path) -> None:

@@ -23,6 +23,7 @@ from untrained.core.rule import Watch
 from untrained.data import TASKS, Measurement, read_guides, with_reference
 from untrained.errors import UserError
 from untrained.plan import Plan, plan
+from untrained.pretrain import load_weights
 from untrained.problem import Problem
 from untrained.report import save_result
 from untrained.report import summary as result_facts
@@ -35,6 +36,7 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
     """Carry out one `reconstruct`; returns the exit status."""
     chosen = plan(
         task,
+        weights=load_weights(options.weights) if options.weights else None,
         method=options.method,
         preset=options.preset,
         settings=options.settings,
@@ -42,7 +44,7 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
         stop=options.stop,
         output=options.output,
     )
-    with _threads(options.threads):
+    with thread_count(options.threads):
         given = {name: value for name, value in task_options.items() if value is not None}
         loaded = TASKS[task].load(path, **given)
         slices = loaded if isinstance(loaded, list) else [loaded]
@@ -71,7 +73,7 @@ def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Op
     result = results[0] if len(slices) == 1 else _stacked(results, slices)
     paused = not result.finished
     interrupted = interrupt.asked and paused
-    result.about.command = _command()
+    result.about.command = command_line()
     # A run that met its time limit is a result, though --resume can still improve it.
     shown = replace(result, finished=True) if paused and not interrupted else result
     save_result(shown, place.path, overwrite=True)
@@ -233,13 +235,15 @@ def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
     return 0
 
 
-def _command() -> str:
+def command_line() -> str:
+    """The command that repeats this run."""
     arguments = [a for a in sys.argv[1:] if a not in ("--resume", "--overwrite")]
     return shlex.join(["untrained", *arguments])
 
 
 @contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def thread_count(count: int | None) -> Iterator[None]:
+    """Run on so many CPU threads."""
     before = torch.get_num_threads()
     if count is not None:
         torch.set_num_threads(count)

@@ -21,25 +21,26 @@ OUTPUTS = ("auto", "last", "average", "best")
 class Options:
     """What was asked for, apart from the task's own options."""
 
-    method: str
-    preset: str
-    settings: tuple[str, ...]
-    steps: int
-    stop: str
-    output: str
-    seed: int
-    seeds: int
-    reference: str | None
-    guide: tuple[str, ...]
-    device: str
-    threads: int | None
-    time_limit: float | None
-    out: str | None
-    resume: bool
-    overwrite: bool
-    dry_run: bool
-    as_json: bool
-    quiet: bool
+    method: str = "auto"
+    preset: str = "fast"
+    settings: tuple[str, ...] = ()
+    steps: int = 0
+    stop: str = "auto"
+    output: str = "auto"
+    seed: int = 0
+    seeds: int = 1
+    reference: str | None = None
+    guide: tuple[str, ...] = ()
+    weights: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+    time_limit: float | None = None
+    out: str | None = None
+    resume: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+    quiet: bool = False
 
 
 def _a_number(context: click.Context, option: click.Parameter, value: float | None) -> float | None:
@@ -96,6 +97,12 @@ _OPTIONS = (
         metavar="FILE",
         help="A clean image of similar content, for refguided and autoencoder. May be repeated.",
     ),
+    click.option(
+        "--weights",
+        metavar="FILE",
+        default=None,
+        help="What `pretrain` has learned, for ugodit, edip, metadip, strainer, nerp.",
+    ),
     click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
     click.option(
         "--threads", type=click.IntRange(1, MOST_THREADS), default=None, help="CPU threads."
@@ -126,7 +133,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the shared options to a command; it receives them as one `Options`."""
 
     def gathered(**values: Any) -> Any:
-        names = Options.__dataclass_fields__
+        names = Options.__dataclass_fields__.keys() & values.keys()
         shared = {name: values.pop(name) for name in names}
         shared["steps"] = shared["steps"] or 0
         return command(options=Options(**shared), **values)

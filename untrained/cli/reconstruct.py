@@ -52,11 +52,11 @@ def deblur(options: Options, input_file: str, kernel: str | None) -> int:
 @reconstruct.command()
 @click.argument("input_file", metavar="INPUT")
 @click.option("--kernel", default=None, metavar="FILE", help="Of the built-in blur, 2-D.")
-@click.option("--weights", default=None, metavar="FILE", help="BKSE weights.")
+@click.option("--bkse", default=None, metavar="FILE", help="Weights of the BKSE blur.")
 @shared_options
-def nldeblur(options: Options, input_file: str, kernel: str | None, weights: str | None) -> int:
+def nldeblur(options: Options, input_file: str, kernel: str | None, bkse: str | None) -> int:
     """Undo a known non-linear blur."""
-    return reconstruct_file("nldeblur", input_file, options, {"kernel": kernel, "weights": weights})
+    return reconstruct_file("nldeblur", input_file, options, {"kernel": kernel, "weights": bkse})
 
 
 @reconstruct.command()

@@ -89,14 +89,14 @@ def deblur(clean: str, out: str, seed: int, kernel: str | None, sigma: float) ->
 
 @simulate.command()
 @_shared
-@click.option("--weights", default=None, metavar="FILE", help="BKSE weights.")
+@click.option("--bkse", default=None, metavar="FILE", help="Weights of the BKSE blur.")
 @click.option("--kernel", default=None, metavar="FILE", help="Of the built-in blur, without BKSE.")
 @click.option("--sigma", type=float, default=2.0, show_default=True, help="0..255 scale.")
 def nldeblur(
-    clean: str, out: str, seed: int, weights: str | None, kernel: str | None, sigma: float
+    clean: str, out: str, seed: int, bkse: str | None, kernel: str | None, sigma: float
 ) -> None:
     """Blur non-linearly (BKSE, or a built-in blur) and add noise."""
-    _simulate("nldeblur", clean, out, seed, weights=weights, kernel=kernel, sigma=sigma)
+    _simulate("nldeblur", clean, out, seed, weights=bkse, kernel=kernel, sigma=sigma)
 
 
 @simulate.command()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from untrained.core.machine import available_memory
 from untrained.core.recipe import Recipe
 from untrained.errors import UserError
+from untrained.group import Group
 from untrained.nets.hourglass import Decoder, Encoder
 from untrained.problem import Problem
 
@@ -31,12 +32,12 @@ class Footprint:
     lean: int
 
 
-def footprint(recipe: Recipe, problem: Problem) -> Footprint:
-    """Count on torch's `meta` device, which computes nothing."""
+def footprint(recipe: Recipe, problem: Problem | Group) -> Footprint:
+    """Count on torch's `meta` device, which computes nothing; a step is of all problems."""
     inputs = recipe.method.copies * recipe.method.input_channels(problem.x_shape[0])
     with torch.device("meta"):
-        module = recipe.build(problem)
-        z = torch.empty(1, inputs, *getattr(module, "input_sides", problem.x_shape[1:]))
+        module = recipe.build(problem.select(0))
+        z = torch.empty(len(problem), inputs, *getattr(module, "input_sides", problem.x_shape[1:]))
     tally = _Tally(module)
     with torch.autograd.graph.saved_tensors_hooks(tally.pack, lambda tensor: tensor):
         module(z)
@@ -102,17 +103,17 @@ def make_lean(module: nn.Module) -> bool:
     return bool(parts)
 
 
-def needs_lean(recipe: Recipe, problem: Problem) -> bool:
+def needs_lean(recipe: Recipe, problem: Problem | Group) -> bool:
     """Whether the step fits into the free memory only if it is taken lean.
 
     Raises:
         UserError: it does not fit at all.
     """
-    need, room = footprint(recipe, problem), available_memory(problem.y.device)
+    need, room = footprint(recipe, problem), available_memory(problem.device)
     if need.lean > room:
         raise UserError(
             f"a step needs about {_mib(need.lean)} and {_mib(room)} are free on "
-            f"{problem.y.device}; {ADVICE}"
+            f"{problem.device}; {ADVICE}"
         )
     return need.full > room
 

@@ -16,6 +16,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame, Stopped, Watch
 from untrained.core.state import State
 from untrained.errors import Diverged, UserError
+from untrained.group import Group
 from untrained.nets import initialise
 from untrained.problem import Problem
 
@@ -57,16 +58,17 @@ class Loop:
     """The state of one phase, and its single step."""
 
     def __init__(
-        self, recipe: Recipe, problem: Problem, held: Problem | None, seed: int, half: bool
+        self, recipe: Recipe, problem: Problem | Group, held: Problem | None, seed: int, half: bool
     ) -> None:
         began, cpu = time.perf_counter(), time.process_time()
         self.recipe, self.held = recipe, held
         self.total = min(recipe.budget, recipe.stop.limit or recipe.budget)
         with torch.random.fork_rng(devices=[]):  # building draws weights that are drawn again
-            module = recipe.build(problem)
+            module = recipe.build(problem.select(0))
         initialise(module, seed)
         self.lean = needs_lean(recipe, problem) and make_lean(module)
         self.s = State(problem, module, seed, half=half)
+        self.s.take_given(problem.pretrained)
         recipe.method.start(self.s)
         self.optimizer = recipe.engine.optimizer(self.s)
         recipe.output.start(self.s, self.s.memory("output"))
@@ -126,7 +128,7 @@ class Loop:
             raise UserError(f"there is not enough memory for a step; {ADVICE}") from error
         self.lean = True
         self.optimizer.zero_grad(set_to_none=True)
-        if self.s.problem.y.device.type == "cuda":
+        if self.s.device.type == "cuda":
             torch.cuda.empty_cache()
         return LEAN
 
@@ -178,7 +180,7 @@ class Loop:
             raise Diverged(reason)
         self.ended = ("diverged", reason)
 
-    def outcome(self, problem: Problem, label: str, replaced: bool) -> Outcome:
+    def outcome(self, label: str, replaced: bool) -> Outcome:
         """What the phase leaves behind; no closing step for an image that a refit replaces."""
         m = self.s.memory("kept")
         chosen = int(m["step"][0])
@@ -192,11 +194,11 @@ class Loop:
             rule, reason = self.pause.rule, self.pause.reason
         image = m["image"]
         if unfinished or not replaced:
-            image = self.recipe.output.finish(problem, image)
+            image = self.recipe.output.finish(self.s.problem, image)
         z = self.s.tensors.get("z")
         history = self.history.columns()
         return Outcome(
-            image=problem.to_units(image).clone(),
+            image=self.s.problem.to_units(image).clone(),
             history={"phase": [label] * len(history["step"]), **history},
             origins=self.history.origins,
             stop=Stopped(rule, chosen, reason),

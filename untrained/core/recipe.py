@@ -68,7 +68,7 @@ class Recipe:
         """
         channels, *sides = problem.x_shape
         net: Any = self.net
-        if getattr(problem.physics, "complex_image", False) and getattr(net, "sigmoid", False):
+        if problem.complex_image and getattr(net, "sigmoid", False):
             net = replace(net, sigmoid=False)
         if hasattr(net, "sides"):
             net = replace(net, sides=tuple(sides))
@@ -96,6 +96,11 @@ class Recipe:
         """Hash of the settings (not of `source`)."""
         settings = {k: v for k, v in self.to_dict().items() if k != "source"}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    def with_steps(self, steps: int) -> Recipe:
+        """Another budget; what comes before the first image that counts keeps its share of it."""
+        output = self.output.within(steps, self.budget)
+        return replace(self, steps=steps, method=self.method.within(steps), output=output)
 
     def with_setting(self, assignment: str) -> Recipe:
         """One `--set`: `lam=2` sets a field of the method, `net.depth=5`, `engine.lr=1e-3`,

@@ -171,7 +171,7 @@ class Both(_Pair):
     def start(self, s: State, m: Memory) -> None:
         super().start(s, m)
         for side in ("left", "right"):
-            m[f"{side} done"] = torch.zeros(s.size, dtype=torch.bool, device=s.problem.y.device)
+            m[f"{side} done"] = torch.zeros(s.size, dtype=torch.bool, device=s.device)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
         super().see(s, m, frame)
@@ -209,6 +209,10 @@ class Output(ABC):
     def finish(self, problem: Problem, image: Tensor) -> Tensor:
         """Called once, on the image of the chosen step: what is returned in its place."""
         return image
+
+    def within(self, steps: int, budget: int) -> Output:
+        """The rule for a budget of `steps` instead of `budget`."""
+        return self
 
     def settled(self, row: dict[str, float]) -> Output:
         """The rule for a refit: what it chose on held-out data at the best step is now fixed.
@@ -273,7 +277,7 @@ class Never(Stop):
 
     def start(self, s: State, m: Memory) -> None:
         """Remember only how many problems there are."""
-        m["done"] = torch.zeros(s.size, dtype=torch.bool, device=s.problem.y.device)
+        m["done"] = torch.zeros(s.size, dtype=torch.bool, device=s.device)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
         """Nothing to see."""
@@ -301,7 +305,7 @@ class MaxSteps(Stop):
 
     def start(self, s: State, m: Memory) -> None:
         """Count from zero."""
-        m["step"] = torch.zeros(s.size, device=s.problem.y.device)
+        m["step"] = torch.zeros(s.size, device=s.device)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
         """Count."""

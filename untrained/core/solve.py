@@ -25,6 +25,7 @@ from untrained.core.recipe import NetSpec, Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Guard, Last, MaxSteps, Never, Output, Stop, Stopped, Watch
 from untrained.errors import Diverged
+from untrained.group import Group
 from untrained.nets import Compact
 from untrained.problem import Problem
 
@@ -91,17 +92,8 @@ def solve_recipe(
     """`solve` for a ready recipe. `settings` is what else must agree for a resume (data hash)."""
     place = pick_device(device)
     problem = problem.weighted(recipe.weighting).to(place)
-    precision = recipe.engine.resolve(place)
-    kept = Checkpoint(
-        run_dir,
-        {
-            "recipe": {k: v for k, v in recipe.to_dict().items() if k != "source"},
-            "seed": seed,
-            "device": place.type,
-            "precision": precision,
-            **(settings or {}),
-        },
-    )
+    half = recipe.engine.resolve(place) == "bf16"
+    kept = _checkpoint(recipe, seed, place, run_dir, settings)
     with _threads(kept):
         solved: list[Outcome] = []
         for i in range(len(problem.y)):
@@ -109,8 +101,56 @@ def solve_recipe(
             if solved and not solved[-1].finished:
                 solved.append(_not_begun(alone, solved[-1]))
                 continue
-            half = precision == "bf16"
             solved.append(_one(recipe, alone, f"{i}/", kept, tuple(watch), seed, half))
+    return _result(solved, recipe, seed, place, kept)
+
+
+def fit_together(
+    recipe: Recipe,
+    group: Group,
+    *,
+    watch: Sequence[Watch] = (),
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    run_dir: str | Path | None = None,
+    settings: dict[str, Any] | None = None,
+) -> Result:
+    """Fit problems of their own physics in one go, by networks that share what the method says.
+
+    Nothing is held out: what is sought is the weights, not the images. The arguments are those of
+    `solve_recipe`; a weight that is shared is `(1, ...)` in the result.
+    """
+    place = pick_device(device)
+    group = group.weighted(recipe.weighting).to(place)
+    half = recipe.engine.resolve(place) == "bf16"
+    kept = _checkpoint(recipe, seed, place, run_dir, settings)
+    with _threads(kept):
+        fitted = _phase(recipe, group, None, "fit", kept, tuple(watch), seed, half)
+    return _result([fitted], recipe, seed, place, kept)
+
+
+def _checkpoint(
+    recipe: Recipe,
+    seed: int,
+    place: torch.device,
+    run_dir: str | Path | None,
+    settings: dict[str, Any] | None,
+) -> Checkpoint:
+    return Checkpoint(
+        run_dir,
+        {
+            "recipe": {k: v for k, v in recipe.to_dict().items() if k != "source"},
+            "seed": seed,
+            "device": place.type,
+            "precision": recipe.engine.resolve(place),
+            **(settings or {}),
+        },
+    )
+
+
+def _result(
+    solved: list[Outcome], recipe: Recipe, seed: int, place: torch.device, kept: Checkpoint
+) -> Result:
     return Result(
         image=torch.cat([one.image for one in solved]),
         history=solved[0].history,
@@ -122,7 +162,7 @@ def solve_recipe(
         seconds=sum(one.seconds for one in solved),
         cpu_seconds=sum(one.cpu_seconds for one in solved),
         device=str(place),
-        precision=precision,
+        precision=recipe.engine.resolve(place),
         threads=kept.threads,
         resumed_from=kept.resumed_from,
         finished=all(one.finished for one in solved),
@@ -202,7 +242,7 @@ def _not_begun(problem: Problem, previous: Outcome) -> Outcome:
 
 def _phase(
     recipe: Recipe,
-    problem: Problem,
+    problem: Problem | Group,
     held: Problem | None,
     name: str,
     kept: Checkpoint,
@@ -215,7 +255,7 @@ def _phase(
     if name in kept.finished:
         done = dict(kept.finished[name])
         _recall(watch, done.pop("watch", {}))
-        return Outcome(**{**done, "stop": Stopped(**done["stop"])}).to(problem.y.device)
+        return Outcome(**{**done, "stop": Stopped(**done["stop"])}).to(problem.device)
     loop = Loop(recipe, problem, held, seed, half)
     if weights is not None:
         loop.s.take_weights(weights)
@@ -239,7 +279,7 @@ def _phase(
     for w in watch:
         w.end(name)
     label = name.rpartition("/")[2]
-    outcome = loop.outcome(problem, label, replaced=label == "fit" and recipe.stop.refit)
+    outcome = loop.outcome(label, replaced=label == "fit" and recipe.stop.refit)
     if outcome.finished:
         kept.finish(name, {**outcome.plain(), "watch": _remembered(watch)})
     return outcome

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from untrained.errors import UserError
+from untrained.group import Group
+from untrained.nets import initialise
 from untrained.problem import Problem
+
+INPUT = "input"
+"""Among weights that were learned elsewhere: the network's input that belongs to them."""
 
 
 class Memory:
@@ -53,22 +60,29 @@ class State:
     Attributes:
         step: optimiser steps taken so far.
         rate: the engine's learning rate at this step.
-        weights: the network's parameters, name -> `(G, ...)`.
+        device: where all tensors are.
+        size: G.
+        weights: the network's parameters, name -> `(G, ...)`, or `(1, ...)` where all problems
+            share them (see `share`).
+        given: names of the weights that came with the problem, learned elsewhere.
         tensors: everything else by name: the method's variables (`z`, duals) and, under
             prefixes, the rules' memories.
         rates: what is optimised: tensor name -> rate relative to the engine's.
     """
 
     def __init__(
-        self, problem: Problem, module: nn.Module, seed: int, *, half: bool = False
+        self, problem: Problem | Group, module: nn.Module, seed: int, *, half: bool = False
     ) -> None:
-        self.problem = problem
-        self.module = module.to(problem.y.device)
+        # a method of one problem may ask it anything, one of a group what `Group` answers
+        self.problem = cast(Problem, problem)
+        self.device = problem.device
+        self.module = module.to(self.device)
         self.seed = seed
         self.half = half
         self.step = 0
         self.rate = 0.0
-        self.size = len(problem.y)
+        self.size = len(problem)
+        self.given: frozenset[str] = frozenset()
         self.tensors: dict[str, Tensor] = {}
         self.rates: dict[str, float] = {}
         self.weights: dict[str, Tensor] = {}
@@ -90,6 +104,61 @@ class State:
     def memory(self, owner: str) -> Memory:
         """The corner where the rule `owner` keeps its tensors."""
         return Memory(self.tensors, f"{owner}/")
+
+    # where the weights come from --------------------------------------------------------------
+    def part(self, name: str) -> list[str]:
+        """Names of the weights in a part of the network: `encoder`, `decoder`."""
+        return [weight for weight in self.weights if weight.startswith(f"{name}.")]
+
+    def share(self, names: Collection[str]) -> None:
+        """Keep these weights once, for all problems; the others are drawn apart for each.
+
+        The first problem keeps its draw, so that a group of one is what it would be alone.
+        """
+        for name in names:
+            self.weights[name] = self.weights[name][:1].clone()
+        apart = set(self.weights) - set(names) - self.given
+        for g in range(1, self.size if apart else 1):
+            initialise(self.module, _noise_seed(self.seed, f"problem {g}", 0))
+            for name, weight in self.module.named_parameters():
+                if name in apart:
+                    self.weights[name][g] = weight.detach()
+
+    def given_input(self, drawn: Tensor) -> Tensor:
+        """The network input that came with the weights, or `drawn` where none did.
+
+        Raises:
+            UserError: it is of another size.
+        """
+        z = self.problem.pretrained.get(INPUT)
+        if z is None:
+            return drawn
+        if z.shape != drawn.shape[1:]:
+            raise UserError(
+                f"the pre-trained weights come with an input of {tuple(z.shape)}, and this image "
+                f"needs {tuple(drawn.shape[1:])}: take an image of the size that they were "
+                "trained on, or train others"
+            )
+        return z.expand_as(drawn)
+
+    def take_given(self, tensors: dict[str, Tensor]) -> None:
+        """Start from weights that were learned elsewhere, each without the axis G.
+
+        Raises:
+            UserError: a name or shape that this network does not have.
+        """
+        tensors = {name: value for name, value in tensors.items() if name != INPUT}
+        for name, value in tensors.items():
+            own = self.weights.get(name)
+            if own is None or own.shape[1:] != value.shape:
+                has = "no such weight" if own is None else f"{tuple(own.shape[1:])} there"
+                raise UserError(
+                    f"the pre-trained weights do not fit the network: '{name}' is "
+                    f"{tuple(value.shape)} in them, and the network has {has}; use the network "
+                    "and the number of channels that they were trained with"
+                )
+        self.take_weights({name: value.unsqueeze(0) for name, value in tensors.items()})
+        self.given = frozenset(tensors)
 
     # what is optimised ------------------------------------------------------------------------
     def train_net(self, rate: float = 1.0, only: Collection[str] | None = None) -> None:
@@ -136,15 +205,21 @@ class State:
         """
         given = self.weights if weights is None else weights
         with torch.autocast(z.device.type, torch.bfloat16, enabled=self.half):
-            if self.size == 1:
-                own = {name: weight[0] for name, weight in given.items()}
-                x = functional_call(self.module, own, (z,))
-            else:
-                x = vmap(self._one)(given, z)
+            if self.size > 1 and z.is_cuda:
+                axes = {name: None if len(weight) == 1 else 0 for name, weight in given.items()}
+                given = {n: w[0] if axes[n] is None else w for n, w in given.items()}
+                x = vmap(self._one, in_dims=(axes, 0))(given, z)
+            else:  # in turn, so that a group has the bits of its singles
+                parts = [self._own(given, z, g) for g in range(self.size)]
+                x = parts[0] if self.size == 1 else torch.cat(parts)
         return self.problem.supported(x.float()) if cut else x.float()
 
     def _one(self, weights: dict[str, Tensor], z: Tensor) -> Tensor:
         return functional_call(self.module, weights, (z.unsqueeze(0),)).squeeze(0)
+
+    def _own(self, weights: dict[str, Tensor], z: Tensor, g: int) -> Tensor:
+        own = {name: weight[g if len(weight) > 1 else 0] for name, weight in weights.items()}
+        return functional_call(self.module, own, (z[g : g + 1],))
 
     # randomness -------------------------------------------------------------------------------
     def noise(self, name: str, shape: tuple[int, ...], kind: str = "normal") -> Tensor:
@@ -152,10 +227,11 @@ class State:
 
         Every problem of the group gets the same draw, so that a group equals its singles.
         """
-        device = self.problem.y.device
-        generator = torch.Generator(device).manual_seed(_noise_seed(self.seed, name, self.step))
+        generator = torch.Generator(self.device).manual_seed(
+            _noise_seed(self.seed, name, self.step)
+        )
         draw = {"normal": torch.randn, "uniform": torch.rand}[kind]
-        one = draw((1, *shape), generator=generator, device=device)
+        one = draw((1, *shape), generator=generator, device=self.device)
         return one.expand(self.size, *shape)
 
     # checkpoint -------------------------------------------------------------------------------
@@ -173,7 +249,7 @@ class State:
         self.take_weights(saved["weights"])  # type: ignore[arg-type]
         with torch.no_grad():
             for name, value in saved["tensors"].items():  # type: ignore[attr-defined]
-                self[name] = value.to(self.problem.y.device)
+                self[name] = value.to(self.device)
 
 
 def _assign(store: dict[str, Tensor], name: str, value: Tensor) -> None:

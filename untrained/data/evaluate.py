@@ -82,6 +82,25 @@ def read_guides(measurement: Measurement, paths: Sequence[str | Path]) -> Tensor
     return torch.cat([_read_like(measurement, path, "--guide") for path in paths])
 
 
+def read_clean(task: str, path: str | Path) -> Tensor:
+    """A clean image to learn from, `(1, C, H, W)`; `(1, 2, H, W)` where the task's are complex.
+
+    Args:
+        task: of the reconstructions to come.
+        path: an image file, or an .npz / .h5 whose `reference` is taken; for MRI complex, or a
+            magnitude.
+
+    Raises:
+        UserError: unreadable, or complex where the task is real.
+    """
+    pixels = _read(path, "input").pixels
+    if task == "mri" and len(pixels) == 1:
+        return to_channels(torch.from_numpy(pixels).to(torch.complex64))
+    if np.iscomplexobj(pixels):
+        raise UserError(f"{path} is complex, but {task} images are real")
+    return torch.from_numpy(pixels)[None]
+
+
 def _read_like(measurement: Measurement, path: str | Path, option: str) -> Tensor:
     """An image file as `(1, *x_shape)`."""
     pixels = _read(path, option).pixels

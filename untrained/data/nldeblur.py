@@ -52,8 +52,8 @@ def load_nldeblur(
         return photo_measurement("nldeblur", path, photo, physics, photo.sigma, photo.notes)
     if weights is not None:
         raise UserError(
-            f"--weights: {path} does not hold 'bkse_kernel', the code that BKSE blurs with; make "
-            "one with `untrained simulate nldeblur --weights`, or leave --weights out"
+            f"--bkse: {path} does not hold 'bkse_kernel', the code that BKSE blurs with; make "
+            "one with `untrained simulate nldeblur --bkse`, or leave --bkse out"
         )
     values = stored.kernel if kernel is None else read_kernel(kernel)
     if values is None:
@@ -77,12 +77,12 @@ def _read_stored(path: str | Path) -> _Stored:
 def _bkse(path: str | Path, stored: _Stored, weights: str | Path | None) -> BKSE:
     if weights is None:
         raise UserError(
-            f"{path} was blurred by BKSE: give --weights FILE, the weights it was blurred with"
+            f"{path} was blurred by BKSE: give --bkse FILE, the weights it was blurred with"
         )
     network = load_bkse(weights)
     if stored.weights is not None and weights_digest(network) != stored.weights:
         raise UserError(
-            f"--weights: {weights} is not the file that blurred {path}: its SHA-256 is "
+            f"--bkse: {weights} is not the file that blurred {path}: its SHA-256 is "
             f"{weights_digest(network)[:12]}..., not {stored.weights[:12]}..."
         )
     with from_file(path):

@@ -132,7 +132,7 @@ def simulate_nldeblur(
         UserError: both files, or an unusable one; else as `simulate_cs`.
     """
     if weights is not None and kernel is not None:
-        raise UserError("give --weights (BKSE) or --kernel (the built-in blur), not both")
+        raise UserError("give --bkse (BKSE) or --kernel (the built-in blur), not both")
     x, notes = clean_picture(clean)
     physics: BKSE | NonlinearBlur
     if weights is not None:
@@ -156,4 +156,4 @@ def simulate_nldeblur(
 
 def _said(kernel: str | Path | None) -> str:
     used = "" if kernel is not None else f" with a Gaussian of {DEFAULT_BLUR:g} pixels"
-    return f"no --weights given: the built-in non-linear blur is used{used}, not BKSE"
+    return f"no --bkse given: the built-in non-linear blur is used{used}, not BKSE"

@@ -17,13 +17,18 @@ from untrained.methods import (
     dop,
     doubledip,
     drp,
+    edip,
     house,
+    metadip,
+    nerp,
     oes,
     refguided,
     rethinking,
     selfguided,
     sgld,
+    strainer,
     tvdip,
+    ugodit,
 )
 from untrained.methods.aseqdip import ASeqDIP
 from untrained.methods.autoencoder import Autoencoder
@@ -34,14 +39,19 @@ from untrained.methods.dip import DIP
 from untrained.methods.dop import DOP
 from untrained.methods.doubledip import DoubleDIP
 from untrained.methods.drp import DRP
+from untrained.methods.edip import EDIP
 from untrained.methods.house import House
+from untrained.methods.metadip import MetaDIP
+from untrained.methods.nerp import NeRP
 from untrained.methods.oes import OES
 from untrained.methods.presets import PRESETS
 from untrained.methods.refguided import RefGuided
 from untrained.methods.rethinking import Rethinking
 from untrained.methods.selfguided import SelfGuided
 from untrained.methods.sgld import SGLD
+from untrained.methods.strainer import Strainer
 from untrained.methods.tvdip import TVDIP
+from untrained.methods.ugodit import UGoDIT
 
 LINEAR_TASKS = ("denoise", "inpaint", "superres", "deblur", "cs", "mri", "ct", "custom")
 """What methods that need an adjoint do; an operator of the user's may be of either kind."""
@@ -61,6 +71,7 @@ class Card:
         tasks: where it applies.
         optimises: what it fits; `nothing` for a formula, `the image` for a classical solver.
         recipe: (task, preset) -> Recipe; None for a classical method.
+        pretrained: whether it needs weights that `untrained pretrain` learned.
     """
 
     name: str
@@ -69,6 +80,7 @@ class Card:
     tasks: tuple[str, ...]
     optimises: str
     recipe: Callable[[str, str], Recipe] | None = None
+    pretrained: bool = False
 
     @property
     def classical(self) -> bool:
@@ -228,6 +240,51 @@ _CARDS = (
         "the network on clean images, then its input",
         autoencoder.recipe,
     ),
+    Card(
+        "ugodit",
+        "aSeqDIP with an encoder learned from a few degraded images (--weights)",
+        "Liang, Alkhouri et al., NeurIPS 2025",
+        ALL_TASKS,
+        "the decoder, with input updates",
+        ugodit.recipe,
+        pretrained=True,
+    ),
+    Card(
+        "edip",
+        "Educated DIP: a network trained on random shapes, then TV-DIP (--weights)",
+        "Barbano et al., IEEE TCI 2022",
+        LINEAR_TASKS,
+        "the network",
+        edip.recipe,
+        pretrained=True,
+    ),
+    Card(
+        "metadip",
+        "DIP from a meta-learned start (--weights)",
+        "Zhang et al., arXiv 2209.08452",
+        ALL_TASKS,
+        "the network",
+        metadip.recipe,
+        pretrained=True,
+    ),
+    Card(
+        "strainer",
+        "a coordinate network whose first layers were learned (--weights)",
+        "Vyas et al., NeurIPS 2024",
+        ALL_TASKS,
+        "the network",
+        strainer.recipe,
+        pretrained=True,
+    ),
+    Card(
+        "nerp",
+        "a coordinate network that knows an earlier image (--weights)",
+        "Shen, Pauly, Xing, IEEE TNNLS 2022",
+        ALL_TASKS,
+        "the network",
+        nerp.recipe,
+        pretrained=True,
+    ),
 )
 
 METHODS: dict[str, Card] = {card.name: card for card in _CARDS}
@@ -253,6 +310,7 @@ __all__ = [
     "DIP",
     "DOP",
     "DRP",
+    "EDIP",
     "METHODS",
     "OES",
     "PRESETS",
@@ -266,8 +324,12 @@ __all__ = [
     "DeepRED",
     "DoubleDIP",
     "House",
+    "MetaDIP",
+    "NeRP",
     "RefGuided",
     "Rethinking",
     "SelfGuided",
+    "Strainer",
+    "UGoDIT",
     "find_recipe",
 ]

@@ -57,7 +57,7 @@ class DoubleDIP(Method):
 
     def output_channels(self, problem: Problem) -> int:
         """One magnitude, one phase; a real image has as many of each as channels."""
-        return 1 if is_complex(problem) else problem.x_shape[0]
+        return 1 if problem.complex_image else problem.x_shape[0]
 
     def start(self, s: State) -> None:
         """z_1 and z_2 ~ U(0, amplitude), fixed, side by side; every weight is trained."""
@@ -71,14 +71,9 @@ class DoubleDIP(Method):
         magnitude, phase = s.net(s["z"]).chunk(2, dim=1)
         magnitude = magnitude.sigmoid()
         x = magnitude * phase.cos()
-        if is_complex(s.problem):
+        if s.problem.complex_image:
             x = torch.cat((x, magnitude * phase.sin()), dim=1)
         return x, {"data": s.problem.misfit(x)}
-
-
-def is_complex(problem: Problem) -> bool:
-    """Whether the two channels of an image are its real and imaginary part."""
-    return bool(getattr(problem.physics, "complex_image", False))
 
 
 def recipe(task: str, preset: str) -> Recipe:

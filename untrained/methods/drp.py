@@ -14,6 +14,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import tv
+from untrained.methods.inputs import coordinates
 from untrained.methods.presets import PHOTOGRAPHS
 from untrained.nets import SkipNet, normalisations
 from untrained.rules import Average, Last
@@ -63,7 +64,7 @@ class DRP(Method):
     def start(self, s: State) -> None:
         """z, the gains and the offsets are trained; all else keeps its random values."""
         s["z"] = self._coordinates(s) if self.seed == "grid" else self._noise(s)
-        s["gain"] = torch.ones(s.size, self.channels, device=s.problem.y.device)
+        s["gain"] = torch.ones(s.size, self.channels, device=s.device)
         s["offset"] = torch.zeros_like(s["gain"])
         for name in ("z", "gain", "offset"):
             s.train(name)
@@ -93,9 +94,7 @@ class DRP(Method):
                 f"seed=grid has one channel an axis: set channels={len(s.input_sides)}, "
                 f"not {self.channels}"
             )
-        axes = [torch.linspace(0, 1, side) for side in s.input_sides]
-        grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-        return grid.to(s.problem.y.device).expand(s.size, *grid.shape)
+        return coordinates(s, 0.0, 1.0)
 
 
 def _normalised(z: Tensor, gain: Tensor, offset: Tensor) -> Tensor:

@@ -15,6 +15,24 @@ def uniform_input(s: State, channels: int, amplitude: float) -> Tensor:
     return amplitude * s.noise("z", (channels, *s.input_sides), "uniform")
 
 
+def coordinates(s: State, low: float, high: float) -> Tensor:
+    """The coordinates of every pixel, `(G, axes, ...)`: `low` to `high` along every axis."""
+    axes = [torch.linspace(low, high, side, device=s.device) for side in s.input_sides]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    return grid.expand(s.size, *grid.shape)
+
+
+def pixel_coordinates(s: State, method: str, low: float, high: float) -> Tensor:
+    """As `coordinates`, for networks of two of them.
+
+    Raises:
+        UserError: the image has not two axes.
+    """
+    if len(s.input_sides) != 2:
+        raise UserError(f"{method} takes images of two axes, not {len(s.input_sides)}")
+    return coordinates(s, low, high)
+
+
 def jittered(s: State, size: float) -> Tensor:
     """z + size * eps_t with fresh standard normal eps_t at every step."""
     z = s["z"]

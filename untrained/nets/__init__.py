@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from untrained.errors import UserError
 from untrained.nets.compact import Compact
 from untrained.nets.decoder import ConvDecoder, DeepDecoder
+from untrained.nets.edip import EdipUNet
 from untrained.nets.initialise import initialise
 from untrained.nets.s2s import S2SNet
 from untrained.nets.side_by_side import SideBySide
+from untrained.nets.siren import Siren
 from untrained.nets.skip import (
     SKIP,
     SKIP_JPEG,
@@ -29,8 +32,27 @@ NETS: dict[str, Any] = {
     "deepdecoder": DeepDecoder,
     "convdecoder": ConvDecoder,
     "s2s": S2SNet,
+    "siren": Siren,
+    "edip": EdipUNet,
 }
 """Name -> description class; its fields are what `--set net.FIELD=VALUE` sets."""
+
+
+def net_from_dict(values: dict[str, Any]) -> Any:
+    """A network's description from what `Recipe.to_dict` made of it.
+
+    Raises:
+        UserError: an unknown network, or a field that it does not have.
+    """
+    known = {kind.__name__: kind for kind in NETS.values()}
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "name"}
+    if values.get("name") not in known:
+        raise UserError(f"unknown network {values.get('name')!r}; known: {', '.join(known)}")
+    try:
+        return known[values["name"]](**fields)
+    except TypeError as error:
+        raise UserError(f"the network {values['name']} cannot be made: {error}") from error
+
 
 __all__ = [
     "EXTRA_DEEP_UNET",
@@ -47,10 +69,13 @@ __all__ = [
     "Compact",
     "ConvDecoder",
     "DeepDecoder",
+    "EdipUNet",
     "S2SNet",
     "SideBySide",
+    "Siren",
     "SkipNet",
     "UNet",
     "initialise",
+    "net_from_dict",
     "normalisations",
 ]

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from untrained.report.save import save_result, summary
+from untrained.report.training import save_training
 
-__all__ = ["save_result", "summary"]
+__all__ = ["save_result", "save_training", "summary"]

@@ -74,7 +74,7 @@ def gallery(result: Result) -> Gallery:
         "reference": "Reference",
     }
     shown = [
-        _grey_panel(title, planes[name], window) for name, title in titles.items() if name in planes
+        grey_panel(title, planes[name], window) for name, title in titles.items() if name in planes
     ]
     shown += _error_panels(planes, titles)
     return Gallery(
@@ -93,7 +93,8 @@ def _detail(result: Result) -> str:
     return f"{', '.join(said).capitalize()}. " if said else ""
 
 
-def _grey_panel(title: str, plane: np.ndarray, window: Window) -> Panel:
+def grey_panel(title: str, plane: np.ndarray, window: Window) -> Panel:
+    """A picture in a window, as it is."""
     uri = data_uri(png(grey_levels(plane, window), LONGEST_SIDE))
     height, width = plane.shape[:2]
     return Panel(title, "", f"{title}, {width} by {height} pixels", uri, width, height)

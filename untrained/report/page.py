@@ -58,10 +58,10 @@ def render_page(result: Result) -> str:
         stops=result.stop,
         finished=result.finished,
         plots=_plots(result),
-        settings=_settings(result),
+        settings=settings_tables(result),
         source="" if result.recipe is None else result.recipe.source,
         weighting="uniform" if result.recipe is None else result.recipe.weighting,
-        repeat=_repeat(result),
+        repeat=repeat_facts(result),
         hints=words.hints(result),
         version=versions()["untrained"],
     )
@@ -105,7 +105,7 @@ def _plots(result: Result) -> list[Plot]:
     return [drawn(chart) for chart in charts(result.history, result.origins, stop.step, level)]
 
 
-def _settings(result: Result) -> list[tuple[str, str, list[tuple[str, str]]]]:
+def settings_tables(result: Result) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """(part, its name, (what `--set` calls it, value) ...) for each part of the recipe."""
     if result.recipe is None:
         return []
@@ -135,7 +135,8 @@ def _value_text(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def _repeat(result: Result) -> list[tuple[str, str]]:
+def repeat_facts(result: Result) -> list[tuple[str, str]]:
+    """What another person needs for the same bits, and what it cost."""
     memory, begun = result.peak_memory_mb, result.resumed_from
     facts = {
         "Seed": str(result.seed),

@@ -8,7 +8,7 @@ from untrained.rules.output import Average, Blend, Nearer, Posterior
 from untrained.rules.parse import RULES, parse_stop
 from untrained.rules.selfval import SelfValidation
 from untrained.rules.shadow import Shadow, Verdict, verdicts
-from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, TimeLimit
+from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, Lowest, TimeLimit
 from untrained.rules.watch import Reference
 from untrained.rules.zero import ZeroCrossing
 
@@ -21,6 +21,7 @@ __all__ = [
     "Discrepancy",
     "HeldOut",
     "Last",
+    "Lowest",
     "MaxSteps",
     "Nearer",
     "Never",

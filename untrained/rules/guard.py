@@ -32,7 +32,7 @@ class Rollback(Guard):
 
     def start(self, s: State, m: Memory) -> None:
         """Nothing stored yet."""
-        m["level"] = torch.full((s.size,), float("inf"), device=s.problem.y.device)
+        m["level"] = torch.full((s.size,), float("inf"), device=s.device)
 
     def see(self, s: State, m: Memory, terms: dict[str, Tensor]) -> None:
         """Compare, then store or restore: weights and data term are of the same image."""

@@ -14,7 +14,7 @@ from untrained.core.state import Memory, State
 
 def full(s: State, value: float) -> Tensor:
     """`value` for every problem, `(G,)`."""
-    return torch.full((s.size,), value, device=s.problem.y.device)
+    return torch.full((s.size,), value, device=s.device)
 
 
 def start_minimum(s: State, m: Memory) -> None:
@@ -22,7 +22,7 @@ def start_minimum(s: State, m: Memory) -> None:
     m["value"] = full(s, float("nan"))
     m["best"] = full(s, float("inf"))
     m["best step"] = full(s, 0.0)
-    m["improved"] = torch.zeros(s.size, dtype=torch.bool, device=s.problem.y.device)
+    m["improved"] = torch.zeros(s.size, dtype=torch.bool, device=s.device)
     m["step"] = full(s, 0.0)
 
 

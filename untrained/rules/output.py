@@ -58,7 +58,7 @@ class Nearer(Output):
 
     def start(self, s: State, m: Memory) -> None:
         """Nothing until the first image."""
-        m["newest"] = torch.full((s.size,), self.newest, device=s.problem.y.device)
+        m["newest"] = torch.full((s.size,), self.newest, device=s.device)
 
     def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
         """The better of the two, by the error on `held`."""
@@ -174,9 +174,13 @@ class Posterior(Output):
     burn_in: int = 7000
     every: int = 50
 
+    def within(self, steps: int, budget: int) -> Posterior:
+        """The burn-in keeps its share."""
+        return replace(self, burn_in=steps * self.burn_in // budget)
+
     def start(self, s: State, m: Memory) -> None:
         """No sample yet."""
-        m["count"] = torch.zeros(s.size, device=s.problem.y.device)
+        m["count"] = torch.zeros(s.size, device=s.device)
 
     def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
         """The mean, this image included if it counts."""

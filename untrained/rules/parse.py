@@ -7,7 +7,7 @@ import difflib
 from untrained.core.rule import Both, Either, MaxSteps, Never, Stop
 from untrained.errors import UserError
 from untrained.rules.selfval import SelfValidation
-from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, TimeLimit
+from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, Lowest, TimeLimit
 from untrained.rules.zero import ZeroCrossing
 
 RULES: dict[str, type[Stop]] = {
@@ -21,10 +21,18 @@ RULES: dict[str, type[Stop]] = {
         ZeroCrossing,
         MaxSteps,
         TimeLimit,
+        Lowest,
         Never,
     )
 }
-NUMBERS = {"steps": "steps", "time": "seconds", "discrepancy": "tau", "zero": "", "none": ""}
+NUMBERS = {
+    "steps": "steps",
+    "time": "seconds",
+    "discrepancy": "tau",
+    "zero": "",
+    "lowest": "",
+    "none": "",
+}
 """What the number behind a name sets; `patience` where nothing is said."""
 
 

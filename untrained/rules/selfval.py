@@ -83,7 +83,7 @@ class SelfValidation(Stop):
             net = Autoencoder(channels, dim, self.side)
         initialise(net, s.seed)
         for name, value in net.state_dict().items():
-            m[f"net/{name}"] = torch.stack([value] * s.size).to(s.problem.y.device)
+            m[f"net/{name}"] = torch.stack([value] * s.size).to(s.device)
         for name, _ in net.named_parameters():
             for moment in ("mean", "square"):
                 m[f"{moment}/{name}"] = torch.zeros_like(m[f"net/{name}"])

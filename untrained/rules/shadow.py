@@ -106,7 +106,7 @@ def _verdict(history: Mapping[str, list[float | str]], prefix: str, last: int) -
 
 
 def _start(s: State, m: Memory, rule: Stop) -> None:
-    m["stopped"] = torch.full((s.size,), math.nan, device=s.problem.y.device)
+    m["stopped"] = torch.full((s.size,), math.nan, device=s.device)
     m["chosen"] = torch.zeros_like(m["stopped"])
     rule.start(s, m.sub("rule"))
 

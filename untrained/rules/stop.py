@@ -39,7 +39,7 @@ class TimeLimit(Stop):
         m["used"] = torch.zeros(s.size, dtype=torch.float64)
         m["last"] = torch.full((s.size,), time.monotonic(), dtype=torch.float64)
         m["process"] = torch.full((s.size,), os.getpid())
-        m["done"] = torch.zeros(s.size, dtype=torch.bool, device=s.problem.y.device)
+        m["done"] = torch.zeros(s.size, dtype=torch.bool, device=s.device)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
         """Add the time since the last step."""
@@ -58,6 +58,33 @@ class TimeLimit(Stop):
     def reason(self, m: Memory) -> str:
         """The limit."""
         return f"the time limit of {self.seconds:g} s was reached"
+
+
+@dataclass(frozen=True)
+class Lowest(Stop):
+    """Never ends a run, and finds the step of the lowest objective best (EDIP's released code)."""
+
+    name: ClassVar[str] = "lowest"
+
+    def start(self, s: State, m: Memory) -> None:
+        """No minimum yet."""
+        start_minimum(s, m)
+
+    def see(self, s: State, m: Memory, frame: Frame) -> None:
+        """The sum of the objective's terms."""
+        see_minimum(m, frame.step, torch.stack(list(frame.terms.values())).sum(0))
+
+    def done(self, m: Memory) -> Tensor:
+        """False."""
+        return torch.zeros_like(m["improved"])
+
+    def improved(self, m: Memory) -> Tensor | None:
+        """A new minimum at this step."""
+        return improved(m)
+
+    def reason(self, m: Memory) -> str:
+        """It never ends a run, so it has none."""
+        return "the step of the lowest objective was sought"
 
 
 @dataclass(frozen=True)

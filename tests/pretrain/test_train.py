@@ -1,0 +1,299 @@
+"""What is learned beforehand: from what, by which equations, and to the same bits."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from untrained import METHODS, Problem, methods, nets
+from untrained.classical import fbp
+from untrained.core.engine import Engine
+from untrained.core.recipe import Recipe
+from untrained.core.rule import Frame, Stopped, Watch
+from untrained.core.solve import fit_together, solve_recipe
+from untrained.core.state import State
+from untrained.errors import UserError
+from untrained.group import Group
+from untrained.maths import mse
+from untrained.methods import METHODS as CARDS
+from untrained.methods.edip import EDIPTraining, first_image
+from untrained.methods.metadip import MetaDIPTraining
+from untrained.methods.phantoms import phantoms
+from untrained.methods.ugodit import UGoDITTraining
+from untrained.nets import initialise
+from untrained.physics import CT, MRI, Denoise, Inpaint
+from untrained.plan import plan
+from untrained.pretrain import LESSONS, Weights, clean_problem, load_weights, train
+
+SMALL = nets.Compact(widths=(4, 6), skip=2)
+ADAM = Engine("adam", lr=0.01, precision="fp32")
+SHRINK = {
+    "ugodit": ("net.widths=4,6", "net.skip=2"),
+    "edip": ("net.widths=4,6", "net.skip=2"),
+    "metadip": ("net.widths=4,6", "net.skip=2", "inner=3"),
+    "strainer": ("net.width=8", "net.layers=2"),
+    "nerp": ("net.width=8", "net.layers=2", "net.features=4"),
+}
+NAMES = sorted(LESSONS)
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def hole(index: int) -> Problem:
+    """An image of its own with a mask of its own."""
+    mask = draw(9, 11, seed=50 + index) < 0.7
+    physics = Inpaint(mask.float(), (1, 9, 11))
+    return Problem(physics.A(draw(1, 1, 9, 11, seed=index)), physics)
+
+
+def inputs(name: str, count: int = 2) -> list[Problem]:
+    if LESSONS[name].learns_from == "clean images":
+        return [clean_problem(draw(1, 1, 9, 11, seed=i)) for i in range(count)]
+    return [hole(i) for i in range(1 if name == "edip" else count)]
+
+
+def learn(name: str, steps: int = 6, **options: object) -> Weights:
+    weights, _ = train(
+        name, inputs(name), task="inpaint", settings=SHRINK[name], steps=steps, **options
+    )  # type: ignore[arg-type]
+    return weights
+
+
+class Pause(Watch):
+    """Interrupts after a number of steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def step(self, frame: Frame, columns: dict[str, float]) -> None:
+        self.left -= 1
+
+    def interrupted(self) -> Stopped | None:
+        return Stopped("interrupted", 0, "asked for") if self.left <= 0 else None
+
+
+def test_every_pretrained_method_has_a_lesson() -> None:
+    assert {name for name, card in METHODS.items() if card.pretrained} == set(LESSONS)
+    assert all(set(lesson.tasks) <= set(CARDS[name].tasks) for name, lesson in LESSONS.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("preset", ["fast", "paper", "best"])
+def test_training_and_reconstruction_have_the_same_network(name: str, preset: str) -> None:
+    for task in LESSONS[name].tasks:
+        assert LESSONS[name].recipe(task, preset).net == CARDS[name].recipe(task, preset).net  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_interrupted_training_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
+    whole = learn(name)
+    learn(name, run_dir=tmp_path, watch=[Pause(4)])
+    resumed = learn(name, run_dir=tmp_path)
+    assert resumed.tensors.keys() == whole.tensors.keys()
+    assert all(torch.equal(t, resumed.tensors[n]) for n, t in whole.tensors.items())
+    assert resumed.misfit == whole.misfit
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_survive_a_file_and_start_a_reconstruction(name: str, tmp_path: Path) -> None:
+    weights = learn(name)
+    path = weights.save(tmp_path / "w.safetensors")
+    read = load_weights(path)
+    assert read.facts() == weights.facts()
+    assert all(torch.equal(t, read.tensors[n]) for n, t in weights.tensors.items())
+    problem = read.start(hole(7))
+    chosen = plan("inpaint", weights=read, steps=4, stop="none")
+    assert chosen.card.name == name
+    result = solve_recipe(chosen.recipe, problem)  # type: ignore[arg-type]
+    other = solve_recipe(chosen.recipe, hole(7))  # type: ignore[arg-type]
+    assert not torch.equal(result.image, other.image)
+
+
+def test_the_encoder_rests_at_test_time() -> None:
+    weights = learn("ugodit")
+    assert all(name.startswith("encoder.") for name in weights.tensors)
+    chosen = plan("inpaint", weights=weights, steps=8)
+    result = solve_recipe(chosen.recipe, weights.start(hole(7)))  # type: ignore[arg-type]
+    assert all(torch.equal(result.weights[n][0], t) for n, t in weights.tensors.items())
+    start = plan("inpaint", weights=weights, steps=8, settings=["frozen=false"])
+    moved = solve_recipe(start.recipe, weights.start(hole(7)))  # type: ignore[arg-type]
+    assert not any(torch.equal(moved.weights[n][0], t) for n, t in weights.tensors.items())
+
+
+def test_ugodit_of_one_image_is_aseqdip() -> None:
+    """The exact limit M = 1 of Algorithm 1."""
+    alone = solve_recipe(Recipe(methods.ASeqDIP(4, lam=2.0), SMALL, ADAM), hole(3))
+    group = fit_together(Recipe(UGoDITTraining(4), SMALL, ADAM), Group([hole(3)]))
+    assert torch.equal(alone.image, group.image)
+    assert all(torch.equal(w, group.weights[n]) for n, w in alone.weights.items())
+
+
+def test_each_image_has_its_own_decoder_and_its_own_statistics() -> None:
+    group = Group([hole(0), hole(1)])
+    recipe = Recipe(UGoDITTraining(4), SMALL, ADAM)
+    module = recipe.build(hole(0))
+    initialise(module, 0)
+    s = State(group, module, 0)
+    recipe.method.start(s)
+    encoder, decoder = s.part("encoder"), s.part("decoder")
+    assert all(len(s.weights[n]) == 1 for n in encoder)
+    assert all(len(s.weights[n]) == 2 for n in decoder)
+    assert any(not torch.equal(s.weights[n][0], s.weights[n][1]) for n in decoder)
+    x, terms = recipe.method.loss(s)
+    for g, problem in enumerate(group.problems):
+        own = {n: w[g if len(w) > 1 else 0] for n, w in s.weights.items()}
+        alone = torch.func.functional_call(module, own, (problem.estimate(),))
+        assert torch.equal(x[g : g + 1], alone)
+        assert torch.equal(terms["data"][g : g + 1], problem.misfit(alone))
+    torch.stack(list(terms.values())).sum().backward()
+    together = s.weights[encoder[0]].grad
+    parts = []
+    for g, problem in enumerate(group.problems):
+        own = {n: w.detach()[g if len(w) > 1 else 0].clone() for n, w in s.weights.items()}
+        own[encoder[0]].requires_grad_(True)
+        out = torch.func.functional_call(module, own, (problem.estimate(),))
+        (problem.misfit(out) + 2.0 * mse(out, problem.estimate())).sum().backward()
+        parts.append(own[encoder[0]].grad)
+    assert together is not None
+    torch.testing.assert_close(together[0], parts[0] + parts[1])
+
+
+def test_a_shared_decoder_is_one_decoder() -> None:
+    recipe = Recipe(UGoDITTraining(2, disentangled=False), SMALL, ADAM)
+    result = fit_together(recipe, Group([hole(0), hole(1)]))
+    assert all(len(weight) == 1 for weight in result.weights.values())
+
+
+def test_metadip_moves_towards_the_mean_of_the_copies() -> None:
+    """One outer step of size 1 and one image: the start of the next round is where it ended."""
+    problem = clean_problem(draw(1, 1, 9, 11))
+    method = MetaDIPTraining(rounds=2, inner=3, epsilon=1.0, channels=4)
+    module = Recipe(method, SMALL, ADAM).build(problem)
+    initialise(module, 0)
+    s = State(Group([problem, problem]), module, 0)
+    method.start(s)
+    before = {n: w.detach().clone() for n, w in s.weights.items()}
+    with torch.no_grad():
+        for g, weight in enumerate(zip(*s.weights.values(), strict=True)):
+            for w in weight:
+                w.add_(g + 1.0)
+        s.step = 3  # of 6: epsilon is 1/2
+        method.advance(s)
+    for name, weight in s.weights.items():
+        torch.testing.assert_close(weight, before[name] + 0.75)
+
+
+def test_phantoms_are_new_at_every_step_and_the_same_for_a_seed() -> None:
+    physics = CT((16, 16), torch.arange(0.0, 180.0, 20.0), 24)
+    problem = Problem(physics.A(draw(1, 1, 16, 16)), physics)
+    s = State(Group([problem] * 3), torch.nn.Identity(), 0)
+    first = phantoms(s)
+    assert first.shape == (3, 1, 16, 16)
+    assert torch.equal(first, phantoms(s))
+    assert not torch.equal(first[0], first[1])
+    assert float(first.min()) >= 0
+    assert first.flatten(1).amax(1).max() == 1
+    s.step = 1
+    assert not torch.equal(first, phantoms(s))
+    turned = phantoms(State(Group([mri()]), torch.nn.Identity(), 0), complex_image=True)
+    assert turned.shape == (1, 2, 16, 12)
+    assert float(turned.min()) < 0
+
+
+def mri() -> Problem:
+    turns = 2 * torch.pi * draw(3, 16, 12, seed=1)
+    physics = MRI(torch.arange(12) % 2 == 0, torch.polar(draw(3, 16, 12, seed=2) + 0.2, turns))
+    return Problem(physics.A(draw(1, 2, 16, 12)), physics)
+
+
+def test_edip_learns_the_inverse_of_this_geometry_and_starts_from_its_fbp() -> None:
+    physics = CT((16, 16), torch.arange(0.0, 180.0, 20.0), 24)
+    problem = Problem(physics.A(draw(1, 1, 16, 16)), physics)
+    recipe = Recipe(EDIPTraining(60), nets.Compact(widths=(8, 8), skip=4), ADAM)
+    history = fit_together(recipe, Group([problem] * 2)).history["data"]
+    assert sum(history[-10:]) < 0.5 * sum(history[:10])  # type: ignore[arg-type]
+    torch.testing.assert_close(first_image(problem), fbp(problem))
+
+
+def test_clean_images_are_scaled_as_reconstructions_are() -> None:
+    problem = clean_problem(50 * draw(1, 2, 30, 30), unit_range=False)
+    level = torch.quantile(torch.linalg.vector_norm(problem.y, dim=1).flatten(), 0.999)
+    assert float(level) == pytest.approx(1.0)
+    assert isinstance(problem.physics, Denoise)
+
+
+REFUSED = {
+    "another method": (
+        lambda w: plan("inpaint", method="edip", weights=w),
+        "for the method ugodit",
+    ),
+    "another task": (lambda w: plan("denoise", weights=w), "for the task inpaint, not denoise"),
+    "no use for them": (lambda w: plan("inpaint", method="dip", weights=w), "random weights"),
+    "none given": (lambda _: plan("inpaint", method="ugodit"), "untrained pretrain ugodit inpaint"),
+    "other channels": (lambda w: w.start(Problem(draw(1, 3, 9, 11), _full(3))), "1 channel"),
+    "another network": (
+        lambda w: solve_recipe(
+            plan("inpaint", weights=w, settings=["net.widths=5,6"], steps=2).recipe,
+            w.start(hole(0)),
+        ),
+        "do not fit the network",
+    ),
+    "more scales": (
+        lambda w: solve_recipe(
+            plan("inpaint", weights=w, settings=["net.depth=1"], steps=2).recipe, w.start(hole(0))
+        ),
+        "no such weight",
+    ),
+}
+
+
+def _full(channels: int) -> Inpaint:
+    return Inpaint(torch.ones(9, 11), (channels, 9, 11))
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_weights_that_do_not_fit_are_refused(case: str) -> None:
+    ask, message = REFUSED[case]
+    with pytest.raises(UserError, match=message):
+        ask(learn("ugodit", steps=2))  # type: ignore[no-untyped-call]
+
+
+def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    other = tmp_path / "other.safetensors"
+    save_file({"a": torch.ones(2)}, other)
+    with pytest.raises(UserError, match="not where they come from"):
+        load_weights(other)
+    other.write_bytes(b"123")
+    with pytest.raises(UserError, match="cannot be read as weights"):
+        load_weights(other)
+    with pytest.raises(UserError, match="cannot be read as weights"):
+        load_weights(tmp_path / "none.safetensors")
+    weights = learn("ugodit", steps=2)
+    with pytest.raises(UserError, match="ends otherwise"):
+        weights.save(tmp_path / "w.pt")
+    weights.save(tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="never overwritten unasked"):
+        weights.save(tmp_path / "w.safetensors")
+
+
+def test_metadip_refuses_another_size() -> None:
+    weights = learn("metadip")
+    physics = Inpaint(torch.ones(8, 8), (1, 8, 8))
+    chosen = plan("inpaint", weights=weights, steps=2)
+    with pytest.raises(UserError, match="come with an input of"):
+        solve_recipe(chosen.recipe, weights.start(Problem(draw(1, 1, 8, 8), physics)))  # type: ignore[arg-type]
+
+
+def test_images_of_several_shapes_are_refused() -> None:
+    other = Problem(draw(1, 1, 8, 8), Inpaint(torch.ones(8, 8), (1, 8, 8)))
+    with pytest.raises(UserError, match=r"problem 2 has an image of \(1, 8, 8\)"):
+        train("ugodit", [hole(0), other], task="inpaint", steps=2)
+    with pytest.raises(UserError, match="nothing to learn from"):
+        train("ugodit", [], task="inpaint")
+    with pytest.raises(UserError, match="learns nothing beforehand"):
+        train("dip", [hole(0)], task="inpaint")

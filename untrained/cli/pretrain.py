@@ -1,0 +1,198 @@
+"""`untrained pretrain METHOD TASK INPUT... --out WEIGHTS`: learn from a handful of images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from untrained.cli.directory import Directory, clear_state, kept_if_refused, open_directory
+from untrained.cli.job import INTERRUPTED, command_line, thread_count
+from untrained.cli.options import Options, shared_options
+from untrained.cli.reconstruct import reconstruct
+from untrained.core.result import Result
+from untrained.core.rule import Watch
+from untrained.data import TASKS, Measurement, read_clean
+from untrained.errors import UserError, from_file
+from untrained.methods.presets import PHOTOGRAPHS
+from untrained.pretrain import LESSONS, Weights, clean_problem, train
+from untrained.pretrain.train import IMAGES, Lesson
+from untrained.pretrain.weights import check_path
+from untrained.problem import Problem
+from untrained.report import save_training
+from untrained.rules.watch import Clock, Interrupt, Progress
+
+APART = {
+    *("--method", "--stop", "--output", "--seeds", "--reference", "--guide", "--weights"),
+    "--dry-run",
+}
+"""Options of `reconstruct` that a training has not."""
+
+
+@click.group()
+def pretrain() -> None:
+    """Learn weights from a handful of images, for `reconstruct --weights`."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is learned from: problems, their adjoint and true images, and the files."""
+
+    problems: list[Problem]
+    references: list[torch.Tensor | None]
+    files: list[dict[str, str]]
+    notes: tuple[str, ...]
+
+
+def _command(lesson: Lesson, task: str) -> click.Command:
+    """`pretrain METHOD TASK`, with the task's own options where measurements are read."""
+
+    def learn(options: Options, inputs: tuple[str, ...], **task_options: Any) -> int:
+        return _learn(lesson, task, inputs, options, task_options)
+
+    learn.__doc__ = f"Learn {lesson.title}.\n\nINPUT is {_what(lesson)}."
+    learn.__name__ = task
+    command = click.command(name=task)(shared_options(learn))
+    command.params = [p for p in command.params if not APART & set(p.opts)]
+    own = [] if lesson.learns_from == IMAGES else _own_options(task)
+    argument = click.Argument(["inputs"], nargs=-1, required=True, metavar="INPUT...")
+    command.params = [argument, *own, *command.params]
+    for parameter in command.params:
+        if "--out" in parameter.opts and isinstance(parameter, click.Option):
+            parameter.required, parameter.metavar = True, "WEIGHTS"
+            parameter.help = "File to write, *.safetensors."
+    return command
+
+
+def _own_options(task: str) -> list[click.Parameter]:
+    """What `reconstruct TASK` has beside the shared options."""
+    shared = {"input_file", *Options.__dataclass_fields__}
+    return [p for p in reconstruct.commands[task].params if p.name not in shared]
+
+
+def _what(lesson: Lesson) -> str:
+    return {
+        "measurements": "a measurement each, as `reconstruct` reads it",
+        IMAGES: "a clean image each",
+    }.get(lesson.learns_from, "a scan; its geometry is used, its measurements are not")
+
+
+def _learn(
+    lesson: Lesson,
+    task: str,
+    paths: Sequence[str],
+    options: Options,
+    task_options: dict[str, Any],
+) -> int:
+    assert options.out is not None
+    out = check_path(options.out, overwrite=options.overwrite or options.resume)
+    with thread_count(options.threads):
+        given = {name: value for name, value in task_options.items() if value is not None}
+        inputs = _read(lesson, task, paths, given)
+        beside = out.with_name(f"{out.stem}-training")
+        with open_directory(beside, resume=options.resume, overwrite=options.overwrite) as place:
+            if place.finished is not None and out.exists():
+                return _told(out, beside, place.finished, options)
+            return _into(place, out, lesson, task, inputs, options)
+
+
+def _into(
+    place: Directory, out: Path, lesson: Lesson, task: str, inputs: Inputs, options: Options
+) -> int:
+    with Interrupt() as interrupt, kept_if_refused(place.path):
+        watch: list[Watch] = [interrupt]
+        if options.time_limit is not None:
+            watch.append(Clock(options.time_limit))
+        if not options.quiet:
+            watch.append(Progress(f"{lesson.name} training"))
+        weights, result = train(
+            lesson.name,
+            inputs.problems,
+            task=task,
+            preset=options.preset,
+            settings=options.settings,
+            steps=options.steps,
+            seed=options.seed,
+            device=options.device,
+            inputs=inputs.files,
+            watch=watch,
+            run_dir=place.path,
+        )
+    if not result.finished:
+        click.echo(
+            f"interrupted at step {result.steps}; the same command with --resume goes on", err=True
+        )
+        return INTERRUPTED if interrupt.asked else 0
+    result.about.command = command_line()
+    result.about.notes = inputs.notes
+    _pictures(result, weights, inputs, lesson)
+    weights.save(out, overwrite=True)
+    save_training(result, weights, place.path)
+    clear_state(place.path)
+    return _told(out, place.path, weights.facts(), options)
+
+
+def _pictures(result: Result, weights: Weights, inputs: Inputs, lesson: Lesson) -> None:
+    about = result.about
+    about.task, about.method, about.preset = weights.task, lesson.name, weights.preset
+    if lesson.batch:
+        return
+    about.adjoint = torch.cat([p.to_units(p.estimate()) for p in inputs.problems])
+    known = [reference for reference in inputs.references if reference is not None]
+    about.reference = torch.cat(known) if len(known) == len(inputs.problems) else None
+
+
+def _read(lesson: Lesson, task: str, paths: Sequence[str], task_options: dict[str, Any]) -> Inputs:
+    problems: list[Problem] = []
+    references: list[torch.Tensor | None] = []
+    files: list[dict[str, str]] = []
+    notes: list[str] = []
+    if lesson.batch and len(paths) > 1:
+        raise UserError(f"{lesson.name} takes the geometry of one scan, and {len(paths)} are given")
+    for path in paths:
+        if lesson.learns_from == IMAGES:
+            image = read_clean(task, path)
+            found = [clean_problem(image, unit_range=task in PHOTOGRAPHS)]
+            references.append(None)
+        else:
+            loaded = TASKS[task].load(path, **task_options)
+            slices: list[Measurement] = loaded if isinstance(loaded, list) else [loaded]
+            with from_file(path):
+                found = [Problem(m.y, m.physics, sigma=m.sigma) for m in slices]
+            references += [m.reference for m in slices]
+            notes += [f"{m.source}: {note}" for m in slices for note in m.notes]
+        problems += found
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        files += [{"name": Path(path).name, "sha256": digest}] * len(found)
+    return Inputs(problems, references, files, tuple(notes))
+
+
+def _told(out: Path, beside: Path, facts: dict[str, Any], options: Options) -> int:
+    if options.as_json:
+        click.echo(json.dumps({"weights": str(out), **facts}, indent=2))
+    elif not options.quiet:
+        method, task = facts["method"], facts["task"]
+        count = len(facts["inputs"])
+        click.echo(f"{method} learned from {count} input(s) in {facts['seconds']:.0f} s")
+        click.echo(f"weights  {out}")
+        click.echo(f"report   {beside / 'report.html'}")
+        click.echo(f"next     untrained reconstruct {task} INPUT --weights {out}")
+    return 0
+
+
+def _group(lesson: Lesson) -> click.Group:
+    group = click.Group(name=lesson.name, help=f"Learn {lesson.title}.")
+    for task in lesson.tasks:
+        group.add_command(_command(lesson, task))
+    return group
+
+
+_add: Callable[[click.Command], None] = pretrain.add_command
+for _lesson in LESSONS.values():
+    _add(_group(_lesson))

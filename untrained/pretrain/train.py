@@ -1,0 +1,238 @@
+"""Learning weights from a handful of images, by the same loop that reconstructs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from untrained.core.recipe import Recipe
+from untrained.core.result import Result
+from untrained.core.rule import Frame, Watch
+from untrained.core.solve import fit_together
+from untrained.core.state import INPUT, State
+from untrained.errors import UserError
+from untrained.group import Group
+from untrained.methods import (
+    ALL_TASKS,
+    LINEAR_TASKS,
+    PRESETS,
+    edip,
+    metadip,
+    nerp,
+    strainer,
+    ugodit,
+)
+from untrained.physics import Denoise
+from untrained.pretrain.weights import Weights
+from untrained.problem import Problem
+
+MEASUREMENTS, IMAGES, GEOMETRY = "measurements", "clean images", "the geometry of a scan"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """How the weights of one method are learned.
+
+    Attributes:
+        name: of the method that uses them.
+        title: one line.
+        learns_from: `measurements`, `clean images`, or `the geometry of a scan`.
+        tasks: where it applies.
+        recipe: (task, preset) -> Recipe of the training.
+        encoder: whether the encoder alone is kept, instead of the whole network.
+        input: whether the network's input is kept too.
+        batch: images a step where they are drawn.
+    """
+
+    name: str
+    title: str
+    learns_from: str
+    tasks: tuple[str, ...]
+    recipe: Callable[[str, str], Recipe]
+    encoder: bool = False
+    input: bool = False
+    batch: int = 0
+
+
+_LESSONS = (
+    Lesson(
+        "ugodit",
+        "a shared encoder from a few degraded images, a decoder for each",
+        MEASUREMENTS,
+        ALL_TASKS,
+        ugodit.training,
+        encoder=True,
+    ),
+    Lesson(
+        "edip",
+        "a network that turns back-projections of random shapes into the shapes",
+        GEOMETRY,
+        LINEAR_TASKS,
+        edip.training,
+        batch=4,
+    ),
+    Lesson(
+        "metadip",
+        "a start from which DIP needs few steps, from clean images",
+        IMAGES,
+        ALL_TASKS,
+        metadip.training,
+        input=True,
+    ),
+    Lesson(
+        "strainer",
+        "the first layers of a coordinate network, from clean images",
+        IMAGES,
+        ALL_TASKS,
+        strainer.training,
+        encoder=True,
+    ),
+    Lesson(
+        "nerp",
+        "a coordinate network of an earlier image of the same object",
+        IMAGES,
+        ALL_TASKS,
+        nerp.training,
+    ),
+)
+
+LESSONS: dict[str, Lesson] = {lesson.name: lesson for lesson in _LESSONS}
+
+
+def find_lesson(method: str, task: str) -> Lesson:
+    """The lesson of a method.
+
+    Raises:
+        UserError: a method without one, or one that does not do the task.
+    """
+    lesson = LESSONS.get(method)
+    if lesson is None:
+        raise UserError(f"'{method}' learns nothing beforehand; these do: {', '.join(LESSONS)}")
+    if task not in lesson.tasks:
+        raise UserError(f"'{method}' does not do {task}; it does: {', '.join(lesson.tasks)}")
+    return lesson
+
+
+def lesson_recipe(
+    lesson: Lesson, task: str, preset: str, settings: Sequence[str] = (), steps: int = 0
+) -> Recipe:
+    """The settings of a training, with `FIELD=VALUE` assignments and a budget of steps.
+
+    Raises:
+        UserError: an unknown preset or setting.
+    """
+    if preset not in PRESETS:
+        raise UserError(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
+    recipe = lesson.recipe(task, preset)
+    for assignment in settings:
+        recipe = recipe.with_setting(assignment)
+    return recipe.with_steps(steps) if steps else recipe
+
+
+def train(
+    method: str,
+    problems: Sequence[Problem],
+    *,
+    task: str = "",
+    preset: str = "fast",
+    settings: Sequence[str] = (),
+    steps: int = 0,
+    seed: int = 0,
+    device: str = "auto",
+    inputs: Sequence[dict[str, str]] = (),
+    watch: Sequence[Watch] = (),
+    run_dir: str | Path | None = None,
+) -> tuple[Weights, Result]:
+    """Learn the weights of `method`.
+
+    Args:
+        method: `ugodit`, `edip`, `metadip`, `strainer` or `nerp`.
+        problems: what is learned from, one measurement each: degraded images with physics of
+            their own (`ugodit`), clean images (`clean_problem`), or a scan whose geometry is
+            used and whose measurements are not (`edip`).
+        task: of the reconstructions to come; that of the problems unless given.
+        preset, settings, steps: as in `reconstruct`, of the training.
+        seed: names all randomness.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        inputs: what the problems were read from, for the record.
+        watch: watchers.
+        run_dir: keep a checkpoint there and resume from the one found there.
+
+    Returns:
+        The weights, and the training as a result: its images are those of the networks that
+        learned them, `(M, C, ...)`, and it is not `finished` if it was interrupted.
+
+    Raises:
+        UserError: unknown names or settings, images of several shapes, none at all.
+    """
+    if not problems:
+        raise UserError("there is nothing to learn from: give at least one input")
+    task = task or problems[0].task
+    lesson = find_lesson(method, task)
+    recipe = lesson_recipe(lesson, task, preset, settings, steps)
+    alone = [problem.select(i) for problem in problems for i in range(len(problem))]
+    group = Group(alone[:1] * lesson.batch if lesson.batch else alone)
+    each: list[Watch] = [] if lesson.batch else [EachMisfit()]
+    names = [str(entry.get("sha256", entry.get("name", ""))) for entry in inputs]
+    result = fit_together(
+        recipe,
+        group,
+        watch=[*each, *watch],
+        seed=seed,
+        device=device,
+        run_dir=run_dir,
+        settings={"lesson": method, "inputs": names},
+    )
+    kept = {
+        name: weight[0]
+        for name, weight in result.weights.items()
+        if not lesson.encoder or name.startswith("encoder.")
+    }
+    if lesson.input and result.z is not None:
+        kept[INPUT] = result.z[0]
+    weights = Weights(
+        method=method,
+        task=task,
+        preset=preset,
+        image=tuple(group.x_shape),
+        recipe=recipe.to_dict(),
+        inputs=tuple(dict(entry) for entry in inputs),
+        seed=seed,
+        steps=result.steps,
+        seconds=result.seconds,
+        misfit=_last_misfits(result, len(group)),
+        tensors=kept,
+    )
+    return weights, result
+
+
+def clean_problem(image: Tensor, unit_range: bool = True) -> Problem:
+    """A clean image `(1, C, ...)` as a problem whose measurements are its pixels.
+
+    It is divided by the 99.9th percentile of its magnitudes unless images live in [0, 1].
+    """
+    if not unit_range:
+        size = torch.linalg.vector_norm(image, dim=1) if image.shape[1] == 2 else image.abs()
+        level = torch.quantile(size.flatten()[:: max(1, size.numel() // 10_000_000)], 0.999)
+        image = image / level.clamp_min(1e-30)
+    return Problem(image, Denoise(tuple(image.shape[1:])))
+
+
+class EachMisfit(Watch):
+    """The data term of every image, in columns of its own."""
+
+    def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
+        """`data 1`, `data 2`, ..."""
+        return {f"data {g + 1}": value[None] for g, value in enumerate(frame.terms["data"])}
+
+
+def _last_misfits(result: Result, count: int) -> tuple[float, ...]:
+    columns: dict[str, Any] = result.history
+    if "data 1" not in columns:
+        return (float(columns["data"][-1]),)
+    return tuple(float(columns[f"data {g + 1}"][-1]) for g in range(count))

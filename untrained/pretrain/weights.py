@@ -1,0 +1,151 @@
+"""Learned weights as a file: tensors and where they come from, and no code."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from untrained.core.result import versions
+from untrained.errors import UserError
+from untrained.files import atomic_write
+from untrained.nets import net_from_dict
+from untrained.problem import Problem
+
+FORMAT = 1
+KEY = "untrained"
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What `train` learned, with its provenance.
+
+    Attributes:
+        method: the method that they are for.
+        task, preset: of the training.
+        image: `(C, ...)`, the shape of the images that were learned from.
+        recipe: the training's settings, plain JSON values; `recipe["net"]` is the network.
+        inputs: what was learned from, `{"name": ..., "sha256": ...}` each.
+        seed, steps, seconds: of the training.
+        misfit: the final data term of each image that was learned from.
+        tensors: the weights by name, without a leading axis.
+        versions: of the library and of what its bits depend on.
+    """
+
+    method: str
+    task: str
+    preset: str
+    image: tuple[int, ...]
+    recipe: dict[str, Any]
+    inputs: tuple[dict[str, str], ...]
+    seed: int
+    steps: int
+    seconds: float
+    misfit: tuple[float, ...]
+    tensors: dict[str, Tensor] = field(repr=False)
+    versions: dict[str, str] = field(default_factory=versions)
+
+    @property
+    def net(self) -> Any:
+        """The description of the network that they belong to."""
+        return net_from_dict(self.recipe["net"])
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write a safetensors file, atomically.
+
+        Raises:
+            UserError: another suffix, a file that is there, or one that cannot be written.
+        """
+        from safetensors.torch import save
+
+        path = check_path(path, overwrite=overwrite)
+        tensors = {name: t.detach().cpu().contiguous() for name, t in self.tensors.items()}
+        with atomic_write(path) as stream:
+            stream.write(save(tensors, {KEY: json.dumps({"format": FORMAT, **self.facts()})}))
+        return path
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the tensors, plain JSON values."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        del values["tensors"]
+        plain: dict[str, Any] = json.loads(json.dumps(values))
+        return plain
+
+    def start(self, problem: Problem) -> Problem:
+        """The problem, whose network starts from them.
+
+        Raises:
+            UserError: its images have other channels.
+        """
+        channels = problem.x_shape[0]
+        if self.image[0] != channels:
+            raise UserError(
+                f"these weights are for images of {self.image[0]} channel(s), and this one has "
+                f"{channels}; learn others from images like it"
+            )
+        return problem.with_weights(self.tensors)
+
+    def check(self, method: str, task: str) -> None:
+        """Whether they serve for a reconstruction.
+
+        Raises:
+            UserError: they were learned for another method or task.
+        """
+        for what, ours, wanted in (("method", self.method, method), ("task", self.task, task)):
+            if ours != wanted:
+                raise UserError(
+                    f"these weights were learned for the {what} {ours}, not {wanted}; learn "
+                    f"others with: untrained pretrain {method} {task} INPUT... --out FILE"
+                )
+
+
+def check_path(path: str | Path, *, overwrite: bool) -> Path:
+    """A place where weights may be written; raises as `Weights.save`."""
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise UserError(f"weights are written as {SUFFIX}, and {path} ends otherwise")
+    if path.exists() and not overwrite:
+        raise UserError(
+            f"{path} is there, and weights are never overwritten unasked; add --overwrite to "
+            "replace it, or choose another --out"
+        )
+    return path
+
+
+def load_weights(path: str | Path) -> Weights:
+    """Read weights; nothing in the file is executed.
+
+    Raises:
+        UserError: missing, damaged, of another format, or not written by `pretrain`.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            text = (file.metadata() or {}).get(KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read as weights ({SUFFIX}): {error}") from error
+    if text is None:
+        raise UserError(
+            f"{path} holds tensors, but not where they come from: it was not written by "
+            "`untrained pretrain`"
+        )
+    try:
+        facts = json.loads(text)
+        made_by = facts.pop("format")
+        facts |= {name: tuple(facts[name]) for name in ("image", "inputs", "misfit")}
+        weights = Weights(tensors=tensors, **facts)
+        net_from_dict(weights.recipe["net"])
+    except (ValueError, KeyError, TypeError, UserError) as error:
+        raise UserError(
+            f"{path} was written by another version of untrained, or is damaged: {error}"
+        ) from error
+    if made_by != FORMAT:
+        raise UserError(f"{path} is of format {made_by}, and this version reads {FORMAT}")
+    return weights

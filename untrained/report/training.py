@@ -1,0 +1,128 @@
+"""The report of a training: what each image was and became, and the curves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from untrained.core.result import Result, versions
+from untrained.files import atomic_write, make_directory
+from untrained.metrics import psnr
+from untrained.report import words
+from untrained.report.arrays import display_plane
+from untrained.report.charts import Chart, Line
+from untrained.report.gallery import Panel, grey_panel
+from untrained.report.page import drawn, page_template, repeat_facts, settings_tables
+from untrained.report.pictures import image_window
+from untrained.report.save import FINISHED, history_csv
+
+if TYPE_CHECKING:
+    from untrained.pretrain import Weights
+
+MOST = 12  # images shown
+
+
+def save_training(result: Result, weights: Weights, directory: str | Path) -> Path:
+    """Write `history.csv`, `report.html` and, last, `result.json`, each atomically.
+
+    Args:
+        result: the training, see `pretrain.train`.
+        weights: what was learned.
+        directory: where to; made if missing.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    directory = make_directory(directory)
+    facts = json.dumps(weights.facts(), indent=2, ensure_ascii=False) + "\n"
+    pages = {
+        "history.csv": history_csv(result.history),
+        "report.html": render_training(result, weights).encode(),
+        FINISHED: facts.encode(),
+    }
+    for name, content in pages.items():
+        with atomic_write(directory / name) as stream:
+            stream.write(content)
+    return directory
+
+
+def render_training(result: Result, weights: Weights) -> str:
+    """The report of a training as one self-contained HTML page."""
+    shown = [_panels(result, g) for g in range(min(MOST, len(result.image)))]
+    return page_template(Path(__file__).with_name("training.html")).render(
+        weights=weights,
+        about=result.about,
+        rows=shown if result.about.adjoint is not None else shown[:4],
+        more=len(result.image) - len(shown),
+        inputs=_inputs(result, weights),
+        plots=[drawn(chart) for chart in _charts(result)],
+        settings=settings_tables(result),
+        source="" if result.recipe is None else result.recipe.source,
+        repeat=repeat_facts(result),
+        time=words.duration(result.seconds),
+        version=versions()["untrained"],
+    )
+
+
+def _panels(result: Result, g: int) -> list[Panel]:
+    """Image g before and after, and what it truly is where that is known, in one window."""
+    about = result.about
+    images: dict[str, Tensor | None] = {
+        "before": about.adjoint,
+        "its network": result.image,
+        "reference": about.reference,
+    }
+    planes = {
+        name: display_plane(image[g : g + 1], about.task)
+        for name, image in images.items()
+        if image is not None
+    }
+    window = image_window(about.task, planes["its network"], planes.get("reference"))
+    return [grey_panel(f"{g + 1}: {name}", plane, window) for name, plane in planes.items()]
+
+
+def _inputs(result: Result, weights: Weights) -> list[dict[str, str]]:
+    """A row per image: file, final data term, PSNR where a reference is known."""
+    rows = []
+    reference, data_range = result.about.reference, 1.0
+    for g, entry in enumerate(weights.inputs):
+        row = {"name": entry["name"], "sha256": entry["sha256"][:12], "psnr": ""}
+        alone = weights.misfit[g] if len(weights.misfit) == len(weights.inputs) else None
+        row["misfit"] = "" if alone is None else f"{alone:.3g}"
+        if reference is not None:
+            one = reference[g : g + 1]
+            data_range = _range(one, result.about.task)
+            row["psnr"] = f"{psnr(result.image[g], one[0], data_range=data_range):.2f} dB"
+        rows.append(row)
+    return rows
+
+
+def _range(reference: Tensor, task: str) -> float:
+    if task == "mri":
+        return float(reference.square().sum(1).sqrt().max())
+    return float(reference.abs().max()) if task == "ct" else 1.0
+
+
+def _charts(result: Result) -> list[Chart]:
+    history: dict[str, Any] = result.history
+    names = [name for name in history if name.startswith("data ")] or ["data"]
+    lines = [
+        Line(name.replace("data", "image") if name != "data" else name, np.array(history[name]))
+        for name in names[:MOST]
+    ]
+    misfit = Chart(
+        "Data term",
+        "How far each image's network is from its measurements.",
+        tuple(lines),
+        log=True,
+        key_below=len(lines) > 4,
+    )
+    terms = [n for n in history if result.origins.get(n) == "objective" and n != "data"]
+    if not terms:
+        return [misfit]
+    others = tuple(Line(name, np.array(history[name])) for name in terms)
+    return [misfit, Chart("Other terms", "Of the first image.", others, log=True)]
