@@ -1,6 +1,6 @@
 """The measured cases of the evidence: real MRI and CT scans, and photographs.
 
-    python benchmarks/cases.py DATA OUT [--small | --onset]
+    python benchmarks/cases.py DATA OUT [--small | --onset | --low-data]
 
 writes one measurement file per case into OUT, made from the public data sets in DATA as a user
 would make them (`untrained simulate`, or binned and thinned-out measured views). The files are
@@ -9,6 +9,9 @@ not part of the project: most of the data may not be passed on.
 `--small` writes the cases of the stopping study instead: six images each of denoising, inpainting,
 MRI and CT, 96 to 160 points wide. Photographs and the readout of MRI are cropped in the middle,
 which changes no measurement that is kept; detectors and pixels of CT are joined.
+
+`--low-data` writes what the low-data methods learn from and are tested on, 128 points wide (or
+`--side`): faces and brains of grids/ugodit-*.toml.
 
 `--onset` writes three images each of denoising, MRI and CT, 128 to 160 points wide, for the small
 version of grids/aseqdip-fig4.toml: there the brains are the central 128x128 of k-space.
@@ -126,7 +129,7 @@ def make_photographs(data: Path, out: Path) -> None:
 def make_faces(data: Path, out: Path) -> None:
     """The tasks of aSeqDIP's Table 4: sigma 25, 97 % missing, a quarter missing, non-linear blur.
 
-    The blur is the built-in one: BKSE needs its authors' weights (`--weights`).
+    The blur is the built-in one: BKSE needs its authors' weights (`--bkse`).
     """
     out.mkdir(exist_ok=True)
     kernels = np.load(data / "blur_kernels" / "levin09.npz", allow_pickle=False)
@@ -138,6 +141,53 @@ def make_faces(data: Path, out: Path) -> None:
             _simulate("inpaint", face, out / f"random-{face.stem}.npz", missing=0.97)
             _simulate("inpaint", face, out / f"box-{face.stem}.npz", box=(128, 128))
             _simulate("nldeblur", face, out / f"nldeblur-{face.stem}.npz", kernel=kernel)
+
+
+TRAINING_FACES = ("00000", "00001", "00002", "00013", "00016", "00018")
+TEST_FACES = ("00003", "00004", "00005", "00006", "00007")
+TRAINING_SLICES, TEST_SLICES = (0, 5, 10, 15, 20, 25), (3, 8, 13, 18, 28)
+
+
+def make_low_data(data: Path, out: Path, side: int) -> None:
+    """What UGoDIT learns from and is tested on: faces x4 at sigma 12.75, brains at 4x.
+
+    Faces are halved to `side`; brains are the central `side` squared of the k-space of complex
+    images, with 8 simulated coils and noise of 0.5 % of the largest coil image.
+    """
+    faces, brains = out / "faces", out / "brains"
+    for folder in (faces, brains):
+        folder.mkdir(exist_ok=True)
+    groups = {"train": TRAINING_FACES, "test": TEST_FACES}
+    slices = {"train": TRAINING_SLICES, "test": TEST_SLICES}
+    with tempfile.TemporaryDirectory() as folder:
+        clean = Path(folder) / "clean.png"
+        for kind, name in ((kind, name) for kind in groups for name in groups[kind]):
+            with Image.open(data / "ffhq256" / f"{name}.png") as picture:
+                face = picture.convert("RGB").resize((side, side), Image.Resampling.BOX)
+            face.save(clean)
+            pixels = np.asarray(face, np.float32).transpose(2, 0, 1) / 255
+            write_npy(faces / f"clean-{kind}-{name}.npy", np.ascontiguousarray(pixels))
+            case = faces / f"superres-{kind}-{name}.npz"
+            _simulate("superres", clean, case, factor=4, sigma=12.75, seed=int(name))
+        file = data / "mri_complex_images" / "siat_brain_t2_31x256.npz"
+        stored = np.load(file, allow_pickle=False)["images"]
+        maps = birdcage_maps(8, (side, side))
+        clean = Path(folder) / "clean.npz"
+        for kind, n in ((kind, n) for kind in slices for n in slices[kind]):
+            kspace = fft2c(torch.from_numpy(maps * _low_resolution(stored[n], side)))
+            draw = torch.manual_seed(n)
+            noise = torch.randn(kspace.shape, dtype=kspace.dtype, generator=draw)
+            write_npz(clean, {"kspace": (kspace + 0.005 * noise).numpy()})
+            case = brains / f"mri-{kind}-{n:02d}.npz"
+            _simulate("mri", clean, case, acceleration=4, center_fraction=0.08, seed=n)
+
+
+def _low_resolution(image: np.ndarray, side: int) -> np.ndarray:
+    """A complex image at fewer pixels, by the centre of its k-space; largest magnitude 1."""
+    kspace = fft2c(torch.from_numpy(image)[None])[0].numpy()
+    low = ifft2c(torch.from_numpy(_middle(_middle(kspace, 0, side), 1, side))[None])[0].numpy()
+    scaled: np.ndarray = low / np.abs(low).max()
+    return scaled
 
 
 # small cases ----------------------------------------------------------------------------------
@@ -356,9 +406,13 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path)
     parser.add_argument("--small", action="store_true", help="the cases of the stopping study")
     parser.add_argument("--onset", action="store_true", help="those of the overfitting curves")
+    parser.add_argument("--low-data", action="store_true", help="those of learned weights")
+    parser.add_argument("--side", type=int, default=128, help="of --low-data")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    if given.onset:
+    if given.low_data:
+        make_low_data(given.data, given.out, given.side)
+    elif given.onset:
         make_onset(given.data, given.out)
     elif given.small:
         make_small_photographs(given.data, given.out)

@@ -20,6 +20,7 @@ from untrained.bench.keys import (
     read_table,
     texts,
 )
+from untrained.bench.lessons import LessonEntry, learned, read_lesson
 from untrained.data import TASKS
 from untrained.errors import UserError, from_file
 from untrained.methods import AUTO, METHODS
@@ -35,6 +36,7 @@ KEYS = {
     "time_limit": NUMBER,
     "cases": LIST,
     "runs": LIST,
+    "pretrain": LIST,
     "small": TABLE,
 }
 RUN_KEYS = {
@@ -45,6 +47,7 @@ RUN_KEYS = {
     "stop": TEXT,
     "output": TEXT,
     "label": TEXT,
+    "weights": TEXT,
     "tasks": TEXT + LIST,
     "small": TEXT + LIST,
 }
@@ -63,6 +66,7 @@ class RunEntry:
 
     Attributes:
         run: what is run.
+        weights: name of the `[[pretrain]]` entry that it starts from; empty = none.
         tasks: those it is for; empty = those that its method does.
         small: further settings in the small version.
     """
@@ -70,6 +74,7 @@ class RunEntry:
     run: Run
     tasks: tuple[str, ...] = ()
     small: tuple[str, ...] = ()
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class Grid:
         seeds: each network run is done with each.
         time_limit: seconds per job after which it is cut; 0 = none.
         cases, runs: the entries.
+        lessons: what is learned before the runs.
         small: whether the overrides of `[small]` were applied.
     """
 
@@ -90,18 +96,21 @@ class Grid:
     cases: tuple[CaseEntry, ...]
     runs: tuple[RunEntry, ...]
     small: bool = False
+    lessons: tuple[LessonEntry, ...] = ()
 
     def jobs(self, data: Path) -> list[Job]:
-        """Every combination; simulated measurements are written into `data`.
+        """Every combination; simulated measurements and learned weights are written into `data`.
 
         Raises:
             UserError: settings that do not fit, a run that fits no case, two rows alike.
         """
         cases = [case for entry in self.cases for case in cases_of(entry, data)]
+        files = {entry.name: learned(entry, data) for entry in self.lessons}
         found: list[Job] = []
         for entry in self.runs:
+            run = replace(entry.run, weights=files[entry.weights]) if entry.weights else entry.run
             mine = [
-                Job(case, entry.run, seed)
+                Job(case, run, seed)
                 for case in cases
                 if case.task in (entry.tasks or METHODS[entry.run.method].tasks)
                 for seed in (self.seeds[:1] if METHODS[entry.run.method].classical else self.seeds)
@@ -151,10 +160,32 @@ def _grid(values: dict[str, Any], path: Path) -> Grid:
         for number, table in enumerate(values["runs"], 1)
         for entry in _run_entries(table, f"[[runs]] {number}")
     ]
+    lessons = [
+        read_lesson(table, path.parent, f"[[pretrain]] {number}")
+        for number, table in enumerate(values.get("pretrain", []), 1)
+    ]
+    _check_weights(runs, lessons)
     limit = positive(values["time_limit"], "time_limit") if "time_limit" in values else 0
     name = values.get("name", path.stem)
     seeds = counts(values.get("seeds", [0]), "seeds")
-    return Grid(name, seeds, float(limit), tuple(cases), tuple(runs))
+    return Grid(name, seeds, float(limit), tuple(cases), tuple(runs), lessons=tuple(lessons))
+
+
+def _check_weights(runs: list[RunEntry], lessons: list[LessonEntry]) -> None:
+    """Every pre-trained run names weights that are learned for it, and no other run does."""
+    known = {lesson.name: lesson.method for lesson in lessons}
+    if len(known) < len(lessons):
+        raise UserError("two [[pretrain]] tables have the same name")
+    for entry in runs:
+        method = entry.run.method
+        if METHODS[method].pretrained != bool(entry.weights):
+            needs = "needs" if METHODS[method].pretrained else "takes no"
+            raise UserError(f"the run '{entry.run.label}' {needs} weights, a [[pretrain]] name")
+        if entry.weights and known.get(entry.weights) != method:
+            raise UserError(
+                f"the run '{entry.run.label}' asks for the weights '{entry.weights}'; learned for "
+                f"{method}: {', '.join(n for n, m in known.items() if m == method) or 'none'}"
+            )
 
 
 def _run_entries(table: Any, where: str) -> list[RunEntry]:
@@ -174,7 +205,7 @@ def _run_entries(table: Any, where: str) -> list[RunEntry]:
     if "steps" in values:
         positive(values["steps"], f"{where}: steps")
     entries = [
-        RunEntry(_run(values, method, preset, where), tasks, small)
+        RunEntry(_run(values, method, preset, where), tasks, small, values.get("weights", ""))
         for method in methods
         for preset in presets
     ]
@@ -195,12 +226,12 @@ def _run(values: dict[str, Any], method: str, preset: str, where: str) -> Run:
         stop=values.get("stop", "auto"),
         output=values.get("output", "auto"),
     )
-    return replace(run, label=values.get("label") or _label(run))
+    return replace(run, label=values.get("label") or _label(run, values.get("weights", "")))
 
 
-def _label(run: Run) -> str:
+def _label(run: Run, weights: str) -> str:
     """The method, and what was set beside it."""
-    parts = [run.method, "" if run.preset == "fast" else run.preset, *run.settings]
+    parts = [run.method, weights, "" if run.preset == "fast" else run.preset, *run.settings]
     parts += [f"steps={run.steps}" if run.steps else ""]
     parts += [
         f"{name}={value}"
@@ -232,6 +263,7 @@ def _small(grid: Grid, table: Any) -> Grid:
             for case in grid.cases
         ),
         runs=tuple(_smaller(entry, steps, more) for entry in grid.runs),
+        lessons=tuple(_smaller_lesson(entry, steps, more) for entry in grid.lessons),
         small=True,
     )
 
@@ -241,6 +273,12 @@ def _smaller(entry: RunEntry, steps: int, more: tuple[str, ...]) -> RunEntry:
         return entry
     settings = (*entry.run.settings, *more, *entry.small)
     return replace(entry, run=replace(entry.run, settings=settings, steps=steps or entry.run.steps))
+
+
+def _smaller_lesson(entry: LessonEntry, steps: int, more: tuple[str, ...]) -> LessonEntry:
+    """The same shrinking, so that the weights fit the smaller networks."""
+    settings = (*entry.settings, *more, *entry.small)
+    return replace(entry, settings=settings, steps=steps or entry.steps)
 
 
 def _check_distinct(jobs: list[Job]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from untrained.plan import Plan, plan
+from untrained.pretrain import load_weights
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Run:
 
     Attributes:
         label: its name in tables and figures.
+        weights: (absolute path, hash) of what a pre-trained method starts from, if it is one.
     """
 
     method: str
@@ -55,6 +57,7 @@ class Run:
     stop: str = "auto"
     output: str = "auto"
     label: str = ""
+    weights: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Job:
             # a classical method draws nothing
             "seed": None if chosen.recipe is None else self.seed,
         }
+        if self.run.weights[1]:
+            content["weights"] = self.run.weights[1]
         if self.case.guides:
             content["guides"] = [digest for _, digest in self.case.guides]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -105,6 +110,7 @@ class Job:
             steps=run.steps,
             stop=run.stop,
             output=run.output,
+            weights=load_weights(run.weights[0]) if run.weights[0] else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -118,6 +124,7 @@ def job_from_dict(values: dict[str, Any]) -> Job:
     for pairs in ("attached", "guides"):
         case[pairs] = tuple((name, digest) for name, digest in case[pairs])
     run["settings"] = tuple(run["settings"])
+    run["weights"] = tuple(run.get("weights", ("", "")))
     return Job(Case(**case), Run(**run), int(values["seed"]))
 
 

@@ -1,0 +1,83 @@
+"""Weights that a grid learns before its runs."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from untrained.bench import open_grid, read_grid
+from untrained.errors import UserError
+
+LESSON = """
+[[pretrain]]
+name = "two"
+method = "ugodit"
+task = "denoise"
+clean = "picture-*.npy"
+simulate = { sigma = 25 }
+steps = 4
+settings = ["net.widths=4,8", "net.skip=2"]
+"""
+RUN = """
+[[runs]]
+method = "ugodit"
+weights = "two"
+steps = 4
+"""
+
+
+def test_weights_are_learned_once_and_belong_to_the_job(
+    write_grid: Callable[..., Path], pictures: Path, do: Callable[..., str]
+) -> None:
+    jobs = open_grid(read_grid(write_grid(cases=LESSON + CASES, runs=RUN)), pictures / "out")
+    files = list((pictures / "out" / "data").glob("*.safetensors"))
+    assert len(files) == 1
+    made = files[0].stat().st_mtime_ns
+    again = read_grid(write_grid(cases=LESSON + CASES, runs=RUN)).jobs(pictures / "out" / "data")
+    assert files[0].stat().st_mtime_ns == made
+    assert [job.id for job in again] == [job.id for job in jobs]
+    assert jobs[0].name.endswith("ugodit two steps=4/0")
+    assert do(jobs[0]) == "done"
+    facts = json.loads(next((pictures / "out").rglob("result.json")).read_text())
+    assert facts["recipe"]["net"]["widths"] == [4, 8]
+    other = LESSON.replace("steps = 4", "steps = 5") + CASES
+    moved = read_grid(write_grid(cases=other, runs=RUN)).jobs(pictures / "out" / "data")
+    assert not {job.id for job in moved} & {job.id for job in jobs}
+
+
+def test_one_input_and_clean_images(write_grid: Callable[..., Path], tmp_path: Path) -> None:
+    nerp = LESSON.replace("ugodit", "nerp").replace("simulate = { sigma = 25 }", "count = 1")
+    nerp = nerp.replace('"net.widths=4,8", "net.skip=2"', '"net.width=8", "net.layers=2"')
+    run = RUN.replace("ugodit", "nerp")
+    jobs = read_grid(write_grid(cases=nerp + CASES, runs=run)).jobs(tmp_path / "data")
+    assert len(jobs) == 2
+
+
+CASES = """
+[[cases]]
+task = "denoise"
+clean = "picture-*.npy"
+simulate = { sigma = 25 }
+seed = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("lesson", "run", "message"),
+    [
+        (LESSON, '[[runs]]\nmethod = "ugodit"', "needs weights"),
+        (LESSON, '[[runs]]\nmethod = "dip"\nweights = "two"', "takes no weights"),
+        (LESSON, RUN.replace('"two"', '"three"'), "learned for ugodit: two"),
+        (LESSON + LESSON, RUN, "same name"),
+        (LESSON.replace('"ugodit"', '"dip"'), RUN, "learns nothing beforehand"),
+        (LESSON.replace("net.widths", "net.depths"), RUN, "no field 'depths'"),
+        (LESSON.replace("steps = 4", "step = 4"), RUN, "did you mean 'steps'"),
+        (LESSON.replace('name = "two"', ""), RUN, "there is no name"),
+    ],
+)
+def test_wrong_lessons_are_refused(
+    write_grid: Callable[..., Path], lesson: str, run: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        read_grid(write_grid(cases=lesson + CASES, runs=run))

@@ -1,0 +1,142 @@
+"""A `[[pretrain]]` table of a grid -> a file of weights, learned once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from untrained.bench.cases import CaseEntry, cases_of, read_entry
+from untrained.bench.job import Case, file_digest
+from untrained.bench.keys import LIST, TABLE, TEXT, WHOLE, positive, read_table, texts
+from untrained.data import TASKS, Measurement, read_clean
+from untrained.errors import UserError
+from untrained.files import make_directory
+from untrained.methods.presets import PHOTOGRAPHS
+from untrained.pretrain import LESSONS, clean_problem, find_lesson, train
+from untrained.pretrain.train import IMAGES, lesson_recipe
+from untrained.problem import Problem
+from untrained.rules.watch import Progress
+
+KEYS = {
+    "name": TEXT,
+    "method": TEXT,
+    "preset": TEXT,
+    "settings": TEXT + LIST,
+    "steps": WHOLE,
+    "training_seed": WHOLE,
+    "count": WHOLE,
+    "small": TEXT + LIST,
+    "task": TEXT,
+    "file": TEXT,
+    "clean": TEXT,
+    "simulate": TABLE,
+    "seed": WHOLE,
+    "options": TABLE,
+}
+OF_CASES = ("task", "file", "clean", "simulate", "seed", "options")
+
+
+@dataclass(frozen=True)
+class LessonEntry:
+    """One `[[pretrain]]` table.
+
+    Attributes:
+        name: what runs call the weights.
+        method: that they are for.
+        inputs: what is learned from, as a case is made; of clean images the files alone count.
+        preset, settings, steps, seed: of the training.
+        count: of the inputs, the first so many; 0 = all.
+        small: further settings in the small version.
+    """
+
+    name: str
+    method: str
+    inputs: CaseEntry
+    preset: str = "fast"
+    settings: tuple[str, ...] = ()
+    steps: int = 0
+    seed: int = 0
+    count: int = 0
+    small: tuple[str, ...] = ()
+
+
+def read_lesson(table: Any, folder: Path, where: str) -> LessonEntry:
+    """Check a `[[pretrain]]` table; relative paths start at `folder`.
+
+    Raises:
+        UserError: an unknown key, method, task or setting, or no file.
+    """
+    values = read_table(table, KEYS, where)
+    for key in ("name", "method"):
+        if not values.get(key):
+            raise UserError(f"{where}: there is no {key}")
+    given = {key: values[key] for key in OF_CASES if key in values}
+    known = LESSONS.get(values["method"])
+    if known is not None and known.learns_from == IMAGES and "clean" in given:
+        given["file"] = given.pop("clean")  # nothing is simulated from them
+    inputs = read_entry(given, folder, where)
+    lesson = find_lesson(values["method"], inputs.task)
+    entry = LessonEntry(
+        name=values["name"],
+        method=values["method"],
+        inputs=inputs,
+        preset=values.get("preset", "fast"),
+        settings=_texts(values, "settings", where),
+        steps=int(positive(values["steps"], f"{where}: steps")) if "steps" in values else 0,
+        seed=values.get("training_seed", 0),
+        count=int(positive(values["count"], f"{where}: count")) if "count" in values else 0,
+        small=_texts(values, "small", where),
+    )
+    lesson_recipe(lesson, entry.inputs.task, entry.preset, entry.settings, entry.steps)
+    return entry
+
+
+def learned(entry: LessonEntry, data: Path) -> tuple[str, str]:
+    """(path, hash) of the weights; learned into `data` where they are not there yet.
+
+    Raises:
+        UserError: inputs that cannot be read or learned from, an interruption.
+    """
+    lesson = LESSONS[entry.method]
+    task = entry.inputs.task
+    cases = cases_of(entry.inputs, data)[: entry.count or None]
+    recipe = lesson_recipe(lesson, task, entry.preset, entry.settings, entry.steps)
+    key = [entry.method, task, recipe.digest(), entry.seed, [c.digest for c in cases]]
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:10]
+    out = make_directory(data) / f"{entry.method}-{task}-{digest}.safetensors"
+    if not out.exists():
+        weights, result = train(
+            entry.method,
+            [_problem(case, lesson.learns_from) for case in cases],
+            task=task,
+            preset=entry.preset,
+            settings=entry.settings,
+            steps=entry.steps,
+            seed=entry.seed,
+            inputs=[{"name": Path(c.file).name, "sha256": c.digest} for c in cases],
+            watch=[Progress(entry.name)],
+            run_dir=data / f"{out.stem}-training",
+        )
+        if not result.finished:
+            raise UserError(f"the training '{entry.name}' was interrupted; run again to go on")
+        weights.save(out)
+    return str(out), file_digest(out)
+
+
+def _problem(case: Case, learns_from: str) -> Problem:
+    if learns_from == IMAGES:
+        image = read_clean(case.task, case.file)
+        return clean_problem(image, unit_range=case.task in PHOTOGRAPHS)
+    found = TASKS[case.task].load(case.file, **json.loads(case.options))
+    if not isinstance(found, Measurement):
+        if len(found) != 1:
+            raise UserError(f"{case.file} holds {len(found)} slices; name one in `options`")
+        found = found[0]
+    return Problem(found.y, found.physics, sigma=found.sigma)
+
+
+def _texts(values: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+    return texts(values[key], f"{where}: {key}") if key in values else ()
