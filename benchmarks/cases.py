@@ -161,7 +161,7 @@ def make_low_data(data: Path, out: Path, side: int) -> None:
     slices = {"train": TRAINING_SLICES, "test": TEST_SLICES}
     with tempfile.TemporaryDirectory() as folder:
         clean = Path(folder) / "clean.png"
-        for kind, name in ((kind, name) for kind in groups for name in groups[kind]):
+        for kind, name in [(k, name) for k in groups for name in groups[k]]:
             with Image.open(data / "ffhq256" / f"{name}.png") as picture:
                 face = picture.convert("RGB").resize((side, side), Image.Resampling.BOX)
             face.save(clean)
@@ -173,7 +173,7 @@ def make_low_data(data: Path, out: Path, side: int) -> None:
         stored = np.load(file, allow_pickle=False)["images"]
         maps = birdcage_maps(8, (side, side))
         clean = Path(folder) / "clean.npz"
-        for kind, n in ((kind, n) for kind in slices for n in slices[kind]):
+        for kind, n in [(k, n) for k in slices for n in slices[k]]:
             kspace = fft2c(torch.from_numpy(maps * _low_resolution(stored[n], side)))
             draw = torch.manual_seed(n)
             noise = torch.randn(kspace.shape, dtype=kspace.dtype, generator=draw)
