@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_laplace
 
-from untrained.metrics import evaluate, hfen, nrmse, psnr, ssim
+from untrained.metrics import evaluate, hfen, lf_ratio, nrmse, psnr, ssim
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.random((3, 32, 40)).astype(np.float32)
@@ -118,3 +118,14 @@ def test_nothing_is_broadcast_and_the_range_is_required():
     for metric in (nrmse, hfen):
         with pytest.raises(ValueError, match="agree in shape"):
             metric(TRUTH, TRUTH[:, :5])
+
+
+def test_the_share_of_low_frequencies_has_its_limits():
+    noise = torch.randn(8, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert lf_ratio(torch.full((2, 64, 64), 3.0)) == pytest.approx(1)
+    assert lf_ratio(noise) == pytest.approx(1 / 64, rel=0.05)
+    assert lf_ratio(noise, band=1.0) == pytest.approx(1)
+    checks = (torch.arange(64)[:, None] + torch.arange(64)).remainder(2) - 0.5
+    assert lf_ratio(checks[None]) == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ValueError, match="band"):
+        lf_ratio(noise, band=0)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.maths import to_channels, to_complex
+from untrained.maths import fft2c, to_channels, to_complex
 
 SSIM_SIGMA = 1.5
 SSIM_WINDOW = 11  # scikit-image cuts the Gaussian at 3.5 sigma: 2 * 5 + 1 pixels
@@ -78,6 +78,29 @@ def hfen(x: Image, reference: Image) -> float:
     """
     a, b = (_edges(_planes(image)) for image in _pair(x, reference))
     return _relative(a - b, b)
+
+
+def lf_ratio(features: Tensor, band: float = 1 / 8) -> float:
+    r"""Share of low frequencies in feature maps (UGoDIT, Liang et al. 2025, Eq. 6).
+
+    .. math:: \frac{\sum_c \sum_{k \in C} |F x_c|(k)}{\sum_c \sum_k |F x_c|(k)}
+
+    with the centred Fourier transform F of every channel and the centred square C.
+
+    Args:
+        features: `(..., H, W)`, real.
+        band: side of C relative to the image's; the paper does not give it.
+
+    Returns:
+        0 to 1; `band**2` for white noise, 1 for a constant.
+    """
+    if not 0 < band <= 1:
+        raise ValueError(f"band must be in (0, 1], got {band}")
+    sizes = fft2c(features.to(torch.complex64)).abs()
+    height, width = (max(1, round(band * n)) for n in sizes.shape[-2:])
+    top, left = sizes.shape[-2] // 2 - height // 2, sizes.shape[-1] // 2 - width // 2
+    low = sizes[..., top : top + height, left : left + width].sum()
+    return float(low / sizes.sum().clamp_min(1e-30))
 
 
 def evaluate(x: Image, reference: Image, *, data_range: float) -> dict[str, float]:
