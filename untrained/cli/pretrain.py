@@ -141,7 +141,7 @@ def _into(
 def _pictures(result: Result, weights: Weights, inputs: Inputs, lesson: Lesson) -> None:
     about = result.about
     about.task, about.method, about.preset = weights.task, lesson.name, weights.preset
-    if lesson.batch:
+    if lesson.drawn:
         return
     about.adjoint = torch.cat([p.to_units(p.estimate()) for p in inputs.problems])
     known = [reference for reference in inputs.references if reference is not None]
@@ -153,7 +153,7 @@ def _read(lesson: Lesson, task: str, paths: Sequence[str], task_options: dict[st
     references: list[torch.Tensor | None] = []
     files: list[dict[str, str]] = []
     notes: list[str] = []
-    if lesson.batch and len(paths) > 1:
+    if lesson.drawn and len(paths) > 1:
         raise UserError(f"{lesson.name} takes the geometry of one scan, and {len(paths)} are given")
     for path in paths:
         if lesson.learns_from == IMAGES:

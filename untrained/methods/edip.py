@@ -36,13 +36,15 @@ class EDIPTraining(Method):
     the noise is relative to the mean size of A x, as there. Normalisations see one image each.
 
     Args:
-        rounds: steps; each is of as many images as the group has problems, all of one geometry.
+        rounds: steps.
+        batch: images a step; the problem is a group of as many, all of one geometry.
         noise: standard deviation of the noise relative to the mean of |A x|.
     """
 
     name: ClassVar[str] = "edip-training"
     rounds: int = 100_000
     inner: int = 1
+    batch: int = 32
     noise: float = 0.05
 
     def start(self, s: State) -> None:
@@ -123,7 +125,9 @@ def training(task: str, preset: str) -> Recipe:
     paper = preset == "paper"
     return replace(
         made,
-        method=EDIPTraining() if paper else EDIPTraining(rounds=1000 if preset == "fast" else 5000),
+        method=EDIPTraining()
+        if paper
+        else EDIPTraining(1000 if preset == "fast" else 5000, batch=4),
         engine=Engine("adam", lr=5e-4, weight_decay=1e-5, schedule="cosine", final=0.01)
         if paper
         else Engine("adam", lr=2e-3, warmup=20, schedule="cosine", final=0.01),

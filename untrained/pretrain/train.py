@@ -46,7 +46,7 @@ class Lesson:
         recipe: (task, preset) -> Recipe of the training.
         encoder: whether the encoder alone is kept, instead of the whole network.
         input: whether the network's input is kept too.
-        batch: images a step where they are drawn.
+        drawn: whether the images are drawn, `batch` of them a step.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Lesson:
     recipe: Callable[[str, str], Recipe]
     encoder: bool = False
     input: bool = False
-    batch: int = 0
+    drawn: bool = False
 
 
 _LESSONS = (
@@ -74,7 +74,7 @@ _LESSONS = (
         GEOMETRY,
         LINEAR_TASKS,
         edip.training,
-        batch=4,
+        drawn=True,
     ),
     Lesson(
         "metadip",
@@ -176,8 +176,9 @@ def train(
     lesson = find_lesson(method, task)
     recipe = lesson_recipe(lesson, task, preset, settings, steps)
     alone = [problem.select(i) for problem in problems for i in range(len(problem))]
-    group = Group(alone[:1] * lesson.batch if lesson.batch else alone)
-    each: list[Watch] = [] if lesson.batch else [EachMisfit()]
+    batch = int(getattr(recipe.method, "batch", 0))
+    group = Group(alone[:1] * batch if lesson.drawn else alone)
+    each: list[Watch] = [] if lesson.drawn else [EachMisfit()]
     names = [str(entry.get("sha256", entry.get("name", ""))) for entry in inputs]
     result = fit_together(
         recipe,
