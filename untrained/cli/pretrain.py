@@ -22,7 +22,7 @@ from untrained.data import TASKS, Measurement, read_clean
 from untrained.errors import UserError, from_file
 from untrained.methods.presets import PHOTOGRAPHS
 from untrained.pretrain import LESSONS, Weights, clean_problem, train
-from untrained.pretrain.train import IMAGES, Lesson
+from untrained.pretrain.train import IMAGES, Lesson, lesson_recipe
 from untrained.pretrain.weights import check_path
 from untrained.problem import Problem
 from untrained.report import save_training
@@ -98,8 +98,29 @@ def _learn(
         beside = out.with_name(f"{out.stem}-training")
         with open_directory(beside, resume=options.resume, overwrite=options.overwrite) as place:
             if place.finished is not None and out.exists():
+                _same_settings(place.finished, lesson, task, inputs, options)
                 return _told(out, beside, place.finished, options)
             return _into(place, out, lesson, task, inputs, options)
+
+
+def _same_settings(
+    facts: dict[str, Any], lesson: Lesson, task: str, inputs: Inputs, options: Options
+) -> None:
+    """Finished weights are only shown for the settings they were learned with."""
+    recipe = lesson_recipe(lesson, task, options.preset, options.settings, options.steps)
+    wanted = {
+        "method": lesson.name,
+        "task": task,
+        "recipe": json.loads(json.dumps(recipe.to_dict())),
+        "inputs": inputs.files,
+        "seed": options.seed,
+    }
+    changed = [name for name, value in wanted.items() if facts.get(name) != value]
+    if changed:
+        raise UserError(
+            f"these weights were learned with other settings ({', '.join(changed)} differ); use "
+            "--overwrite to replace them, or another --out"
+        )
 
 
 def _into(

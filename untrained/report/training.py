@@ -38,7 +38,8 @@ def save_training(result: Result, weights: Weights, directory: str | Path) -> Pa
         UserError: it cannot be written.
     """
     directory = make_directory(directory)
-    facts = json.dumps(weights.facts(), indent=2, ensure_ascii=False) + "\n"
+    stop = {"stop": vars(result.stop[0]), "metrics": None, "classical": None}
+    facts = json.dumps({**weights.facts(), **stop}, indent=2, ensure_ascii=False) + "\n"
     pages = {
         "history.csv": history_csv(result.history),
         "report.html": render_training(result, weights).encode(),

@@ -1,0 +1,161 @@
+"""`untrained pretrain` as its user meets it: files, refusals, interruption, and the way back."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from untrained import load_weights
+from untrained.cli import main
+
+SMALL = ["--set", "net.widths=4,6", "--set", "net.skip=2", "--quiet"]
+QUICK = ["--steps", "6", *SMALL]
+
+
+def call(*arguments: object) -> int:
+    """Run a command; returns its exit status."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """Three pictures of one shape."""
+    y, x = np.mgrid[0:18, 0:22]
+    for i in range(3):
+        picture = 0.5 + 0.3 * np.sin(x / (3 + i)) * np.cos(y / 4)
+        np.save(tmp_path / f"{i}.npy", picture.astype(np.float32))
+    return [tmp_path / f"{i}.npy" for i in range(3)]
+
+
+def test_learned_weights_reconstruct_the_next_picture(pictures: list[Path], tmp_path: Path) -> None:
+    weights, out = tmp_path / "w.safetensors", tmp_path / "out"
+    assert call("pretrain", "ugodit", "denoise", *pictures[:2], "--out", weights, *QUICK) == 0
+    beside = {p.name for p in (tmp_path / "w-training").iterdir()}
+    assert beside == {"history.csv", "report.html", "result.json"}
+    page = (tmp_path / "w-training" / "report.html").read_text(encoding="utf-8")
+    assert "1.npy" in page
+    assert "How to repeat it" in page
+    facts = json.loads((tmp_path / "w-training" / "result.json").read_text())
+    assert facts["method"] == "ugodit"
+    assert [entry["name"] for entry in facts["inputs"]] == ["0.npy", "1.npy"]
+    assert len(facts["inputs"][0]["sha256"]) == 64
+    learned = ["--weights", weights, "--steps", "6", "--quiet", "--out", out]
+    assert call("reconstruct", "denoise", pictures[2], *learned) == 0
+    result = json.loads((out / "result.json").read_text())
+    assert result["method"] == "ugodit"
+    assert result["recipe"]["net"]["widths"] == [4, 6]
+
+
+@pytest.mark.parametrize("method", ["metadip", "strainer", "nerp"])
+def test_clean_pictures_are_learned_from(
+    method: str, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    small = ["net.width=8", "net.layers=2"] if method != "metadip" else ["net.widths=4,6"]
+    sets = [part for setting in small for part in ("--set", setting)]
+    command = ["pretrain", method, "denoise", *pictures[:2], "--out", tmp_path / "w.safetensors"]
+    assert call(*command, "--steps", 4, *sets, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["weights"].endswith("w.safetensors")
+    learned = ["--weights", tmp_path / "w.safetensors", "--steps", 4, "--quiet"]
+    place = ["--out", tmp_path / "out"]
+    assert call("reconstruct", "denoise", pictures[2], *learned, *place) == 0
+
+
+def test_the_geometry_of_a_scan_is_learned_from(tmp_path: Path, pictures: list[Path]) -> None:
+    scan, weights = tmp_path / "scan.npz", tmp_path / "w.safetensors"
+    assert call("simulate", "ct", pictures[0], "--angles", 6, "--out", scan) == 0
+    sets = [*QUICK, "--set", "batch=2"]
+    assert call("pretrain", "edip", "ct", scan, "--out", weights, *sets) == 0
+    learned = ["--weights", weights, "--steps", 4, "--quiet", "--out", tmp_path / "out"]
+    assert call("reconstruct", "ct", scan, *learned) == 0
+    assert call("pretrain", "edip", "ct", scan, scan, "--out", tmp_path / "v.safetensors") == 2
+
+
+def test_an_interrupted_training_resumes_to_the_same_bytes(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "untrained", "pretrain", "ugodit", "denoise"]
+    command += [*map(str, pictures[:2]), "--threads", "1", "--steps", "300", *SMALL[:-1]]
+    whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
+    running = subprocess.Popen([*command, "--out", str(cut)], stderr=subprocess.PIPE)
+    for _ in range(600):
+        if (tmp_path / "cut-training" / "state.pt").exists():
+            break
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=120)
+    assert running.returncode == 130, errors
+    assert b"--resume" in errors
+    assert not cut.exists()
+    again = [*command, "--out", str(cut)]
+    assert subprocess.run(again, capture_output=True, check=False).returncode == 2
+    assert subprocess.run([*again, "--resume"], capture_output=True, check=False).returncode == 0
+    assert subprocess.run([*command, "--out", str(whole)], capture_output=True, check=False)
+    first, second = load_weights(whole), load_weights(cut)
+    assert all(bool((t == second.tensors[n]).all()) for n, t in first.tensors.items())
+
+
+def test_finished_weights_are_kept(
+    pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    command = ["pretrain", "ugodit", "denoise", *pictures[:2], "--out", tmp_path / "w.safetensors"]
+    assert call(*command, *QUICK) == 0
+    before = (tmp_path / "w.safetensors").read_bytes()
+    assert call(*command, *QUICK) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert call(*command, *QUICK, "--resume") == 0
+    assert call(*command, *QUICK, "--resume", "--seed", 1) == 2
+    assert "seed" in capsys.readouterr().err
+    assert (tmp_path / "w.safetensors").read_bytes() == before
+    assert call(*command, *QUICK, "--overwrite", "--seed", 1) == 0
+    assert (tmp_path / "w.safetensors").read_bytes() != before
+
+
+WRONG = {
+    "no input": (["denoise"], "INPUT"),
+    "a missing file": (["denoise", "none.npy"], "none.npy"),
+    "two shapes": (["denoise", "0.npy", "wide.npy"], "problem 2 has an image of"),
+    "a task it has not": (["paint", "0.npy"], "paint"),
+    "an unknown setting": (["denoise", "0.npy", "--set", "gamma=1"], "gamma"),
+    "another suffix": (["denoise", "0.npy", "--out", "w.pt"], "w.pt"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_exits_2_and_names_it(
+    case: str,
+    pictures: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("wide.npy", np.zeros((18, 30), np.float32))
+    arguments, message = WRONG[case]
+    out = [] if "--out" in arguments else ["--out", "w.safetensors"]
+    assert call("pretrain", "ugodit", *arguments, *out, *QUICK) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_weights_that_do_not_fit_exit_2(
+    pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    weights = tmp_path / "w.safetensors"
+    assert call("pretrain", "ugodit", "denoise", *pictures[:2], "--out", weights, *QUICK) == 0
+    for more, message in (
+        (["--method", "dip"], "random weights"),
+        (["--method", "edip"], "for the method ugodit"),
+        (["--set", "net.widths=5,6"], "do not fit the network"),
+    ):
+        out = ["--out", tmp_path / "out", "--weights", weights, "--quiet"]
+        assert call("reconstruct", "denoise", pictures[2], *out, *more) == 2
+        assert message in capsys.readouterr().err
+    assert call("reconstruct", "denoise", pictures[2], "--method", "ugodit") == 2
+    assert "untrained pretrain ugodit denoise" in capsys.readouterr().err
