@@ -115,10 +115,10 @@ def test_weights_survive_a_file_and_start_a_reconstruction(name: str, tmp_path: 
 def test_the_encoder_rests_at_test_time() -> None:
     weights = learn("ugodit")
     assert all(name.startswith("encoder.") for name in weights.tensors)
-    chosen = plan("inpaint", weights=weights, steps=8)
+    chosen = plan("inpaint", weights=weights, steps=8, stop="none")
     result = solve_recipe(chosen.recipe, weights.start(hole(7)))  # type: ignore[arg-type]
     assert all(torch.equal(result.weights[n][0], t) for n, t in weights.tensors.items())
-    start = plan("inpaint", weights=weights, steps=8, settings=["frozen=false"])
+    start = plan("inpaint", weights=weights, steps=8, stop="none", settings=["frozen=false"])
     moved = solve_recipe(start.recipe, weights.start(hole(7)))  # type: ignore[arg-type]
     assert not any(torch.equal(moved.weights[n][0], t) for n, t in weights.tensors.items())
 
@@ -297,3 +297,30 @@ def test_images_of_several_shapes_are_refused() -> None:
         train("ugodit", [], task="inpaint")
     with pytest.raises(UserError, match="learns nothing beforehand"):
         train("dip", [hole(0)], task="inpaint")
+
+
+def test_a_learned_encoder_that_hurts_is_trained_further() -> None:
+    """Random weights far too large stand for features that fit nothing."""
+    weights = learn("ugodit")
+    problem = Problem(draw(1, 1, 24, 24), Inpaint(torch.ones(24, 24), (1, 24, 24)))
+    chosen = plan("inpaint", weights=weights, steps=80, settings=["engine.lr=0.01"])
+    assert chosen.recipe is not None
+    blind = {name: torch.zeros_like(t) for name, t in weights.tensors.items()}
+    hurt = solve_recipe(chosen.recipe, problem.with_weights(blind))
+    assert hurt.rival == [True]
+    assert "20 steps of each had shown that the learned encoder predicts" in hurt.stop[0].reason
+    assert hurt.settled().method.frozen is False  # type: ignore[attr-defined]
+    assert {"fit", "refit"} == set(hurt.history["phase"])
+    assert not any(torch.equal(hurt.weights[n][0], t) for n, t in blind.items() if "conv" in n)
+
+
+def test_the_trial_of_a_rival_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    weights = learn("ugodit")
+    recipe = plan("inpaint", weights=weights, steps=40).recipe
+    assert recipe is not None
+    whole = solve_recipe(recipe, weights.start(hole(7)))
+    paused = solve_recipe(recipe, weights.start(hole(7)), run_dir=tmp_path, watch=[Pause(14)])
+    assert not paused.finished
+    again = solve_recipe(recipe, weights.start(hole(7)), run_dir=tmp_path)
+    assert torch.equal(again.image, whole.image)
+    assert again.stop == whole.stop

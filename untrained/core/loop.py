@@ -40,6 +40,7 @@ class Outcome:
     finished: bool
     weights: dict[str, Tensor]
     z: Tensor | None
+    rival: bool = False
 
     def plain(self) -> dict[str, Any]:
         return {**vars(self), "stop": vars(self.stop)}

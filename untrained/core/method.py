@@ -33,6 +33,11 @@ class Method(ABC):
     rounds: int
     inner: int
 
+    @property
+    def told(self) -> str:
+        """What it is in a sentence that compares it with another."""
+        return self.name
+
     def input_channels(self, image_channels: int) -> int:
         """Channels of the network's input z."""
         return image_channels

@@ -42,6 +42,8 @@ class Recipe:
         weighting: the data weighting of the problem.
         steps: budget in optimiser steps; 0 = the method's own rounds x inner.
         seeds: the result is the mean of at least this many runs.
+        rival: another method, which takes over where a quarter of the budget shows that it
+            predicts held-out measurements better; asked only by stop rules that hold some out.
         source: where the settings come from.
     """
 
@@ -54,6 +56,7 @@ class Recipe:
     weighting: str = "uniform"
     steps: int = 0
     seeds: int = 1
+    rival: Method | None = None
     source: str = ""
 
     @property
@@ -89,6 +92,7 @@ class Recipe:
             "weighting": self.weighting,
             "steps": self.budget,
             "seeds": self.seeds,
+            "rival": None if self.rival is None else _describe(self.rival),
             "source": self.source,
         }
 
@@ -100,7 +104,10 @@ class Recipe:
     def with_steps(self, steps: int) -> Recipe:
         """Another budget; what comes before the first image that counts keeps its share of it."""
         output = self.output.within(steps, self.budget)
-        return replace(self, steps=steps, method=self.method.within(steps), output=output)
+        rival = None if self.rival is None else self.rival.within(steps)
+        return replace(
+            self, steps=steps, method=self.method.within(steps), rival=rival, output=output
+        )
 
     def with_setting(self, assignment: str) -> Recipe:
         """One `--set`: `lam=2` sets a field of the method, `net.depth=5`, `engine.lr=1e-3`,

@@ -69,6 +69,7 @@ class Result:
         peak_memory_mb: peak of the process in MiB (GPU: reserved), None where unknown.
         about: what the report needs beside the solve's own facts.
         weights, z: the network's weights and input at the end, each `(G, ...)`.
+        rival: whether the recipe's rival took over, per problem.
         origins: column of the history -> `objective`, `stop`, `output` or `watch`: whose number
             it is.
     """
@@ -92,6 +93,7 @@ class Result:
     weights: dict[str, Tensor] = field(default_factory=dict)
     z: Tensor | None = None
     origins: dict[str, str] = field(default_factory=dict)
+    rival: list[bool] = field(default_factory=list)
 
     def settled(self) -> Recipe:
         """The recipe, with what its output rule chose by held-out data fixed.
@@ -103,7 +105,10 @@ class Result:
             raise ValueError("a classical answer has no recipe")
         step = max(1, self.stop[0].step)
         row = {k: float(v[step - 1]) for k, v in self.history.items() if k != "phase"}
-        return replace(self.recipe, output=self.recipe.output.settled(row))
+        settled = replace(self.recipe, output=self.recipe.output.settled(row), rival=None)
+        if self.recipe.rival is not None and self.rival[0]:
+            settled = replace(settled, method=self.recipe.rival)
+        return settled
 
     def save(self, directory: str | Path) -> Path:
         """Write the result directory: arrays, pictures, history, report, and `result.json` last.

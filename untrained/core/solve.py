@@ -166,6 +166,7 @@ def _result(
         threads=kept.threads,
         resumed_from=kept.resumed_from,
         finished=all(one.finished for one in solved),
+        rival=[one.rival for one in solved],
         weights={n: torch.cat([one.weights[n] for one in solved]) for n in solved[0].weights},
         z=None if solved[0].z is None else torch.cat([o.z for o in solved if o.z is not None]),
     )
@@ -184,6 +185,8 @@ def _one(
     fit, held = problem, None
     if recipe.stop.holdout:
         fit, held = problem.split(recipe.stop.holdout, seed)
+    if recipe.rival is not None and held is not None:
+        return _with_rival(recipe, problem, (fit, held), prefix, kept, watch, seed, half)
     first = _phase(recipe, fit, held, f"{prefix}fit", kept, watch, seed, half)
     if not (recipe.stop.refit and first.finished):
         return first
@@ -212,6 +215,39 @@ def _one(
         seconds=first.seconds + last.seconds,
         cpu_seconds=first.cpu_seconds + last.cpu_seconds,
     )
+
+
+def _with_rival(
+    recipe: Recipe,
+    problem: Problem,
+    split: tuple[Problem, Problem],
+    prefix: str,
+    kept: Checkpoint,
+    watch: tuple[Watch, ...],
+    seed: int,
+    half: bool,
+) -> Outcome:
+    """Try the method and its rival, and run the one that predicts held-out measurements better."""
+    assert recipe.rival is not None
+    rivals = (recipe.method, recipe.rival)
+    short = replace(recipe, rival=None).with_steps(max(1, recipe.budget // PROBE))
+    errors = []
+    for name, method in zip(("probe", "rival"), rivals, strict=True):
+        tried = replace(short, method=method.within(short.budget))
+        found = _phase(tried, *split, f"{prefix}{name}", kept, watch, seed, half)
+        if not found.finished:
+            return found
+        errors.append(min(map(float, found.history["held-out error"])))
+    won = errors[1] < errors[0]
+    alone = replace(recipe, method=rivals[won], rival=None)
+    found = _one(alone, problem, prefix, kept, watch, seed, half)
+    why = (
+        f"before, {short.budget} steps of each had shown that {rivals[0].told} predicts held-out "
+        f"measurements {'worse' if won else 'no worse'} ({errors[0]:.3g}) than "
+        f"{rivals[1].told} ({errors[1]:.3g})"
+    )
+    stop = replace(found.stop, reason=f"{found.stop.reason}; {why}")
+    return replace(found, stop=stop, rival=won)
 
 
 def _again(recipe: Recipe, first: Outcome) -> tuple[Recipe, dict[str, Tensor] | None]:
@@ -300,6 +336,9 @@ def _recall(watch: tuple[Watch, ...], saved: dict[str, dict[str, Any]]) -> None:
         if type(w).__name__ in saved:
             w.load_state_dict(saved[type(w).__name__])
 
+
+PROBE = 4
+"""The share of the budget in which a recipe's rival is tried, as a divisor."""
 
 GENTLE = 0.3
 """Learning rate of a fit that goes on from another one's weights, relative to a first fit's."""
