@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
@@ -12,9 +12,9 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import mse
-from untrained.methods.presets import PHOTOGRAPHS, fast
+from untrained.methods.presets import PHOTOGRAPHS, sequential
 from untrained.nets import MEDIUM_UNET, SHALLOW_UNET
-from untrained.rules import Last, Nearer
+from untrained.rules import Last
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,7 @@ def recipe(task: str, preset: str) -> Recipe:
     lambda = 1, Adam 1e-4, and the network that the authors name for the task.
     """
     if preset != "paper":
-        made = fast(ASeqDIP(), task, preset, "Algorithm 1 with the fast engine")
-        # on MRI and CT it still rises at the end of its budget, and the average lags behind
-        return replace(made, output=Nearer(decay=0.95))
+        return sequential(ASeqDIP(), task, preset, "Algorithm 1 with the fast engine")
     return Recipe(
         method=ASeqDIP(),
         net=SHALLOW_UNET if task in PHOTOGRAPHS else MEDIUM_UNET,

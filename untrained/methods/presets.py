@@ -6,11 +6,13 @@ objective or the update.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from untrained.core.engine import Engine
 from untrained.core.method import Method
-from untrained.core.recipe import Recipe
-from untrained.nets import Compact
-from untrained.rules import Average, HeldOut
+from untrained.core.recipe import NetSpec, Recipe
+from untrained.nets import Compact, SkipNet, UNet
+from untrained.rules import Average, HeldOut, Nearer
 
 PHOTOGRAPHS = ("denoise", "inpaint", "superres", "deblur", "nldeblur", "cs", "phase")
 """Tasks whose images live in [0, 1]."""
@@ -47,3 +49,26 @@ def fast(method: Method, task: str, preset: str, source: str) -> Recipe:
         steps=STEPS[preset],
         source=source,
     )
+
+
+def sequential(method: Method, task: str, preset: str, source: str) -> Recipe:
+    """The engine of `fast` and `best` around a method that follows its own output.
+
+    Such a method has nothing to hold on to where nothing is measured, and Muon's long steps carry
+    it away (docs/methods/aseqdip.md has the numbers): MRI and super-resolution take Adam, small
+    steps, more of them, and the shape of the paper's networks.
+    """
+    made = fast(method, task, preset, source)
+    # on MRI and CT it still rises at the end of its budget, and the average lags behind
+    made = replace(made, output=Nearer(decay=0.95))
+    if task not in ("mri", "superres"):
+        return made
+    wide = 2 if preset == "best" else 1
+    if task == "mri":
+        net: NetSpec = UNet(widths=(16 * wide, 32 * wide, 64 * wide, 64 * wide))
+        engine = Engine("adam", lr=3e-3, schedule="cosine", final=0.02)
+    else:
+        widths = (32 * wide,) * 5
+        net = SkipNet(down=widths, up=widths, join_norm=False)
+        engine = Engine("adam", lr=1e-3)
+    return replace(made, net=net, engine=engine, steps=2 * made.steps)

@@ -13,9 +13,9 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
 from untrained.maths import mse
-from untrained.methods.presets import PHOTOGRAPHS, fast
+from untrained.methods.presets import PHOTOGRAPHS, sequential
 from untrained.nets import MEDIUM_UNET, SKIP_SHARED
-from untrained.rules import Last, Nearer
+from untrained.rules import Last
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def recipe(task: str, preset: str) -> Recipe:
     method = UGoDIT(inner=_inner(task))
     if preset == "paper":
         return _paper(method, task)
-    made = fast(method, task, preset, "Algorithm 2 with the fast engine")
-    return replace(made, output=Nearer(decay=0.95), rival=replace(method, frozen=False))
+    made = sequential(method, task, preset, "Algorithm 2 with the fast engine")
+    return replace(made, rival=replace(method, frozen=False))
 
 
 def training(task: str, preset: str) -> Recipe:
@@ -129,8 +129,8 @@ def training(task: str, preset: str) -> Recipe:
     method = UGoDITTraining(inner=_inner(task))
     if preset == "paper":
         return _paper(method, task)
-    made = fast(method, task, preset, "Algorithm 1 with the fast engine")
-    return replace(made, stop=Never(), output=Last(), steps=2 * made.steps)
+    made = sequential(method, task, preset, "Algorithm 1 with the fast engine")
+    return replace(made, stop=Never(), output=Last(), steps=max(600, made.steps))
 
 
 def _inner(task: str) -> int:
