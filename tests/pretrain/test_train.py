@@ -324,3 +324,12 @@ def test_the_trial_of_a_rival_resumes_to_the_same_bits(tmp_path: Path) -> None:
     again = solve_recipe(recipe, weights.start(hole(7)), run_dir=tmp_path)
     assert torch.equal(again.image, whole.image)
     assert again.stop == whole.stop
+
+
+def test_a_trial_too_short_to_tell_says_nothing() -> None:
+    weights = learn("ugodit")
+    recipe = plan("inpaint", weights=weights, steps=8).recipe
+    assert recipe is not None
+    result = solve_recipe(recipe, weights.start(hole(7)))
+    assert result.rival == [False]
+    assert "steps of each" not in result.stop[0].reason

@@ -222,8 +222,9 @@ def closing_lines(path: Path, facts: dict[str, Any]) -> list[str]:
 def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
     from untrained.estimate import estimate
 
-    first = slices[0]
-    problem = _problem(first, options)
+    problem = _problem(slices[0], options)
+    if chosen.weights is not None:
+        problem = chosen.weights.start(problem)
     runs = chosen.seeds(options.seeds) * len(slices)
     facts = estimate(chosen, problem, options.device, runs=runs)
     if options.as_json:

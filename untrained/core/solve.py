@@ -8,6 +8,7 @@ are split before anything else when the stop rule holds some out.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -241,6 +242,8 @@ def _with_rival(
     won = errors[1] < errors[0]
     alone = replace(recipe, method=rivals[won], rival=None)
     found = _one(alone, problem, prefix, kept, watch, seed, half)
+    if not math.isfinite(sum(errors)):
+        return found  # too few steps for the rule to have had an opinion
     why = (
         f"before, {short.budget} steps of each had shown that {rivals[0].told} predicts held-out "
         f"measurements {'worse' if won else 'no worse'} ({errors[0]:.3g}) than "
