@@ -316,10 +316,10 @@ def test_a_learned_encoder_that_hurts_is_trained_further() -> None:
 
 def test_the_trial_of_a_rival_resumes_to_the_same_bits(tmp_path: Path) -> None:
     weights = learn("ugodit")
-    recipe = plan("inpaint", weights=weights, steps=40).recipe
+    recipe = plan("inpaint", weights=weights, steps=80).recipe
     assert recipe is not None
     whole = solve_recipe(recipe, weights.start(hole(7)))
-    paused = solve_recipe(recipe, weights.start(hole(7)), run_dir=tmp_path, watch=[Pause(14)])
+    paused = solve_recipe(recipe, weights.start(hole(7)), run_dir=tmp_path, watch=[Pause(24)])
     assert not paused.finished
     again = solve_recipe(recipe, weights.start(hole(7)), run_dir=tmp_path)
     assert torch.equal(again.image, whole.image)

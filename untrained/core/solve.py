@@ -8,7 +8,6 @@ are split before anything else when the stop rule holds some out.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -186,7 +185,7 @@ def _one(
     fit, held = problem, None
     if recipe.stop.holdout:
         fit, held = problem.split(recipe.stop.holdout, seed)
-    if recipe.rival is not None and held is not None:
+    if recipe.rival is not None and held is not None and recipe.budget >= PROBE * LEAST:
         return _with_rival(recipe, problem, (fit, held), prefix, kept, watch, seed, half)
     first = _phase(recipe, fit, held, f"{prefix}fit", kept, watch, seed, half)
     if not (recipe.stop.refit and first.finished):
@@ -242,8 +241,6 @@ def _with_rival(
     won = errors[1] < errors[0]
     alone = replace(recipe, method=rivals[won], rival=None)
     found = _one(alone, problem, prefix, kept, watch, seed, half)
-    if not math.isfinite(sum(errors)):
-        return found  # too few steps for the rule to have had an opinion
     why = (
         f"before, {short.budget} steps of each had shown that {rivals[0].told} predicts held-out "
         f"measurements {'worse' if won else 'no worse'} ({errors[0]:.3g}) than "
@@ -342,6 +339,9 @@ def _recall(watch: tuple[Watch, ...], saved: dict[str, dict[str, Any]]) -> None:
 
 PROBE = 4
 """The share of the budget in which a recipe's rival is tried, as a divisor."""
+
+LEAST = 20
+"""Steps below which a trial tells nothing: there is none."""
 
 GENTLE = 0.3
 """Learning rate of a fit that goes on from another one's weights, relative to a first fit's."""
