@@ -264,12 +264,17 @@ def _about(
         reference=truth,
         data_range=data_range,
     )
+    if chosen.weights is not None:
+        learned = chosen.weights
+        about.weights = {name: learned.facts()[name] for name in ("method", "inputs", "seed")}
+        files = ", ".join(entry.get("name", "") for entry in learned.inputs) or "what was given"
+        about.notes = (f"it started from weights that {learned.method} learned from {files}",)
     share = result.history.get("network share")
     if share:
         names = {"tv": "total variation", "nlm": "non-local means"}
         with_what = str(getattr(result.recipe and result.recipe.output, "partner", "tv"))
         rest = names[with_what] if problem.linear else "its first image"
-        about.notes = (f"the image is {float(share[-1]):.0%} network, the rest {rest}",)
+        about.notes += (f"the image is {float(share[-1]):.0%} network, the rest {rest}",)
     if compare:
         _add_classical(about, problem, result)
     if problem.task == "phase":

@@ -51,6 +51,7 @@ def test_learned_weights_reconstruct_the_next_picture(pictures: list[Path], tmp_
     result = json.loads((out / "result.json").read_text())
     assert result["method"] == "ugodit"
     assert result["recipe"]["net"]["widths"] == [4, 6]
+    assert [entry["name"] for entry in result["weights"]["inputs"]] == ["0.npy", "1.npy"]
 
 
 @pytest.mark.parametrize("method", ["metadip", "strainer", "nerp"])

@@ -58,7 +58,8 @@ def _command(lesson: Lesson, task: str) -> click.Command:
 
     learn.__doc__ = f"Learn {lesson.title}.\n\nINPUT is {_what(lesson)}."
     learn.__name__ = task
-    command = click.command(name=task)(shared_options(learn))
+    shown = f"To {TASKS[task].description[0].lower()}{TASKS[task].description[1:]}"
+    command = click.command(name=task, short_help=shown)(shared_options(learn))
     command.params = [p for p in command.params if not APART & set(p.opts)]
     own = [] if lesson.learns_from == IMAGES else _own_options(task)
     argument = click.Argument(["inputs"], nargs=-1, required=True, metavar="INPUT...")
@@ -208,7 +209,8 @@ def _told(out: Path, beside: Path, facts: dict[str, Any], options: Options) -> i
 
 
 def _group(lesson: Lesson) -> click.Group:
-    group = click.Group(name=lesson.name, help=f"Learn {lesson.title}.")
+    short = f"Learn from {lesson.learns_from}."
+    group = click.Group(name=lesson.name, help=f"Learn {lesson.title}.", short_help=short)
     for task in lesson.tasks:
         group.add_command(_command(lesson, task))
     return group

@@ -6,6 +6,7 @@ import platform
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ class About:
         adjoint: the adjoint image (or the measurement, where it is an image) `(G, C, ...)`.
         classical: the classical answer `(G, C, ...)`, and its name.
         reference: the reference `(G, C, ...)`, used for reporting only, and the PSNR's range.
+        weights: where the learned weights come from that it started from, None without any.
         metrics, classical_metrics: `psnr`, `ssim`, ... against the reference.
     """
 
@@ -44,6 +46,7 @@ class About:
     classical_name: str = ""
     reference: Tensor | None = None
     data_range: float | None = None
+    weights: dict[str, Any] | None = None
     metrics: dict[str, float] | None = None
     classical_metrics: dict[str, float] | None = None
 

@@ -88,6 +88,7 @@ def summary(result: Result) -> dict[str, Any]:
         "cpu_seconds": result.cpu_seconds,
         "peak_memory_mb": result.peak_memory_mb,
         "resumed_from": result.resumed_from,
+        "weights": about.weights,
         "axes": axes_of(result.image, about.task, about.axes),
         "metrics": about.metrics,
         "classical": classical,
