@@ -26,14 +26,17 @@ from untrained.rules import Last, Lowest
 class EDIPTraining(Method):
     r"""Supervised pre-training of Barbano et al. (IEEE TCI 2022, arXiv 2111.11926).
 
-    .. math:: \min_\theta \mathbb{E} \|f_\theta(A^\dagger y) - x\|^2, \qquad
+    .. math:: \min_\theta \mathbb{E} \|f_\theta(A^\dagger y / c) - x / c\|^2, \qquad
               y = A x + \text{noise}
 
-    over random ellipses and rectangles x, drawn anew at every step, measured as the scan is.
-    A^dagger is filtered backprojection for CT, the scaled adjoint elsewhere.
+    with c the 99.9th percentile of :math:`|A^\dagger y|`, over random ellipses and rectangles x,
+    drawn anew at every step, measured as the scan is. A^dagger is filtered backprojection for CT,
+    the scaled adjoint elsewhere.
 
     Differs from the released code: rectangles beside ellipses, for edges that are straight;
-    the noise is relative to the mean size of A x, as there. Normalisations see one image each.
+    the noise is relative to the mean size of A x, as there; c takes the place of its affine layers,
+    which hold the mean and deviation of the training set, and of a factor per scan set by hand.
+    Normalisations see one image each.
 
     Args:
         rounds: steps.
@@ -62,16 +65,18 @@ class EDIPTraining(Method):
             level = level.reshape(-1, *[1] * (y.ndim - 1))
             noise = [s.noise(f"noise {g}", y.shape[1:])[:1] for g in range(s.size)]
             z = first_image(scan.with_measurements(y + level * torch.cat(noise)))
-        out = s.net(z)
-        return out, {"data": mse(out, x)}
+            c = level_of(z)
+        out = s.net(z / c)
+        return c * out, {"data": mse(out, x / c)}
 
 
 @dataclass(frozen=True)
 class EDIP(Method):
     r"""Fine-tuning of Barbano et al. (IEEE TCI 2022).
 
-    .. math:: \min_\theta \|A f_\theta(z) - y\|^2 + \gamma\,\mathrm{TV}(f_\theta(z)), \qquad
-              z = A^\dagger y,\ \text{from}\ \theta\ \text{of `EDIPTraining`}
+    .. math:: \min_\theta \|A x - y\|^2 + \gamma\,\mathrm{TV}(x), \qquad
+              x = c f_\theta(z / c),\quad z = A^\dagger y,\quad
+              \text{from}\ \theta\ \text{of `EDIPTraining`}
 
     Both terms are divided by the number of image entries and the data term by ||A||^2, as in
     `TVDIP`; the paper's gamma (1e-4 for a mean over measurements and a sum over pixels) depends
@@ -89,19 +94,29 @@ class EDIP(Method):
     gamma: float = 0.001
 
     def start(self, s: State) -> None:
-        """z = A^dagger y, fixed; every weight is trained."""
-        s["z"] = first_image(s.problem)
+        """z = A^dagger y, fixed, and its level c; every weight is trained."""
+        z = first_image(s.problem)
+        s["c"] = level_of(z)
+        s["z"] = z / s["c"]
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(z) - y||^2 + gamma TV(f(z))."""
-        x = s.net(s["z"])
+        """||A x - y||^2 + gamma TV(x), x = c f(z / c)."""
+        x = s["c"] * s.net(s["z"])
         return x, {"data": s.problem.misfit(x), "tv": self.gamma * tv(x)}
 
 
 def first_image(problem: Problem) -> Tensor:
     """A^dagger y: filtered backprojection for CT, else the scaled adjoint."""
     return CLASSICAL["fbp"](problem) if problem.task == "ct" else problem.estimate()
+
+
+def level_of(image: Tensor) -> Tensor:
+    """99.9th percentile of the magnitudes of each image, `(G, 1, ...)`; 1 for one of zeros."""
+    sizes = image.abs().flatten(1)
+    level = torch.quantile(sizes[:, :: max(1, sizes.shape[1] // 1_000_000)], 0.999, dim=1)
+    level = torch.where(level > 0, level, torch.ones_like(level))
+    return level.reshape(-1, *[1] * (image.ndim - 1))
 
 
 def recipe(task: str, preset: str) -> Recipe:
