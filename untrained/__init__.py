@@ -8,6 +8,7 @@ and gives a *result*.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 # Read by torch when it loads: operations that Apple's GPU lacks then run on the CPU.
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
@@ -20,14 +21,26 @@ from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.solve import solve
 from untrained.core.state import State
-from untrained.data import TASKS
 from untrained.errors import Diverged, UserError
 from untrained.methods import METHODS
 from untrained.nets import NETS
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
 
+if TYPE_CHECKING:
+    from untrained.data import TASKS
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """`TASKS` is read with the file formats, a third of the import's time, when asked for."""
+    if name != "TASKS":
+        raise AttributeError(f"module 'untrained' has no attribute '{name}'")
+    from untrained.data import TASKS
+
+    return TASKS
+
 
 __all__ = [
     "METHODS",

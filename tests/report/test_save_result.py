@@ -25,8 +25,8 @@ FILES = [
 ]
 KEYS = [
     *("method", "preset", "task", "recipe", "seed", "device", "precision", "threads", "versions"),
-    *("steps", "stop", "seconds", "cpu_seconds", "peak_memory_mb", "resumed_from", "axes"),
-    *("metrics", "classical", "notes", "source", "command"),
+    *("steps", "stop", "seconds", "cpu_seconds", "peak_memory_mb", "resumed_from", "weights"),
+    *("axes", "metrics", "classical", "notes", "source", "command"),
 ]
 pytestmark = pytest.mark.usefixtures("undrawn")
 
