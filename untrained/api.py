@@ -266,7 +266,8 @@ def _about(
     )
     if chosen.weights is not None:
         learned = chosen.weights
-        about.weights = {name: learned.facts()[name] for name in ("method", "inputs", "seed")}
+        facts = learned.facts()
+        about.weights = {name: facts[name] for name in ("method", "inputs", "seed")}
         files = ", ".join(entry.get("name", "") for entry in learned.inputs) or "what was given"
         about.notes = (f"it started from weights that {learned.method} learned from {files}",)
     share = result.history.get("network share")

@@ -19,7 +19,7 @@ from untrained.core.footprint import footprint
 from untrained.core.machine import available_memory, peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame, Watch
-from untrained.core.solve import LEAST, PROBE, solve_recipe
+from untrained.core.solve import solve_recipe
 from untrained.plan import Plan
 from untrained.problem import Problem
 
@@ -55,8 +55,7 @@ def estimate(chosen: Plan, problem: Problem, device: str = "auto", runs: int = 1
     need = footprint(recipe, problem.select(0))
     stop = recipe.stop
     passes = 1 + (stop.carry or 1.0) if stop.refit else 1.0
-    if recipe.rival is not None and stop.holdout and recipe.budget >= PROBE * LEAST:
-        passes += 2 / PROBE
+    passes += 2 * recipe.trial / recipe.budget
     facts |= {
         "network": _network(recipe),
         "parameters": need.parameters,

@@ -28,6 +28,10 @@ class NetSpec(Protocol):
         """A new network; its weights are drawn later, from the seed."""
 
 
+LEAST = 20
+"""Steps below which a trial of two methods tells nothing."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What a preset is.
@@ -63,6 +67,16 @@ class Recipe:
     def budget(self) -> int:
         """Optimiser steps in total, N x K unless set."""
         return self.steps or self.method.rounds * self.method.inner
+
+    @property
+    def trial(self) -> int:
+        """Steps in which method and rival are tried: a quarter of the budget; 0 = no trial.
+
+        There is none without a rival or held-out measurements, nor where it is too short to tell.
+        """
+        steps = self.budget // 4
+        asked = self.rival is not None and self.stop.holdout > 0
+        return steps if asked and steps >= LEAST else 0
 
     def build(self, problem: Problem) -> nn.Module:
         """The network for images of this problem's shape.

@@ -185,7 +185,7 @@ def _one(
     fit, held = problem, None
     if recipe.stop.holdout:
         fit, held = problem.split(recipe.stop.holdout, seed)
-    if recipe.rival is not None and held is not None and recipe.budget >= PROBE * LEAST:
+    if recipe.trial and held is not None:
         return _with_rival(recipe, problem, (fit, held), prefix, kept, watch, seed, half)
     first = _phase(recipe, fit, held, f"{prefix}fit", kept, watch, seed, half)
     if not (recipe.stop.refit and first.finished):
@@ -230,7 +230,7 @@ def _with_rival(
     """Try the method and its rival, and run the one that predicts held-out measurements better."""
     assert recipe.rival is not None
     rivals = (recipe.method, recipe.rival)
-    short = replace(recipe, rival=None).with_steps(max(1, recipe.budget // PROBE))
+    short = replace(recipe, rival=None).with_steps(recipe.trial)
     errors = []
     for name, method in zip(("probe", "rival"), rivals, strict=True):
         tried = replace(short, method=method.within(short.budget))
@@ -336,12 +336,6 @@ def _recall(watch: tuple[Watch, ...], saved: dict[str, dict[str, Any]]) -> None:
         if type(w).__name__ in saved:
             w.load_state_dict(saved[type(w).__name__])
 
-
-PROBE = 4
-"""The share of the budget in which a recipe's rival is tried, as a divisor."""
-
-LEAST = 20
-"""Steps below which a trial tells nothing: there is none."""
 
 GENTLE = 0.3
 """Learning rate of a fit that goes on from another one's weights, relative to a first fit's."""
