@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.maths import magnitude, power_iteration, sum_squares
+from untrained.maths import level, magnitude, power_iteration, sum_squares
 from untrained.physics import as_physics
 
 WEIGHTINGS = ("uniform", "ramp", "half-ramp")
@@ -292,9 +292,7 @@ class Problem:
 
     def _level(self, image: Tensor) -> Tensor:
         """99.9th percentile of the magnitude of each image, 1 for one of zeros, `(G,)`."""
-        size = magnitude(image) if self.task == "mri" else image.abs()
-        level = torch.quantile(_thin(size.flatten(1)), 0.999, dim=1)
-        return torch.where(level > 0, level, torch.ones_like(level))
+        return level(magnitude(image) if self.task == "mri" else image.abs())
 
     def _scaled_guide(self, guide: Tensor) -> Tensor:
         if self.x_shape[0] == 2 and guide.ndim == len(self.x_shape) + 1 and guide.shape[1] == 1:
@@ -358,11 +356,6 @@ def _per_problem(value: Tensor, like: Tensor) -> Tensor:
 
 def _degree_scale(scale: Tensor, physics: Any) -> Tensor:
     return scale ** float(getattr(physics, "degree", 1.0))
-
-
-def _thin(x: Tensor, most: int = 10_000_000) -> Tensor:
-    """torch.quantile refuses very long rows; every n-th entry of an image serves as well."""
-    return x[:, :: max(1, -(-x.shape[1] // most))]
 
 
 def _holdout(physics: Any, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:

@@ -14,7 +14,7 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
-from untrained.maths import mse, tv
+from untrained.maths import level, mse, tv
 from untrained.methods.phantoms import phantoms
 from untrained.methods.presets import fast
 from untrained.nets import EdipUNet
@@ -61,10 +61,10 @@ class EDIPTraining(Method):
         with torch.no_grad():
             x = scan.supported(phantoms(s, complex_image=scan.complex_image))
             y = scan.physics.A(x)
-            level = self.noise * y.abs().flatten(1).mean(1)
-            level = level.reshape(-1, *[1] * (y.ndim - 1))
+            sigma = self.noise * y.abs().flatten(1).mean(1)
+            sigma = sigma.reshape(-1, *[1] * (y.ndim - 1))
             noise = [s.noise(f"noise {g}", y.shape[1:])[:1] for g in range(s.size)]
-            z = first_image(scan.with_measurements(y + level * torch.cat(noise)))
+            z = first_image(scan.with_measurements(y + sigma * torch.cat(noise)))
             c = level_of(z)
         out = s.net(z / c)
         return c * out, {"data": mse(out, x / c)}
@@ -113,10 +113,7 @@ def first_image(problem: Problem) -> Tensor:
 
 def level_of(image: Tensor) -> Tensor:
     """99.9th percentile of the magnitudes of each image, `(G, 1, ...)`; 1 for one of zeros."""
-    sizes = image.abs().flatten(1)
-    level = torch.quantile(sizes[:, :: max(1, sizes.shape[1] // 1_000_000)], 0.999, dim=1)
-    level = torch.where(level > 0, level, torch.ones_like(level))
-    return level.reshape(-1, *[1] * (image.ndim - 1))
+    return level(image.abs()).reshape(-1, *[1] * (image.ndim - 1))
 
 
 def recipe(task: str, preset: str) -> Recipe:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from untrained.core.recipe import Recipe
@@ -17,6 +16,7 @@ from untrained.core.solve import fit_together
 from untrained.core.state import INPUT, State
 from untrained.errors import UserError
 from untrained.group import Group
+from untrained.maths import level, magnitude
 from untrained.methods import (
     ALL_TASKS,
     LINEAR_TASKS,
@@ -218,9 +218,7 @@ def clean_problem(image: Tensor, unit_range: bool = True) -> Problem:
     It is divided by the 99.9th percentile of its magnitudes unless images live in [0, 1].
     """
     if not unit_range:
-        size = torch.linalg.vector_norm(image, dim=1) if image.shape[1] == 2 else image.abs()
-        level = torch.quantile(size.flatten()[:: max(1, size.numel() // 10_000_000)], 0.999)
-        image = image / level.clamp_min(1e-30)
+        image = image / level(magnitude(image) if image.shape[1] == 2 else image.abs())
     return Problem(image, Denoise(tuple(image.shape[1:])))
 
 
