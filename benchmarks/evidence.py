@@ -43,12 +43,12 @@ from untrained.rules.watch import Clock
 SCORES = ("stopped", "final", "oracle")
 DISC = 0.46  # radius of the disc scored in CT, of the image's side
 GRID = {
-    "mri": "adjoint,cgsense,tv,l1wavelet,house,aseqdip",
-    "ct": "adjoint,fbp,tv,house,aseqdip",
-    "denoise": "adjoint,tv,house",
-    "inpaint": "adjoint,tv,house",
-    "superres": "adjoint,tv,house",
-    "deblur": "adjoint,tv,house",
+    "mri": "adjoint,cgsense,tv,l1wavelet,dct,house,aseqdip",
+    "ct": "adjoint,fbp,tv,dct,house,aseqdip",
+    "denoise": "adjoint,tv,dct,house",
+    "inpaint": "adjoint,tv,dct,house",
+    "superres": "adjoint,tv,dct,house",
+    "deblur": "adjoint,tv,dct,house",
 }
 
 

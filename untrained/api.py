@@ -272,9 +272,9 @@ def _about(
         about.notes = (f"it started from weights that {learned.method} learned from {files}",)
     share = result.history.get("network share")
     if share:
-        names = {"tv": "total variation", "nlm": "non-local means"}
-        with_what = str(getattr(result.recipe and result.recipe.output, "partner", "tv"))
-        rest = names[with_what] if problem.linear else "its first image"
+        flat = len(problem.x_shape) == 3
+        classical = "sliding cosine transforms" if flat else "total variation"
+        rest = classical if problem.linear else "its first image"
         about.notes += (f"the image is {float(share[-1]):.0%} network, the rest {rest}",)
     if compare:
         _add_classical(about, problem, result)

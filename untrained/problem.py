@@ -195,13 +195,6 @@ class Problem:
         other._estimate, other.cache, other.part = None, {}, None
         return other
 
-    def minus(self, x: Tensor) -> Problem:
-        """What x leaves of the measurements, y - A x, as a problem in the same units."""
-        other = self.with_measurements(self.y - self.A(x))
-        other.scale = self.scale
-        other.unit_range = False
-        return other
-
     def weighted(self, weighting: str) -> Problem:
         """The same problem with another data weighting."""
         other = copy.copy(self)

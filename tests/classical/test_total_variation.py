@@ -9,7 +9,7 @@ import pytest
 import torch
 from skimage.data import camera
 
-from untrained.classical import tv, tv_solve, tv_step, tv_weight
+from untrained.classical import tv, tv_solve, tv_weight
 from untrained.classical.gradient import gradient, length
 from untrained.errors import UserError
 from untrained.maths import to_channels
@@ -143,17 +143,3 @@ def test_complex_images_are_coupled():
 def test_a_weight_must_be_positive(weight):
     with pytest.raises(UserError, match="TV weight must be positive"):
         tv_solve(problems()["denoise"], weight)
-
-
-def test_tv_step_adds_what_is_left_and_nothing_where_all_is_explained():
-    truth = torch.zeros(1, 1, 24, 24)
-    truth[..., 6:18, 6:18] = 0.8
-    noise = 0.05 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
-    problem = Problem(truth + noise, Denoise())
-    problem.cache["tv weight"] = torch.tensor(0.1)
-    half = tv_step(problem, 0.5 * truth)
-    assert (half - truth).norm() < 0.5 * (0.5 * truth - truth).norm()
-    assert (tv_step(problem, truth) - truth).norm() < 0.3 * noise.norm()
-    # from nothing it is total variation itself, but for the box
-    nothing = tv_step(problem, torch.zeros_like(truth))
-    assert (nothing - tv(problem, 0.1)).norm() < 0.03 * truth.norm()

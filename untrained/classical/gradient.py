@@ -51,7 +51,7 @@ class Laplacian:
     """
 
     def __init__(self, size: tuple[int, ...], like: Tensor) -> None:
-        found = [_cosines(n, like) for n in size]
+        found = [cosines(n, like) for n in size]
         self.matrices = [matrix for matrix, _ in found]
         self.eigenvalues = like.new_zeros(())
         for _, values in found:
@@ -72,7 +72,7 @@ class Laplacian:
         return x
 
 
-def _cosines(n: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def cosines(n: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """The orthonormal DCT-II matrix `(n, n)`, row = frequency, and its eigenvalues `(n,)`."""
     k = torch.arange(n, dtype=torch.float64)
     matrix = torch.cos(math.pi / n * k[:, None] * (k + 0.5)) * math.sqrt(2 / n)

@@ -260,29 +260,6 @@ class _Metric:
 
 
 @torch.no_grad()
-def tv_step(problem: Problem, x: Tensor, share: float = 1.0) -> Tensor:
-    r"""x and what it leaves unexplained, as far as that is piecewise smooth.
-
-    .. math:: x + \arg\min_r \tfrac12 \|A r - (y - A x)\|^2 + w\, TV(r)
-
-    w is `share` times the weight that `tv` takes for the problem itself. Where x explains the data
-    up to noise, r is small; where a network was stopped before it had drawn everything, r is the
-    rest. Solved to a relative gap of 1 % or 200 iterations.
-
-    Args:
-        problem: G problems with a linear physics.
-        x: `(G, C, ...)` in the problem's units.
-        share: > 0.
-    """
-    rest = problem.minus(x)
-    found = []
-    for i in range(len(x)):
-        weight = share * tv_weight(problem.select(i))
-        found.append(tv_solve(rest.select(i), weight, tolerance=1e-2, max_iterations=200).image)
-    return x + torch.cat(found)
-
-
-@torch.no_grad()
 def tv(problem: Problem, weight: float | None = None) -> Tensor:
     r"""Total variation with a weight chosen without the truth.
 

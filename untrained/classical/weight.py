@@ -44,17 +44,52 @@ def choose_weight(
     Returns:
         The weight for all measurements, in the units of `problem`.
     """
-    fit, held = problem.split(FRACTION, SEED)
-    solve = prepare(fit)
-    # x and y shrink by this factor in fit's units; a weight of x's one-homogeneous R with them.
-    shrink = float(problem.scale[0] / fit.scale[0])
-
-    def error(log_weight: float) -> float:
-        return float(fit.expected_misfit(solve(math.exp(log_weight) * shrink), held)[0])
-
+    error = held_out_error(problem, prepare)
     low, high = (math.log(b) for b in bracket)
-    tie = TIE if problem.task in ("mri", "ct") else 1.0
-    return math.exp(golden_section(error, low, high, evaluations, tie))
+    best = golden_section(lambda w: error(math.exp(w)), low, high, evaluations, tie_of(problem))
+    return math.exp(best)
+
+
+def held_out_error(
+    problem: Problem, prepare: Callable[[Problem], Solve]
+) -> Callable[[float], float]:
+    """The error of a weight, given in the units of `problem`; arguments as of `choose_weight`."""
+    fit, held = problem.split(FRACTION, SEED)
+    solve, factor = prepare(fit), shrinkage(problem, fit)
+    return lambda weight: float(fit.expected_misfit(solve(weight * factor), held)[0])
+
+
+def shrinkage(problem: Problem, fit: Problem) -> float:
+    """By how much x and y, and a weight of x's one-homogeneous R with them, shrink in `fit`."""
+    return float(problem.scale[0] / fit.scale[0])
+
+
+def tie_of(problem: Problem) -> float:
+    """See TIE."""
+    return TIE if problem.task in ("mri", "ct") else 1.0
+
+
+def descend(f: Callable[[float], float], highest: float, halvings: int, tie: float = 1.0) -> float:
+    """The best of falling values of f > 0, which need not be unimodal.
+
+    Each value is half the one before; the search ends when three in a row are worse than the best.
+    Then the best is compared with its two neighbours by a factor of sqrt(2). Of values that agree
+    up to the factor `tie` <= 1 the largest is the best.
+    """
+    tried: dict[float, float] = {}
+
+    def best() -> float:
+        least = min(tried.values())
+        return max(value for value in tried if tie * tried[value] <= least)
+
+    for k in range(halvings + 1):
+        tried[highest / 2**k] = f(highest / 2**k)
+        if min(tried.values()) not in list(tried.values())[-3:]:
+            break
+    middle = best()
+    for value in (middle * math.sqrt(2), middle / math.sqrt(2)):
+        tried[value] = f(value)
+    return best()
 
 
 def golden_section(

@@ -113,6 +113,13 @@ _CARDS = (
         "the image",
     ),
     Card(
+        "dct",
+        "sliding cosine transforms as a plug-and-play prior, strength chosen from the measurements",
+        "Yaroslavsky 1996; Zhang et al., TPAMI 2022",
+        LINEAR_TASKS,
+        "the image",
+    ),
+    Card(
         "house",
         "our own: DIP made fast, stable and self-stopping",
         "this library",

@@ -28,16 +28,17 @@ class House(Method):
 
     .. math:: \min_\theta \|W^{1/2}(A f_\theta(z + \sigma_p \varepsilon_t) - y)\|^2
               + \lambda\,\mathrm{TV}(f_\theta(z + \sigma_p \varepsilon_t)), \qquad
-              z = (u,\ x_{TV}),\quad u \sim U(0, a)
+              z = (u,\ x_c),\quad u \sim U(0, a)
 
-    z holds channels of fixed noise, as in DIP, and the total-variation image of the measurements
-    that may be seen: the noise lets the network draw what TV has removed, the TV image spares it
-    hundreds of steps. The recipe's output rule mixes the averaged images with the TV image by
-    their error on held-out measurements (see `Blend`), so that the answer follows TV where the
-    network adds nothing; few CT views leave too little to judge by. The learning rate falls to
-    almost nothing, which makes the last image the best or nearly.
+    z holds channels of fixed noise, as in DIP, and the classical image of the measurements that
+    may be seen (`classical.guide`: sliding cosine transforms): the noise lets the network draw
+    what that image lacks, the image spares it hundreds of steps. The recipe's output rule mixes
+    the averaged images with the classical one by their error on held-out measurements (see
+    `Blend`), so that the answer follows it where the network adds nothing; few CT views leave too
+    little to judge by. The learning rate falls to almost nothing, which makes the last image the
+    best or nearly.
 
-    A nonlinear physics has no TV image here: its `initial(y)` takes that place.
+    A nonlinear physics has no classical image here: its `initial(y)` takes that place.
 
     Sources: the parts are Ulyanov et al. 2018 (noise input, jitter), Liu et al. 2019 (TV term);
     their combination, settings and evidence are this library's (docs/methods/house.md).
@@ -45,12 +46,12 @@ class House(Method):
     Args:
         rounds: optimiser steps.
         lam: lambda; TV is `maths.tv`, the mean of the absolute differences.
-        relative: whether lambda is `lam` times the weight that the TV image was given (divided
-            by the squared norm of A), so that it follows the noise of the scan.
+        relative: whether lambda is `lam` times the weight that `tv` would choose (divided by the
+            squared norm of A), so that it follows the noise of the scan.
         jitter: sigma_p.
         channels: noise channels.
         amplitude: a.
-        guided: whether z holds the TV image.
+        guided: whether z holds the classical image.
     """
 
     name: ClassVar[str] = "house"
@@ -65,11 +66,11 @@ class House(Method):
     guided: bool = True
 
     def input_channels(self, image_channels: int) -> int:
-        """Noise channels, and those of the TV image."""
+        """Noise channels, and those of the classical image."""
         return self.channels + (image_channels if self.guided else 0)
 
     def start(self, s: State) -> None:
-        """z = (noise, TV image), fixed; every weight of f is trained."""
+        """z = (noise, classical image), fixed; every weight of f is trained."""
         z = uniform_input(s, self.channels, self.amplitude)
         if self.guided:
             z = torch.cat([z, guide(s.problem)], dim=1)
@@ -96,15 +97,14 @@ WEIGHTS = {"denoise": 0.025, "superres": 0.06, "deblur": 0.0005, "ct": 30.0}
 """lambda per task; 0.002 elsewhere; for CT in units of the TV weight."""
 
 OUTPUTS = {
-    "denoise": Blend(partner="nlm"),
     "inpaint": Blend(mu=0.1),
-    "mri": Blend(share=1.0, prior=1.0, rest=1.0, mu=0.1),
-    "ct": Blend(share=0.5, prior=1.0, mu=0.1),
+    "mri": Blend(prior=1.0, mu=0.1),
+    "ct": Blend(prior=1.0, mu=0.1),
 }
 """The mixture per task; elsewhere the held-out pixels are many and decide alone."""
 
 BOUNDED = ("inpaint", "nldeblur", "phase")
-"""Tasks without a TV image in z, which elsewhere keeps the network in [0, 1]."""
+"""Tasks without a classical image in z, which elsewhere keeps the network in [0, 1]."""
 
 STEPS = {"denoise": 150, "superres": 200, "ct": 200}
 """Of `fast`, 250 elsewhere: by then the network has drawn what it can and begins with the noise."""
@@ -122,7 +122,7 @@ def recipe(task: str, preset: str) -> Recipe:
         rounds=steps,
         lam=WEIGHTS.get(task, 0.002),
         relative=task == "ct",
-        # a coarse measurement says little more than its TV image, in which a network gets stuck
+        # a coarse measurement says little more than its classical image, in which it gets stuck
         guided=task != "superres",
     )
     return Recipe(
@@ -134,7 +134,7 @@ def recipe(task: str, preset: str) -> Recipe:
         stop=HeldOut(
             fraction=0.05,
             patience=250,
-            # few columns take the TV image, which the mixture begins with, for the better one
+            # few columns take the classical image, which the mixture begins with, for the better
             skip=(200 if best else 100) if task == "mri" else 20,
             slack=SLACK.get(task, 0.03),
             again=True,

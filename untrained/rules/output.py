@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from untrained.classical import data_step, partner, tv_step
+from untrained.classical import data_step, guide
 from untrained.core.rule import Memory, Output
 from untrained.core.state import State
 from untrained.problem import Problem
@@ -78,9 +78,9 @@ class Nearer(Output):
 
 @dataclass(frozen=True)
 class Blend(Output):
-    r"""The average of the images, mixed with a classical image: x_TV, or that of `partner`.
+    r"""The average of the images, mixed with the classical image x_c that `classical.guide` gives.
 
-    .. math:: x_\alpha = \alpha \bar x_t + (1 - \alpha)\, x_{TV}, \qquad
+    .. math:: x_\alpha = \alpha \bar x_t + (1 - \alpha)\, x_c, \qquad
               \alpha = \arg\min_{[0, 1]} \|A_h x_\alpha - y_h\|^2_W
 
     over the held-out measurements h, in closed form at every step. The errors of a network and of
@@ -95,27 +95,22 @@ class Blend(Output):
     m being the smallest held-out error of any mixture: k = 1 counts all of them as one
     observation. Images that differ by much more than m are still told apart.
 
-    The image returned is moved towards the measurements once, at the end, because a network of a
-    few hundred steps leaves some of the data unfitted: by what total variation makes of the rest
-    (`tv_step` with the share `rest` of its weight), and then by `data_step` with weight mu.
+    The image returned is moved towards the measurements once, at the end, by `data_step` with
+    weight mu, because a network of a few hundred steps leaves some of the data unfitted.
 
     Args:
         decay: of the average, see `Average`.
         share: alpha where nothing is held out, in [0, 1].
         prior: k >= 0.
-        partner: `tv`; or `nlm`, non-local means, for noisy pictures.
         keep_best: return the mixture at the stop rule's best step.
-        rest: of the closing total-variation step; 0 leaves it out, as a nonlinear physics does.
-        mu: of the closing data step; likewise.
+        mu: of the closing data step; 0 leaves it out, as a nonlinear physics does.
     """
 
     name: ClassVar[str] = "blend"
     decay: float = 0.95
     share: float = 0.5
     prior: float = 0.0
-    partner: str = "tv"
     keep_best: bool = True
-    rest: float = 0.0
     mu: float = 0.0
 
     def start(self, s: State, m: Memory) -> None:
@@ -124,7 +119,7 @@ class Blend(Output):
     def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
         """The mixture, this image included."""
         if "classical" not in m:
-            m["classical"] = partner(s.problem, self.partner)
+            m["classical"] = guide(s.problem)
             m["share"] = torch.full((s.size,), self.share, device=x.device)
             if held is not None:
                 m["unexplained"] = _measured(held, held.y - held.A(m["classical"]))
@@ -140,19 +135,15 @@ class Blend(Output):
         return {"network share": m["share"]}
 
     def _best(self, step: Tensor, wanted: Tensor) -> Tensor:
-        """alpha, where the step from TV to the network should explain what TV does not."""
+        """alpha, where the step to the network should explain what the classical image does not."""
         along, size = (step * wanted).sum(1), step.square().sum(1).clamp_min(1e-30)
         left = wanted.square().sum(1) - along.square() / size
         known = self.prior * left.clamp_min(0)
         return ((along + known * self.share) / (size + known)).clamp(0, 1)
 
     def finish(self, problem: Problem, image: Tensor) -> Tensor:
-        """The mixture after the closing steps."""
-        if not problem.linear:
-            return image
-        if self.rest:
-            image = tv_step(problem, image, self.rest)
-        return data_step(problem, image, self.mu) if self.mu else image
+        """The mixture after the closing step."""
+        return data_step(problem, image, self.mu) if self.mu and problem.linear else image
 
     def settled(self, row: dict[str, float]) -> Blend:
         """Keep the share of the chosen step."""
