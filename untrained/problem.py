@@ -164,12 +164,13 @@ class Problem:
         return self._norms[self.weighting]
 
     # views ------------------------------------------------------------------------------------
-    def split(self, fraction: float, seed: int) -> tuple[Problem, Problem]:
+    def split(self, fraction: float, seed: int, scattered: bool = False) -> tuple[Problem, Problem]:
         """(fit, held): two views of this problem that share no measurement.
 
         The scale is found anew from `fit` alone, so that nothing of `held` reaches a method.
+        `scattered` takes single measurements where the physics would hold out patches.
         """
-        held = self._draw(fraction, torch.Generator().manual_seed(seed))
+        held = self._draw(fraction, torch.Generator().manual_seed(seed), scattered)
         if not bool(held.any()):
             raise UserError(
                 f"no measurement could be held out at fraction {fraction}: there are too few of "
@@ -252,10 +253,10 @@ class Problem:
         return self.cache[name]
 
     # internals --------------------------------------------------------------------------------
-    def _draw(self, fraction: float, generator: torch.Generator) -> Tensor:
+    def _draw(self, fraction: float, generator: torch.Generator, scattered: bool) -> Tensor:
         """Measurements to hold out among the visible ones; a few draws may all be hidden."""
         for _ in range(20):
-            held = _holdout(self.physics, self.y, fraction, generator)
+            held = _holdout(self.physics, self.y, fraction, generator, scattered)
             held = held if self.keep is None else held & (self.keep > 0)
             if bool(held.any()):
                 break
@@ -351,8 +352,11 @@ def _degree_scale(scale: Tensor, physics: Any) -> Tensor:
     return scale ** float(getattr(physics, "degree", 1.0))
 
 
-def _holdout(physics: Any, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
+def _holdout(
+    physics: Any, y: Tensor, fraction: float, generator: torch.Generator, scattered: bool
+) -> Tensor:
     own = getattr(physics, "holdout", None)
+    own = getattr(physics, "scattered", own) if scattered else own
     if own is not None:
         return own(y, fraction, generator)
     drawn = torch.rand(y.shape[1:], generator=generator) < fraction

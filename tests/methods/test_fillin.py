@@ -6,7 +6,7 @@ import torch
 
 import untrained as ut
 from untrained.core.state import State
-from untrained.methods.fillin import FillIn, in_patches
+from untrained.methods.fillin import FillIn
 from untrained.metrics import psnr
 from untrained.nets import Compact
 from untrained.physics import Inpaint, box_mask, random_mask
@@ -67,15 +67,6 @@ def test_it_learns_a_texture_that_total_variation_cannot_know():
     result = ut.reconstruct(p.y, p.physics, steps=120, progress=False, settings=["shown=0.8"])
     tv = result.about.classical
     assert psnr(result.image, truth, data_range=1.0) > psnr(tv, truth, data_range=1.0) + 3
-
-
-def test_patches_are_told_from_single_pixels():
-    for missing in (0.1, 0.5, 0.9, 0.97):
-        assert not in_patches(random_mask((64, 64), missing)[None].float())
-    assert in_patches(box_mask((64, 64), (20, 20))[None].float())
-    assert in_patches(box_mask((64, 64), (64, 9))[None].float())
-    assert not in_patches(torch.ones(1, 64, 64))
-    assert not in_patches(random_mask((20, 20), 0.5).float()[None, :, :, None].expand(1, 20, 20, 4))
 
 
 def test_a_large_hole_is_filled_as_well_as_by_total_variation():

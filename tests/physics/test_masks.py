@@ -5,8 +5,16 @@ import pytest
 import torch
 
 from untrained.errors import UserError
-from untrained.physics import calibration_block, random_mask_columns, sampling_pattern, vdrs_mask
-from untrained.physics.masks import as_mask, centre_crop
+from untrained.physics import (
+    Inpaint,
+    box_mask,
+    calibration_block,
+    random_mask,
+    random_mask_columns,
+    sampling_pattern,
+    vdrs_mask,
+)
+from untrained.physics.masks import as_mask, centre_crop, in_patches, moved_patches
 
 
 @pytest.mark.parametrize(("ny", "lines"), [(368, 91), (372, 93)])
@@ -73,3 +81,42 @@ def test_masks_of_other_types():
     assert torch.equal(as_mask(np.array([1.0, 0.0])), torch.tensor([True, False]))
     with pytest.raises(UserError, match=r"only 0 .* holds 0\.5"):
         as_mask(torch.tensor([1.0, 0.5]))
+
+
+def test_patches_are_told_from_single_pixels():
+    for missing in (0.1, 0.5, 0.9, 0.97):
+        assert not in_patches(random_mask((64, 64), missing)[None].float())
+    assert in_patches(box_mask((64, 64), (20, 20))[None].float())
+    assert in_patches(box_mask((64, 64), (64, 9))[None].float())
+    assert not in_patches(torch.ones(1, 64, 64))
+    assert not in_patches(random_mask((20, 20), 0.5).float()[None, :, :, None].expand(1, 20, 20, 4))
+
+
+def test_held_out_patches_are_gaps_moved_somewhere_else():
+    measured = box_mask((64, 64), (20, 20), (10, 10)).float()
+    for seed in range(5):
+        g = torch.Generator().manual_seed(seed)
+        held = moved_patches(measured, 0.05, g)
+        count = int(held.sum())
+        assert 0 < count <= 0.05 * float(measured.sum())
+        assert not bool((held & (measured == 0)).any())
+        # one or a few compact pieces, the gap being cut by the border
+        assert in_patches((1 - held.float())[None])
+        again = moved_patches(measured, 0.05, torch.Generator().manual_seed(seed))
+        assert torch.equal(held, again)
+    everything = moved_patches(torch.ones(8, 8), 0.1, torch.Generator().manual_seed(0))
+    assert not bool(everything.any())
+
+
+def test_inpainting_holds_out_what_looks_like_the_gaps():
+    y = torch.zeros(1, 3, 64, 64)
+    hole = Inpaint(box_mask((64, 64), (20, 20), (10, 10)), (3, 64, 64))
+    held = hole.holdout(y, 0.05, torch.Generator().manual_seed(0))
+    assert held.shape == (1, 3, 64, 64)
+    assert torch.equal(held[:, 0], held[:, 2])
+    assert in_patches(1 - held[0, :1].float())
+    scattered = hole.scattered(y, 0.05, torch.Generator().manual_seed(0))
+    assert not in_patches(1 - scattered[0, :1].float())
+    single = Inpaint(random_mask((64, 64), 0.5), (3, 64, 64))
+    for draw in (single.holdout, single.scattered):
+        assert not in_patches(1 - draw(y, 0.05, torch.Generator().manual_seed(0))[0, :1].float())

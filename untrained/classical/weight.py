@@ -54,7 +54,7 @@ def held_out_error(
     problem: Problem, prepare: Callable[[Problem], Solve]
 ) -> Callable[[float], float]:
     """The error of a weight, given in the units of `problem`; arguments as of `choose_weight`."""
-    fit, held = problem.split(FRACTION, SEED)
+    fit, held = problem.split(FRACTION, SEED, scattered=True)
     solve, factor = prepare(fit), shrinkage(problem, fit)
     return lambda weight: float(fit.expected_misfit(solve(weight * factor), held)[0])
 

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from untrained.classical.fill import fill_gaps
 from untrained.core.method import Method
 from untrained.core.state import State
+from untrained.physics.masks import in_patches
 
 
 @dataclass(frozen=True)
@@ -74,20 +74,3 @@ class FillIn(Method):
         shifts = [int(part * side) for part, side in zip(place, sides, strict=True)]
         moved = s["measured"].roll(shifts, dims=list(range(2, 2 + len(sides))))
         return torch.where(s["patches"].reshape(-1, *[1] * (moved.ndim - 1)), moved, drawn)
-
-
-def in_patches(measured: Tensor) -> Tensor:
-    """Whether pixels are missing in patches and not one by one, a bool of no axes.
-
-    They are where many more of them lie 3 pixels or more from any measured one (5x5 pixels, all
-    missing) than if each had been drawn alone.
-
-    Args:
-        measured: `(1, *sides)`, 1 or 0.
-    """
-    axes = measured.ndim - 1
-    pool = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.max_pool3d}[axes]
-    missing = 1 - measured
-    inside = missing * (1 - pool(measured[None], 5, 1, 2)[0])
-    share = missing.mean()
-    return inside.sum() > (share ** (5**axes - 1) + 0.1) * missing.sum()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.physics.base import LinearPhysics, draw_positions
-from untrained.physics.masks import as_mask
+from untrained.physics.masks import as_mask, in_patches, moved_patches
 
 WANTED = {1: "(N)", 2: "(H, W)", 3: "(D, H, W)"}
 
@@ -61,7 +61,19 @@ class Inpaint(LinearPhysics):
         return self._masked(y, "y")
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
-        """Pixels to hold out, `(1, C, H, W)`: measured ones only, the same draw in each channel."""
+        """Pixels to hold out, `(1, C, H, W)`: measured ones only, the same draw in each channel.
+
+        Where pixels are missing in patches (`in_patches`) it is a patch of that kind: how well an
+        image fills a hole is not told by single pixels, whose neighbours are known.
+        """
+        measured = self.mask[0, 0].cpu()
+        if bool(in_patches(measured[None])):
+            moved = moved_patches(measured, fraction, generator)
+            return moved.expand(1, *y.shape[1:]).to(y.device) & self.mask.bool()
+        return self.scattered(y, fraction, generator)
+
+    def scattered(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
+        """Single pixels, whatever is missing: they tell how strongly to regularise."""
         return draw_positions(y, y.ndim - 2, fraction, generator) & self.mask.bool()
 
     def _masked(self, value: Tensor, name: str) -> Tensor:

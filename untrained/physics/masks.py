@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from untrained.errors import UserError
 
@@ -143,3 +144,44 @@ def centre_crop(size: tuple[int, int], block: tuple[int, int]) -> tuple[slice, s
         slice(n // 2 - b // 2, n // 2 - b // 2 + b) for n, b in zip(size, block, strict=True)
     )
     return rows, columns
+
+
+def in_patches(measured: Tensor) -> Tensor:
+    """Whether pixels are missing in patches and not one by one, a bool of no axes.
+
+    They are where many more of them lie 3 pixels or more from any measured one (5x5 pixels, all
+    missing) than if each had been drawn alone.
+
+    Args:
+        measured: `(1, *sides)`, 1 or 0.
+    """
+    axes = measured.ndim - 1
+    pool = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.max_pool3d}[axes]
+    missing = 1 - measured
+    inside = missing * (1 - pool(measured[None], 5, 1, 2)[0])
+    share = missing.mean()
+    return inside.sum() > (share ** (5**axes - 1) + 0.1) * missing.sum()
+
+
+def moved_patches(measured: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
+    """Measured pixels that would be missing if the gaps lay somewhere else, a bool `(*sides)`.
+
+    At most `fraction` of the measured pixels: those nearest to one of them, so that what is held
+    out is compact where the gaps are.
+
+    Args:
+        measured: `(*sides)`, 1 or 0.
+        fraction: in (0, 1).
+        generator: draws the place.
+    """
+    shifts = [int(torch.randint(side, (1,), generator=generator)) for side in measured.shape]
+    moved = measured.roll(shifts, dims=list(range(measured.ndim)))
+    candidates = ((measured > 0) & (moved == 0)).nonzero()
+    if len(candidates) == 0:
+        return torch.zeros_like(measured, dtype=torch.bool)
+    centre = candidates[int(torch.randint(len(candidates), (1,), generator=generator))]
+    distance = (candidates - centre).square().sum(1)
+    count = max(1, int(fraction * float(measured.sum())))
+    held = torch.zeros_like(measured, dtype=torch.bool)
+    held[tuple(candidates[distance.argsort(stable=True)[:count]].T)] = True
+    return held
