@@ -183,7 +183,7 @@ class Problem:
         return fit, hidden
 
     def after(self, fit: Problem) -> Problem:
-        """The same problem, whose TV weight is that of `fit`: a search is not repeated."""
+        """The same problem; what a classical answer searched for on `fit` is taken over."""
         other = copy.copy(self)
         other.part = fit
         return other
