@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from untrained.classical import CLASSICAL, SHOWN
+from untrained.classical import CLASSICAL, SHOWN, guide_name
 from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import About, Result
@@ -272,9 +272,7 @@ def _about(
         about.notes = (f"it started from weights that {learned.method} learned from {files}",)
     share = result.history.get("network share")
     if share:
-        flat = len(problem.x_shape) == 3
-        classical = "sliding cosine transforms" if flat else "total variation"
-        rest = classical if problem.linear else "its first image"
+        rest = guide_name(problem)
         about.notes += (f"the image is {float(share[-1]):.0%} network, the rest {rest}",)
     if compare:
         _add_classical(about, problem, result)

@@ -42,6 +42,7 @@ __all__ = [
     "fbp",
     "find_denoiser",
     "guide",
+    "guide_name",
     "l1wavelet",
     "tv",
     "tv_solve",
@@ -58,9 +59,20 @@ def guide(problem: Problem) -> Tensor:
     """
     if not problem.linear:
         return problem.estimate()
-    if len(problem.x_shape) == 3:
+    if _is_picture(problem):
         return problem.cached("dct", dct)
     return problem.cached("guide", _quick_tv)
+
+
+def guide_name(problem: Problem) -> str:
+    """What `guide` gives, in words."""
+    if not problem.linear:
+        return "its first image"
+    return "sliding cosine transforms" if _is_picture(problem) else "total variation"
+
+
+def _is_picture(problem: Problem) -> bool:
+    return len(problem.x_shape) == 3
 
 
 def _quick_tv(problem: Problem) -> Tensor:

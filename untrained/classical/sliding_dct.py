@@ -11,7 +11,7 @@ from torch.nn import functional
 from untrained.classical.gradient import cosines
 from untrained.classical.linear import data_step, require_linear
 from untrained.classical.total_variation import tv_solve
-from untrained.classical.weight import descend, held_out_error, tie_of
+from untrained.classical.weight import descend, held_out_error, taken_over, tie_of
 from untrained.problem import Problem
 
 WINDOW = 8
@@ -60,8 +60,12 @@ def _solved(problem: Problem) -> Tensor:
     if problem.task == "denoise":
         image = problem.estimate()
         return dct_denoise(image, _noise_level(problem, image))
-    level = float(problem.cached("dct level", _search))
-    return _Splitting(problem).run(level, ROUNDS)
+    return _Splitting(problem).run(_level(problem), ROUNDS)
+
+
+def _level(problem: Problem) -> float:
+    """sigma_K, found once; see `Problem.after`."""
+    return float(problem.cached("dct level", _search))
 
 
 def _noise_level(problem: Problem, image: Tensor) -> float:
@@ -76,9 +80,8 @@ def _noise_level(problem: Problem, image: Tensor) -> float:
 
 
 def _search(problem: Problem) -> Tensor:
-    if problem.part is not None:  # in the units of the whole
-        known = problem.part.cached("dct level", _search)
-        return known * (problem.part.scale[0] / problem.scale[0]).double().cpu()
+    if problem.part is not None:
+        return taken_over(problem, problem.part, _level(problem.part))
 
     def prepare(fit: Problem) -> Callable[[float], Tensor]:
         splitting = _Splitting(fit)

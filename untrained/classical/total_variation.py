@@ -12,7 +12,7 @@ from torch import Tensor
 from untrained.classical.fill import fill_gaps
 from untrained.classical.gradient import Laplacian, gradient, gradient_adjoint, length
 from untrained.classical.linear import cgsense, require_linear
-from untrained.classical.weight import choose_weight
+from untrained.classical.weight import choose_weight, taken_over
 from untrained.errors import UserError
 from untrained.maths import power_iteration
 from untrained.problem import Problem
@@ -292,9 +292,7 @@ def tv_weight(problem: Problem) -> float:
 def _search(problem: Problem) -> Tensor:
     # few columns or views choose weights too far apart to take one over
     if problem.part is not None and problem.task not in ("mri", "ct"):
-        # in the units of the whole, see `choose_weight`
-        ratio = problem.part.scale[:1].double() / problem.scale[:1].double()
-        return tv_weight(problem.part) * ratio.cpu()[0]
+        return taken_over(problem, problem.part, tv_weight(problem.part))
     plain = problem.weighted("uniform")
     bracket = (WEIGHTS[0] * plain.norm_squared, WEIGHTS[1] * plain.norm_squared)
 

@@ -55,13 +55,15 @@ def held_out_error(
 ) -> Callable[[float], float]:
     """The error of a weight, given in the units of `problem`; arguments as of `choose_weight`."""
     fit, held = problem.split(FRACTION, SEED, scattered=True)
-    solve, factor = prepare(fit), shrinkage(problem, fit)
-    return lambda weight: float(fit.expected_misfit(solve(weight * factor), held)[0])
+    solve = prepare(fit)
+    # x and y shrink by this factor in fit's units; a weight of x's one-homogeneous R with them.
+    shrink = float(problem.scale[0] / fit.scale[0])
+    return lambda weight: float(fit.expected_misfit(solve(weight * shrink), held)[0])
 
 
-def shrinkage(problem: Problem, fit: Problem) -> float:
-    """By how much x and y, and a weight of x's one-homogeneous R with them, shrink in `fit`."""
-    return float(problem.scale[0] / fit.scale[0])
+def taken_over(problem: Problem, part: Problem, weight: float) -> Tensor:
+    """The weight of `part` in the units of the whole, `problem`; float64, no axes."""
+    return weight * (part.scale[0].double() / problem.scale[0].double()).cpu()
 
 
 def tie_of(problem: Problem) -> float:
@@ -77,19 +79,14 @@ def descend(f: Callable[[float], float], highest: float, halvings: int, tie: flo
     up to the factor `tie` <= 1 the largest is the best.
     """
     tried: dict[float, float] = {}
-
-    def best() -> float:
-        least = min(tried.values())
-        return max(value for value in tried if tie * tried[value] <= least)
-
     for k in range(halvings + 1):
         tried[highest / 2**k] = f(highest / 2**k)
         if min(tried.values()) not in list(tried.values())[-3:]:
             break
-    middle = best()
+    middle = _highest_of_the_best(tried, tie)
     for value in (middle * math.sqrt(2), middle / math.sqrt(2)):
         tried[value] = f(value)
-    return best()
+    return _highest_of_the_best(tried, tie)
 
 
 def golden_section(
@@ -110,5 +107,10 @@ def golden_section(
             low, left = left, right
             right = new = low + GOLDEN * (high - low)
         tried[new] = f(new)
+    return _highest_of_the_best(tried, tie)
+
+
+def _highest_of_the_best(tried: dict[float, float], tie: float) -> float:
+    """The highest point whose value is the least, up to the factor `tie`."""
     least = min(tried.values())
     return max(point for point in tried if tie * tried[point] <= least)
