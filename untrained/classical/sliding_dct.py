@@ -132,9 +132,11 @@ def dct_denoise(image: Tensor, sigma: float) -> Tensor:
     def both(plane: Tensor) -> Tensor:
         windows = _Windows(plane, stride=1)
         coefficients = windows.analyse(plane)
-        first = windows.synthesise(coefficients, _above(coefficients, sigma))
-        power = windows.analyse(first).square()
-        return windows.synthesise(coefficients, power / (power + sigma**2))
+        first = windows.synthesise(*_kept(coefficients, sigma))
+        power = windows.analyse(first).square_()
+        gain = power.div_(power + sigma**2)
+        gain[:, 0] = 1
+        return windows.synthesise(coefficients.mul_(gain), gain.square_().sum(1, keepdim=True))
 
     return _plane_by_plane(both, image)
 
@@ -144,14 +146,16 @@ def _thresholded(image: Tensor, sigma: float, shift: tuple[int, int]) -> Tensor:
 
     def first(plane: Tensor) -> Tensor:
         windows = _Windows(plane, stride=2, shift=shift)
-        coefficients = windows.analyse(plane)
-        return windows.synthesise(coefficients, _above(coefficients, sigma))
+        return windows.synthesise(*_kept(windows.analyse(plane), sigma))
 
     return _plane_by_plane(first, image)
 
 
-def _above(coefficients: Tensor, sigma: float) -> Tensor:
-    return (coefficients.abs() > THRESHOLD * sigma).to(coefficients)
+def _kept(coefficients: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """The coefficients above the threshold, others 0, and their number in every window."""
+    kept = functional.hardshrink(coefficients, THRESHOLD * sigma)
+    kept[:, 0] = coefficients[:, 0]  # the mean value
+    return kept, kept.sign().square_().sum(1, keepdim=True).clamp_(min=1)
 
 
 def _plane_by_plane(denoise: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
@@ -199,17 +203,21 @@ class _Windows:
             plane = _mirrored(plane, axis - 2, self.before[axis], self.after[axis])
         return functional.conv2d(plane, self.basis, stride=self.stride)
 
-    def synthesise(self, coefficients: Tensor, gain: Tensor) -> Tensor:
-        """The weighted mean of all windows after `gain`, which leaves their mean value alone."""
-        gain[:, 0] = 1
-        weight = 1 / gain.square().sum(1, keepdim=True)
-        total = functional.conv_transpose2d(
-            coefficients * gain * weight, self.basis, stride=self.stride
-        )
-        ones = torch.ones_like(self.basis[:1])
-        share = functional.conv_transpose2d(weight, ones, stride=self.stride)
+    def synthesise(self, coefficients: Tensor, energy: Tensor) -> Tensor:
+        """The plane: the mean of all windows, weighted with one over their squared gains."""
+        weight = 1 / energy
+        total = self._laid(self.basis.flatten(1).T, coefficients * weight)
+        share = self._laid(torch.ones_like(self.basis[:1]).flatten(1).T, weight)
         (top, left), (height, width) = self.before, self.size
         return (total / share)[..., top : top + height, left : left + width]
+
+    def _laid(self, pixels: Tensor, coefficients: Tensor) -> Tensor:
+        """All windows `pixels @ coefficients`, added up where they lie."""
+        sides = self.basis.shape[-2:]
+        counts = coefficients.shape[-2:]
+        size = tuple((m - 1) * by + n for m, by, n in zip(counts, self.stride, sides, strict=True))
+        windows = pixels @ coefficients.flatten(2)
+        return functional.fold(windows, size, tuple(sides), stride=tuple(self.stride))
 
 
 def _mirrored(x: Tensor, axis: int, before: int, after: int) -> Tensor:
