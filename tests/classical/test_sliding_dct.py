@@ -95,14 +95,25 @@ def test_batch_equals_singles_and_hidden_measurements_are_not_seen():
     assert torch.equal(dct(fit), dct(other))
 
 
-def test_the_level_of_a_part_is_taken_over():
+@pytest.mark.parametrize(("sigma", "data_last"), [(0.0, True), (0.2, False)])
+def test_the_data_or_the_prior_have_the_last_word(sigma: float, data_last: bool):
+    physics = Blur(torch.ones(3, 3) / 9, (1, 64, 64))
+    y = physics.A(TRUTH[..., :64, :64])
+    problem = Problem(noisy(sigma, y) if sigma else y, physics)
+    dct(problem)
+    assert bool(problem.cache["dct settings"][1]) == data_last
+
+
+def test_the_settings_of_a_part_are_taken_over():
     physics = Blur(torch.ones(3, 3) / 9, (1, 32, 32))
     problem = Problem(physics.A(TRUTH[..., :32, :32]), physics)
     fit, _ = problem.split(0.05, seed=1)
-    fit.cache["dct level"] = torch.tensor(0.05, dtype=torch.float64)
+    fit.cache["dct settings"] = torch.tensor([0.05, 1.0], dtype=torch.float64)
     after = problem.after(fit)
     dct(after)
-    assert float(after.cache["dct level"]) == pytest.approx(0.05 * float(fit.scale / after.scale))
+    level, closing = after.cache["dct settings"].tolist()
+    assert level == pytest.approx(0.05 * float(fit.scale / after.scale))
+    assert closing == 1
 
 
 def test_the_guide_is_total_variation_where_there_is_no_plane():

@@ -3,6 +3,7 @@ r"""Sliding cosine transforms: pictures are sparse in every small window, plugge
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -36,10 +37,12 @@ def dct(problem: Problem) -> Tensor:
                     + \mu_k \|z - x_k\|^2, \qquad \mu_k = 0.3\, (\sigma_K / \sigma_k)^2
 
     T is the first pass of `dct_denoise`, z_0 a quick total-variation image, and sigma_k falls in
-    equal ratios from 0.05 to sigma_K in K = 16 rounds; the answer is z_K after both passes. The
-    scheme and the 0.3 (0.23 there) are of K. Zhang et al., IEEE TPAMI 44 (2022), whose denoiser
-    is trained. W is the half-power ramp for CT. sigma_K stands for the noise and for how far the
-    prior is to be trusted: the level that predicts held-out measurements best (`descend`).
+    equal ratios from 0.05 to sigma_K in K = 16 rounds. The answer is x_{K+1}, with both passes for
+    T, or z_{K+1}, which says less of the prior and more of the noise. The scheme and the 0.3 (0.23
+    there) are of K. Zhang et al., IEEE TPAMI 44 (2022), whose denoiser is trained. W is the
+    half-power ramp for CT. sigma_K stands for the noise and for how far the prior is to be
+    trusted. It is the level whose x predicts held-out measurements best (`descend`); then x and
+    z are compared, of which z wins a tie: pixels that are measured or not cannot tell.
 
     For denoising it is `dct_denoise` at the noise level, given or estimated.
 
@@ -60,12 +63,13 @@ def _solved(problem: Problem) -> Tensor:
     if problem.task == "denoise":
         image = problem.estimate()
         return dct_denoise(image, _noise_level(problem, image))
-    return _Splitting(problem).run(_level(problem), ROUNDS)
+    level, closing = _settings(problem).tolist()
+    return _Splitting(problem).run(level, bool(closing), ROUNDS)
 
 
-def _level(problem: Problem) -> float:
-    """sigma_K, found once; see `Problem.after`."""
-    return float(problem.cached("dct level", _search))
+def _settings(problem: Problem) -> Tensor:
+    """sigma_K, and 1 where the answer is z; found once, see `Problem.after`."""
+    return problem.cached("dct settings", _search)
 
 
 def _noise_level(problem: Problem, image: Tensor) -> float:
@@ -81,16 +85,18 @@ def _noise_level(problem: Problem, image: Tensor) -> float:
 
 def _search(problem: Problem) -> Tensor:
     if problem.part is not None:
-        return taken_over(problem, problem.part, _level(problem.part))
+        level, closing = _settings(problem.part)
+        return torch.stack([taken_over(problem, problem.part, float(level)), closing])
 
-    def prepare(fit: Problem) -> Callable[[float], Tensor]:
+    def prepare(fit: Problem) -> Callable[[float, bool], Tensor]:
         splitting = _Splitting(fit)
-        return lambda level: splitting.run(level, TRIAL_ROUNDS)
+        return lambda level, closing: splitting.run(level, closing, TRIAL_ROUNDS)
 
-    error = held_out_error(problem, prepare)
-    return torch.tensor(
-        descend(error, HIGHEST_LEVEL, HALVINGS, tie_of(problem)), dtype=torch.float64
-    )
+    error = cache(held_out_error(problem, prepare))
+    tie = tie_of(problem)
+    best = descend(lambda level: error(level, False), HIGHEST_LEVEL, HALVINGS, tie)
+    closing = tie * error(best, True) <= error(best, False)
+    return torch.tensor([best, closing], dtype=torch.float64)
 
 
 class _Splitting:
@@ -101,14 +107,15 @@ class _Splitting:
         weight = FIRST_WEIGHT * problem.weighted("uniform").norm_squared
         self.first = tv_solve(problem, weight, tolerance=1e-2, max_iterations=100).image
 
-    def run(self, level: float, rounds: int) -> Tensor:
+    def run(self, level: float, closing: bool, rounds: int) -> Tensor:
         first = max(FIRST_LEVEL, level)
         z = self.first
         for k in range(rounds):
             sigma = first * (level / first) ** (k / (rounds - 1))
             x = _thresholded(z, sigma, SHIFTS[k % len(SHIFTS)])
             z = data_step(self.problem, x, COUPLING * (level / sigma) ** 2, STEPS)
-        return self.problem.supported(dct_denoise(z, level))
+        x = self.problem.supported(dct_denoise(z, level))
+        return data_step(self.problem, x, COUPLING, STEPS) if closing else x
 
 
 @torch.no_grad()

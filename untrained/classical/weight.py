@@ -14,7 +14,7 @@ SEED = 0
 GOLDEN = (math.sqrt(5) - 1) / 2
 TIE = 0.99  # errors on a few columns or views differ by as much without a reason
 
-Solve = Callable[[float], Tensor]
+Solve = Callable[..., Tensor]
 
 
 def choose_weight(
@@ -50,15 +50,16 @@ def choose_weight(
     return math.exp(best)
 
 
-def held_out_error(
-    problem: Problem, prepare: Callable[[Problem], Solve]
-) -> Callable[[float], float]:
-    """The error of a weight, given in the units of `problem`; arguments as of `choose_weight`."""
+def held_out_error(problem: Problem, prepare: Callable[[Problem], Solve]) -> Callable[..., float]:
+    """The error of a weight, given in the units of `problem`; arguments as of `choose_weight`.
+
+    What else the error is asked with goes to the solution as it is.
+    """
     fit, held = problem.split(FRACTION, SEED, scattered=True)
     solve = prepare(fit)
     # x and y shrink by this factor in fit's units; a weight of x's one-homogeneous R with them.
     shrink = float(problem.scale[0] / fit.scale[0])
-    return lambda weight: float(fit.expected_misfit(solve(weight * shrink), held)[0])
+    return lambda weight, *how: float(fit.expected_misfit(solve(weight * shrink, *how), held)[0])
 
 
 def taken_over(problem: Problem, part: Problem, weight: float) -> Tensor:
