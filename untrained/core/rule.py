@@ -241,6 +241,9 @@ class Guard(ABC):
 class Watch:
     """Looks on: progress, a reference for the record, an interruption. Never changes a run."""
 
+    def prepare(self, phase: str) -> None:
+        """What a phase needs before its first step, such as a classical image, is under way."""
+
     def begin(self, phase: str, total: int, step: int) -> None:
         """A phase of at most `total` steps begins, or goes on, at `step`."""
 

@@ -292,6 +292,8 @@ def _phase(
         done = dict(kept.finished[name])
         _recall(watch, done.pop("watch", {}))
         return Outcome(**{**done, "stop": Stopped(**done["stop"])}).to(problem.device)
+    for w in watch:
+        w.prepare(name)
     loop = Loop(recipe, problem, held, seed, half)
     if weights is not None:
         loop.s.take_weights(weights)

@@ -48,15 +48,24 @@ class Progress(Watch):
         self._label = label
         self._bar: Any = None
 
+    def prepare(self, phase: str) -> None:
+        """A line in the bar's place."""
+        from tqdm import tqdm
+
+        if sys.stderr.isatty():
+            waiting = f"{self._name(phase)}: preparing its first step ..."
+            self._bar = tqdm(desc=waiting, bar_format="{desc}", leave=False, file=sys.stderr)
+
     def begin(self, phase: str, total: int, step: int) -> None:
         """Open the bar."""
         from tqdm import tqdm
 
+        self.end(phase)
         calm = not sys.stderr.isatty()
         self._bar = tqdm(
             total=total,
             initial=step,
-            desc=f"{self._label} {phase.rpartition('/')[2]}".strip(),
+            desc=self._name(phase),
             unit="step",
             mininterval=10.0 if calm else 0.3,
             ncols=79,
@@ -72,6 +81,9 @@ class Progress(Watch):
         else:
             self._bar.set_postfix_str(f"data {columns['data']:.2e}", refresh=False)
         self._bar.update()
+
+    def _name(self, phase: str) -> str:
+        return f"{self._label} {phase.rpartition('/')[2]}".strip()
 
     def say(self, text: str) -> None:
         """A line above it."""
