@@ -146,40 +146,70 @@ def make_faces(data: Path, out: Path) -> None:
 TRAINING_FACES = ("00000", "00001", "00002", "00013", "00016", "00018")
 TEST_FACES = ("00003", "00004", "00005", "00006", "00007")
 TRAINING_SLICES, TEST_SLICES = (0, 5, 10, 15, 20, 25), (3, 8, 13, 18, 28)
+OTHER_PICTURES = tuple(f"classic_sets/set14/{n}.png" for n in ("flowers", "monarch", "pepper"))
+KNEES = (0, 7, 14)
 
 
 def make_low_data(data: Path, out: Path, side: int) -> None:
     """What UGoDIT learns from and is tested on: faces x4 at sigma 12.75, brains at 4x.
 
     Faces are halved to `side`; brains are the central `side` squared of the k-space of complex
-    images, with 8 simulated coils and noise of 0.5 % of the largest coil image.
+    images, with 8 simulated coils and noise of 0.5 % of the largest coil image. To test what the
+    learned has never seen: other pictures; knees, which have no phase; and two brains as they were
+    measured, the same part of their k-space.
     """
-    faces, brains = out / "faces", out / "brains"
-    for folder in (faces, brains):
-        folder.mkdir(exist_ok=True)
-    groups = {"train": TRAINING_FACES, "test": TEST_FACES}
-    slices = {"train": TRAINING_SLICES, "test": TEST_SLICES}
+    for folder in ("faces", "brains", "pictures", "knees", "measured"):
+        (out / folder).mkdir(exist_ok=True)
+    _make_low_pictures(data, out, side)
+    t2 = np.load(data / "mri_complex_images" / "siat_brain_t2_31x256.npz", allow_pickle=False)
+    for kind, slices in (("train", TRAINING_SLICES), ("test", TEST_SLICES)):
+        for n in slices:
+            case = out / "brains" / f"mri-{kind}-{n:02d}.npz"
+            _simulate_coils(_low_resolution(t2["images"][n], side), case, n)
+    knee = np.load(data / "mri_magnitude" / "stanford_knee_rss_20x320x256.npz", allow_pickle=False)
+    for n in KNEES:
+        image = _low_resolution(knee["images"][n].astype(np.complex64), side)
+        _simulate_coils(image, out / "knees" / f"mri-test-{n:02d}.npz", n)
     with tempfile.TemporaryDirectory() as folder:
-        clean = Path(folder) / "clean.png"
-        for kind, name in [(k, name) for k in groups for name in groups[k]]:
-            with Image.open(data / "ffhq256" / f"{name}.png") as picture:
-                face = picture.convert("RGB").resize((side, side), Image.Resampling.BOX)
-            face.save(clean)
-            pixels = np.asarray(face, np.float32).transpose(2, 0, 1) / 255
-            write_npy(faces / f"clean-{kind}-{name}.npy", np.ascontiguousarray(pixels))
-            case = faces / f"superres-{kind}-{name}.npz"
-            _simulate("superres", clean, case, factor=4, sigma=12.75, seed=int(name))
-        file = data / "mri_complex_images" / "siat_brain_t2_31x256.npz"
-        stored = np.load(file, allow_pickle=False)["images"]
-        maps = birdcage_maps(8, (side, side))
+        for name, file in BRAINS.items():
+            full = np.load(data / "mri_multicoil" / file, allow_pickle=False)["kspace"]
+            low = Path(folder) / f"{name}.npz"
+            write_npz(low, {"kspace": _middle(_middle(full, 1, side), 2, side)})
+            case = out / "measured" / f"mri-test-{name}.npz"
+            _simulate("mri", low, case, acceleration=4, center_fraction=0.08)
+
+
+def _make_low_pictures(data: Path, out: Path, side: int) -> None:
+    """Faces, with the clean ones beside them, and other pictures."""
+    names = {f"train-{n}": f"ffhq256/{n}.png" for n in TRAINING_FACES}
+    names |= {f"test-{n}": f"ffhq256/{n}.png" for n in TEST_FACES}
+    names |= {Path(n).stem: n for n in OTHER_PICTURES}
+    for name, file in names.items():
+        with Image.open(data / file) as picture:
+            whole = picture.convert("RGB")
+        square = min(whole.size)
+        low = whole.crop((0, 0, square, square)).resize((side, side), Image.Resampling.BOX)
+        face = file.startswith("ffhq")
+        group = out / ("faces" if face else "pictures")
+        if face:
+            pixels = np.asarray(low, np.float32).transpose(2, 0, 1) / 255
+            write_npy(group / f"clean-{name}.npy", np.ascontiguousarray(pixels))
+        seed = int(file.split("/")[1][:-4]) if face else 0
+        case = group / f"superres-{name if face else 'test-' + name}.npz"
+        with tempfile.TemporaryDirectory() as folder:
+            clean = Path(folder) / "clean.png"
+            low.save(clean)
+            _simulate("superres", clean, case, factor=4, sigma=12.75, seed=seed)
+
+
+def _simulate_coils(image: np.ndarray, case: Path, seed: int) -> None:
+    """4x with 8 simulated coils and noise."""
+    kspace = fft2c(torch.from_numpy(birdcage_maps(8, image.shape) * image))
+    noise = torch.randn(kspace.shape, dtype=kspace.dtype, generator=torch.manual_seed(seed))
+    with tempfile.TemporaryDirectory() as folder:
         clean = Path(folder) / "clean.npz"
-        for kind, n in [(k, n) for k in slices for n in slices[k]]:
-            kspace = fft2c(torch.from_numpy(maps * _low_resolution(stored[n], side)))
-            draw = torch.manual_seed(n)
-            noise = torch.randn(kspace.shape, dtype=kspace.dtype, generator=draw)
-            write_npz(clean, {"kspace": (kspace + 0.005 * noise).numpy()})
-            case = brains / f"mri-{kind}-{n:02d}.npz"
-            _simulate("mri", clean, case, acceleration=4, center_fraction=0.08, seed=n)
+        write_npz(clean, {"kspace": (kspace + 0.005 * noise).numpy()})
+        _simulate("mri", clean, case, acceleration=4, center_fraction=0.08, seed=seed)
 
 
 def _low_resolution(image: np.ndarray, side: int) -> np.ndarray:

@@ -54,9 +54,9 @@ def fast(method: Method, task: str, preset: str, source: str) -> Recipe:
 def sequential(method: Method, task: str, preset: str, source: str) -> Recipe:
     """The engine of `fast` and `best` around a method that follows its own output.
 
-    Such a method has nothing to hold on to where nothing is measured, and Muon's long steps carry
-    it away (docs/methods/aseqdip.md has the numbers): MRI and super-resolution take Adam, small
-    steps, more of them, and the shape of the paper's networks.
+    Such a method has nothing to hold on to where nothing is measured, and long steps carry it
+    away (docs/methods/aseqdip.md has the numbers): MRI and super-resolution take small steps, more
+    of them, and the shape of the paper's networks.
     """
     made = fast(method, task, preset, source)
     # on MRI and CT it still rises at the end of its budget, and the average lags behind
@@ -66,7 +66,7 @@ def sequential(method: Method, task: str, preset: str, source: str) -> Recipe:
     wide = 2 if preset == "best" else 1
     if task == "mri":
         net: NetSpec = UNet(widths=(16 * wide, 32 * wide, 64 * wide, 64 * wide))
-        engine = Engine("adam", lr=3e-3, schedule="cosine", final=0.02)
+        engine = replace(made.engine, lr=0.005)
     else:
         widths = (32 * wide,) * 5
         net = SkipNet(down=widths, up=widths, join_norm=False)
