@@ -32,6 +32,9 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "deblur-0003": ("deblur", "clean.npy", {}),
         "brains/mri-train-00": ("mri", "image.npy", {"coils": 2}),
         "brains/mri-test-03": ("mri", "image.npy", {"coils": 2}),
+        "measured/mri-test-t1": ("mri", "image.npy", {"coils": 2}),
+        "knees/mri-test-00": ("mri", "image.npy", {"coils": 2}),
+        "pictures/superres-test-pepper": ("superres", "clean.npy", {"factor": 2}),
         "faces/superres-train-00000": ("superres", "clean.npy", {"factor": 2}),
         "faces/superres-test-00003": ("superres", "clean.npy", {"factor": 2}),
         "faces/denoise-00000": ("denoise", "clean.npy", {}),
@@ -39,7 +42,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "faces/box-00000": ("inpaint", "clean.npy", {"box": (4, 4)}),
         "faces/nldeblur-00000": ("nldeblur", "clean.npy", {}),
     }
-    for place in ("faces", "brains"):
+    for place in ("faces", "brains", "pictures", "knees", "measured"):
         (folder / "cases" / place).mkdir(parents=True)
     np.save(folder / "cases" / "faces" / "clean-train-00000.npy", np.ones((16, 14), np.float32))
     for seed, (name, (task, clean, options)) in enumerate(made.items()):
