@@ -147,29 +147,31 @@ TRAINING_FACES = ("00000", "00001", "00002", "00013", "00016", "00018")
 TEST_FACES = ("00003", "00004", "00005", "00006", "00007")
 TRAINING_SLICES, TEST_SLICES = (0, 5, 10, 15, 20, 25), (3, 8, 13, 18, 28)
 OTHER_PICTURES = tuple(f"classic_sets/set14/{n}.png" for n in ("flowers", "monarch", "pepper"))
-KNEES = (0, 7, 14)
+TRAINING_KNEES, TEST_KNEES = (2, 5, 9, 11, 16, 18), (0, 7, 14)
 
 
 def make_low_data(data: Path, out: Path, side: int) -> None:
     """What UGoDIT learns from and is tested on: faces x4 at sigma 12.75, brains at 4x.
 
-    Faces are halved to `side`; brains are the central `side` squared of the k-space of complex
-    images, with 8 simulated coils and noise of 0.5 % of the largest coil image. To test what the
-    learned has never seen: other pictures; knees, which have no phase; and two brains as they were
-    measured, the same part of their k-space.
+    And the same faces after a non-linear blur (the built-in one). Faces are halved to `side`;
+    brains are the central `side` squared of the k-space of complex images, with 8 simulated coils
+    and noise of 0.5 % of the largest coil image. To test what the learned has never seen: other
+    pictures; knees, which have no phase; and two brains as they were measured, the same part of
+    their k-space.
     """
     for folder in ("faces", "brains", "pictures", "knees", "measured"):
         (out / folder).mkdir(exist_ok=True)
     _make_low_pictures(data, out, side)
     t2 = np.load(data / "mri_complex_images" / "siat_brain_t2_31x256.npz", allow_pickle=False)
-    for kind, slices in (("train", TRAINING_SLICES), ("test", TEST_SLICES)):
-        for n in slices:
-            case = out / "brains" / f"mri-{kind}-{n:02d}.npz"
-            _simulate_coils(_low_resolution(t2["images"][n], side), case, n)
     knee = np.load(data / "mri_magnitude" / "stanford_knee_rss_20x320x256.npz", allow_pickle=False)
-    for n in KNEES:
-        image = _low_resolution(knee["images"][n].astype(np.complex64), side)
-        _simulate_coils(image, out / "knees" / f"mri-test-{n:02d}.npz", n)
+    for folder, stored, training, test in (
+        ("brains", t2, TRAINING_SLICES, TEST_SLICES),
+        ("knees", knee, TRAINING_KNEES, TEST_KNEES),
+    ):
+        for n in training + test:
+            kind = "train" if n in training else "test"
+            image = _low_resolution(stored["images"][n].astype(np.complex64), side)
+            _simulate_coils(image, out / folder / f"mri-{kind}-{n:02d}.npz", n)
     with tempfile.TemporaryDirectory() as folder:
         for name, file in BRAINS.items():
             full = np.load(data / "mri_multicoil" / file, allow_pickle=False)["kspace"]
@@ -184,6 +186,7 @@ def _make_low_pictures(data: Path, out: Path, side: int) -> None:
     names = {f"train-{n}": f"ffhq256/{n}.png" for n in TRAINING_FACES}
     names |= {f"test-{n}": f"ffhq256/{n}.png" for n in TEST_FACES}
     names |= {Path(n).stem: n for n in OTHER_PICTURES}
+    kernels = np.load(data / "blur_kernels" / "levin09.npz", allow_pickle=False)
     for name, file in names.items():
         with Image.open(data / file) as picture:
             whole = picture.convert("RGB")
@@ -195,11 +198,15 @@ def _make_low_pictures(data: Path, out: Path, side: int) -> None:
             pixels = np.asarray(low, np.float32).transpose(2, 0, 1) / 255
             write_npy(group / f"clean-{name}.npy", np.ascontiguousarray(pixels))
         seed = int(file.split("/")[1][:-4]) if face else 0
-        case = group / f"superres-{name if face else 'test-' + name}.npz"
+        name = name if face else f"test-{name}"
         with tempfile.TemporaryDirectory() as folder:
-            clean = Path(folder) / "clean.png"
+            clean, kernel = Path(folder) / "clean.png", Path(folder) / "kernel.npy"
             low.save(clean)
+            case = group / f"superres-{name}.npz"
             _simulate("superres", clean, case, factor=4, sigma=12.75, seed=seed)
+            if face:
+                write_npy(kernel, kernels["k0"].astype(np.float32))
+                _simulate("nldeblur", clean, group / f"nldeblur-{name}.npz", kernel=kernel)
 
 
 def _simulate_coils(image: np.ndarray, case: Path, seed: int) -> None:
