@@ -20,7 +20,7 @@ from untrained.core.rule import MaxSteps, Stopped, Watch
 from untrained.core.solve import solve_recipe
 from untrained.errors import UserError
 from untrained.methods import ALL_TASKS
-from untrained.metrics import nrmse, psnr, same_view, ssim
+from untrained.metrics import nrmse, psnr, same_view, ssim, usual_range
 from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
@@ -132,7 +132,7 @@ def run(
         problem = chosen.weights.start(problem)
     if truth is not None:
         truth = _check_truth(truth, problem)
-        data_range = data_range or _range_of(truth, problem)
+        data_range = data_range or usual_range(truth, unit=problem.unit_range)
         turned = problem.task == "phase"
         watch = [Reference(truth, data_range, turned), *watch]
     if chosen.recipe is None:
@@ -324,14 +324,6 @@ def _check_truth(truth: Tensor, problem: Problem) -> Tensor:
             "convert the reference (complex images are two channels)"
         )
     return truth.float()
-
-
-def _range_of(truth: Tensor, problem: Problem) -> float:
-    if problem.unit_range:
-        return 1.0
-    if problem.task == "mri":
-        return float(torch.linalg.vector_norm(truth, dim=1).max())
-    return float(truth.abs().max())
 
 
 def _data_digest(problem: Problem) -> str:

@@ -23,6 +23,11 @@ HFEN_RADIUS = 7  # the 15 x 15 filter of Ravishankar and Bresler
 Image = Tensor | np.ndarray
 
 
+def usual_range(reference: Tensor, *, unit: bool) -> float:
+    """The range that a PSNR refers to: 1 for images in [0, 1], else the largest magnitude."""
+    return 1.0 if unit else float(_magnitude(reference).abs().max())
+
+
 def psnr(x: Image, reference: Image, *, data_range: float) -> float:
     """10 log10(range^2 / MSE) in dB; infinite for equal images.
 

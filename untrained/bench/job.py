@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from untrained.files import sha256
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
 
@@ -129,9 +130,5 @@ def job_from_dict(values: dict[str, Any]) -> Job:
 
 
 def file_digest(path: str | Path) -> str:
-    """Hash of a file's contents."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()[:16]
+    """The first digits of a file's hash."""
+    return sha256(path)[:16]

@@ -13,7 +13,7 @@ from untrained.core.state import State
 from untrained.data import Measurement
 from untrained.errors import UserError
 from untrained.methods.presets import PHOTOGRAPHS
-from untrained.metrics import psnr, same_view, ssim
+from untrained.metrics import psnr, same_view, ssim, usual_range
 
 REGIONS = ("all", "disc")
 DISC = 0.46  # radius of the disc, of the image's side
@@ -44,7 +44,7 @@ class Score:
         self._region = _disc(truth) if region == "disc" else torch.ones_like(truth)
         self._truth = truth * self._region
         self._turned = measurement.task == "phase"
-        self._range = _range(self._truth, measurement.task)
+        self._range = usual_range(self._truth, unit=measurement.task in PHOTOGRAPHS)
         if self._range == 0:
             raise UserError(f"{measurement.source}: the reference is zero where it is scored")
         # the mean over the region, from the mean over the image
@@ -130,10 +130,3 @@ def _disc(like: Tensor) -> Tensor:
     y = torch.arange(height, device=like.device)[:, None] - (height - 1) / 2
     x = torch.arange(width, device=like.device)[None] - (width - 1) / 2
     return ((y**2 + x**2).sqrt() < DISC * width).float().expand_as(like).clone()
-
-
-def _range(truth: Tensor, task: str) -> float:
-    if task in PHOTOGRAPHS:
-        return 1.0
-    size = torch.linalg.vector_norm(truth, dim=1) if task == "mri" else truth.abs()
-    return float(size.max())

@@ -33,6 +33,26 @@ class Directory:
     finished: dict[str, Any] | None = None
 
 
+def require_same(facts: dict[str, Any], wanted: dict[str, Any], whose: str) -> None:
+    """A finished result is only shown for the settings it was made with.
+
+    Args:
+        facts: those of the finished result.
+        wanted: some of them, as a new run would have them.
+        whose: the beginning of the sentence that ends in "other settings".
+
+    Raises:
+        UserError: they differ; names which.
+    """
+    now = json.loads(json.dumps(wanted))  # as it was stored: tuples are lists
+    changed = [name for name, value in now.items() if facts.get(name) != value]
+    if changed:
+        raise UserError(
+            f"{whose} other settings ({', '.join(changed)} differ); use --overwrite to replace "
+            "that, or another --out"
+        )
+
+
 @contextlib.contextmanager
 def open_directory(path: Path, *, resume: bool, overwrite: bool) -> Iterator[Directory]:
     """Take hold of `path` for a run.

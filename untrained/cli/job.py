@@ -16,12 +16,17 @@ import torch
 from torch import Tensor
 
 from untrained.api import run
-from untrained.cli.directory import Directory, clear_state, kept_if_refused, open_directory
+from untrained.cli.directory import (
+    Directory,
+    clear_state,
+    kept_if_refused,
+    open_directory,
+    require_same,
+)
 from untrained.cli.options import Options
 from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.data import TASKS, Measurement, read_guides, with_reference
-from untrained.errors import UserError
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
 from untrained.problem import Problem
@@ -176,20 +181,13 @@ def _mean(metrics: list[dict[str, float] | None]) -> dict[str, float] | None:
 
 def _same_settings(place: Directory, chosen: Plan, options: Options) -> None:
     """A finished result is only shown for the settings it was made with."""
-    facts = place.finished or {}
-    recipe = None if chosen.recipe is None else json.loads(json.dumps(chosen.recipe.to_dict()))
     wanted = {
         "task": chosen.task,
         "method": chosen.card.name,
-        "recipe": recipe,
+        "recipe": None if chosen.recipe is None else chosen.recipe.to_dict(),
         "seed": options.seed,
     }
-    changed = [name for name, value in wanted.items() if facts.get(name) != value]
-    if changed:
-        raise UserError(
-            f"{place.path} holds a finished result of other settings ({', '.join(changed)} "
-            "differ); use --overwrite to replace it, or another --out"
-        )
+    require_same(place.finished or {}, wanted, f"{place.path} holds a finished result of")
 
 
 def _report(path: Path, facts: dict[str, Any], options: Options) -> int:

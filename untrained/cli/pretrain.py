@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,13 @@ from typing import Any
 import click
 import torch
 
-from untrained.cli.directory import Directory, clear_state, kept_if_refused, open_directory
+from untrained.cli.directory import (
+    Directory,
+    clear_state,
+    kept_if_refused,
+    open_directory,
+    require_same,
+)
 from untrained.cli.job import INTERRUPTED, command_line, thread_count
 from untrained.cli.options import Options, shared_options
 from untrained.cli.reconstruct import reconstruct
@@ -20,6 +25,7 @@ from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.data import TASKS, Measurement, read_clean
 from untrained.errors import UserError, from_file
+from untrained.files import sha256
 from untrained.methods.presets import PHOTOGRAPHS
 from untrained.pretrain import LESSONS, Weights, clean_problem, train
 from untrained.pretrain.train import IMAGES, Lesson, lesson_recipe
@@ -112,16 +118,11 @@ def _same_settings(
     wanted = {
         "method": lesson.name,
         "task": task,
-        "recipe": json.loads(json.dumps(recipe.to_dict())),
+        "recipe": recipe.to_dict(),
         "inputs": inputs.files,
         "seed": options.seed,
     }
-    changed = [name for name, value in wanted.items() if facts.get(name) != value]
-    if changed:
-        raise UserError(
-            f"these weights were learned with other settings ({', '.join(changed)} differ); use "
-            "--overwrite to replace them, or another --out"
-        )
+    require_same(facts, wanted, "these weights were learned with")
 
 
 def _into(
@@ -190,8 +191,7 @@ def _read(lesson: Lesson, task: str, paths: Sequence[str], task_options: dict[st
             references += [m.reference for m in slices]
             notes += [f"{m.source}: {note}" for m in slices for note in m.notes]
         problems += found
-        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        files += [{"name": Path(path).name, "sha256": digest}] * len(found)
+        files += [{"name": Path(path).name, "sha256": sha256(path)}] * len(found)
     return Inputs(problems, references, files, tuple(notes))
 
 

@@ -70,12 +70,10 @@ class ASeqDIP(Method):
 
 def recipe(task: str, preset: str) -> Recipe:
     """The settings of `preset` on `task`; `paper` is Sec. 4.1 for all tasks: K = 2000, N = 2,
-    lambda = 1, Adam 1e-4, and the network that the authors name for the task. `fast` and `best`
-    take N = 5, lambda = 0.3 on MRI: in hundreds of steps z has to move further in each.
+    lambda = 1, Adam 1e-4, and the network that the authors name for the task.
     """
     if preset != "paper":
-        method = ASeqDIP(inner=5, lam=0.3) if task == "mri" else ASeqDIP()
-        return sequential(method, task, preset, "Algorithm 1 with the fast engine")
+        return sequential(ASeqDIP(), task, preset, "Algorithm 1 with the fast engine")
     return Recipe(
         method=ASeqDIP(),
         net=SHALLOW_UNET if task in PHOTOGRAPHS else MEDIUM_UNET,

@@ -114,23 +114,21 @@ class UGoDIT(Method):
 
 def recipe(task: str, preset: str) -> Recipe:
     """The settings of `preset` on `task`; `paper` is Sec. 4: Adam 1e-4, (N, K) = (2, 2000) for
-    MRI, (10, 2000) for photographs. `fast` and `best` take N = 5, lambda = 0.3 on MRI as `aseqdip`
-    does, and train the encoder too where the image is so unlike those it was learned from that a
-    quarter of the steps shows it.
+    MRI, (10, 2000) for photographs. `fast` and `best` train the encoder too where the image is
+    so unlike those it was learned from that a quarter of the steps shows it.
     """
+    method = UGoDIT(inner=_inner(task))
     if preset == "paper":
-        return _paper(UGoDIT(inner=_inner(task)), task)
-    method = UGoDIT(inner=5, lam=0.3) if task == "mri" else UGoDIT(inner=_inner(task))
+        return _paper(method, task)
     made = sequential(method, task, preset, "Algorithm 2 with the fast engine")
     return replace(made, rival=replace(method, frozen=False))
 
 
 def training(task: str, preset: str) -> Recipe:
     """The settings of Algorithm 1, likewise; `fast` takes 600 steps."""
+    method = UGoDITTraining(inner=_inner(task))
     if preset == "paper":
-        return _paper(UGoDITTraining(inner=_inner(task)), task)
-    mri = task == "mri"
-    method = UGoDITTraining(inner=5, lam=0.3) if mri else UGoDITTraining(inner=_inner(task))
+        return _paper(method, task)
     made = sequential(method, task, preset, "Algorithm 1 with the fast engine")
     return replace(made, stop=Never(), output=Last(), steps=max(600, made.steps))
 

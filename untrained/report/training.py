@@ -11,7 +11,8 @@ from torch import Tensor
 
 from untrained.core.result import Result, versions
 from untrained.files import atomic_write, make_directory
-from untrained.metrics import psnr
+from untrained.methods.presets import PHOTOGRAPHS
+from untrained.metrics import psnr, usual_range
 from untrained.report import words
 from untrained.report.arrays import display_plane
 from untrained.report.charts import Chart, Line
@@ -89,23 +90,17 @@ def _panels(result: Result, g: int) -> list[Panel]:
 def _inputs(result: Result, weights: Weights) -> list[dict[str, str]]:
     """A row per image: file, final data term, PSNR where a reference is known."""
     rows = []
-    reference, data_range = result.about.reference, 1.0
+    reference = result.about.reference
     for g, entry in enumerate(weights.inputs):
         row = {"name": entry["name"], "sha256": entry["sha256"][:12], "psnr": ""}
         alone = weights.misfit[g] if len(weights.misfit) == len(weights.inputs) else None
         row["misfit"] = "" if alone is None else f"{alone:.3g}"
         if reference is not None:
             one = reference[g : g + 1]
-            data_range = _range(one, result.about.task)
+            data_range = usual_range(one, unit=result.about.task in PHOTOGRAPHS)
             row["psnr"] = f"{psnr(result.image[g], one[0], data_range=data_range):.2f} dB"
         rows.append(row)
     return rows
-
-
-def _range(reference: Tensor, task: str) -> float:
-    if task == "mri":
-        return float(reference.square().sum(1).sqrt().max())
-    return float(reference.abs().max()) if task == "ct" else 1.0
 
 
 def _charts(result: Result) -> list[Chart]:
