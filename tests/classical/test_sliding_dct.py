@@ -11,7 +11,7 @@ from untrained.classical import dct, dct_denoise, guide, tv
 from untrained.classical.sliding_dct import SHIFTS, _thresholded
 from untrained.errors import UserError
 from untrained.metrics import psnr
-from untrained.physics import Blur, Denoise, Inpaint, random_mask
+from untrained.physics import CT, Blur, Denoise, Inpaint, random_mask
 from untrained.problem import Problem
 
 TRUTH = torch.from_numpy(camera()[100:196, 100:196].astype(np.float32) / 255)[None, None]
@@ -102,6 +102,13 @@ def test_the_data_or_the_prior_have_the_last_word(sigma: float, data_last: bool)
     problem = Problem(noisy(sigma, y) if sigma else y, physics)
     dct(problem)
     assert bool(problem.cache["dct settings"][1]) == data_last
+
+
+def test_the_weighting_of_the_caller_changes_nothing():
+    physics = CT((32, 32), np.arange(0, 180, 20.0), 48)
+    y = physics.A(TRUTH[..., :32, :32])
+    plain, ramped = (dct(Problem(y, physics).weighted(w)) for w in ("uniform", "half-ramp"))
+    assert torch.equal(plain, ramped)
 
 
 def test_the_settings_of_a_part_are_taken_over():

@@ -56,7 +56,12 @@ def dct(problem: Problem) -> Tensor:
         UserError: a nonlinear physics, or an image without a spatial axis.
     """
     require_linear(problem, "dct")
-    return torch.cat([_solved(problem.select(i)) for i in range(len(problem.y))])
+    return torch.cat([_solved(_weighed(problem.select(i))) for i in range(len(problem.y))])
+
+
+def _weighed(problem: Problem) -> Problem:
+    """With W, whatever the caller's weighting; held-out views are judged with it too."""
+    return problem.weighted("half-ramp" if problem.task == "ct" else "uniform")
 
 
 def _solved(problem: Problem) -> Tensor:
@@ -85,7 +90,7 @@ def _noise_level(problem: Problem, image: Tensor) -> float:
 
 def _search(problem: Problem) -> Tensor:
     if problem.part is not None:
-        level, closing = _settings(problem.part)
+        level, closing = _settings(_weighed(problem.part))
         return torch.stack([taken_over(problem, problem.part, float(level)), closing])
 
     def prepare(fit: Problem) -> Callable[[float, bool], Tensor]:
@@ -103,7 +108,7 @@ class _Splitting:
     """The iteration of `dct` on one problem; every `run` starts from the same image."""
 
     def __init__(self, problem: Problem) -> None:
-        self.problem = problem.weighted("half-ramp" if problem.task == "ct" else "uniform")
+        self.problem = problem
         weight = FIRST_WEIGHT * problem.weighted("uniform").norm_squared
         self.first = tv_solve(problem, weight, tolerance=1e-2, max_iterations=100).image
 
