@@ -105,8 +105,9 @@ def test_the_data_or_the_prior_have_the_last_word(sigma: float, data_last: bool)
 
 
 def test_the_weighting_of_the_caller_changes_nothing():
-    physics = CT((32, 32), np.arange(0, 180, 20.0), 48)
-    y = physics.A(TRUTH[..., :32, :32])
+    physics = CT((32, 32), np.arange(0, 180, 12.0), 48)
+    clean = physics.A(TRUTH[..., :32, :32])
+    y = noisy(0.01 * float(clean.max()), clean)
     plain, ramped = (dct(Problem(y, physics).weighted(w)) for w in ("uniform", "half-ramp"))
     assert torch.equal(plain, ramped)
 
