@@ -95,6 +95,7 @@ def job(case: Path, method: str, preset: str, seed: int, limit: float, oracle: b
         "ssim": ssim(result.image * region, truth, data_range=data_range),
         "cpu_seconds": result.cpu_seconds,
         "seconds": result.seconds,
+        "precision": result.precision,
         "steps": result.steps,
         "stop_rule": result.stop[0].rule,
         "stop_step": result.stop[0].step,

@@ -11,8 +11,10 @@ CLASSICAL = ("adjoint", "fbp", "cgsense", "l1wavelet", "tv", "dct")
 ORDER = (*CLASSICAL, "house", "house best", "aseqdip", "aseqdip paper", "dip paper", "tvdip paper")
 HEAD = """# Results
 
-PSNR in dB, seed 0, one thread, fp32, retrospective measurements of public data made by
-`benchmarks/cases.py`; every row is a file in `benchmarks/results/evidence/`. MRI: magnitude,
+PSNR in dB, seed 0, one thread, retrospective measurements of public data made by
+`benchmarks/cases.py`; every row is a file in `benchmarks/results/evidence/`. fp32, but for the
+networks of `house`: bf16, which `precision=auto` takes on a CPU that multiplies it natively (Xeon
+with AMX; the `paper` runs are from one without, which was 1.3 to 1.6 times slower). MRI: magnitude,
 range max |reference|, coil maps from the undersampled data's own centre. CT: measured views,
 reference FBP of all views, scored inside the disc that every view sees. Photographs: 256x256
 colour crops. `paper` is that preset, cut after the seconds given below where marked; the rest is

@@ -1,0 +1,107 @@
+"""The runs of a grid in one file, and their table: what learned weights are worth.
+
+    python benchmarks/lowdata.py OUT DEST.json [--against aseqdip]
+
+OUT is a directory of `untrained bench run`. Prints, in Markdown, the PSNR of the last output per
+image (mean over seeds), means with their spread over images and seeds, CPU seconds, and after
+which share of the steps a run reached the last PSNR of the run that it is held against.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import statistics
+from collections import defaultdict
+from pathlib import Path
+
+Rows = list[dict]
+
+
+def collected(out: Path) -> Rows:
+    """A row per finished job, with the PSNR of its output at every step."""
+    rows = []
+    for path in sorted((out / "jobs").glob("*/job.json")):
+        job, result = json.loads(path.read_text()), path.with_name("result.json")
+        if not result.exists():
+            continue
+        facts = json.loads(result.read_text())
+        history = path.with_name("history.csv")
+        curve = []
+        if history.exists():
+            with history.open() as file:
+                curve = [round(float(r["psnr_output"]), 3) for r in csv.DictReader(file)]
+        names = {"image": "image", "setting": "setting"}
+        row = {key: job["case"][name] for key, name in names.items()}
+        row |= {"run": job["run"]["label"], "seed": job["seed"], "recipe": facts["recipe"]}
+        row |= {key: facts[key] for key in ("stopped", "ssim", "steps", "cpu_seconds", "versions")}
+        rows.append(row | {"psnr_output": curve})
+    return rows
+
+
+def reached(row: dict, goal: float) -> float | None:
+    """The share of the steps after which the output is as good as `goal`."""
+    curve = row["psnr_output"]
+    step = next((n for n, value in enumerate(curve, 1) if value >= goal), None)
+    return None if step is None else step / len(curve)
+
+
+def table(rows: Rows, against: str) -> str:
+    """Per image and in the mean, for every setting of the grid."""
+    runs = list(dict.fromkeys(row["run"] for row in rows))
+    found = []
+    for setting in dict.fromkeys(row["setting"] for row in rows):
+        mine = [row for row in rows if row["setting"] == setting]
+        cells = defaultdict(list)
+        for row in mine:
+            cells[row["image"], row["run"]].append(row)
+        here = [run for run in runs if any(row["run"] == run for row in mine)]
+        found += ["", f"| {setting} | {' | '.join(here)} |", "|---" * (len(here) + 1) + "|"]
+        for image in sorted({row["image"] for row in mine}):
+            values = [_mean(row["stopped"] for row in cells[image, run]) for run in here]
+            found.append(f"| {image} | {' | '.join(values)} |")
+        summary = [[row for row in mine if row["run"] == run] for run in here]
+        found.append(f"| mean | {' | '.join(_mean(r['stopped'] for r in s) for s in summary)} |")
+        found.append(
+            f"| spread | {' | '.join(_spread([r['stopped'] for r in s]) for s in summary)} |"
+        )
+        seconds = (f"{statistics.mean(r['cpu_seconds'] for r in s):.0f}" for s in summary)
+        found.append(f"| CPU s | {' | '.join(seconds)} |")
+        found.append(
+            f"| as good as {against} after | {' | '.join(_when(s, mine, against) for s in summary)} |"
+        )
+    return "\n".join(found)
+
+
+def _mean(values) -> str:
+    known = list(values)
+    return f"{statistics.mean(known):.2f}" if known else "-"
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.stdev(values):.2f}" if len(values) > 1 else "-"
+
+
+def _when(rows: Rows, all_rows: Rows, against: str) -> str:
+    """The median share of the steps, and how many runs got there, each against its own rival."""
+    goals = {(r["image"], r["seed"]): r["stopped"] for r in all_rows if r["run"] == against}
+    pairs = [(r, goals.get((r["image"], r["seed"]))) for r in rows if r["psnr_output"]]
+    shares = [reached(row, goal) for row, goal in pairs if goal is not None]
+    known = [share for share in shares if share is not None]
+    return f"{statistics.median(known):.0%} ({len(known)} of {len(shares)})" if known else "-"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("dest", type=Path)
+    parser.add_argument("--against", default="aseqdip")
+    given = parser.parse_args()
+    rows = collected(given.out)
+    given.dest.write_text(json.dumps(rows))
+    print(table(rows, given.against))
+
+
+if __name__ == "__main__":
+    main()
