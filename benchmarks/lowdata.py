@@ -32,10 +32,9 @@ def collected(out: Path) -> Rows:
         if history.exists():
             with history.open() as file:
                 curve = [round(float(r["psnr_output"]), 3) for r in csv.DictReader(file)]
-        names = {"image": "image", "setting": "setting"}
-        row = {key: job["case"][name] for key, name in names.items()}
+        row = {key: job["case"][key] for key in ("image", "setting")}
         row |= {"run": job["run"]["label"], "seed": job["seed"], "recipe": facts["recipe"]}
-        row |= {key: facts[key] for key in ("stopped", "ssim", "steps", "cpu_seconds", "versions")}
+        row |= {key: facts[key] for key in ("stopped", "ssim", "steps", "cpu_seconds", "precision")}
         rows.append(row | {"psnr_output": curve})
     return rows
 
@@ -59,24 +58,21 @@ def table(rows: Rows, against: str) -> str:
         here = [run for run in runs if any(row["run"] == run for row in mine)]
         found += ["", f"| {setting} | {' | '.join(here)} |", "|---" * (len(here) + 1) + "|"]
         for image in sorted({row["image"] for row in mine}):
-            values = [_mean(row["stopped"] for row in cells[image, run]) for run in here]
+            values = [_mean([row["stopped"] for row in cells[image, run]]) for run in here]
             found.append(f"| {image} | {' | '.join(values)} |")
         summary = [[row for row in mine if row["run"] == run] for run in here]
-        found.append(f"| mean | {' | '.join(_mean(r['stopped'] for r in s) for s in summary)} |")
-        found.append(
-            f"| spread | {' | '.join(_spread([r['stopped'] for r in s]) for s in summary)} |"
-        )
-        seconds = (f"{statistics.mean(r['cpu_seconds'] for r in s):.0f}" for s in summary)
-        found.append(f"| CPU s | {' | '.join(seconds)} |")
-        found.append(
-            f"| as good as {against} after | {' | '.join(_when(s, mine, against) for s in summary)} |"
-        )
+        scores = [[row["stopped"] for row in rows_of] for rows_of in summary]
+        seconds = [statistics.mean(row["cpu_seconds"] for row in rows_of) for rows_of in summary]
+        when = [_when(rows_of, mine, against) for rows_of in summary]
+        found.append(f"| mean | {' | '.join(_mean(values) for values in scores)} |")
+        found.append(f"| spread | {' | '.join(_spread(values) for values in scores)} |")
+        found.append(f"| CPU s | {' | '.join(f'{value:.0f}' for value in seconds)} |")
+        found.append(f"| as good as {against} after | {' | '.join(when)} |")
     return "\n".join(found)
 
 
-def _mean(values) -> str:
-    known = list(values)
-    return f"{statistics.mean(known):.2f}" if known else "-"
+def _mean(values: list[float]) -> str:
+    return f"{statistics.mean(values):.2f}" if values else "-"
 
 
 def _spread(values: list[float]) -> str:
