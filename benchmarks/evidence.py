@@ -36,7 +36,7 @@ from untrained.core.rule import Frame, Never, Watch
 from untrained.core.state import State
 from untrained.data import TASKS
 from untrained.data.measurement import Measurement
-from untrained.metrics import psnr, ssim
+from untrained.metrics import psnr, ssim, usual_range
 from untrained.plan import plan
 from untrained.rules.watch import Clock
 
@@ -143,10 +143,7 @@ def scored_part(m: Measurement, task: str) -> tuple[Tensor, Tensor, float]:
     assert m.reference is not None
     region = disc(m.reference) if task == "ct" else torch.ones_like(m.reference)
     truth = m.reference * region
-    if task not in ("mri", "ct"):
-        return region, truth, 1.0
-    size = torch.linalg.vector_norm(truth, dim=1) if task == "mri" else truth.abs()
-    return region, truth, float(size.max())
+    return region, truth, usual_range(truth, unit=task not in ("mri", "ct"))
 
 
 def scorer(region: Tensor, truth: Tensor, data_range: float) -> Callable[[Tensor], float]:

@@ -1,12 +1,15 @@
-"""What a watcher remembers is in the checkpoint."""
+"""Watchers are told how a phase goes; what they remember is in the checkpoint."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import untrained as ut
+from untrained.core.method import Method
 from untrained.core.rule import Frame, Stopped, Watch
+from untrained.core.state import State
 from untrained.nets import Compact
 from untrained.rules import HeldOut
 
@@ -73,3 +76,40 @@ def test_a_watcher_gets_back_what_it_knew_of_a_finished_phase(tmp_path: Path) ->
     assert again.count == 5
     assert torch.equal(again.first, whole.first)
     assert bool(again.first.any())
+
+
+class Order(Watch):
+    """The names of what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def prepare(self, phase: str) -> None:
+        self.told.append("prepare")
+
+    def begin(self, phase: str, total: int, step: int) -> None:
+        self.told.append("begin")
+
+    def end(self, phase: str) -> None:
+        self.told.append("end")
+
+
+def follow(method: Method) -> Order:
+    """A watcher of one step of `method`, whatever comes of it."""
+    order = Order()
+    problem = ut.Problem(torch.rand(1, 1, 16, 16), ut.physics.Denoise((1, 16, 16)))
+    with contextlib.suppress(ut.UserError):
+        ut.solve(method, problem, net=Compact(widths=(4, 8), skip=2), watch=[order])
+    return order
+
+
+def test_a_watcher_sees_the_preparation_before_the_steps() -> None:
+    assert follow(ut.methods.DIP(rounds=1)).told == ["prepare", "begin", "end"]
+
+
+def test_a_phase_ends_for_its_watchers_too_when_preparing_fails() -> None:
+    class Unable(ut.methods.DIP):
+        def start(self, s: State) -> None:
+            raise ut.UserError("for the test")
+
+    assert follow(Unable(rounds=1)).told == ["prepare", "end"]

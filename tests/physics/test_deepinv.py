@@ -8,6 +8,7 @@ import warnings
 
 import pytest
 import torch
+from torch.library import Library
 
 from untrained.errors import UserError
 from untrained.physics import (
@@ -49,7 +50,7 @@ def _import_with_detection_ops_declared():
     """
     for name in [m for m in sys.modules if m.split(".")[0] in ("torchvision", "deepinv")]:
         del sys.modules[name]
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = Library("torchvision", "FRAGMENT")
     for op in ("nms", "qnms"):
         library.define(f"{op}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     module = importlib.import_module("deepinv")

@@ -292,35 +292,44 @@ def _phase(
         done = dict(kept.finished[name])
         _recall(watch, done.pop("watch", {}))
         return Outcome(**{**done, "stop": Stopped(**done["stop"])}).to(problem.device)
-    for w in watch:
-        w.prepare(name)
-    loop = Loop(recipe, problem, held, seed, half)
-    if weights is not None:
-        loop.s.take_weights(weights)
-    if loop.lean:
-        _say(watch, LEAN)
-    saved = kept.resume(name)
-    if saved is not None:
-        loop.load_state_dict(saved)
-    for w in watch:
-        w.begin(name, loop.total, loop.s.step)
-    _recall(watch, (saved or {}).get("watch", {}))
-    while not loop.over():
-        try:
-            loop.step(watch)
-        except (MemoryError, RuntimeError) as error:
-            _say(watch, loop.leaner(error))
-            continue
-        loop.pause = next(filter(None, (w.interrupted() for w in watch)), None)
-        if loop.pause or kept.due():
-            kept.save(name, loop.s.step, {**loop.state_dict(), "watch": _remembered(watch)})
-    for w in watch:
-        w.end(name)
+    with _watched(watch, name):
+        loop = Loop(recipe, problem, held, seed, half)
+        if weights is not None:
+            loop.s.take_weights(weights)
+        if loop.lean:
+            _say(watch, LEAN)
+        saved = kept.resume(name)
+        if saved is not None:
+            loop.load_state_dict(saved)
+        for w in watch:
+            w.begin(name, loop.total, loop.s.step)
+        _recall(watch, (saved or {}).get("watch", {}))
+        while not loop.over():
+            try:
+                loop.step(watch)
+            except (MemoryError, RuntimeError) as error:
+                _say(watch, loop.leaner(error))
+                continue
+            loop.pause = next(filter(None, (w.interrupted() for w in watch)), None)
+            if loop.pause or kept.due():
+                kept.save(name, loop.s.step, {**loop.state_dict(), "watch": _remembered(watch)})
     label = name.rpartition("/")[2]
     outcome = loop.outcome(label, replaced=label == "fit" and recipe.stop.refit)
     if outcome.finished:
         kept.finish(name, {**outcome.plain(), "watch": _remembered(watch)})
     return outcome
+
+
+@contextlib.contextmanager
+def _watched(watch: tuple[Watch, ...], name: str) -> Iterator[None]:
+    """A phase that the watchers see begin and, error or not, end."""
+    for w in watch:
+        w.prepare(name)
+    try:
+        yield
+    finally:
+        for w in watch:
+            w.end(name)
 
 
 def _say(watch: tuple[Watch, ...], text: str) -> None:

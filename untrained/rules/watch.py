@@ -54,7 +54,9 @@ class Progress(Watch):
 
         if sys.stderr.isatty():
             waiting = f"{self._name(phase)}: preparing its first step ..."
-            self._bar = tqdm(desc=waiting, bar_format="{desc}", leave=False, file=sys.stderr)
+            self._bar = tqdm(
+                desc=waiting, bar_format="{desc}", ncols=79, leave=False, file=sys.stderr
+            )
 
     def begin(self, phase: str, total: int, step: int) -> None:
         """Open the bar."""
