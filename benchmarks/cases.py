@@ -64,11 +64,17 @@ def _make_near(case: Path, out: Path) -> None:
 
 
 def make_ct(data: Path, out: Path) -> None:
-    """30 and 60 of the measured views of the tooth (parallel) and the bell pepper (fan)."""
+    """30 and 60 of the measured views of the tooth (parallel) and the bell pepper (fan).
+
+    All the other views are put into OUT/unseen, for a score that needs no reference.
+    """
+    (out / "unseen").mkdir(exist_ok=True)
     for name, scan in {"tooth": tooth(data), "pepper": pepper(data)}.items():
         reference = full_fbp(*scan)
         for views in (30, 60):
-            write_npz(out / f"ct-{name}-{views}.npz", thinned(*scan, reference, views))
+            case = f"ct-{name}-{views}.npz"
+            write_npz(out / case, thinned(*scan, reference, views))
+            write_npz(out / "unseen" / case, thinned(*scan, reference, views, others=True))
 
 
 def make_photographs(data: Path, out: Path) -> None:

@@ -10,7 +10,9 @@ last one of the whole budget (`final`), and the best over all iterates, raw and 
 same seed run to its full budget on all measurements (`oracle`, which needs the truth and is
 nobody's to have); all after the output rule's closing step where it has one. CT
 is scored inside the disc that every view sees: filtered backprojection, the reference, is not
-valid outside.
+valid outside. Its noise and streaks count as truth there, so that CT has a second score without
+it, `unseen`: how far the measured views that no method was given (CASES/unseen) stand above the
+error with which the image predicts them, in dB.
 """
 
 from __future__ import annotations
@@ -103,6 +105,9 @@ def job(case: Path, method: str, preset: str, seed: int, limit: float, oracle: b
         "peak_memory_mb": result.peak_memory_mb,
         "time": time.strftime("%Y-%m-%d"),
     }
+    others = case.parent / "unseen" / case.name
+    if others.exists():
+        row["unseen"] = unseen(result.image, TASKS[task].load(others))
     # the mean of several runs has no one oracle
     if oracle and chosen.recipe is not None and chosen.recipe.seeds == 1:
         row |= full_budget(chosen, problem, result, seed, watch)
@@ -144,6 +149,12 @@ def scored_part(m: Measurement, task: str) -> tuple[Tensor, Tensor, float]:
     region = disc(m.reference) if task == "ct" else torch.ones_like(m.reference)
     truth = m.reference * region
     return region, truth, usual_range(truth, unit=task not in ("mri", "ct"))
+
+
+def unseen(image: Tensor, others: Measurement) -> float:
+    """How well an image predicts measurements that it does not know, 20 log10(|y| / |Ax - y|)."""
+    error = others.physics.A(image) - others.y
+    return 20 * float(torch.log10(others.y.norm() / error.norm()))
 
 
 def scorer(region: Tensor, truth: Tensor, data_range: float) -> Callable[[Tensor], float]:

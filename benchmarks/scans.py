@@ -125,10 +125,16 @@ def full_fbp(sinogram: np.ndarray, angles: np.ndarray, geometry: Geometry) -> np
 
 
 def thinned(
-    sinogram: np.ndarray, angles: np.ndarray, geometry: Geometry, reference: np.ndarray, views: int
+    sinogram: np.ndarray,
+    angles: np.ndarray,
+    geometry: Geometry,
+    reference: np.ndarray,
+    views: int,
+    others: bool = False,
 ) -> dict[str, np.ndarray]:
-    """`views` of the measured views, evenly spread."""
+    """A scan of `views` of the measured views, evenly spread, or of all the `others`."""
     kept = np.round(np.arange(views) * len(angles) / views).astype(int)
+    kept = np.setdiff1d(np.arange(len(angles)), kept) if others else kept
     scan: dict[str, np.ndarray] = {
         "sinogram": sinogram[kept],
         "angles": angles[kept],
