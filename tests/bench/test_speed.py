@@ -62,6 +62,16 @@ def test_every_contender_is_timed_and_run(noisy, capsys, tmp_path):
     assert all(len(line) <= 80 for line in capsys.readouterr().out.splitlines())
 
 
+def test_the_way_to_a_given_quality_is_timed(noisy, capsys):
+    measurement = TASKS["denoise"].load(noisy)
+    low, high = (speed.measure_speed(measurement, blocks=1, target=t) for t in (5.0, 99.0))
+    for easy, hard in list(zip(low["rows"], high["rows"], strict=True))[:3]:
+        assert 0 < easy["to_target"] <= easy["seconds"]
+        assert hard["to_target"] is None
+    assert call("bench", "speed", "denoise", noisy, "--blocks", "1", "--target", "12.5") == 0
+    assert "seconds to 12.50 dB" in capsys.readouterr().out
+
+
 def test_a_run_is_cut_at_the_limit(noisy):
     measurement = TASKS["denoise"].load(noisy)
     found = speed.measure_speed(measurement, limit=1e-3, blocks=1)

@@ -459,12 +459,3 @@ def test_nearer_takes_what_predicts_better_and_a_refit_keeps_it() -> None:
     again = Memory({}, "")
     settled.start(state, again)
     torch.testing.assert_close(settled.see(state, again, 3 * x, None), 3 * x)
-
-
-def test_a_relative_weight_follows_the_weight_of_tv() -> None:
-    p, net = problem(0), Compact(widths=(4, 8), skip=2)
-    found = {}
-    for method in (ut.methods.House(rounds=1, lam=2.0, relative=True), ut.methods.House(rounds=1)):
-        found[method.relative] = solve(method, p, net=net).history["tv"][0]
-    weight = ut.classical.tv_weight(p) / p.norm_squared
-    assert found[True] / found[False] == pytest.approx(2.0 * weight / 0.002, rel=1e-4)

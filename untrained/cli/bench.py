@@ -117,6 +117,13 @@ def run_grid(
     help="Seconds after which a run is cut.",
 )
 @click.option("--blocks", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option(
+    "--target",
+    type=float,
+    default=None,
+    metavar="DB",
+    help="PSNR to time the way to.  [default: the best of the paper's run]",
+)
 @click.option("--threads", type=click.IntRange(1, MOST_THREADS), default=None)
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 @click.option("--out", default=None, metavar="FILE", help=".json to write too.")
@@ -126,6 +133,7 @@ def speed(
     presets: tuple[str, ...],
     limit: float,
     blocks: int,
+    target: float | None,
     threads: int | None,
     device: str,
     out: str | None,
@@ -155,6 +163,7 @@ def speed(
         presets=presets,
         limit=limit,
         blocks=blocks,
+        target=target,
         device=device,
         say=lambda text: click.echo(text, err=True),
     )

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from untrained.classical import guide, tv_weight
+from untrained.classical import guide
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
@@ -18,7 +18,6 @@ from untrained.methods.fillin import FillIn
 from untrained.methods.inputs import jittered, uniform_input
 from untrained.methods.presets import SLACK
 from untrained.nets import Compact
-from untrained.problem import Problem
 from untrained.rules import Blend, HeldOut
 
 
@@ -46,8 +45,6 @@ class House(Method):
     Args:
         rounds: optimiser steps.
         lam: lambda; TV is `maths.tv`, the mean of the absolute differences.
-        relative: whether lambda is `lam` times the weight that `tv` would choose (divided by the
-            squared norm of A), so that it follows the noise of the scan.
         jitter: sigma_p.
         channels: noise channels.
         amplitude: a.
@@ -59,7 +56,6 @@ class House(Method):
     rounds: int = 250
     inner: int = 1
     lam: float = 0.002
-    relative: bool = False
     jitter: float = 0.03
     channels: int = 32
     amplitude: float = 0.1
@@ -75,26 +71,16 @@ class House(Method):
         if self.guided:
             z = torch.cat([z, guide(s.problem)], dim=1)
         s["z"] = z
-        s["lambda"] = self._weights(s.problem)
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """||W^(1/2) (A f(z) - y)||^2 + lambda TV(f(z))."""
         x = s.net(jittered(s, self.jitter))
-        return x, {"data": s.problem.misfit(x), "tv": s["lambda"] * tv(x)}
-
-    def _weights(self, problem: Problem) -> Tensor:
-        """lambda of every problem, `(G,)`."""
-        weights = torch.full((len(problem.y),), self.lam, device=problem.y.device)
-        if not self.relative:
-            return weights
-        norm_squared = problem.weighted("uniform").norm_squared
-        found = [tv_weight(problem.select(i)) / norm_squared for i in range(len(problem.y))]
-        return weights * torch.tensor(found, device=weights.device)
+        return x, {"data": s.problem.misfit(x), "tv": self.lam * tv(x)}
 
 
-WEIGHTS = {"denoise": 0.025, "superres": 0.06, "deblur": 0.0005, "ct": 30.0}
-"""lambda per task; 0.002 elsewhere; for CT in units of the TV weight."""
+WEIGHTS = {"denoise": 0.025, "superres": 0.06, "deblur": 0.0005, "ct": 0.03}
+"""lambda per task; 0.002 elsewhere."""
 
 OUTPUTS = {
     "denoise": Blend(share=0.15, prior=1.0),
@@ -123,7 +109,6 @@ def recipe(task: str, preset: str) -> Recipe:
     house = House(
         rounds=steps,
         lam=WEIGHTS.get(task, 0.002),
-        relative=task == "ct",
         # a coarse measurement says little more than its classical image, in which it gets stuck
         guided=task != "superres",
     )
