@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -86,7 +86,7 @@ OUTPUTS = {
     "denoise": Blend(share=0.15, prior=1.0),
     "inpaint": Blend(mu=0.1),
     "mri": Blend(prior=1.0, mu=0.1),
-    "ct": Blend(prior=1.0, mu=0.1),
+    "ct": Blend(prior=1.0, mu=0.3),
 }
 """The mixture per task; elsewhere the held-out pixels are many and decide alone. Held-out noisy
 pixels judge how an image fills gaps, where the classical one is poor, and not how it denoises."""
@@ -94,8 +94,9 @@ pixels judge how an image fills gaps, where the classical one is poor, and not h
 BOUNDED = ("inpaint", "nldeblur", "phase")
 """Tasks without a classical image in z, which elsewhere keeps the network in [0, 1]."""
 
-STEPS = {"denoise": 150, "superres": 200, "ct": 200}
-"""Of `fast`, 250 elsewhere: by then the network has drawn what it can and begins with the noise."""
+STEPS = {"denoise": (150, 300), "superres": (200, 400), "ct": (200, 200), "mri": (150, 500)}
+"""Of `fast` and of `best`, 250 and 500 elsewhere: after more than that the networks of denoising,
+super-resolution and CT draw noise."""
 
 SETTLED = ("inpaint", "mri", "ct")
 """Tasks where the fit of the held-out measurements, few among all, goes on from the first fit."""
@@ -104,8 +105,10 @@ SETTLED = ("inpaint", "mri", "ct")
 def recipe(task: str, preset: str) -> Recipe:
     """The settings of `preset` on `task`; there is no paper, so `paper` is `best`."""
     best = preset != "fast"
-    longer = best and task != "ct"  # whose network draws noise after that
-    steps = STEPS.get(task, 250) * (2 if longer else 1)
+    steps = STEPS.get(task, (250, 500))[best]
+    output = OUTPUTS.get(task, Blend())
+    if task == "mri" and not best:
+        output = replace(output, share=0.25)  # a short fit has less to say
     house = House(
         rounds=steps,
         lam=WEIGHTS.get(task, 0.002),
@@ -127,7 +130,7 @@ def recipe(task: str, preset: str) -> Recipe:
             again=True,
             more=0.2 if task in SETTLED else 0.0,
         ),
-        output=OUTPUTS.get(task, Blend()),
+        output=output,
         weighting="half-ramp" if task == "ct" else "uniform",
         seeds=3 if best else 1,
         source="this library; evidence in docs/results.md",
