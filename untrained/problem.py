@@ -58,6 +58,7 @@ class Problem:
         self.keep: Tensor | None = None
         self.importance: Tensor | None = None
         self.part: Problem | None = None
+        self.seen: Any = None
         _check_measurements(y)
         self.y = y.float()
         self.x_shape = self._image_shape()
@@ -89,7 +90,7 @@ class Problem:
     # physics in network units -----------------------------------------------------------------
     def A(self, x: Tensor) -> Tensor:
         """Measurements of x, zero where they are not visible to this problem."""
-        return self.visible(self.physics.A(x))
+        return self.visible((self.seen or self.physics).A(x))
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """Adjoint of `A`, the visibility mask included."""
@@ -178,6 +179,8 @@ class Problem:
             )
         fit = self._masked(~held)
         hidden = self._masked(held, rescale=fit.scale / self.scale)
+        if hasattr(self.physics, "measuring_only"):  # cheaper than all, of which few are held out
+            hidden.seen = self.physics.measuring_only(held)
         importance = getattr(self.physics, "importance", None)
         hidden.importance = None if importance is None else importance(self.y, held)
         return fit, hidden
@@ -234,7 +237,7 @@ class Problem:
             return other
         move = getattr(self.physics, "to", None)
         other.physics = copy.deepcopy(self.physics).to(device) if callable(move) else self.physics
-        other._estimate, other.cache = None, {}
+        other._estimate, other.cache, other.seen = None, {}, None
         return other
 
     def to_units(self, x: Tensor) -> Tensor:

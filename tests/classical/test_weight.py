@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from untrained.classical.weight import descend, golden_section
+from untrained.classical.weight import by_octaves, golden_section
 
 
 def test_the_minimum_of_a_unimodal_function_is_found():
@@ -24,17 +24,36 @@ def test_of_equal_points_the_highest_is_taken():
     assert deep < 1.0
 
 
-def test_descent_passes_a_dip_stops_after_three_worse_ones_and_refines():
+def octaves(values: dict[float, float], tie: float = 1.0) -> tuple[float, list[float]]:
+    """What is found from 8 on, and what is asked for before the refinement."""
     seen: list[float] = []
 
     def f(x: float) -> float:
-        seen.append(round(x, 2))
-        return {32: 3.0, 16: 4.0, 8: 2.0, 4: 2.5, 2: 2.6, 1: 2.7, 0.5: 0.1}.get(x, abs(x - 7))
+        seen.append(x)
+        return values.get(x, 9.0)
 
-    assert descend(f, 32.0, 6) == 8 / math.sqrt(2)
-    assert seen == [32, 16, 8, 4, 2, 1, 11.31, 5.66]
+    return by_octaves(f, 8.0, 4, 2, tie), seen[:-2]
 
 
-def test_descent_takes_the_larger_of_two_alike():
-    assert descend(lambda x: 1.0 + (x < 4) + (x > 8) - 0.005 * (x == 4), 16.0, 3) == 4.0
-    assert descend(lambda x: 1.0 + (x < 4) + (x > 8) - 0.005 * (x == 4), 16.0, 3, 0.99) == 8.0
+def test_halves_are_tried_until_two_in_a_row_are_worse():
+    falling = {8: 3.0, 4: 2.5, 2: 2.0, 1: 2.5, 0.5: 3.0}
+    assert octaves(falling) == (2.0, [8, 4, 2, 1, 0.5])
+    assert octaves({**falling, 1: 1.0}) == (1.0, [8, 4, 2, 1, 0.5])  # the last that is allowed
+    bump = {8: 3.0, 4: 4.0, 2: 2.0, 1: 3.0, 0.5: 3.0}
+    assert octaves(bump) == (2.0, [8, 4, 2, 1, 0.5])
+
+
+def test_doubles_are_tried_where_no_half_is_better():
+    rising = {8: 3.0, 4: 4.0, 2: 5.0, 16: 2.0, 32: 1.5}
+    assert octaves(rising) == (32.0, [8, 4, 2, 16, 32])
+    assert octaves({**rising, 16: 3.5, 32: 4.0}) == (8.0, [8, 4, 2, 16, 32])
+
+
+def test_the_best_octave_is_refined():
+    assert by_octaves(lambda x: abs(x - 5.5), 8.0, 4, 2) == 4 * math.sqrt(2)
+
+
+def test_of_octaves_that_are_alike_the_largest_is_taken():
+    alike = {8: 2.0, 4: 1.99, 2: 3.0, 1: 3.0, 16: 3.0}
+    assert octaves(alike)[0] == 4.0
+    assert octaves(alike, 0.99) == (8.0, [8, 4, 2, 1, 16, 32])

@@ -14,6 +14,7 @@ from untrained.physics import ct as ct_module
 from untrained.physics.ct import CT, FanBeam
 from untrained.physics.fbp import fbp, filter_detectors, ramp, view_weights
 from untrained.physics.footprint import Geometry
+from untrained.problem import Problem
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FAN = FanBeam(source_origin=60.0, source_detector=90.0)
@@ -322,6 +323,31 @@ def test_ramp_weight_is_a_symmetric_square_root():
 def test_unknown_weight_is_named():
     with pytest.raises(ValueError, match=r"'density'.*'ramp'"):
         SCANS["even"].weight(torch.zeros(1, 1, 24, 7), "density")
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_a_few_views_alone_are_the_same_views(name):
+    scan = SCANS[name]
+    views = len(scan.geometry.angles)
+    keep = torch.zeros(1, *scan.y_shape, dtype=torch.bool)
+    keep[..., [1, views - 2]] = True
+    few = scan.measuring_only(keep)
+    x, y = noise(2, *scan.x_shape, seed=1), noise(2, *scan.y_shape, seed=2)
+    torch.testing.assert_close(few.A(x), scan.A(x) * keep)
+    torch.testing.assert_close(few.A_adjoint(y), scan.A_adjoint(y * keep))
+    assert len(few.project_value) == len(few.backproject_value) < len(scan.project_value) / 2
+    assert scan.A(x)[..., 0].abs().max() > 0  # itself as it was
+
+
+def test_held_out_views_are_computed_without_the_others():
+    scan = CT((16, 16), np.arange(0, 180, 9.0), 24)
+    problem = Problem(scan.A(noise(1, *scan.x_shape).abs()), scan)
+    fit, held = problem.split(0.1, 0)
+    x = noise(1, *scan.x_shape, seed=3)
+    assert held.seen is not None
+    assert fit.seen is None
+    torch.testing.assert_close(held.A(x), scan.A(x) * held.keep)
+    assert held.norm_squared == problem.norm_squared
 
 
 def test_holdout_takes_spread_whole_views():

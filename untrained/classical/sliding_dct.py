@@ -12,7 +12,7 @@ from torch.nn import functional
 from untrained.classical.gradient import cosines
 from untrained.classical.linear import data_step, require_linear
 from untrained.classical.total_variation import tv_solve
-from untrained.classical.weight import descend, held_out_error, taken_over, tie_of
+from untrained.classical.weight import by_octaves, held_out_error, taken_over, tie_of
 from untrained.problem import Problem
 
 WINDOW = 8
@@ -20,7 +20,7 @@ THRESHOLD = 2.7  # of the first pass, in standard deviations of the noise
 OPPONENT = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (0.5, -1.0, 0.5))  # grey, red-blue, green
 LEAST_SIGMA = 1e-3  # gains of a picture without noise would be 0/0
 
-HIGHEST_LEVEL, HALVINGS = 0.256, 7  # tried; images are about 1 high
+LEVEL, HALVINGS, DOUBLINGS = 0.064, 5, 2  # tried: 0.002 to 0.256; images are about 1 high
 FIRST_WEIGHT = 2e-3  # of the total variation that it starts from, relative to ||A||^2
 FIRST_LEVEL, COUPLING = 0.05, 0.3
 ROUNDS, TRIAL_ROUNDS = 16, 8
@@ -41,7 +41,7 @@ def dct(problem: Problem) -> Tensor:
     T, or z_{K+1}, which says less of the prior and more of the noise. The scheme and the 0.3 (0.23
     there) are of K. Zhang et al., IEEE TPAMI 44 (2022), whose denoiser is trained. W is the
     half-power ramp for CT. sigma_K stands for the noise and for how far the prior is to be
-    trusted. It is the level whose x predicts held-out measurements best (`descend`); then x and
+    trusted. It is the level whose x predicts held-out measurements best (`by_octaves`); then x and
     z are compared, of which z wins a tie: pixels that are measured or not cannot tell.
 
     For denoising it is `dct_denoise` at the noise level, given or estimated.
@@ -99,7 +99,7 @@ def _search(problem: Problem) -> Tensor:
 
     error = cache(held_out_error(problem, prepare))
     tie = tie_of(problem)
-    best = descend(lambda level: error(level, False), HIGHEST_LEVEL, HALVINGS, tie)
+    best = by_octaves(lambda level: error(level, False), LEVEL, HALVINGS, DOUBLINGS, tie)
     closing = tie * error(best, True) <= error(best, False)
     return torch.tensor([best, closing], dtype=torch.float64)
 

@@ -72,17 +72,25 @@ def tie_of(problem: Problem) -> float:
     return TIE if problem.task in ("mri", "ct") else 1.0
 
 
-def descend(f: Callable[[float], float], highest: float, halvings: int, tie: float = 1.0) -> float:
-    """The best of falling values of f > 0, which need not be unimodal.
+def by_octaves(
+    f: Callable[[float], float], start: float, halvings: int, doublings: int, tie: float = 1.0
+) -> float:
+    """The best of values of f > 0 that are factors of two apart, refined by one of sqrt(2).
 
-    Each value is half the one before; the search ends when three in a row are worse than the best.
-    Then the best is compared with its two neighbours by a factor of sqrt(2). Of values that agree
-    up to the factor `tie` <= 1 the largest is the best.
+    Halves of `start` are tried until two in a row are worse than the best, and where `start` is
+    the best then, doubles of it. Last come the best one's neighbours. Of values that agree up to
+    the factor `tie` <= 1 the largest is the best.
     """
-    tried: dict[float, float] = {}
-    for k in range(halvings + 1):
-        tried[highest / 2**k] = f(highest / 2**k)
-        if min(tried.values()) not in list(tried.values())[-3:]:
+    tried = {start: f(start)}
+    for factor, count in ((0.5, halvings), (2.0, doublings)):
+        last = 2 * [tried[start]]
+        for k in range(1, count + 1):
+            value = start * factor**k
+            tried[value] = f(value)
+            last = [last[1], tried[value]]
+            if k > 1 and min(last) > min(tried.values()):
+                break
+        if _highest_of_the_best(tried, tie) < start:
             break
     middle = _highest_of_the_best(tried, tie)
     for value in (middle * math.sqrt(2), middle / math.sqrt(2)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import warnings
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from untrained.errors import UserError
 from untrained.physics.base import LinearPhysics
@@ -83,8 +85,9 @@ class CT(LinearPhysics):
         super().__init__((channels, *geometry.image_shape), (channels, geometry.detectors, views))
         self.geometry = geometry
         matrix = projection_matrix(geometry)
-        self._keep("project", matrix)
-        self._keep("backproject", matrix.tocsc())
+        for name, compressed in (("project", matrix), ("backproject", matrix.tocsc())):
+            parts = (compressed.indptr, compressed.indices, compressed.data)
+            self._keep(name, _Rows(*map(torch.from_numpy, parts)))
         response = ramp(geometry.detectors)
         root = np.sqrt(response / response.max()).astype(np.float32)
         self.register_buffer("root_ramp", torch.from_numpy(root), persistent=False)
@@ -155,11 +158,24 @@ class CT(LinearPhysics):
         held[torch.from_numpy(order)[steps]] = True
         return held.expand(1, *y.shape[1:]).to(y.device)
 
-    def _keep(self, name: str, matrix: Any) -> None:
+    def measuring_only(self, keep: Tensor) -> CT:
+        """The same operator with zeros for all views but some, at the cost of those alone.
+
+        Args:
+            keep: sinogram `(1, C, detectors, views)`, not 0 anywhere in a view that is kept.
+        """
+        rows = (keep != 0).any(2).any(1).flatten().repeat_interleave(self.geometry.detectors)
+        project, backproject = self._matrix("project"), self._matrix("backproject")
+        other = copy.copy(self)
+        other._buffers = dict(self._buffers)
+        other._keep("project", project.only(rows.repeat_interleave(project.start.diff())))
+        other._keep("backproject", backproject.only(rows[backproject.column]))
+        return other
+
+    def _keep(self, name: str, matrix: _Rows) -> None:
         """Store one compressed matrix as plain buffers, which `.to` and `.double` can move."""
-        parts = {"start": matrix.indptr, "column": matrix.indices, "value": matrix.data}
-        for part, array in parts.items():
-            self.register_buffer(f"{name}_{part}", torch.from_numpy(array), persistent=False)
+        for part, tensor in matrix._asdict().items():
+            self.register_buffer(f"{name}_{part}", tensor, persistent=False)
 
     def _matrix(self, name: str) -> _Rows:
         return _Rows(*(self.get_buffer(f"{name}_{part}") for part in _Rows._fields))
@@ -181,6 +197,11 @@ class _Rows(NamedTuple):
     start: Tensor
     column: Tensor
     value: Tensor
+
+    def only(self, kept: Tensor) -> _Rows:
+        """Of all entries those that are `kept`, bool."""
+        before = functional.pad(kept.cumsum(0, dtype=torch.int32), (1, 0))
+        return _Rows(before[self.start], self.column[kept], self.value[kept])
 
 
 class _Product(torch.autograd.Function):
