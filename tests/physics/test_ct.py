@@ -328,14 +328,13 @@ def test_unknown_weight_is_named():
 @pytest.mark.parametrize("name", SCANS)
 def test_a_few_views_alone_are_the_same_views(name):
     scan = SCANS[name]
-    views = len(scan.geometry.angles)
     keep = torch.zeros(1, *scan.y_shape, dtype=torch.bool)
-    keep[..., [1, views - 2]] = True
+    keep[..., -1] = True
     few = scan.measuring_only(keep)
     x, y = noise(2, *scan.x_shape, seed=1), noise(2, *scan.y_shape, seed=2)
     torch.testing.assert_close(few.A(x), scan.A(x) * keep)
     torch.testing.assert_close(few.A_adjoint(y), scan.A_adjoint(y * keep))
-    assert len(few.project_value) == len(few.backproject_value) < len(scan.project_value) / 2
+    assert len(few.project_value) == len(few.backproject_value)
     assert scan.A(x)[..., 0].abs().max() > 0  # itself as it was
 
 
@@ -344,7 +343,7 @@ def test_held_out_views_are_computed_without_the_others():
     problem = Problem(scan.A(noise(1, *scan.x_shape).abs()), scan)
     fit, held = problem.split(0.1, 0)
     x = noise(1, *scan.x_shape, seed=3)
-    assert held.seen is not None
+    assert len(held.seen.project_value) < len(scan.project_value) / 5
     assert fit.seen is None
     torch.testing.assert_close(held.A(x), scan.A(x) * held.keep)
     assert held.norm_squared == problem.norm_squared
