@@ -156,6 +156,13 @@ def test_noise_auto_is_said(clean, tmp_path):
     assert load_denoise(clean).sigma is None
 
 
+def test_a_picture_of_many_channels_may_be_a_volume_and_is_said_to_be_none(tmp_path):
+    for count, said in ((4, False), (24, True)):
+        np.save(tmp_path / "many.npy", np.full((count, 16, 16), 0.5, np.float32))
+        notes = load_denoise(tmp_path / "many.npy", sigma=25).notes
+        assert any(f"one picture of {count} channels" in note for note in notes) == said
+
+
 def test_noise_of_a_real_photograph():
     path = SHARED / "skimage"
     if not path.exists():

@@ -26,6 +26,7 @@ from untrained.data.arrays import (
 )
 from untrained.data.images import (
     IMAGE_SUFFIXES,
+    MOST_COLOURS,
     check_photograph,
     from_array,
     is_image,
@@ -243,7 +244,14 @@ def photo_measurement(
             f"'reference' in {path} has shape {tuple(photo.reference.shape[1:])}, but the image "
             f"to reconstruct is {shape}"
         )
-    axes = "YX" if photo.y.shape[1] == 1 else "CYX"
+    channels = photo.y.shape[1]
+    if channels > MOST_COLOURS:
+        notes = (
+            *notes,
+            f"taken for one picture of {channels} channels; a volume of {channels} slices gets a "
+            'network in three dimensions from Python ("Volumes" in docs/python.md)',
+        )
+    axes = "YX" if channels == 1 else "CYX"
     return Measurement(task, photo.y, physics, sigma, photo.reference, 1.0, notes, axes, str(path))
 
 
