@@ -94,7 +94,7 @@ pixels judge how an image fills gaps, where the classical one is poor, and not h
 BOUNDED = ("inpaint", "nldeblur", "phase")
 """Tasks without a classical image in z, which elsewhere keeps the network in [0, 1]."""
 
-STEPS = {"denoise": (150, 300), "superres": (200, 400), "ct": (200, 200), "mri": (150, 500)}
+STEPS = {"denoise": (150, 150), "superres": (200, 200), "ct": (200, 200), "mri": (150, 500)}
 """Of `fast` and of `best`, 250 and 500 elsewhere: after more than that the networks of denoising,
 super-resolution and CT draw noise."""
 

@@ -36,7 +36,7 @@ def pixel_coordinates(s: State, method: str, low: float, high: float) -> Tensor:
 def jittered(s: State, size: float) -> Tensor:
     """z + size * eps_t with fresh standard normal eps_t at every step."""
     z = s["z"]
-    return z if size == 0 else z + size * s.noise("jitter", tuple(z.shape[1:]))
+    return z if size == 0 else torch.add(z, s.noise("jitter", tuple(z.shape[1:])), alpha=size)
 
 
 def guides(s: State, method: str) -> Tensor:
