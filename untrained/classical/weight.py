@@ -83,12 +83,12 @@ def by_octaves(
     """
     tried = {start: f(start)}
     for factor, count in ((0.5, halvings), (2.0, doublings)):
-        last = 2 * [tried[start]]
+        worse = 0
         for k in range(1, count + 1):
             value = start * factor**k
             tried[value] = f(value)
-            last = [last[1], tried[value]]
-            if k > 1 and min(last) > min(tried.values()):
+            worse = 0 if tried[value] == min(tried.values()) else worse + 1
+            if worse == 2:
                 break
         if _highest_of_the_best(tried, tie) < start:
             break

@@ -58,6 +58,7 @@ class CT(LinearPhysics):
     unit_range = False
     root_ramp: Tensor
     project_value: Tensor
+    backproject_start: Tensor
 
     def __init__(
         self,
@@ -165,11 +166,11 @@ class CT(LinearPhysics):
             keep: sinogram `(1, C, detectors, views)`, not 0 anywhere in a view that is kept.
         """
         rows = (keep != 0).any(2).any(1).flatten().repeat_interleave(self.geometry.detectors)
-        project, backproject = self._matrix("project"), self._matrix("backproject")
+        project = self._matrix("project").only(rows)
         other = copy.copy(self)
         other._buffers = dict(self._buffers)
-        other._keep("project", project.only(rows.repeat_interleave(project.start.diff())))
-        other._keep("backproject", backproject.only(rows[backproject.column]))
+        other._keep("project", project)
+        other._keep("backproject", project.transposed(len(self.backproject_start) - 1))
         return other
 
     def _keep(self, name: str, matrix: _Rows) -> None:
@@ -199,9 +200,25 @@ class _Rows(NamedTuple):
     value: Tensor
 
     def only(self, kept: Tensor) -> _Rows:
-        """Of all entries those that are `kept`, bool."""
-        before = functional.pad(kept.cumsum(0, dtype=torch.int32), (1, 0))
-        return _Rows(before[self.start], self.column[kept], self.value[kept])
+        """The same matrix, empty but for the rows that are `kept`, bool."""
+        counts = self.start.diff() * kept
+        start = _starts(counts)
+        # where an entry lies here, and where it lay
+        shift = (self.start[:-1] - start[:-1]).repeat_interleave(counts)
+        entries = torch.arange(len(shift), device=shift.device) + shift
+        return _Rows(start, self.column[entries], self.value[entries])
+
+    def transposed(self, width: int) -> _Rows:
+        """The transpose of this matrix of `width` columns."""
+        rows = torch.arange(len(self.start) - 1, dtype=torch.int32, device=self.start.device)
+        order = self.column.argsort(stable=True)
+        start = _starts(self.column.bincount(minlength=width))
+        return _Rows(start, rows.repeat_interleave(self.start.diff())[order], self.value[order])
+
+
+def _starts(counts: Tensor) -> Tensor:
+    """Where rows of so many entries start, and where the last one ends."""
+    return functional.pad(counts.cumsum(0, dtype=torch.int32), (1, 0))
 
 
 class _Product(torch.autograd.Function):
