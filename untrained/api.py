@@ -17,7 +17,7 @@ from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import About, Result
 from untrained.core.rule import MaxSteps, Stopped, Watch
-from untrained.core.solve import solve_recipe
+from untrained.core.solve import as_one, solve_each
 from untrained.errors import UserError
 from untrained.methods import ALL_TASKS
 from untrained.metrics import nrmse, psnr, same_view, ssim, usual_range
@@ -127,23 +127,59 @@ def run(
     if seeds < 1:
         raise UserError(f"seeds must be at least 1, got {seeds}")
     place = pick_device(device)
-    problem = problem.to(place)
-    if chosen.weights is not None:
-        problem = chosen.weights.start(problem)
+    problem = _ready(chosen, problem, place)
     if truth is not None:
         truth = _check_truth(truth, problem)
         data_range = data_range or usual_range(truth, unit=problem.unit_range)
-        turned = problem.task == "phase"
-        watch = [Reference(truth, data_range, turned), *watch]
     if chosen.recipe is None:
         result = _classical(chosen, problem, seed, place)
     else:
-        result = _network(
-            chosen.recipe, problem, seed, chosen.seeds(seeds), str(place), watch, run_dir
-        )
+        if truth is not None and data_range is not None:
+            watch = [Reference(truth, data_range, problem.task == "phase"), *watch]
+        singles = [problem.select(i) for i in range(len(problem))]
+        count = chosen.seeds(seeds)
+        each = _networks(chosen.recipe, singles, seed, count, str(place), watch, run_dir)
+        result = each[0] if len(each) == 1 else as_one(each)
     result.about = _about(chosen, problem, result, truth, data_range, compare)
     result.peak_memory_mb = peak_memory_mb(place)
     return result
+
+
+def run_each(
+    chosen: Plan,
+    problems: Sequence[Problem],
+    *,
+    seed: int = 0,
+    seeds: int = 1,
+    device: str = "auto",
+    truths: Sequence[Tensor | None],
+    data_ranges: Sequence[float | None],
+    watch: Sequence[Watch] = (),
+    run_dir: str | Path | None = None,
+) -> list[Result]:
+    """Carry out a plan of a network on single images with physics of their own.
+
+    Other arguments as of `run`, with a truth and a data range for each; a result for each.
+    """
+    assert chosen.recipe is not None
+    place = pick_device(device)
+    problems = [_ready(chosen, problem, place) for problem in problems]
+    known = [
+        None if truth is None else _check_truth(truth, problem)
+        for truth, problem in zip(truths, problems, strict=True)
+    ]
+    ranges = [
+        width if truth is None else width or usual_range(truth, unit=problem.unit_range)
+        for truth, width, problem in zip(known, data_ranges, problems, strict=True)
+    ]
+    if all(truth is not None for truth in known):
+        watch = [Reference(known, ranges, problems[0].task == "phase"), *watch]  # type: ignore[arg-type]
+    count = chosen.seeds(seeds)
+    results = _networks(chosen.recipe, problems, seed, count, str(place), watch, run_dir)
+    for result, problem, truth, width in zip(results, problems, known, ranges, strict=True):
+        result.about = _about(chosen, problem, result, truth, width, compare=True)
+        result.peak_memory_mb = peak_memory_mb(place)
+    return results
 
 
 def reconstructor(method: str = "auto", preset: str = "fast", **options: Any) -> Reconstructor:
@@ -174,47 +210,52 @@ class Reconstructor(nn.Module):
 # ---------------------------------------------------------------------------------------------
 
 
-def _network(
+def _ready(chosen: Plan, problem: Problem, place: torch.device) -> Problem:
+    """The problem where it is solved, with the weights that the plan starts from."""
+    problem = problem.to(place)
+    return problem if chosen.weights is None else chosen.weights.start(problem)
+
+
+def _networks(
     recipe: Recipe,
-    problem: Problem,
+    problems: Sequence[Problem],
     seed: int,
     seeds: int,
     device: str,
     watch: Sequence[Watch],
     run_dir: str | Path | None,
-) -> Result:
-    """One run, or the mean of several seeds.
+) -> list[Result]:
+    """A run of every image, or the mean of several seeds of it.
 
     The first seed finds the number of steps by its stop rule; the others take that many on all
     measurements.
     """
-    settings = {"data": _data_digest(problem)}
-    first = solve_recipe(
+    settings = {"data": [_data_digest(problem) for problem in problems]}
+    found = solve_each(
         recipe,
-        problem,
+        problems,
+        seeds=[seed] * len(problems),
         watch=watch,
-        seed=seed,
         device=device,
         run_dir=run_dir,
         settings=settings,
     )
-    runs = [first]
-    for k in range(1, seeds):
-        if not runs[-1].finished:
-            break
-        again = replace(first.settled(), stop=MaxSteps(max(1, first.stop[0].step)))
-        runs.append(
-            solve_recipe(
-                again,
-                problem,
-                watch=watch,
-                seed=seed + k,
+    if seeds == 1:
+        return found
+    for i, first in enumerate(found):
+        others: list[Result] = []
+        if all(one.finished for one in found):
+            others = solve_each(
+                replace(first.settled(), stop=MaxSteps(max(1, first.stop[0].step))),
+                [problems[i]] * (seeds - 1),
+                seeds=range(seed + 1, seed + seeds),
+                watch=[w.alone(i) for w in watch],
                 device=device,
-                run_dir=None if run_dir is None else Path(run_dir) / f"seed-{seed + k}",
+                run_dir=None if run_dir is None else Path(run_dir) / f"seed-others-{i}",
                 settings=settings,
             )
-        )
-    return first if seeds == 1 else _mean(runs)
+        found[i] = _mean([first, *[one for one in others if one.stop[0].step]])
+    return found
 
 
 def _mean(runs: list[Result]) -> Result:

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from untrained.checks import check_consistent, check_measurements, check_weighting
 from untrained.errors import UserError
 from untrained.maths import level, magnitude, power_iteration, sum_squares
 from untrained.physics import as_physics
-
-WEIGHTINGS = ("uniform", "ramp", "half-ramp")
 
 
 class Problem:
@@ -59,11 +58,12 @@ class Problem:
         self.importance: Tensor | None = None
         self.part: Problem | None = None
         self.seen: Any = None
-        _check_measurements(y)
+        self.singles: tuple[Problem, ...] = ()
+        check_measurements(y)
         self.y = y.float()
         self.x_shape = self._image_shape()
-        _check_consistent(self.y, self.physics, self.x_shape)
-        self.weighting = _check_weighting(weighting, self.physics)
+        check_consistent(self.y, self.physics, self.x_shape)
+        self.weighting = check_weighting(weighting, self.physics)
         self._norms: dict[str, float] = {}
         self.scale = self._find_scale()
         self.y = self.y / self._y_scale()
@@ -108,7 +108,8 @@ class Problem:
         replaces what is held out of the image.
         """
         if self._estimate is None:
-            self._estimate = _matched_adjoint(self)
+            each = [one.estimate() for one in self.singles]
+            self._estimate = torch.cat(each) if each else _matched_adjoint(self)
         return self._estimate
 
     def misfit(self, x: Tensor) -> Tensor:
@@ -131,7 +132,7 @@ class Problem:
 
     def cost(self, residual: Tensor) -> Tensor:
         """The data term of a residual in measurement space, `(G,)`."""
-        return sum_squares(self.whiten(residual)) / (self.norm_squared * self.n_image)
+        return sum_squares(self.whiten(residual)) / (self._norm_of_each() * self.n_image)
 
     def visible(self, values: Tensor) -> Tensor:
         """Values in measurement space, zero where they are not visible to this problem."""
@@ -163,6 +164,13 @@ class Problem:
         if self.weighting not in self._norms:
             self._norms[self.weighting] = self._power_norm()
         return self._norms[self.weighting]
+
+    def _norm_of_each(self) -> float | Tensor:
+        """`norm_squared`, `(G,)` where problems that differ in it were joined."""
+        norms = {one.norm_squared for one in self.singles}
+        if len(norms) < 2:
+            return self.norm_squared
+        return torch.tensor([one.norm_squared for one in self.singles], device=self.device)
 
     # views ------------------------------------------------------------------------------------
     def split(self, fraction: float, seed: int, scattered: bool = False) -> tuple[Problem, Problem]:
@@ -196,20 +204,26 @@ class Problem:
         other = copy.copy(self)
         other.y = y
         other.scale = self.scale[:1].expand(len(y))
-        other._estimate, other.cache, other.part = None, {}, None
+        other._estimate, other.cache, other.part, other.singles = None, {}, None, ()
         return other
 
     def weighted(self, weighting: str) -> Problem:
         """The same problem with another data weighting."""
         other = copy.copy(self)
-        other.weighting = _check_weighting(weighting, self.physics)
+        other.weighting = check_weighting(weighting, self.physics)
         return other
 
     def select(self, index: int) -> Problem:
         """Problem `index` of the group, alone."""
+        if self.singles:
+            return self.singles[index]
         other = copy.copy(self)
         other.y = self.y[index : index + 1]
         other.scale = self.scale[index : index + 1]
+        alone = getattr(self.physics, "alone", None)
+        if alone is not None:
+            other.physics = alone(index)
+            other._norms = self._norms if other.physics is self.physics else {}
         if self.sigma is not None:  # that of the group is the one with the largest scale
             factor = _degree_scale(self.scale, self.physics)
             other.sigma = self.sigma * float(factor.max() / factor[index])
@@ -252,7 +266,8 @@ class Problem:
         """compute(self), once per problem: a classical answer serves method and report."""
         if name not in self.cache:
             with torch.no_grad():
-                self.cache[name] = compute(self)
+                each = [one.cached(name, compute) for one in self.singles]
+                self.cache[name] = torch.cat(each) if each else compute(self)
         return self.cache[name]
 
     # internals --------------------------------------------------------------------------------
@@ -364,41 +379,3 @@ def _holdout(
         return own(y, fraction, generator)
     drawn = torch.rand(y.shape[1:], generator=generator) < fraction
     return drawn.unsqueeze(0).to(y.device)
-
-
-def _check_measurements(y: Tensor) -> None:
-    if not isinstance(y, Tensor):
-        raise UserError(f"y must be a torch tensor with a batch axis, got {type(y).__name__}")
-    if y.is_complex():
-        raise UserError(
-            "y is complex: complex measurements travel as two real channels (B, 2, ...); "
-            "convert with untrained.maths.to_channels(y)"
-        )
-    if y.ndim < 2 or y.numel() == 0:
-        raise UserError(f"y must be (B, ...) with at least one measurement, got {tuple(y.shape)}")
-    bad = int((~torch.isfinite(y)).sum())
-    if bad:
-        raise UserError(f"y holds {bad} values that are NaN or infinite; clean it first")
-
-
-def _check_consistent(y: Tensor, physics: Any, x_shape: tuple[int, ...]) -> None:
-    probe = torch.zeros(1, *x_shape, device=y.device)
-    with torch.no_grad():
-        got = tuple(physics.A(probe).shape[1:])
-    if got != tuple(y.shape[1:]):
-        raise UserError(
-            f"y has shape {tuple(y.shape)} but {type(physics).__name__}.A maps an image of shape "
-            f"(B, {', '.join(map(str, x_shape))}) to (B, {', '.join(map(str, got))}); "
-            "check the operator's settings or the measurement's layout"
-        )
-
-
-def _check_weighting(weighting: str, physics: Any) -> str:
-    if weighting not in WEIGHTINGS:
-        raise UserError(f"unknown data weighting '{weighting}'; known: {', '.join(WEIGHTINGS)}")
-    if weighting != "uniform" and not hasattr(physics, "weight"):
-        raise UserError(
-            f"data weighting '{weighting}' needs a physics with weight(r, name); "
-            f"{type(physics).__name__} has none; use weighting='uniform'"
-        )
-    return weighting

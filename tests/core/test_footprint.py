@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import untrained as ut
-import untrained.core.solve as solve_module
 from untrained.core import footprint as room
+from untrained.core import loop
 from untrained.core.footprint import footprint, is_out_of_memory
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Watch
@@ -124,4 +124,4 @@ def test_an_update_that_was_begun_is_not_repeated(monkeypatch):
 def test_is_out_of_memory():
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("no"))
-    assert solve_module.LEAN.startswith("memory is short")
+    assert loop.LEAN.startswith("memory is short")

@@ -101,7 +101,7 @@ def test_any_size_dimension_and_channel_count(shape: tuple[int, ...]) -> None:
     s = state(shape)
     x = s.problem.y
     ended, best, m = drive(SelfValidation(window=2, side=8, batch=2), [x] * 4, s)
-    assert (ended, m["ring"].shape[1:]) == (0, (1, shape[0], *[8] * (len(shape) - 1)))
+    assert (ended, m["ring"].shape[1:]) == (0, (2, shape[0], *[8] * (len(shape) - 1)))
     assert best >= 2
     assert bool(torch.isfinite(m["best"]).all())
 

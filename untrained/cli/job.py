@@ -15,7 +15,7 @@ import click
 import torch
 from torch import Tensor
 
-from untrained.api import run
+from untrained.api import run, run_each
 from untrained.cli.directory import (
     Directory,
     clear_state,
@@ -24,6 +24,7 @@ from untrained.cli.directory import (
     require_same,
 )
 from untrained.cli.options import Options
+from untrained.core.machine import pick_device
 from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.data import TASKS, Measurement, read_guides, with_reference
@@ -70,11 +71,7 @@ def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Op
         watch: list[Watch] = [interrupt]
         if options.time_limit is not None:
             watch.append(Clock(options.time_limit))
-        results = []
-        for i, measurement in enumerate(slices):
-            results.append(_one(place, chosen, measurement, options, watch, i, len(slices)))
-            if not results[-1].finished:
-                break
+        results = _results(place, chosen, slices, options, watch)
     result = results[0] if len(slices) == 1 else _stacked(results, slices)
     paused = not result.finished
     interrupted = interrupt.asked and paused
@@ -94,6 +91,49 @@ def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Op
     return _report(place.path, result_facts(result), options)
 
 
+def _results(
+    place: Directory,
+    chosen: Plan,
+    slices: list[Measurement],
+    options: Options,
+    watch: list[Watch],
+) -> list[Result]:
+    """Of every slice, or of those that were reached: side by side on a GPU, else in turn."""
+    place_of = pick_device(options.device)
+    if chosen.recipe and len(slices) > 1 and chosen.recipe.engine.groups(place_of):
+        results = run_each(
+            chosen,
+            [_problem(m, options) for m in slices],
+            seed=options.seed,
+            seeds=options.seeds,
+            device=options.device,
+            truths=[m.reference for m in slices],
+            data_ranges=[m.data_range for m in slices],
+            watch=[*watch, *_bars(chosen.card.name, options)],
+            run_dir=place.path,
+        )
+        for result, measurement in zip(results, slices, strict=True):
+            _tell(result, measurement)
+        return results
+    results = []
+    for i, measurement in enumerate(slices):
+        results.append(_one(place, chosen, measurement, options, watch, i, len(slices)))
+        if not results[-1].finished:
+            break
+    return results
+
+
+def _bars(label: str, options: Options) -> list[Watch]:
+    return [] if options.quiet else [Progress(label)]
+
+
+def _tell(result: Result, measurement: Measurement) -> None:
+    """Where the image comes from."""
+    result.about.source = measurement.source
+    result.about.axes = measurement.axes
+    result.about.notes = (*measurement.notes, *result.about.notes)
+
+
 def _one(
     place: Directory,
     chosen: Plan,
@@ -105,7 +145,6 @@ def _one(
 ) -> Result:
     problem = _problem(measurement, options)
     label = chosen.card.name if count == 1 else f"slice {index + 1}/{count}"
-    bars: list[Watch] = [] if options.quiet else [Progress(label)]
     result = run(
         chosen,
         problem,
@@ -114,12 +153,10 @@ def _one(
         device=options.device,
         truth=measurement.reference,
         data_range=measurement.data_range,
-        watch=[*watch, *bars],
+        watch=[*watch, *_bars(label, options)],
         run_dir=place.path if count == 1 else place.path / f"slice-{index}",
     )
-    result.about.source = measurement.source
-    result.about.axes = measurement.axes
-    result.about.notes = (*measurement.notes, *result.about.notes)
+    _tell(result, measurement)
     return result
 
 

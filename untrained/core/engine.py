@@ -35,6 +35,8 @@ class Engine:
         clip: largest norm of the gradient over everything trained; 0 = no clipping.
         precision: of the network: `fp32`, `bf16` (autocast), or `auto`: bf16 where the device
             multiplies it natively (CUDA from Ampere on, CPUs with AMX), fp32 elsewhere.
+        together: how many images or seeds are fitted side by side in one grouped network; 0 = as
+            many as a GPU's memory holds, one after another elsewhere.
     """
 
     optimiser: str = "adam"
@@ -48,6 +50,7 @@ class Engine:
     weight_decay: float = 0.0
     clip: float = 0.0
     precision: str = "auto"
+    together: int = 0
 
     def __post_init__(self) -> None:
         for field, known in (
@@ -60,6 +63,8 @@ class Engine:
                 raise UserError(f"engine.{field}={value!r} is unknown; known: {', '.join(known)}")
         if not self.lr > 0 or not self.lr_other > 0:
             raise UserError(f"engine.lr and engine.lr_other must be positive, got {self.lr}")
+        if self.together < 0:
+            raise UserError(f"engine.together must not be negative, got {self.together}")
         if self.every < 1:
             raise UserError(f"engine.every must be at least 1, got {self.every}")
 
@@ -68,6 +73,10 @@ class Engine:
         if self.precision != "auto":
             return self.precision
         return "bf16" if _multiplies_bf16(device) else "fp32"
+
+    def groups(self, device: torch.device) -> bool:
+        """Whether images and seeds are fitted side by side on this device."""
+        return self.together > 1 or (not self.together and device.type == "cuda")
 
     def optimizer(self, s: State) -> torch.optim.Optimizer:
         """A torch optimiser over what the method chose to train."""

@@ -1,7 +1,8 @@
-"""One row per optimiser step."""
+"""One row per optimiser step and problem."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor
 
 
 class History:
-    """A table of float64 numbers that grows by a row per step; its columns are fixed by the first.
+    """A table of numbers per problem that grows by a row per step.
+
+    Its columns are fixed by the first row.
 
     Args:
         total: the most rows there can be.
@@ -22,32 +25,40 @@ class History:
     def __init__(self, total: int) -> None:
         self.origins: dict[str, str] = {}
         self._names: list[str] = []
-        self._rows = torch.empty(0, 0, dtype=torch.float64)
+        self._rows = torch.empty(0, 0, 0, dtype=torch.float64)
         self._count = 0
         self._total = total
 
     def add(self, step: int, groups: dict[str, dict[str, Tensor]]) -> dict[str, float]:
-        """Append the row of `step` (from 1) and return it.
+        """Append the row of `step` (from 1) and return that of the first problem.
 
         Args:
             step: the step.
-            groups: origin -> name -> number per problem `(G,)`, of which the first is kept.
+            groups: origin -> name -> number per problem `(G,)`, or one for all.
         """
-        row = {"step": float(step)}
-        for values in groups.values():
-            row |= {name: float(value[0]) for name, value in values.items()}
+        named = {name: value for group in groups.values() for name, value in group.items()}
         if not self._names:
-            self._names = list(row)
+            self._names = ["step", *named]
             self.origins = {name: origin for origin, group in groups.items() for name in group}
-            self._rows = torch.empty(self._total, len(row), dtype=torch.float64)
-        self._rows[self._count] = torch.tensor([row[n] for n in self._names], dtype=torch.float64)
+        values = _gathered(list(named.values()))
+        if not self._rows.numel():
+            self._rows = torch.empty(self._total, len(values), len(self._names), dtype=values.dtype)
+        row = self._rows[self._count]
+        row[:, 0] = step
+        row[:, 1:] = values
         self._count += 1
-        return row
+        return dict(zip(self._names, row[0].tolist(), strict=True))
 
-    def columns(self) -> dict[str, list[float | str]]:
-        """Column name -> values, oldest first."""
-        values = self._rows[: self._count].T.tolist() or [[]]
-        return dict(zip(self._names or ["step"], values, strict=True))
+    def select(self, places: Sequence[int]) -> None:
+        """Keep the tables of the problems at these places."""
+        if self._count:
+            self._rows = self._rows[:, list(places)]
+
+    def columns(self, place: int = 0) -> dict[str, list[float | str]]:
+        """Column name -> values of one problem, oldest first."""
+        if not self._count:
+            return {name: [] for name in self._names or ["step"]}
+        return dict(zip(self._names, self._rows[: self._count, place].T.tolist(), strict=True))
 
     def state_dict(self) -> dict[str, Any]:
         """Names and rows so far."""
@@ -62,5 +73,14 @@ class History:
         self._names, rows = list(saved["names"]), saved["rows"]
         self.origins = dict(saved["origins"])
         self._count = len(rows)
-        self._rows = torch.empty(self._total, rows.shape[1], dtype=torch.float64)
+        self._rows = torch.empty(self._total, *rows.shape[1:], dtype=torch.float64)
         self._rows[: self._count] = rows
+
+
+def _gathered(values: list[Tensor]) -> Tensor:
+    """`(G, columns)` float64 on the CPU, all numbers of an accelerator fetched in one go."""
+    far = [value for value in values if value.device.type != "cpu"]
+    near = iter(torch.stack([value.float() for value in far]).cpu() if far else ())
+    here = [value if value.device.type == "cpu" else next(near) for value in values]
+    count = max(map(len, here))  # one number stands for all
+    return torch.stack([value.double().expand(count) for value in here], 1)

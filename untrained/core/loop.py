@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,10 +14,11 @@ from torch import Tensor
 from untrained.core.footprint import ADVICE, is_out_of_memory, make_lean, needs_lean
 from untrained.core.history import History
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Frame, Stopped, Watch
-from untrained.core.state import State
+from untrained.core.rule import Frame, Output, Stop, Stopped, Watch
+from untrained.core.state import Memory, State
 from untrained.errors import Diverged, UserError
 from untrained.group import Group
+from untrained.joined import joined
 from untrained.nets import initialise
 from untrained.problem import Problem
 
@@ -45,6 +47,11 @@ class Outcome:
     def plain(self) -> dict[str, Any]:
         return {**vars(self), "stop": vars(self.stop)}
 
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> Outcome:
+        """What `plain` was made of."""
+        return cls(**{**plain, "stop": Stopped(**plain["stop"])})
+
     def to(self, device: torch.device) -> Outcome:
         """The tensors on another device: a checkpoint is read to the CPU."""
         return replace(
@@ -56,35 +63,60 @@ class Outcome:
 
 
 class Loop:
-    """The state of one phase, and its single step."""
+    """The state of one phase, and its single step.
+
+    The problems of a `Problem` end one by one: each when its own stop rule says so, as it would
+    alone, and the others go on in a smaller state. Those of a `Group` share weights and end
+    together.
+
+    Args:
+        recipes: one for each problem; they may differ in the numbers of stop and output rule.
+            One alone is for all.
+        problem: what is fitted.
+        held: the measurements held out.
+        seed: one for all problems, or one for each.
+        half: run the network under bfloat16 autocast.
+        rows: which of the caller's problems these are; counted from 0 if not given.
+    """
 
     def __init__(
-        self, recipe: Recipe, problem: Problem | Group, held: Problem | None, seed: int, half: bool
+        self,
+        recipes: Recipe | Sequence[Recipe],
+        problem: Problem | Group,
+        held: Problem | None,
+        seed: int | Sequence[int],
+        half: bool,
+        rows: Sequence[int] | None = None,
     ) -> None:
         began, cpu = time.perf_counter(), time.process_time()
-        self.recipe, self.held = recipe, held
-        self.total = min(recipe.budget, recipe.stop.limit or recipe.budget)
+        each = [recipes] * len(problem) if isinstance(recipes, Recipe) else list(recipes)
+        recipe = self.recipe = each[0]
+        self.whole, self.held = problem, held
+        self.total = max(min(r.budget, r.stop.limit or r.budget) for r in each)
         with torch.random.fork_rng(devices=[]):  # building draws weights that are drawn again
             module = recipe.build(problem.select(0))
-        initialise(module, seed)
+        initialise(module, seed if isinstance(seed, int) else seed[0])
         self.lean = needs_lean(recipe, problem) and make_lean(module)
-        self.s = State(problem, module, seed, half=half)
+        self.s = State(problem, module, seed, half=half, rows=rows)
+        self.rows = self.s.rows
         self.s.take_given(problem.pretrained)
         recipe.method.start(self.s)
         self.optimizer = recipe.engine.optimizer(self.s)
-        recipe.output.start(self.s, self.s.memory("output"))
-        recipe.stop.start(self.s, self.s.memory("stop"))
+        _start_each([r.output for r in each], self.s, "output")
+        _start_each([r.stop for r in each], self.s, "stop")
         if recipe.guard is not None:
             recipe.guard.start(self.s, self.s.memory("guard"))
         self.history = History(self.total)
-        self.ended: tuple[str, str] | None = None
+        self.left: dict[int, Outcome] = {}
         self.pause: Stopped | None = None
         self.updating = False
-        self.seconds, self.cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
+        self.seconds = dict.fromkeys(self.s.rows, 0.0)
+        self.cpu_seconds = dict.fromkeys(self.s.rows, 0.0)
+        self._spent(began, cpu)
 
     def over(self) -> bool:
-        """Whether the budget is used up, or something ended the run."""
-        return bool(self.ended or self.pause) or self.s.step >= self.total
+        """Whether the budget is used up, or all have ended."""
+        return bool(self.pause) or not self._going() or self.s.step >= self.total
 
     def step(self, watch: tuple[Watch, ...]) -> None:
         """Loss, one optimiser step, the rules; after every N steps, `advance`."""
@@ -95,7 +127,7 @@ class Loop:
         x, terms = method.loss(s)
         objective = torch.stack(list(terms.values())).sum(0)
         if not bool(torch.isfinite(objective).all()):
-            return self._diverged(terms)
+            return self._diverged(terms, ~torch.isfinite(objective))
         objective.sum().backward()
         self.recipe.engine.clip_gradients(s)
         detached = {name: value.detach() for name, value in terms.items()}
@@ -104,13 +136,14 @@ class Loop:
         self.updating = True
         self.optimizer.step()
         with torch.no_grad():
-            self._rules(x.detach(), detached, watch)
+            done = self._rules(x.detach(), detached, watch)
             s.step += 1
             if s.step % method.inner == 0:
                 method.advance(s)
         self.updating = False
-        self.seconds += time.perf_counter() - began
-        self.cpu_seconds += time.process_time() - cpu
+        self._spent(began, cpu)
+        if bool(done.any() if self._apart else done.all()):
+            self._end(done)
         return None
 
     def leaner(self, error: Exception) -> str:
@@ -133,7 +166,42 @@ class Loop:
             torch.cuda.empty_cache()
         return LEAN
 
-    def _rules(self, x: Tensor, terms: dict[str, Tensor], watch: tuple[Watch, ...]) -> None:
+    def outcomes(self, label: str, replaced: bool) -> list[Outcome]:
+        """What the phase leaves behind of each problem, or once where they share weights.
+
+        No closing step for an image that a refit replaces.
+        """
+        left = dict(self.left)
+        for place in self._going()[: None if self._apart else 1]:
+            left[self.s.rows[place]] = self._outcome(place, None)
+        found = []
+        for row, one in sorted(left.items()):
+            own = self._alone(row) if self._apart else self.s.problem
+            image = one.image
+            if not (one.finished and replaced):
+                image = self.recipe.output.finish(own, image)
+            history: dict[str, list[float | str]] = {"phase": [label] * len(one.history["step"])}
+            history |= one.history
+            found.append(replace(one, image=own.to_units(image).clone(), history=history))
+        return found
+
+    @property
+    def _apart(self) -> bool:
+        """Whether each problem ends by itself."""
+        return isinstance(self.whole, Problem)
+
+    def _alone(self, row: int) -> Problem:
+        """The caller's problem `row`."""
+        return self.whole.select(self.rows.index(row))
+
+    def _going(self) -> list[int]:
+        """Places of the problems that have not ended."""
+        if self.left and not self._apart:
+            return []
+        return [place for place, row in enumerate(self.s.rows) if row not in self.left]
+
+    def _rules(self, x: Tensor, terms: dict[str, Tensor], watch: tuple[Watch, ...]) -> Tensor:
+        """Show the step to every rule; whether each problem should end, `(G,)`."""
         s, recipe = self.s, self.recipe
         out = recipe.output.see(s, s.memory("output"), x, self.held)
         frame = Frame(s.step + 1, x, out, terms, self.held)
@@ -150,8 +218,7 @@ class Loop:
         row = self.history.add(frame.step, groups)
         for w in watch:
             w.step(frame, row)
-        if bool(recipe.stop.done(memory).all()):
-            self.ended = (recipe.stop.name, recipe.stop.reason(memory))
+        return recipe.stop.done(memory)
 
     def _keep(self, out: Tensor, improved: Tensor | None, step: int) -> None:
         """Remember the output at the best step, where the stop rule knows one."""
@@ -171,7 +238,15 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
 
-    def _diverged(self, terms: dict[str, Tensor]) -> None:
+    def _spent(self, began: float, cpu: float) -> None:
+        """Book the time since then on the problems that are under way, in equal parts."""
+        share = 1 / self.s.size
+        wall, used = time.perf_counter() - began, time.process_time() - cpu
+        for row in self.s.rows:
+            self.seconds[row] += share * wall
+            self.cpu_seconds[row] += share * used
+
+    def _diverged(self, terms: dict[str, Tensor], failed: Tensor) -> None:
         bad = [name for name, value in terms.items() if not bool(torch.isfinite(value).all())]
         reason = (
             f"the term '{bad[0] if bad else 'sum'}' became infinite or NaN at step "
@@ -179,41 +254,74 @@ class Loop:
         )
         if "image" not in self.s.memory("kept"):
             raise Diverged(reason)
-        self.ended = ("diverged", reason)
+        self._end(failed, ("diverged", reason))
 
-    def outcome(self, label: str, replaced: bool) -> Outcome:
-        """What the phase leaves behind; no closing step for an image that a refit replaces."""
-        m = self.s.memory("kept")
-        chosen = int(m["step"][0])
-        best = "" if chosen == self.s.step else f"; step {chosen} was best by the stop rule"
-        rule, reason = self.ended or (
+    def _end(self, flags: Tensor, why: tuple[str, str] | None = None) -> None:
+        """Take the result of the problems that are flagged, and go on without them."""
+        if not self._apart:
+            flags = torch.ones_like(flags)
+        for place in flags.nonzero().flatten().tolist()[: None if self._apart else 1]:
+            rule = why or (self.recipe.stop.name, self.recipe.stop.reason(self._of("stop", place)))
+            self.left[self.s.rows[place]] = self._outcome(place, rule)
+        going = self._going()
+        if going:
+            self._select(going)
+
+    def _select(self, places: list[int]) -> None:
+        """Go on with the problems at these places of the axis G."""
+        memory = self.optimizer.state_dict()
+        rows = [self.s.rows[place] for place in places]
+        problem = joined([self._alone(row) for row in rows])
+        assert problem is not None  # some of those that were joined before
+        if self.held is not None:
+            self.held = joined([self.held.select(place) for place in places])
+        self.s.select(places, problem)
+        self.history.select(places)
+        self.optimizer = self.recipe.engine.optimizer(self.s)
+        for kept in memory["state"].values():
+            kept.update({k: v[places] for k, v in kept.items() if v.ndim})
+        self.optimizer.load_state_dict(memory)
+
+    def _of(self, owner: str, place: int) -> Memory:
+        """The memory of a rule for the problem at one place."""
+        prefix = f"{owner}/"
+        own = {k: v[place : place + 1] for k, v in self.s.tensors.items() if k.startswith(prefix)}
+        return Memory(own, prefix)
+
+    def _outcome(self, place: int, ended: tuple[str, str] | None) -> Outcome:
+        """Of the problem at one place, its image in network units; of all that share weights."""
+        s = self.s
+        part = slice(place, place + 1) if self._apart else slice(None)
+        image, step = (s.memory("kept")[name][part].clone() for name in ("image", "step"))
+        chosen = int(step[0])
+        unfinished = self.pause is not None and not ended and s.step < self.total
+        best = "" if chosen == s.step else f"; step {chosen} was best by the stop rule"
+        rule, reason = ended or (
             "budget",
             f"all {self.total} steps of the budget were taken{best}",
         )
-        unfinished = self.pause is not None and not self.ended and self.s.step < self.total
         if self.pause is not None and unfinished:
             rule, reason = self.pause.rule, self.pause.reason
-        image = m["image"]
-        if unfinished or not replaced:
-            image = self.recipe.output.finish(self.s.problem, image)
-        z = self.s.tensors.get("z")
-        history = self.history.columns()
+        z = s.tensors.get("z")
+        rows = [s.rows[place]] if self._apart else s.rows
         return Outcome(
-            image=self.s.problem.to_units(image).clone(),
-            history={"phase": [label] * len(history["step"]), **history},
+            image=image,
+            history=self.history.columns(place),
             origins=self.history.origins,
             stop=Stopped(rule, chosen, reason),
-            steps=self.s.step,
-            seconds=self.seconds,
-            cpu_seconds=self.cpu_seconds,
+            steps=s.step,
+            seconds=sum(self.seconds[row] for row in rows),
+            cpu_seconds=sum(self.cpu_seconds[row] for row in rows),
             finished=not unfinished,
-            weights={k: w.detach().clone() for k, w in self.s.weights.items()},
-            z=None if z is None else z.detach().clone(),
+            weights={k: w[part].detach().clone() for k, w in s.weights.items()},
+            z=None if z is None else z[part].detach().clone(),
         )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes; what a checkpoint holds."""
         return {
+            "rows": list(self.s.rows),
+            "left": {row: one.plain() for row, one in self.left.items()},
             "state": self.s.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "history": self.history.state_dict(),
@@ -223,8 +331,28 @@ class Loop:
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Take up a checkpoint; values are copied."""
+        if len(saved["rows"]) < self.s.size:
+            self._select([self.rows.index(row) for row in saved["rows"]])
+        self.left = {
+            int(row): Outcome.of(one).to(self.s.device) for row, one in saved["left"].items()
+        }
         self.s.load_state_dict(saved["state"])
         self.optimizer.load_state_dict(copy.deepcopy(saved["optimizer"]))
         self.history.load_state_dict(saved["history"])
-        self.seconds += saved["seconds"]
-        self.cpu_seconds += saved["cpu_seconds"]
+        for row in self.seconds:
+            self.seconds[row] += saved["seconds"][row]
+            self.cpu_seconds[row] += saved["cpu_seconds"][row]
+
+
+def _start_each(rules: Sequence[Stop | Output], s: State, name: str) -> None:
+    """Begin every problem's rule; the memory of all is put together."""
+    begun: list[dict[str, Tensor]] = []
+    for rule in rules:
+        begun.append({})
+        if begun[1:] and rule == rules[0]:
+            begun[-1] = begun[0]
+            continue
+        rule.start(s, Memory(begun[-1], ""))
+    m = s.memory(name)
+    for key in begun[0]:
+        m[key] = torch.stack([own[key][g] for g, own in enumerate(begun)])

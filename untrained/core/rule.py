@@ -1,7 +1,9 @@
 """Rules watch a solve: stop rules say when it ends, output rules what it returns, guards undo.
 
 A rule is a frozen dataclass of settings; what it remembers lives in the `Memory` it is handed,
-and so in the checkpoint. Answers are per problem, `(G,)`. Stop rules combine: `a | b` ends when
+and so in the checkpoint. Answers are per problem, `(G,)`. Settings in which the problems of a run
+may differ (the steps of a refit, the share of a mixture) are put into the memory at the start and
+read there. Stop rules combine: `a | b` ends when
 either does, `a & b` when both have.
 """
 
@@ -257,6 +259,10 @@ class Watch:
     def end(self, phase: str) -> None:
         """The phase ended."""
 
+    def alone(self, row: int) -> Watch:
+        """What looks on where only further seeds of the caller's problem `row` are solved."""
+        return self
+
     def say(self, text: str) -> None:
         """Something a person who waits should know."""
 
@@ -309,6 +315,7 @@ class MaxSteps(Stop):
     def start(self, s: State, m: Memory) -> None:
         """Count from zero."""
         m["step"] = torch.zeros(s.size, device=s.device)
+        m["limit"] = torch.full_like(m["step"], self.steps)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
         """Count."""
@@ -316,11 +323,11 @@ class MaxSteps(Stop):
 
     def done(self, m: Memory) -> Tensor:
         """True from step `steps` on."""
-        return m["step"] >= self.steps
+        return m["step"] >= m["limit"]
 
     def reason(self, m: Memory) -> str:
         """The number of steps."""
-        return f"the {self.steps} steps asked for were taken"
+        return f"the {int(m['limit'][0])} steps asked for were taken"
 
 
 @dataclass(frozen=True)

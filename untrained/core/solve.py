@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from untrained.core.checkpoint import Checkpoint
 from untrained.core.engine import Engine
-from untrained.core.loop import LEAN, Loop, Outcome
+from untrained.core.loop import Outcome
 from untrained.core.machine import pick_device
+from untrained.core.members import Member, side_by_side
 from untrained.core.method import Method
+from untrained.core.phase import Sitting, phase
+from untrained.core.procedure import solve_members
 from untrained.core.recipe import NetSpec, Recipe
 from untrained.core.result import Result
-from untrained.core.rule import Guard, Last, MaxSteps, Never, Output, Stop, Stopped, Watch
-from untrained.errors import Diverged
+from untrained.core.rule import Guard, Last, Never, Output, Stop, Watch
 from untrained.group import Group
 from untrained.nets import Compact
 from untrained.problem import Problem
@@ -90,19 +91,54 @@ def solve_recipe(
     settings: dict[str, Any] | None = None,
 ) -> Result:
     """`solve` for a ready recipe. `settings` is what else must agree for a resume (data hash)."""
+    each = solve_each(
+        recipe,
+        [problem.select(i) for i in range(len(problem))],
+        seeds=[seed] * len(problem),
+        watch=watch,
+        device=device,
+        run_dir=run_dir,
+        settings=settings,
+    )
+    return each[0] if len(each) == 1 else as_one(each)
+
+
+def solve_each(
+    recipe: Recipe,
+    problems: Sequence[Problem],
+    *,
+    seeds: Sequence[int],
+    watch: Sequence[Watch] = (),
+    device: str | torch.device = "auto",
+    run_dir: str | Path | None = None,
+    settings: dict[str, Any] | None = None,
+) -> list[Result]:
+    """Solve problems of one image each, every one with its own seed; a result for each.
+
+    In turn on a CPU. A GPU takes as many side by side as its memory holds (`engine.together`),
+    as far as one operator can stand for theirs (see `joined`); each stops by itself. Those that an
+    interruption left without a step have their adjoint image.
+    """
     place = pick_device(device)
-    problem = problem.weighted(recipe.weighting).to(place)
     half = recipe.engine.resolve(place) == "bf16"
-    kept = _checkpoint(recipe, seed, place, run_dir, settings)
-    with _threads(kept):
-        solved: list[Outcome] = []
-        for i in range(len(problem.y)):
-            alone = problem.select(i)
-            if solved and not solved[-1].finished:
-                solved.append(_not_begun(alone, solved[-1]))
+    sitting = Sitting(
+        _checkpoint(recipe, list(seeds), place, run_dir, settings), tuple(watch), half
+    )
+    members = [
+        Member(row, problem.weighted(recipe.weighting).to(place), seed)
+        for row, (problem, seed) in enumerate(zip(problems, seeds, strict=True))
+    ]
+    solved: list[Outcome] = []
+    with _threads(sitting.kept):
+        for some in side_by_side(recipe, members, place):
+            if not all(one.finished for one in solved):
+                solved += [_not_begun(member.problem, solved[-1]) for member in some]
                 continue
-            solved.append(_one(recipe, alone, f"{i}/", kept, tuple(watch), seed, half))
-    return _result(solved, recipe, seed, place, kept)
+            solved += solve_members(sitting, recipe, some)
+    return [
+        _result(one, recipe, seed, place, sitting.kept)
+        for one, seed in zip(solved, seeds, strict=True)
+    ]
 
 
 def fit_together(
@@ -123,15 +159,15 @@ def fit_together(
     place = pick_device(device)
     group = group.weighted(recipe.weighting).to(place)
     half = recipe.engine.resolve(place) == "bf16"
-    kept = _checkpoint(recipe, seed, place, run_dir, settings)
-    with _threads(kept):
-        fitted = _phase(recipe, group, None, "fit", kept, tuple(watch), seed, half)
-    return _result([fitted], recipe, seed, place, kept)
+    sitting = Sitting(_checkpoint(recipe, [seed], place, run_dir, settings), tuple(watch), half)
+    with _threads(sitting.kept):
+        fitted = phase(sitting, "fit", [recipe], group, None, seed)
+    return _result(fitted[0], recipe, seed, place, sitting.kept)
 
 
 def _checkpoint(
     recipe: Recipe,
-    seed: int,
+    seeds: list[int],
     place: torch.device,
     run_dir: str | Path | None,
     settings: dict[str, Any] | None,
@@ -140,7 +176,7 @@ def _checkpoint(
         run_dir,
         {
             "recipe": {k: v for k, v in recipe.to_dict().items() if k != "source"},
-            "seed": seed,
+            "seed": seeds[0] if len(set(seeds)) == 1 else seeds,
             "device": place.type,
             "precision": recipe.engine.resolve(place),
             **(settings or {}),
@@ -149,219 +185,44 @@ def _checkpoint(
 
 
 def _result(
-    solved: list[Outcome], recipe: Recipe, seed: int, place: torch.device, kept: Checkpoint
+    one: Outcome, recipe: Recipe, seed: int, place: torch.device, kept: Checkpoint
 ) -> Result:
     return Result(
-        image=torch.cat([one.image for one in solved]),
-        history=solved[0].history,
-        origins=solved[0].origins,
-        stop=[one.stop for one in solved],
+        image=one.image,
+        history=one.history,
+        origins=one.origins,
+        stop=[one.stop],
         recipe=recipe,
         seed=seed,
-        steps=solved[0].steps,
-        seconds=sum(one.seconds for one in solved),
-        cpu_seconds=sum(one.cpu_seconds for one in solved),
+        steps=one.steps,
+        seconds=one.seconds,
+        cpu_seconds=one.cpu_seconds,
         device=str(place),
         precision=recipe.engine.resolve(place),
         threads=kept.threads,
         resumed_from=kept.resumed_from,
-        finished=all(one.finished for one in solved),
-        rival=[one.rival for one in solved],
-        weights={n: torch.cat([one.weights[n] for one in solved]) for n in solved[0].weights},
-        z=None if solved[0].z is None else torch.cat([o.z for o in solved if o.z is not None]),
+        finished=one.finished,
+        rival=[one.rival],
+        weights=one.weights,
+        z=one.z,
     )
 
 
-def _one(
-    recipe: Recipe,
-    problem: Problem,
-    prefix: str,
-    kept: Checkpoint,
-    watch: tuple[Watch, ...],
-    seed: int,
-    half: bool,
-) -> Outcome:
-    """One problem: split, fit, and where the stop rule asks for it fit everything again."""
-    fit, held = problem, None
-    if recipe.stop.holdout:
-        fit, held = problem.split(recipe.stop.holdout, seed)
-    if recipe.trial and held is not None:
-        return _with_rival(recipe, problem, (fit, held), prefix, kept, watch, seed, half)
-    first = _phase(recipe, fit, held, f"{prefix}fit", kept, watch, seed, half)
-    if not (recipe.stop.refit and first.finished):
-        return first
-    row = {k: float(v[first.stop.step - 1]) for k, v in first.history.items() if k != "phase"}
-    again, weights = _again(recipe, first)
-    again = replace(again, output=recipe.output.settled(row))
-    whole = problem.after(fit)
-    try:
-        last = _phase(again, whole, None, f"{prefix}refit", kept, watch, seed, half, weights)
-    except Diverged as error:
-        return _not_refitted(first, str(error))
-    if last.stop.rule == "diverged":
-        return _not_refitted(first, last.stop.reason)
-    stopped = Stopped(
-        first.stop.rule,
-        first.stop.step,
-        f"{first.stop.reason}; then all measurements were fitted for {last.steps}"
-        f"{'' if weights is None else ' more'} steps",
-    )
+def as_one(each: Sequence[Result]) -> Result:
+    """The results of several images as one, with the history of the first."""
+    first = each[0]
     return replace(
-        last,
-        stop=stopped if last.finished else last.stop,
-        history=_joined(first.history, last.history),
-        origins={**last.origins, **first.origins},
-        steps=first.steps + last.steps,
-        seconds=first.seconds + last.seconds,
-        cpu_seconds=first.cpu_seconds + last.cpu_seconds,
+        first,
+        image=torch.cat([one.image for one in each]),
+        stop=[one.stop[0] for one in each],
+        seconds=sum(one.seconds for one in each),
+        cpu_seconds=sum(one.cpu_seconds for one in each),
+        finished=all(one.finished for one in each),
+        rival=[one.rival[0] for one in each],
+        std=None if first.std is None else torch.cat([o.std for o in each if o.std is not None]),
+        weights={n: torch.cat([one.weights[n] for one in each]) for n in first.weights},
+        z=None if first.z is None else torch.cat([one.z for one in each if one.z is not None]),
     )
-
-
-def _with_rival(
-    recipe: Recipe,
-    problem: Problem,
-    split: tuple[Problem, Problem],
-    prefix: str,
-    kept: Checkpoint,
-    watch: tuple[Watch, ...],
-    seed: int,
-    half: bool,
-) -> Outcome:
-    """Try the method and its rival, and run the one that predicts held-out measurements better."""
-    assert recipe.rival is not None
-    rivals = (recipe.method, recipe.rival)
-    short = replace(recipe, rival=None).with_steps(recipe.trial)
-    errors = []
-    for name, method in zip(("probe", "rival"), rivals, strict=True):
-        tried = replace(short, method=method.within(short.budget))
-        found = _phase(tried, *split, f"{prefix}{name}", kept, watch, seed, half)
-        if not found.finished:
-            return found
-        errors.append(min(map(float, found.history["held-out error"])))
-    won = errors[1] < errors[0]
-    alone = replace(recipe, method=rivals[won], rival=None)
-    found = _one(alone, problem, prefix, kept, watch, seed, half)
-    why = (
-        f"before, {short.budget} steps of each had shown that {rivals[0].told} predicts held-out "
-        f"measurements {'worse' if won else 'no worse'} ({errors[0]:.3g}) than "
-        f"{rivals[1].told} ({errors[1]:.3g})"
-    )
-    stop = replace(found.stop, reason=f"{found.stop.reason}; {why}")
-    return replace(found, stop=stop, rival=won)
-
-
-def _again(recipe: Recipe, first: Outcome) -> tuple[Recipe, dict[str, Tensor] | None]:
-    """The fit of all measurements, and the weights it starts from (None: drawn as before)."""
-    step = first.stop.step
-    if not recipe.stop.carry or step < first.steps:
-        return replace(recipe, stop=MaxSteps(step)), None  # the same steps, rates included
-    engine = recipe.engine.gentler(GENTLE)
-    steps = max(1, round(recipe.stop.carry * step))
-    return replace(recipe, stop=Never(), steps=steps, engine=engine), first.weights
-
-
-def _not_refitted(first: Outcome, why: str) -> Outcome:
-    reason = f"{first.stop.reason}; the fit of all measurements failed: {why}"
-    return replace(first, stop=replace(first.stop, reason=reason))
-
-
-def _not_begun(problem: Problem, previous: Outcome) -> Outcome:
-    """A problem of a group that was interrupted before its turn: its adjoint image."""
-    return replace(
-        previous,
-        image=problem.to_units(problem.estimate()),
-        stop=replace(previous.stop, step=0, reason=f"not begun: {previous.stop.reason}"),
-        seconds=0.0,
-        cpu_seconds=0.0,
-    )
-
-
-def _phase(
-    recipe: Recipe,
-    problem: Problem | Group,
-    held: Problem | None,
-    name: str,
-    kept: Checkpoint,
-    watch: tuple[Watch, ...],
-    seed: int,
-    half: bool,
-    weights: dict[str, Tensor] | None = None,
-) -> Outcome:
-    """The loop, from the start or from where a checkpoint left it."""
-    if name in kept.finished:
-        done = dict(kept.finished[name])
-        _recall(watch, done.pop("watch", {}))
-        return Outcome(**{**done, "stop": Stopped(**done["stop"])}).to(problem.device)
-    with _watched(watch, name):
-        loop = Loop(recipe, problem, held, seed, half)
-        if weights is not None:
-            loop.s.take_weights(weights)
-        if loop.lean:
-            _say(watch, LEAN)
-        saved = kept.resume(name)
-        if saved is not None:
-            loop.load_state_dict(saved)
-        for w in watch:
-            w.begin(name, loop.total, loop.s.step)
-        _recall(watch, (saved or {}).get("watch", {}))
-        while not loop.over():
-            try:
-                loop.step(watch)
-            except (MemoryError, RuntimeError) as error:
-                _say(watch, loop.leaner(error))
-                continue
-            loop.pause = next(filter(None, (w.interrupted() for w in watch)), None)
-            if loop.pause or kept.due():
-                kept.save(name, loop.s.step, {**loop.state_dict(), "watch": _remembered(watch)})
-    label = name.rpartition("/")[2]
-    outcome = loop.outcome(label, replaced=label == "fit" and recipe.stop.refit)
-    if outcome.finished:
-        kept.finish(name, {**outcome.plain(), "watch": _remembered(watch)})
-    return outcome
-
-
-@contextlib.contextmanager
-def _watched(watch: tuple[Watch, ...], name: str) -> Iterator[None]:
-    """A phase that the watchers see begin and, error or not, end."""
-    for w in watch:
-        w.prepare(name)
-    try:
-        yield
-    finally:
-        for w in watch:
-            w.end(name)
-
-
-def _say(watch: tuple[Watch, ...], text: str) -> None:
-    for w in watch:
-        w.say(text)
-
-
-def _remembered(watch: tuple[Watch, ...]) -> dict[str, dict[str, Any]]:
-    """The watchers' memories by the names of their classes."""
-    return {type(w).__name__: w.state_dict() for w in watch if w.state_dict()}
-
-
-def _recall(watch: tuple[Watch, ...], saved: dict[str, dict[str, Any]]) -> None:
-    for w in watch:
-        if type(w).__name__ in saved:
-            w.load_state_dict(saved[type(w).__name__])
-
-
-GENTLE = 0.3
-"""Learning rate of a fit that goes on from another one's weights, relative to a first fit's."""
-
-
-def _joined(
-    first: dict[str, list[float | str]], second: dict[str, list[float | str]]
-) -> dict[str, list[float | str]]:
-    """Two histories one after the other; a column that one lacks is NaN there."""
-    counts = len(first["step"]), len(second["step"])
-    nan = float("nan")
-    return {
-        name: first.get(name, [nan] * counts[0]) + second.get(name, [nan] * counts[1])
-        for name in {**first, **second}
-    }
 
 
 @contextlib.contextmanager
@@ -373,3 +234,14 @@ def _threads(kept: Checkpoint) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _not_begun(problem: Problem, previous: Outcome) -> Outcome:
+    """A problem of a group that was interrupted before its turn: its adjoint image."""
+    return replace(
+        previous,
+        image=problem.to_units(problem.estimate()),
+        stop=replace(previous.stop, step=0, reason=f"not begun: {previous.stop.reason}"),
+        seconds=0.0,
+        cpu_seconds=0.0,
+    )

@@ -8,7 +8,7 @@ a checkpoint holds. There is no random-number state: `noise(name)` at step t is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -53,15 +53,17 @@ class State:
 
     Args:
         problem: what may be seen; where measurements are held out, `fit` only.
-        module: the network's structure; its weights live here with the axis G in front.
-        seed: names all noise.
+        module: the network; its weights, drawn from the first seed, live here with the axis G in
+            front.
+        seed: names all noise; one for all problems, or one for each.
+        rows: see below; counted from 0 if not given.
         half: run the network under bfloat16 autocast; its output is float32 all the same.
 
     Attributes:
         step: optimiser steps taken so far.
         rate: the engine's learning rate at this step.
         device: where all tensors are.
-        size: G.
+        rows: which of the caller's problems these are; one that has ended leaves.
         weights: the network's parameters, name -> `(G, ...)`, or `(1, ...)` where all problems
             share them (see `share`).
         given: names of the weights that came with the problem, learned elsewhere.
@@ -71,24 +73,32 @@ class State:
     """
 
     def __init__(
-        self, problem: Problem | Group, module: nn.Module, seed: int, *, half: bool = False
+        self,
+        problem: Problem | Group,
+        module: nn.Module,
+        seed: int | Sequence[int],
+        *,
+        half: bool = False,
+        rows: Sequence[int] | None = None,
     ) -> None:
         # a method of one problem may ask it anything, one of a group what `Group` answers
         self.problem = cast(Problem, problem)
         self.device = problem.device
         self.module = module.to(self.device)
-        self.seed = seed
+        self.rows = tuple(range(len(problem)) if rows is None else rows)
+        self.seeds = (seed,) * len(problem) if isinstance(seed, int) else tuple(seed)
         self.half = half
         self.step = 0
         self.rate = 0.0
-        self.size = len(problem)
         self.given: frozenset[str] = frozenset()
         self.tensors: dict[str, Tensor] = {}
         self.rates: dict[str, float] = {}
-        self.weights: dict[str, Tensor] = {}
-        for name, weight in self.module.named_parameters():
-            copies = weight.detach().unsqueeze(0).repeat(self.size, *[1] * weight.ndim)
-            self.weights[name] = copies.contiguous()
+        self.weights: dict[str, Tensor] = self._draw()
+
+    @property
+    def size(self) -> int:
+        """G."""
+        return len(self.rows)
 
     # the method's variables -------------------------------------------------------------------
     def __getitem__(self, name: str) -> Tensor:
@@ -105,7 +115,27 @@ class State:
         """The corner where the rule `owner` keeps its tensors."""
         return Memory(self.tensors, f"{owner}/")
 
+    def select(self, places: Sequence[int], problem: Problem) -> None:
+        """Go on with `problem`, those at these places of the axis G; the others have ended."""
+        self.problem = problem
+        self.rows = tuple(self.rows[g] for g in places)
+        self.seeds = tuple(self.seeds[g] for g in places)
+        for store in (self.weights, self.tensors):
+            for name, value in store.items():
+                kept = value.detach()[list(places)]
+                store[name] = kept.requires_grad_(value.requires_grad)
+
     # where the weights come from --------------------------------------------------------------
+    def _draw(self) -> dict[str, Tensor]:
+        """The weights of every problem: the module's own, drawn anew where its seed is another."""
+        drawn: dict[int, dict[str, Tensor]] = {}
+        for seed in dict.fromkeys(self.seeds):
+            if drawn:
+                initialise(self.module, seed)
+            drawn[seed] = {n: w.detach().clone() for n, w in self.module.named_parameters()}
+        each = [drawn[seed] for seed in self.seeds]
+        return {name: torch.stack([own[name] for own in each]) for name in each[0]}
+
     def part(self, name: str) -> list[str]:
         """Names of the weights in a part of the network: `encoder`, `decoder`."""
         return [weight for weight in self.weights if weight.startswith(f"{name}.")]
@@ -119,7 +149,7 @@ class State:
             self.weights[name] = self.weights[name][:1].clone()
         apart = set(self.weights) - set(names) - self.given
         for g in range(1, self.size if apart else 1):
-            initialise(self.module, _noise_seed(self.seed, f"problem {g}", 0))
+            initialise(self.module, _noise_seed(self.seeds[0], f"problem {g}", 0))
             for name, weight in self.module.named_parameters():
                 if name in apart:
                     self.weights[name][g] = weight.detach()
@@ -205,11 +235,11 @@ class State:
         """
         given = self.weights if weights is None else weights
         with torch.autocast(z.device.type, torch.bfloat16, enabled=self.half):
-            if self.size > 1 and z.is_cuda:
+            if self.size > 1 and in_one_call(z.device):
                 axes = {name: None if len(weight) == 1 else 0 for name, weight in given.items()}
                 given = {n: w[0] if axes[n] is None else w for n, w in given.items()}
                 x = vmap(self._one, in_dims=(axes, 0))(given, z)
-            else:  # in turn, so that a group has the bits of its singles
+            else:
                 parts = [self._own(given, z, g) for g in range(self.size)]
                 x = parts[0] if self.size == 1 else torch.cat(parts)
         return self.problem.supported(x.float()) if cut else x.float()
@@ -225,14 +255,16 @@ class State:
     def noise(self, name: str, shape: tuple[int, ...], kind: str = "normal") -> Tensor:
         """Noise `(G, *shape)` of this step: standard `normal`, or `uniform` on [0, 1).
 
-        Every problem of the group gets the same draw, so that a group equals its singles.
+        Problems of one seed get the same draw, so that a group equals its singles.
         """
-        generator = torch.Generator(self.device).manual_seed(
-            _noise_seed(self.seed, name, self.step)
-        )
         draw = {"normal": torch.randn, "uniform": torch.rand}[kind]
-        one = draw((1, *shape), generator=generator, device=self.device)
-        return one.expand(self.size, *shape)
+        drawn: dict[int, Tensor] = {}
+        for seed in dict.fromkeys(self.seeds):
+            generator = torch.Generator(self.device).manual_seed(_noise_seed(seed, name, self.step))
+            drawn[seed] = draw((1, *shape), generator=generator, device=self.device)
+        if len(drawn) == 1:
+            return drawn[self.seeds[0]].expand(self.size, *shape)
+        return torch.cat([drawn[seed] for seed in self.seeds])
 
     # checkpoint -------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, object]:
@@ -250,6 +282,15 @@ class State:
         with torch.no_grad():
             for name, value in saved["tensors"].items():  # type: ignore[attr-defined]
                 self[name] = value.to(self.device)
+
+
+def in_one_call(device: torch.device) -> bool:
+    """Whether the networks of a group are evaluated as one grouped network.
+
+    A GPU waits for launches. A CPU wins nothing, and one network after the other keeps the bits
+    that each has alone.
+    """
+    return device.type == "cuda"
 
 
 def _assign(store: dict[str, Tensor], name: str, value: Tensor) -> None:

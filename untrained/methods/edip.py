@@ -17,7 +17,7 @@ from untrained.core.state import State
 from untrained.maths import level, mse, tv
 from untrained.methods.phantoms import phantoms
 from untrained.methods.presets import fast
-from untrained.nets import EdipUNet
+from untrained.nets import Compact, EdipUNet
 from untrained.problem import Problem
 from untrained.rules import Last, Lowest
 
@@ -120,7 +120,14 @@ def recipe(task: str, preset: str) -> Recipe:
     """The settings of `preset` on `task`; `paper` is the authors' configuration."""
     if preset != "paper":
         made = fast(EDIP(), task, preset, "fine-tuning with the fast engine")
-        return replace(made, engine=Engine("adam", lr=1e-3, schedule="cosine", final=0.02))
+        assert isinstance(made.net, Compact)
+        return replace(
+            made,
+            # the authors' side branches are silent too: streaks of the first image pass by them
+            net=replace(made.net, skip=0),
+            # larger steps forget what was learned, and Adam's leave the data unfitted
+            engine=Engine("muon", lr=0.005, schedule="cosine", final=0.02),
+        )
     return Recipe(
         method=EDIP(),
         net=EdipUNet(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -98,6 +100,33 @@ class MRI(LinearPhysics):
     def combine(self, coils: Tensor) -> Tensor:
         """sum_c conj(S_c) x_c: coil images `(B, 2, coils, H, W)` -> image `(B, 2, H, W)`."""
         return to_channels((to_complex(coils) * self.maps.conj()).sum(1))
+
+    def alone(self, index: int) -> MRI:
+        """The operator of image `index` of a batch."""
+        if len(self._before) == 1:
+            return self
+        one = copy.deepcopy(self)
+        one._before = self._before[index : index + 1]
+        one.support = None if self.support is None else self.support[index : index + 1]
+        return one
+
+    def joined(self, others: Sequence[MRI]) -> MRI | None:
+        """One operator for a batch of images, each seen through maps of its own.
+
+        None where the masks or the numbers of coils differ.
+        """
+        each = [self, *others]
+        if not all(
+            torch.equal(self.mask, one.mask) and self._before.shape[1:] == one._before.shape[1:]
+            for one in others
+        ):
+            return None
+        whole = copy.deepcopy(self)
+        whole._before = torch.cat([one._before for one in each])
+        if any(one.support is not None for one in each):
+            plain = torch.ones_like(self.mask[0])
+            whole.support = torch.cat([plain if p.support is None else p.support for p in each])
+        return whole
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Samples to hold out, `(1, 2, coils, H, W)`: positions of k-space, shared by all coils.

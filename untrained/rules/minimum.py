@@ -42,7 +42,8 @@ def improved(m: Memory) -> Tensor | None:
 
     A run that ends before its rule had an opinion returns its newest image, not its first.
     """
-    return m["improved"] if bool(torch.isfinite(m["best"]).all()) else None
+    seen = torch.isfinite(m["best"])
+    return m["improved"] | ~seen if bool(seen.any()) else None
 
 
 def waited(m: Memory, patience: int) -> Tensor:

@@ -114,13 +114,13 @@ class Blend(Output):
     mu: float = 0.0
 
     def start(self, s: State, m: Memory) -> None:
-        """Nothing until the first image."""
+        """The share; the rest waits for the first image."""
+        m["share"] = torch.full((s.size,), self.share, device=s.device)
 
     def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
         """The mixture, this image included."""
         if "classical" not in m:
             m["classical"] = guide(s.problem)
-            m["share"] = torch.full((s.size,), self.share, device=x.device)
             if held is not None:
                 m["unexplained"] = _measured(held, held.y - held.A(m["classical"]))
         average = _average(s, m, x, self.decay)

@@ -81,9 +81,10 @@ class SelfValidation(Stop):
         channels, dim = s.problem.x_shape[0], len(s.problem.x_shape) - 1
         with torch.random.fork_rng(devices=[]):  # building draws weights that are drawn again
             net = Autoencoder(channels, dim, self.side)
-        initialise(net, s.seed)
-        for name, value in net.state_dict().items():
-            m[f"net/{name}"] = torch.stack([value] * s.size).to(s.device)
+        drawn = {seed: _drawn(net, seed) for seed in s.seeds}
+        for name in net.state_dict():
+            each = torch.stack([drawn[seed][name] for seed in s.seeds])
+            m[f"net/{name}"] = each.to(s.device)
         for name, _ in net.named_parameters():
             for moment in ("mean", "square"):
                 m[f"{moment}/{name}"] = torch.zeros_like(m[f"net/{name}"])
@@ -93,18 +94,19 @@ class SelfValidation(Stop):
         """Put the image into the window; once it is full, test the autoencoder and train it."""
         x = _on_grid(frame.x, self.side)
         if "ring" not in m:
-            m["ring"] = x.new_zeros(self.window, *x.shape)
-        m["ring"][(frame.step - 1) % self.window].copy_(x)
+            m["ring"] = x.new_zeros(len(x), self.window, *x.shape[1:])
+        m["ring"][:, (frame.step - 1) % self.window].copy_(x)
         if frame.step < self.window:
             return
         net = structure(x.shape[1], x.ndim - 2, self.side)
         errors = [_error(net, _own(net, m, g), x[g : g + 1]) for g in range(s.size)]
         see_minimum(m, frame.step, torch.stack(errors))
         for k in range(self.updates):
-            chosen = s.noise(f"selfval/{k}", (self.window,), "uniform")[0].argsort()[: self.batch]
+            drawn = s.noise(f"selfval/{k}", (self.window,), "uniform")
             m["updates"] = m["updates"] + 1
             for g in range(s.size):
-                self._update(net, m, g, m["ring"][chosen, g])
+                chosen = drawn[g].argsort()[: self.batch]
+                self._update(net, m, g, m["ring"][g, chosen])
 
     def _update(self, net: nn.Module, m: Memory, g: int, images: Tensor) -> None:
         """One Adam step of problem g's autoencoder; its statistics and weights change in place."""
@@ -143,6 +145,11 @@ class SelfValidation(Stop):
 
 def _on_grid(x: Tensor, side: int) -> Tensor:
     return functional.interpolate(x, size=(side,) * (x.ndim - 2), mode="nearest")
+
+
+def _drawn(net: nn.Module, seed: int) -> dict[str, Tensor]:
+    initialise(net, seed)
+    return {name: value.clone() for name, value in net.state_dict().items()}
 
 
 def _own(net: nn.Module, m: Memory, g: int) -> dict[str, Tensor]:

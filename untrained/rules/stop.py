@@ -114,12 +114,12 @@ class WMV(Stop):
         """Put the image into the window; once it is full, measure the variance."""
         x = frame.x.flatten(1)
         if "ring" not in m:
-            m["ring"] = x.new_zeros(self.window, *x.shape)
-        m["ring"][(frame.step - 1) % self.window].copy_(x)
+            m["ring"] = x.new_zeros(len(x), self.window, x.shape[1])
+        m["ring"][:, (frame.step - 1) % self.window].copy_(x)
         if frame.step < self.window:
             return
         ring = m["ring"]
-        variance = (ring - ring.mean(0)).square().mean(dim=(0, 2))
+        variance = (ring - ring.mean(1, keepdim=True)).square().mean(dim=(1, 2))
         see_minimum(m, frame.step, variance)
 
     def done(self, m: Memory) -> Tensor:

@@ -6,6 +6,7 @@ import signal
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -21,24 +22,41 @@ class Reference(Watch):
     """Records the PSNR of the image and of the output image. Nothing else can see the truth.
 
     Args:
-        truth: the reference `(G, C, ...)` in the units of the measurements.
-        data_range: the range of the PSNR.
+        truth: the references `(1, C, ...)` in the units of the measurements, one for each of the
+            caller's problems; or one for all.
+        data_range: the range of the PSNR, one for each or one for all.
         turned: compare with the truth turned and moved as the image is, see `same_view`.
     """
 
-    def __init__(self, truth: Tensor, data_range: float, turned: bool = False) -> None:
-        self._truth, self._range, self._turned = truth, data_range, turned
+    def __init__(
+        self,
+        truth: Tensor | Sequence[Tensor],
+        data_range: Sequence[float] | float,
+        turned: bool = False,
+    ) -> None:
+        self._truth = list(truth.split(1) if isinstance(truth, Tensor) else truth)
+        if isinstance(data_range, Sequence):
+            self._ranges = list(data_range)
+        else:
+            self._ranges = [data_range] * len(self._truth)
+        self._turned = turned
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
         """`psnr` of this step's image and `psnr_output` of what would be returned."""
         return {"psnr": self._psnr(s, frame.x), "psnr_output": self._psnr(s, frame.out)}
 
     def _psnr(self, s: State, image: Tensor) -> Tensor:
-        x = s.problem.to_units(image)
-        truth = same_view(self._truth, x) if self._turned else self._truth
-        return torch.tensor(
-            [psnr(a, b, data_range=self._range) for a, b in zip(x, truth, strict=True)]
-        )
+        values = []
+        for x, row in zip(s.problem.to_units(image).split(1), s.rows, strict=True):
+            row = row if len(self._truth) > 1 else 0
+            truth = same_view(self._truth[row], x) if self._turned else self._truth[row]
+            values.append(psnr(x[0], truth[0], data_range=self._ranges[row]))
+        return torch.tensor(values)
+
+    def alone(self, row: int) -> Reference:
+        """The same for problem `row` alone."""
+        row = row if len(self._truth) > 1 else 0
+        return Reference([self._truth[row]], [self._ranges[row]], self._turned)
 
 
 class Progress(Watch):
@@ -85,7 +103,9 @@ class Progress(Watch):
         self._bar.update()
 
     def _name(self, phase: str) -> str:
-        return f"{self._label} {phase.rpartition('/')[2]}".strip()
+        rows, _, name = phase.rpartition("/")
+        count = len(rows.split(","))
+        return f"{self._label} {f'x{count} ' if count > 1 else ''}{name}".strip()
 
     def say(self, text: str) -> None:
         """A line above it."""

@@ -1,0 +1,86 @@
+"""Images side by side in one grouped network against the same images in turn.
+
+    python benchmarks/side_by_side.py TASK CASE [--count 16] [--method house] [--steps 50]
+        [--device cuda] [--out FILE]
+
+takes COUNT seeds of one case, each an image of its own as far as the network can tell, solves
+them both ways without a stop rule, and prints seconds, the ratio, images per minute and the mean
+PSNR of both. The classical image is found before the clock starts; what an image costs beside the
+network is therefore not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from untrained import Problem
+from untrained.bench.score import Score
+from untrained.classical import guide
+from untrained.core.machine import pick_device
+from untrained.core.recipe import Recipe
+from untrained.core.solve import solve_each
+from untrained.data import TASKS, Measurement
+from untrained.plan import plan
+
+
+def seconds(recipe: Recipe, problem: Problem, count: int, together: int) -> tuple[float, list]:
+    """Wall time of all, and their results."""
+    how = replace(recipe, engine=replace(recipe.engine, together=together))
+    place = problem.device
+    for k in (0, 1):  # the first time pays for the choice of kernels
+        if place.type == "cuda":
+            torch.cuda.synchronize()
+        began = time.perf_counter()
+        taken = how if k else how.with_steps(3)
+        results = solve_each(taken, [problem] * count, seeds=range(count), device=place)
+        if place.type == "cuda":
+            torch.cuda.synchronize()
+        spent = time.perf_counter() - began
+    return spent, results
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("task")
+    parser.add_argument("case", type=Path)
+    parser.add_argument("--count", type=int, default=16)
+    parser.add_argument("--method", default="house")
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    place = pick_device(given.device)
+    read = TASKS[given.task].load(given.case)
+    m: Measurement = read[0] if isinstance(read, list) else read
+    recipe = plan(given.task, method=given.method, stop="none", steps=given.steps).recipe
+    assert recipe is not None
+    problem = Problem(m.y, m.physics, sigma=m.sigma).to(place).weighted(recipe.weighting)
+    guide(problem)
+    score = Score(m, "disc" if m.task == "ct" else "all", place)
+    facts: dict[str, object] = {"case": given.case.stem, **vars(given), "device": str(place)}
+    if place.type == "cuda":
+        facts["gpu"] = torch.cuda.get_device_name(place)
+    for name, together in (("in turn", 1), ("side by side", given.count)):
+        spent, results = seconds(recipe, problem, given.count, together)
+        quality = [score.psnr(one.image) or 0.0 for one in results]
+        facts[name] = {
+            "seconds": round(spent, 2),
+            "images_per_minute": round(60 * given.count / spent, 2),
+            "psnr": round(sum(quality) / len(quality), 3),
+        }
+    facts["ratio"] = round(facts["in turn"]["seconds"] / facts["side by side"]["seconds"], 2)  # type: ignore[index]
+    text = json.dumps({k: v for k, v in facts.items() if k != "out"}, indent=1, default=str)
+    print(text)
+    if given.out:
+        given.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Whether measurements, operator and data weighting of a problem agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from untrained.errors import UserError
+
+WEIGHTINGS = ("uniform", "ramp", "half-ramp")
+
+
+def check_measurements(y: Tensor) -> None:
+    """Refuse what is no batch of finite real measurements."""
+    if not isinstance(y, Tensor):
+        raise UserError(f"y must be a torch tensor with a batch axis, got {type(y).__name__}")
+    if y.is_complex():
+        raise UserError(
+            "y is complex: complex measurements travel as two real channels (B, 2, ...); "
+            "convert with untrained.maths.to_channels(y)"
+        )
+    if y.ndim < 2 or y.numel() == 0:
+        raise UserError(f"y must be (B, ...) with at least one measurement, got {tuple(y.shape)}")
+    bad = int((~torch.isfinite(y)).sum())
+    if bad:
+        raise UserError(f"y holds {bad} values that are NaN or infinite; clean it first")
+
+
+def check_consistent(y: Tensor, physics: Any, x_shape: tuple[int, ...]) -> None:
+    """Refuse measurements of another shape than the operator's."""
+    probe = torch.zeros(len(y), *x_shape, device=y.device)
+    with torch.no_grad():
+        got = tuple(physics.A(probe).shape[1:])
+    if got != tuple(y.shape[1:]):
+        raise UserError(
+            f"y has shape {tuple(y.shape)} but {type(physics).__name__}.A maps an image of shape "
+            f"(B, {', '.join(map(str, x_shape))}) to (B, {', '.join(map(str, got))}); "
+            "check the operator's settings or the measurement's layout"
+        )
+
+
+def check_weighting(weighting: str, physics: Any) -> str:
+    """The weighting, if there is one of that name and the physics can do it."""
+    if weighting not in WEIGHTINGS:
+        raise UserError(f"unknown data weighting '{weighting}'; known: {', '.join(WEIGHTINGS)}")
+    if weighting != "uniform" and not hasattr(physics, "weight"):
+        raise UserError(
+            f"data weighting '{weighting}' needs a physics with weight(r, name); "
+            f"{type(physics).__name__} has none; use weighting='uniform'"
+        )
+    return weighting

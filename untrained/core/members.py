@@ -1,0 +1,57 @@
+"""Which problems of a call are solved side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from untrained.core.footprint import footprint
+from untrained.core.machine import available_memory
+from untrained.core.recipe import Recipe
+from untrained.joined import joined
+from untrained.problem import Problem
+
+MOST = 64
+"""More than this many small networks keep a large GPU busy; above it nothing is won."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One problem of a call: its number there, its measurements and its seed."""
+
+    row: int
+    problem: Problem
+    seed: int
+
+
+def side_by_side(
+    recipe: Recipe, members: Sequence[Member], device: torch.device
+) -> list[list[Member]]:
+    """The members in groups that are solved at once, in their order.
+
+    Neighbours go together until the group has the size of `engine.together` or of the free
+    memory, or until no one operator can stand for theirs.
+    """
+    most = _most(recipe, members, device)
+    groups: list[list[Member]] = []
+    for member in members:
+        if groups and len(groups[-1]) < most and _go_together(groups[-1][0], member):
+            groups[-1].append(member)
+        else:
+            groups.append([member])
+    return groups
+
+
+def _go_together(one: Member, other: Member) -> bool:
+    return joined([one.problem, other.problem]) is not None
+
+
+def _most(recipe: Recipe, members: Sequence[Member], device: torch.device) -> int:
+    if not recipe.engine.groups(device) or len(members) < 2:
+        return 1
+    if recipe.engine.together:
+        return recipe.engine.together
+    need = footprint(recipe, members[0].problem)
+    return max(1, min(MOST, int(available_memory(device) / need.full)))

@@ -1,0 +1,210 @@
+"""What becomes of problems side by side: split, fitted, and fitted again on everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from untrained.core.loop import Outcome
+from untrained.core.members import Member
+from untrained.core.method import Method
+from untrained.core.phase import Sitting, phase
+from untrained.core.recipe import Recipe
+from untrained.core.rule import Last, MaxSteps, Never, Stopped
+from untrained.errors import Diverged
+from untrained.joined import joined
+from untrained.problem import Problem
+
+GENTLE = 0.3
+"""Learning rate of a fit that goes on from another one's weights, relative to a first fit's."""
+
+
+def solve_members(sitting: Sitting, recipe: Recipe, members: Sequence[Member]) -> list[Outcome]:
+    """Problems side by side: split, fit, and where the stop rule asks for it fit everything again.
+
+    The answers are in the order of the members.
+    """
+    problems, hidden = [m.problem for m in members], []
+    if recipe.stop.holdout:
+        halves = [m.problem.split(recipe.stop.holdout, m.seed) for m in members]
+        problems, hidden = [fit for fit, _ in halves], [held for _, held in halves]
+    fit, held = joined(problems), joined(hidden) if hidden else None
+    if fit is None or (hidden and held is None):  # what is held out of them has set them apart
+        return [one for m in members for one in solve_members(sitting, recipe, [m])]
+    if recipe.trial and held is not None:
+        return _with_rival(sitting, recipe, members, fit, held)
+    first = _members_phase(sitting, "fit", [recipe] * len(members), members, fit, held)
+    if not (recipe.stop.refit and all(one.finished for one in first)):
+        return first
+    refits = [
+        _refit(recipe, replace(m, problem=m.problem.after(part)), one)
+        for m, part, one in zip(members, problems, first, strict=True)
+    ]
+    last: dict[int, Outcome] = {}
+    for alike in _of_one_kind(refits):
+        last |= _refitted(sitting, alike)
+    return [last[m.row] for m in members]
+
+
+@dataclass(frozen=True)
+class Refit:
+    """The fit of all measurements that follows a first fit of some.
+
+    Attributes:
+        member: what is fitted.
+        first: the first fit.
+        recipe: how it is fitted now.
+        weights: those that it starts from; None = drawn as before.
+    """
+
+    member: Member
+    first: Outcome
+    recipe: Recipe
+    weights: dict[str, Tensor] | None
+
+
+def _refit(recipe: Recipe, member: Member, first: Outcome) -> Refit:
+    step = first.stop.step
+    row = {k: float(v[step - 1]) for k, v in first.history.items() if k != "phase"}
+    recipe = replace(recipe, output=recipe.output.settled(row))
+    if not recipe.stop.carry or step < first.steps:
+        same_steps = replace(recipe, stop=MaxSteps(step))  # rates included
+        return Refit(member, first, same_steps, None)
+    engine = recipe.engine.gentler(GENTLE)
+    steps = max(1, round(recipe.stop.carry * step))
+    return Refit(
+        member, first, replace(recipe, stop=Never(), steps=steps, engine=engine), first.weights
+    )
+
+
+def _of_one_kind(refits: Sequence[Refit]) -> list[list[Refit]]:
+    """Those that can be fitted side by side: one budget, one engine, and the same kind of start."""
+    kinds: list[tuple[bool, Recipe]] = []
+    alike: list[list[Refit]] = []
+    for one in refits:
+        kind = (one.weights is None, replace(one.recipe, stop=Never(), output=Last()))
+        if kind not in kinds:
+            kinds.append(kind)
+            alike.append([])
+        alike[kinds.index(kind)].append(one)
+    return alike
+
+
+def _refitted(sitting: Sitting, refits: Sequence[Refit]) -> dict[int, Outcome]:
+    """Refits of one kind, by the rows of their members."""
+    members, recipes = [r.member for r in refits], [r.recipe for r in refits]
+    whole = joined([m.problem for m in members])
+    if whole is None:
+        return {row: one for r in refits for row, one in _refitted(sitting, [r]).items()}
+    given = [r.weights for r in refits if r.weights is not None]
+    weights = (
+        {name: torch.cat([own[name] for own in given]) for name in given[0]} if given else None
+    )
+    try:
+        last = _members_phase(sitting, "refit", recipes, members, whole, None, weights)
+    except Diverged as error:
+        return {r.member.row: _not_refitted(r.first, str(error)) for r in refits}
+    return {r.member.row: _followed(r, one) for r, one in zip(refits, last, strict=True)}
+
+
+def _followed(refit: Refit, last: Outcome) -> Outcome:
+    """A first fit and the fit of everything after it, as one outcome."""
+    first = refit.first
+    if last.stop.rule == "diverged":
+        return _not_refitted(first, last.stop.reason)
+    stopped = Stopped(
+        first.stop.rule,
+        first.stop.step,
+        f"{first.stop.reason}; then all measurements were fitted for {last.steps}"
+        f"{'' if refit.weights is None else ' more'} steps",
+    )
+    return replace(
+        last,
+        stop=stopped if last.finished else last.stop,
+        history=_joined_history(first.history, last.history),
+        origins={**last.origins, **first.origins},
+        steps=first.steps + last.steps,
+        seconds=first.seconds + last.seconds,
+        cpu_seconds=first.cpu_seconds + last.cpu_seconds,
+    )
+
+
+def _with_rival(
+    sitting: Sitting,
+    recipe: Recipe,
+    members: Sequence[Member],
+    fit: Problem,
+    held: Problem,
+) -> list[Outcome]:
+    """Try the method and its rival, and run the one that predicts held-out measurements better."""
+    assert recipe.rival is not None
+    rivals = (recipe.method, recipe.rival)
+    short = replace(recipe, rival=None).with_steps(recipe.trial)
+    errors = []
+    for name, method in zip(("probe", "rival"), rivals, strict=True):
+        tried = replace(short, method=method.within(short.budget))
+        found = _members_phase(sitting, name, [tried] * len(members), members, fit, held)
+        if not all(one.finished for one in found):
+            return found
+        errors.append([min(map(float, one.history["held-out error"])) for one in found])
+    solved: dict[int, Outcome] = {}
+    for won in (False, True):
+        some = [
+            m for m, first, second in zip(members, *errors, strict=True) if won == (second < first)
+        ]
+        if some:
+            alone = replace(recipe, method=rivals[won], rival=None)
+            ended = solve_members(sitting, alone, some)
+            solved |= {m.row: replace(one, rival=won) for m, one in zip(some, ended, strict=True)}
+    return [
+        _told(solved[m.row], rivals, (first, second), short.budget)
+        for m, first, second in zip(members, *errors, strict=True)
+    ]
+
+
+def _told(
+    one: Outcome, rivals: tuple[Method, Method], errors: tuple[float, float], steps: int
+) -> Outcome:
+    """The outcome with the trial's verdict in its reason."""
+    why = (
+        f"before, {steps} steps of each had shown that {rivals[0].told} predicts held-out "
+        f"measurements {'worse' if one.rival else 'no worse'} ({errors[0]:.3g}) than "
+        f"{rivals[1].told} ({errors[1]:.3g})"
+    )
+    return replace(one, stop=replace(one.stop, reason=f"{one.stop.reason}; {why}"))
+
+
+def _not_refitted(first: Outcome, why: str) -> Outcome:
+    reason = f"{first.stop.reason}; the fit of all measurements failed: {why}"
+    return replace(first, stop=replace(first.stop, reason=reason))
+
+
+def _members_phase(
+    sitting: Sitting,
+    label: str,
+    recipes: Sequence[Recipe],
+    members: Sequence[Member],
+    problem: Problem,
+    held: Problem | None,
+    weights: dict[str, Tensor] | None = None,
+) -> list[Outcome]:
+    """A phase whose name tells whose it is."""
+    rows = [m.row for m in members]
+    name = f"{','.join(map(str, rows))}/{label}"
+    seeds = [m.seed for m in members]
+    return phase(sitting, name, recipes, problem, held, seeds, weights, rows)
+
+
+def _joined_history(
+    first: dict[str, list[float | str]], second: dict[str, list[float | str]]
+) -> dict[str, list[float | str]]:
+    """Two histories one after the other; a column that one lacks is NaN there."""
+    counts = len(first["step"]), len(second["step"])
+    nan = float("nan")
+    return {
+        name: first.get(name, [nan] * counts[0]) + second.get(name, [nan] * counts[1])
+        for name in {**first, **second}
+    }
