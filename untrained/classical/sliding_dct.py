@@ -59,6 +59,15 @@ def dct(problem: Problem) -> Tensor:
     return torch.cat([_solved(_weighed(problem.select(i))) for i in range(len(problem.y))])
 
 
+def dct_steps(problem: Problem) -> tuple[Tensor, float, bool, Problem]:
+    """For one that starts from `dct`: its image, its sigma_K, whether z was its answer, and the
+    problem with its W.
+    """
+    weighed = _weighed(problem)
+    level, closing = _settings(weighed).tolist()
+    return problem.cached("dct", dct), level, bool(closing), weighed
+
+
 def _weighed(problem: Problem) -> Problem:
     """With W, whatever the caller's weighting; held-out views are judged with it too."""
     return problem.weighted("half-ramp" if problem.task == "ct" else "uniform")

@@ -120,6 +120,13 @@ _CARDS = (
         "the image",
     ),
     Card(
+        "lowrank",
+        "groups of alike blocks, brought to low rank, as a plug-and-play prior",
+        "Dong et al., TIP 2014; Gavish & Donoho 2017",
+        ("mri", "ct", "cs", "custom"),
+        "the image",
+    ),
+    Card(
         "house",
         "our own: DIP made fast, stable and self-stopping",
         "this library",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -85,7 +85,7 @@ WEIGHTS = {"denoise": 0.025, "superres": 0.06, "deblur": 0.0005, "ct": 0.03}
 OUTPUTS = {
     "denoise": Blend(share=0.15, prior=1.0),
     "inpaint": Blend(mu=0.1),
-    "mri": Blend(prior=1.0, mu=0.1),
+    "mri": Blend(share=0.1, prior=1.0),
     "ct": Blend(prior=1.0, mu=0.3),
 }
 """The mixture per task; elsewhere the held-out pixels are many and decide alone. Held-out noisy
@@ -94,9 +94,9 @@ pixels judge how an image fills gaps, where the classical one is poor, and not h
 BOUNDED = ("inpaint", "nldeblur", "phase")
 """Tasks without a classical image in z, which elsewhere keeps the network in [0, 1]."""
 
-STEPS = {"denoise": (150, 150), "superres": (200, 200), "ct": (200, 200), "mri": (150, 500)}
+STEPS = {"denoise": (150, 150), "superres": (200, 200), "ct": (160, 160), "mri": (80, 250)}
 """Of `fast` and of `best`, 250 and 500 elsewhere: after more than that the networks of denoising,
-super-resolution and CT draw noise. MRI in `fast` stops while it still gains a little, for time."""
+super-resolution and CT draw noise. MRI has a classical image to which a network adds little."""
 
 SETTLED = ("inpaint", "mri", "ct")
 """Tasks where the fit of the held-out measurements, few among all, goes on from the first fit."""
@@ -106,9 +106,6 @@ def recipe(task: str, preset: str) -> Recipe:
     """The settings of `preset` on `task`; there is no paper, so `paper` is `best`."""
     best = preset != "fast"
     steps = STEPS.get(task, (250, 500))[best]
-    output = OUTPUTS.get(task, Blend())
-    if task == "mri" and not best:
-        output = replace(output, share=0.25)  # a short fit has less to say
     house = House(
         rounds=steps,
         lam=WEIGHTS.get(task, 0.002),
@@ -125,12 +122,12 @@ def recipe(task: str, preset: str) -> Recipe:
             fraction=0.05,
             patience=250,
             # few columns take the classical image, which the mixture begins with, for the better
-            skip=(200 if best else 100) if task == "mri" else 20,
+            skip=(100 if best else 50) if task == "mri" else 20,
             slack=SLACK.get(task, 0.03),
             again=True,
             more=0.2 if task in SETTLED else 0.0,
         ),
-        output=output,
+        output=OUTPUTS.get(task, Blend()),
         weighting="half-ramp" if task == "ct" else "uniform",
         seeds=3 if best else 1,
         source="this library; evidence in docs/results.md",
