@@ -93,10 +93,24 @@ def test_the_same_numbers_in_other_units() -> None:
     torch.testing.assert_close(theirs, 1e3 * mine, rtol=0, atol=0.05 * float(theirs.abs().max()))
 
 
-def test_it_is_what_networks_lean_on_in_mri() -> None:
-    problem, _ = scan(20, 32)
+def test_it_is_what_networks_lean_on_in_mri_with_little_noise() -> None:
+    problem, _ = scan(14)
     assert torch.equal(guide(problem), problem.cache["lowrank"])
     assert guide_name(problem) == "groups of alike blocks"
+    noise = torch.randn(problem.y.shape, generator=torch.Generator().manual_seed(3))
+    noisy = ut.Problem(problem.y + 0.1 * noise * problem.physics.mask, problem.physics)
+    assert torch.equal(guide(noisy), noisy.cache["dct"])
+    assert guide_name(noisy) == "sliding cosine transforms"
+
+
+def test_wrong_coil_maps_do_not_make_it_ever_brighter() -> None:
+    problem, _ = scan(14)
+    maps = problem.physics.maps.clone()
+    maps[..., :3, :] = maps[..., :3, :].flip(1)  # the first rows belong to other coils
+    wrong = ut.Problem(problem.y, ut.physics.MRI(problem.physics.mask[0, 0, 0], maps))
+    size = CLASSICAL["lowrank"](wrong).square().sum(1).sqrt()
+    start = wrong.cache["quick tv"].square().sum(1).sqrt()
+    assert float(size.max()) < 1.3 * float(start.max())
 
 
 def test_only_pictures() -> None:

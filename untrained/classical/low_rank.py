@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from untrained.classical.linear import data_step, require_linear
-from untrained.classical.sliding_dct import STEPS, dct_steps
+from untrained.classical.sliding_dct import STEPS, dct_steps, quick_tv
 from untrained.errors import UserError
 from untrained.problem import Problem
 
@@ -15,6 +15,7 @@ SIDE, STRIDE, REACH, ALIKE = 6, 4, 8, 24  # of blocks, their distance, the searc
 ROUNDS, FRESH = 30, 4  # blocks are matched anew in every fourth round
 FIRST_LEVEL, LAST_LEVEL = 0.04, 1.5  # the second in units of the level of `dct`
 COUPLING, MOMENTUM = 0.1, 0.9
+BRIGHTEST = 1.2
 
 
 @torch.no_grad()
@@ -27,7 +28,9 @@ def lowrank(problem: Problem) -> Tensor:
 
     L is `shrink_groups`, z_0 the image of `dct` after a data step, and sigma_k falls in equal
     ratios from 0.04 to 1.5 times the level that `dct` found by held-out measurements, in 30 rounds.
-    The answer is the last z, or the last x where `dct` found its like better.
+    The answer is the last z, or the last x where `dct` found its like better. No x is brighter than
+    1.2 times the brightest pixel of a quick total-variation image: where coil maps are wrong, as at
+    a border that cuts the object, splitting would explain the data by ever larger values.
 
     Blocks that look alike tell each other's missing parts: structures return all over an image,
     and the aliases of undersampling do not. That is worth most where much of k-space is missing. It
@@ -55,6 +58,7 @@ def _solved(problem: Problem) -> Tensor:
     start, level, closing, weighed = dct_steps(problem)
     last = LAST_LEVEL * level
     first = max(FIRST_LEVEL, last)
+    bound = BRIGHTEST * _size(weighed.cached("quick tv", quick_tv)).max()
     x = start
     z = before = data_step(weighed, start, COUPLING, STEPS)
     for k in range(ROUNDS):
@@ -63,8 +67,14 @@ def _solved(problem: Problem) -> Tensor:
         if k % FRESH == 0:
             blocks = alike_blocks(q)
         x = problem.supported(shrink_groups(q, blocks, sigma))
+        x = torch.where(_size(x) > bound, x * bound / _size(x).clamp_min(bound), x)
         z, before = data_step(weighed, x, COUPLING, STEPS), z
     return z if closing else x
+
+
+def _size(image: Tensor) -> Tensor:
+    """Magnitude of every pixel over its channels, `(1, 1, H, W)`."""
+    return image.square().sum(1, keepdim=True).sqrt()
 
 
 def alike_blocks(image: Tensor) -> Tensor:

@@ -113,13 +113,18 @@ def _search(problem: Problem) -> Tensor:
     return torch.tensor([best, closing], dtype=torch.float64)
 
 
+def quick_tv(problem: Problem) -> Tensor:
+    """What splitting starts from."""
+    weight = FIRST_WEIGHT * problem.weighted("uniform").norm_squared
+    return tv_solve(problem, weight, tolerance=1e-2, max_iterations=100).image
+
+
 class _Splitting:
     """The iteration of `dct` on one problem; every `run` starts from the same image."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        weight = FIRST_WEIGHT * problem.weighted("uniform").norm_squared
-        self.first = tv_solve(problem, weight, tolerance=1e-2, max_iterations=100).image
+        self.first = problem.cached("quick tv", quick_tv)
 
     def run(self, level: float, closing: bool, rounds: int) -> Tensor:
         first = max(FIRST_LEVEL, level)
