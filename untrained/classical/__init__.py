@@ -62,7 +62,8 @@ def guide(problem: Problem) -> Tensor:
 
     `lowrank` for MRI pictures with little noise, `dct` for others. Volumes and signals get total
     variation, solved to a relative gap of 1e-3 or 1000 iterations (data without noise need that
-    many), which costs a fraction of `tv` and looks the same. A nonlinear physics gets `problem.estimate()`.
+    many), which costs a fraction of `tv` and looks the same. A nonlinear physics gets
+    `problem.estimate()`.
     """
     if not problem.linear:
         return problem.estimate()
