@@ -70,5 +70,5 @@ def test_missing_sigpy_names_the_extra(monkeypatch):
 
 
 def test_the_defaults_are_listed():
-    assert set(CLASSICAL) == {"adjoint", "fbp", "cgsense", "tv", "l1wavelet", "dct"}
+    assert set(CLASSICAL) == {"adjoint", "fbp", "cgsense", "tv", "l1wavelet", "dct", "lowrank"}
     assert SHOWN in CLASSICAL
