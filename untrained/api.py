@@ -136,10 +136,9 @@ def run(
     else:
         if truth is not None and data_range is not None:
             watch = [Reference(truth, data_range, problem.task == "phase"), *watch]
-        singles = [problem.select(i) for i in range(len(problem))]
         count = chosen.seeds(seeds)
-        each = _networks(chosen.recipe, singles, seed, count, str(place), watch, run_dir)
-        result = each[0] if len(each) == 1 else as_one(each)
+        each = _networks(chosen.recipe, problem.each(), seed, count, str(place), watch, run_dir)
+        result = as_one(each)
     result.about = _about(chosen, problem, result, truth, data_range, compare)
     result.peak_memory_mb = peak_memory_mb(place)
     return result

@@ -37,7 +37,7 @@ def joined(problems: Sequence[Problem]) -> Problem | None:
     whole.scale = torch.cat([p.scale for p in problems])
     whole.keep = _cat([p.keep for p in problems])
     whole.importance = _cat([p.importance for p in problems])
-    whole.seen = first.seen if all(p.seen is first.seen for p in problems) else None
+    whole.seen = first.seen if all(_same(p.keep, first.keep) for p in problems) else None
     whole.singles = tuple(problems)
     whole._estimate, whole.cache, whole.part = None, {}, None
     return whole

@@ -207,9 +207,17 @@ class Problem:
         other._estimate, other.cache, other.part, other.singles = None, {}, None, ()
         return other
 
+    def each(self) -> tuple[Problem, ...]:
+        """Every problem alone; what is computed for one of them is not computed again for all."""
+        if len(self) == 1:
+            return (self,)
+        self.singles = self.singles or tuple(self.select(i) for i in range(len(self)))
+        return self.singles
+
     def weighted(self, weighting: str) -> Problem:
         """The same problem with another data weighting."""
         other = copy.copy(self)
+        other.singles = tuple(one.weighted(weighting) for one in self.singles)
         other.weighting = check_weighting(weighting, self.physics)
         return other
 
@@ -247,6 +255,7 @@ class Problem:
         other.guide = None if self.guide is None else self.guide.to(device)
         other.importance = None if self.importance is None else self.importance.to(device)
         other.pretrained = {name: weight.to(device) for name, weight in self.pretrained.items()}
+        other.singles = tuple(one.to(device) for one in self.singles)
         if self.y.device == torch.device(device):
             return other
         move = getattr(self.physics, "to", None)

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 import untrained as ut
+from untrained import classical
+from untrained.classical import guide, sliding_dct
+from untrained.classical.sliding_dct import dct_steps
 from untrained.cli import main
 from untrained.core import state
 from untrained.core.recipe import Recipe
@@ -138,6 +141,30 @@ def test_scans_with_maps_of_their_own_go_side_by_side(support: bool) -> None:
     for one, alone in zip(beside_each, [solve_recipe(recipe, p) for p in each], strict=True):
         torch.testing.assert_close(one.image, alone.image)
         assert one.stop[0].step == alone.stop[0].step
+
+
+def test_scans_side_by_side_lean_on_classical_images_of_their_own() -> None:
+    each = scans(2)
+    recipe = RECIPES["house"]
+    found = solve_each(beside(recipe, 2), each, seeds=[0, 0])
+    same(found, [solve_recipe(recipe, one) for one in each])
+    whole = joined(each)
+    assert whole is not None
+    assert torch.equal(guide(whole), torch.cat([guide(one) for one in each]))
+
+
+def test_a_batch_computes_no_classical_image_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    each = scans(2)
+    physics = each[0].physics.joined([each[1].physics])
+    y = torch.cat([p.to_units(p.y) for p in each])
+    asked = []
+    monkeypatch.setattr(classical, "dct_steps", lambda p: asked.append(len(p)) or dct_steps(p))
+    searched = []
+    search = sliding_dct._search
+    monkeypatch.setattr(sliding_dct, "_search", lambda p: searched.append(p) or search(p))
+    ut.reconstruct(y, physics, steps=30, progress=False)
+    assert set(asked) == {1}
+    assert len(searched) == 4  # of two images a search on a part, which is taken over
 
 
 def test_joined_problems_keep_their_own_facts() -> None:

@@ -67,15 +67,21 @@ def guide(problem: Problem) -> Tensor:
     """
     if not problem.linear:
         return problem.estimate()
+    return problem.cached("guide", _guide)
+
+
+def _guide(problem: Problem) -> Tensor:
+    if len(problem) > 1:  # each has a noise of its own
+        return torch.cat([guide(problem.select(i)) for i in range(len(problem))])
     if _of_alike_blocks(problem):
         return problem.cached("lowrank", lowrank)
     if _is_picture(problem):
         return problem.cached("dct", dct)
-    return problem.cached("guide", _quick_tv)
+    return tv_solve(problem, tv_weight(problem), tolerance=1e-3, max_iterations=1000).image
 
 
 def guide_name(problem: Problem) -> str:
-    """What `guide` gives, in words."""
+    """What `guide` gives, in words; of several problems, for the first."""
     if not problem.linear:
         return "its first image"
     if _of_alike_blocks(problem):
@@ -91,13 +97,4 @@ def _of_alike_blocks(problem: Problem) -> bool:
     """Where aliases, and not noise, are what the prior has to tell from structure."""
     if not (_is_picture(problem) and problem.task == "mri"):
         return False
-    return dct_steps(problem)[1] <= QUIET
-
-
-def _quick_tv(problem: Problem) -> Tensor:
-    images = []
-    for i in range(len(problem.y)):
-        one = problem.select(i)
-        found = tv_solve(one, tv_weight(one), tolerance=1e-3, max_iterations=1000)
-        images.append(found.image)
-    return torch.cat(images)
+    return dct_steps(problem.select(0))[1] <= QUIET

@@ -67,7 +67,7 @@ def _solved(problem: Problem) -> Tensor:
         if k % FRESH == 0:
             blocks = alike_blocks(q)
         x = problem.supported(shrink_groups(q, blocks, sigma))
-        x = torch.where(_size(x) > bound, x * bound / _size(x).clamp_min(bound), x)
+        x = x * (bound / _size(x).clamp_min(bound))
         z, before = data_step(weighed, x, COUPLING, STEPS), z
     return z if closing else x
 
@@ -141,15 +141,13 @@ def shrink_groups(image: Tensor, blocks: Tensor, sigma: float) -> Tensor:
     matrix = values.permute(1, 2, 0, 3).flatten(2)
     mean = matrix.mean(1, keepdim=True)
     rest = matrix - mean
-    tall = count > rest.shape[2]
-    square = rest.mT @ rest if tall else rest @ rest.mT
-    energy, basis = torch.linalg.eigh(square)
+    energy, basis = torch.linalg.eigh(rest @ rest.mT)
     long, short = max(rest.shape[1:]), min(rest.shape[1:])
     ratio, relative = short / long, (energy / (long * sigma**2)).clamp_min(1e-9)
     shrunk = ((relative - ratio - 1).square() - 4 * ratio).clamp_min(0).sqrt() / relative
     gain = shrunk * (relative > (1 + ratio**0.5) ** 2)
     projection = (basis * gain[:, None]) @ basis.mT
-    lowered = mean + (rest @ projection if tall else projection @ rest)
+    lowered = mean + projection @ rest
     weight = 1 / (1 + gain.square().sum(1))
     laid = lowered.view(groups, count, -1, pixels) * weight[:, None, None, None]
     places = blocks.flatten()

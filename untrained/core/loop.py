@@ -348,10 +348,10 @@ def _start_each(rules: Sequence[Stop | Output], s: State, name: str) -> None:
     """Begin every problem's rule; the memory of all is put together."""
     begun: list[dict[str, Tensor]] = []
     for rule in rules:
-        begun.append({})
-        if begun[1:] and rule == rules[0]:
-            begun[-1] = begun[0]
+        if begun and rule == rules[0]:
+            begun.append(begun[0])
             continue
+        begun.append({})
         rule.start(s, Memory(begun[-1], ""))
     m = s.memory(name)
     for key in begun[0]:

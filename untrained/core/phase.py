@@ -43,8 +43,7 @@ def phase(
         _recall(watch, done["watch"])
         return [Outcome.of(one).to(problem.device) for one in done["outcomes"]]
     with _watched(watch, name):
-        recipe = recipes[0] if isinstance(problem, Group) else recipes
-        loop = Loop(recipe, problem, held, seed, sitting.half, rows)
+        loop = Loop(recipes, problem, held, seed, sitting.half, rows)
         if weights is not None:
             loop.s.take_weights(weights)
         if loop.lean:

@@ -93,14 +93,14 @@ def solve_recipe(
     """`solve` for a ready recipe. `settings` is what else must agree for a resume (data hash)."""
     each = solve_each(
         recipe,
-        [problem.select(i) for i in range(len(problem))],
+        problem.each(),
         seeds=[seed] * len(problem),
         watch=watch,
         device=device,
         run_dir=run_dir,
         settings=settings,
     )
-    return each[0] if len(each) == 1 else as_one(each)
+    return as_one(each)
 
 
 def solve_each(
@@ -161,7 +161,7 @@ def fit_together(
     half = recipe.engine.resolve(place) == "bf16"
     sitting = Sitting(_checkpoint(recipe, [seed], place, run_dir, settings), tuple(watch), half)
     with _threads(sitting.kept):
-        fitted = phase(sitting, "fit", [recipe], group, None, seed)
+        fitted = phase(sitting, "fit", [recipe] * len(group), group, None, seed)
     return _result(fitted[0], recipe, seed, place, sitting.kept)
 
 
@@ -211,6 +211,8 @@ def _result(
 def as_one(each: Sequence[Result]) -> Result:
     """The results of several images as one, with the history of the first."""
     first = each[0]
+    if len(each) == 1:
+        return first
     return replace(
         first,
         image=torch.cat([one.image for one in each]),
