@@ -6,7 +6,29 @@ which the processes that they start would inherit.
 
 import signal
 
+import pytest
 import torch
+
+from untrained.core.rule import Frame, Stopped, Watch
 
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class PauseAfter(Watch):
+    """Interrupts after a number of steps of this sitting."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def step(self, frame: Frame, columns: dict[str, float]) -> None:
+        self.left -= 1
+
+    def interrupted(self) -> Stopped | None:
+        return Stopped("interrupted", 0, "asked for") if self.left <= 0 else None
+
+
+@pytest.fixture
+def pause_after() -> type[PauseAfter]:
+    """The watch `pause_after(steps)`: the run is interrupted after that many steps."""
+    return PauseAfter

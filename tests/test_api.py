@@ -152,12 +152,13 @@ def test_every_recipe_can_be_printed_and_hashed() -> None:
 
 def test_import_adds_little_to_torch() -> None:
     code = (
-        "import time, torch; t = time.process_time(); import untrained;"
-        "print(time.process_time() - t);"
+        "import time; start = time.process_time(); import torch;"
+        "middle = time.process_time(); import untrained;"
+        "print((time.process_time() - middle) / (middle - start));"
         "import sys;"
         "print([m for m in ('matplotlib', 'sigpy', 'skimage', 'h5py') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    seconds, heavy = done.stdout.splitlines()
-    assert float(seconds) < 0.5
+    share, heavy = done.stdout.splitlines()
+    assert float(share) < 0.5  # 0.22 on an idle machine that keeps no compiled files
     assert heavy == "[]"

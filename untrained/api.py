@@ -124,19 +124,15 @@ def run(
     run_dir: str | Path | None = None,
 ) -> Result:
     """Carry out a plan; see `reconstruct` for the arguments."""
-    if seeds < 1:
-        raise UserError(f"seeds must be at least 1, got {seeds}")
+    count = chosen.seeds(seeds)
     place = pick_device(device)
     problem = _ready(chosen, problem, place)
-    if truth is not None:
-        truth = _check_truth(truth, problem)
-        data_range = data_range or usual_range(truth, unit=problem.unit_range)
+    truth, data_range = _reference(truth, data_range, problem)
     if chosen.recipe is None:
         result = _classical(chosen, problem, seed, place)
     else:
         if truth is not None and data_range is not None:
             watch = [Reference(truth, data_range, problem.task == "phase"), *watch]
-        count = chosen.seeds(seeds)
         each = _networks(chosen.recipe, problem.each(), seed, count, str(place), watch, run_dir)
         result = as_one(each)
     result.about = _about(chosen, problem, result, truth, data_range, compare)
@@ -161,19 +157,13 @@ def run_each(
     Other arguments as of `run`, with a truth and a data range for each; a result for each.
     """
     assert chosen.recipe is not None
+    count = chosen.seeds(seeds)
     place = pick_device(device)
     problems = [_ready(chosen, problem, place) for problem in problems]
-    known = [
-        None if truth is None else _check_truth(truth, problem)
-        for truth, problem in zip(truths, problems, strict=True)
-    ]
-    ranges = [
-        width if truth is None else width or usual_range(truth, unit=problem.unit_range)
-        for truth, width, problem in zip(known, data_ranges, problems, strict=True)
-    ]
+    checked = [_reference(*one) for one in zip(truths, data_ranges, problems, strict=True)]
+    known, ranges = zip(*checked, strict=True)
     if all(truth is not None for truth in known):
-        watch = [Reference(known, ranges, problems[0].task == "phase"), *watch]  # type: ignore[arg-type]
-    count = chosen.seeds(seeds)
+        watch = [Reference(known, ranges, problems[0].task == "phase"), *watch]
     results = _networks(chosen.recipe, problems, seed, count, str(place), watch, run_dir)
     for result, problem, truth, width in zip(results, problems, known, ranges, strict=True):
         result.about = _about(chosen, problem, result, truth, width, compare=True)
@@ -356,14 +346,20 @@ def measure(image: Tensor, truth: Tensor, data_range: float) -> dict[str, float]
     }
 
 
-def _check_truth(truth: Tensor, problem: Problem) -> Tensor:
+def _reference(
+    truth: Tensor | None, data_range: float | None, problem: Problem
+) -> tuple[Tensor | None, float | None]:
+    """The reference, if there is one, of the image's shape, and the range of its PSNR."""
+    if truth is None:
+        return None, data_range
     expected = (len(problem.y), *problem.x_shape)
     if tuple(truth.shape) != expected:
         raise UserError(
             f"the reference has shape {tuple(truth.shape)}, but the image is {expected}; crop or "
             "convert the reference (complex images are two channels)"
         )
-    return truth.float()
+    truth = truth.float()
+    return truth, data_range or usual_range(truth, unit=problem.unit_range)
 
 
 def _data_digest(problem: Problem) -> str:

@@ -30,7 +30,13 @@ class Plan:
     weights: Weights | None = None
 
     def seeds(self, asked: int) -> int:
-        """How many runs are averaged: as many as asked for, and not fewer than the preset does."""
+        """How many runs are averaged: as many as asked for, and not fewer than the preset does.
+
+        Raises:
+            UserError: fewer than one.
+        """
+        if asked < 1:
+            raise UserError(f"seeds must be at least 1, got {asked}")
         return asked if self.recipe is None else max(asked, self.recipe.seeds)
 
 

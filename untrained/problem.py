@@ -132,7 +132,8 @@ class Problem:
 
     def cost(self, residual: Tensor) -> Tensor:
         """The data term of a residual in measurement space, `(G,)`."""
-        return sum_squares(self.whiten(residual)) / (self._norm_of_each() * self.n_image)
+        norm = self._norms_of_singles() if self.singles else self.norm_squared
+        return sum_squares(self.whiten(residual)) / (norm * self.n_image)
 
     def visible(self, values: Tensor) -> Tensor:
         """Values in measurement space, zero where they are not visible to this problem."""
@@ -165,12 +166,12 @@ class Problem:
             self._norms[self.weighting] = self._power_norm()
         return self._norms[self.weighting]
 
-    def _norm_of_each(self) -> float | Tensor:
-        """`norm_squared`, `(G,)` where problems that differ in it were joined."""
-        norms = {one.norm_squared for one in self.singles}
-        if len(norms) < 2:
-            return self.norm_squared
-        return torch.tensor([one.norm_squared for one in self.singles], device=self.device)
+    def _norms_of_singles(self) -> Tensor:
+        """`norm_squared` of each of the joined problems, `(G,)`."""
+        return self.cached(
+            f"norm {self.weighting}",
+            lambda one: torch.tensor([one.norm_squared], device=one.device),
+        )
 
     # views ------------------------------------------------------------------------------------
     def split(self, fraction: float, seed: int, scattered: bool = False) -> tuple[Problem, Problem]:

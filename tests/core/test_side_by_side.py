@@ -1,5 +1,6 @@
 """Images and seeds side by side: the numbers of each alone, each with its own end."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +18,7 @@ from untrained.cli import main
 from untrained.core import state
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
-from untrained.core.rule import Frame, Stopped, Watch
+from untrained.core.rule import Watch
 from untrained.core.solve import fit_together, solve_each, solve_recipe
 from untrained.core.state import State
 from untrained.group import Group
@@ -63,19 +64,6 @@ def scans(count: int = 3, *, support: bool = False) -> list[ut.Problem]:
 
 def beside(recipe: Recipe, count: int) -> Recipe:
     return replace(recipe, engine=replace(recipe.engine, together=count))
-
-
-class PauseAt(Watch):
-    """Interrupts after a number of steps of this sitting."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def step(self, frame: Frame, columns: dict[str, float]) -> None:
-        self.left -= 1
-
-    def interrupted(self) -> Stopped | None:
-        return Stopped("interrupted", 0, "asked") if self.left == 0 else None
 
 
 def same(a: list[Result], b: list[Result]) -> None:
@@ -224,12 +212,14 @@ def test_seeds_side_by_side_are_seeds_in_turn() -> None:
 @pytest.mark.parametrize(
     ("name", "pause"), [("aseqdip", 5), ("aseqdip", 17), ("selfval", 5), ("selfval", 6)]
 )
-def test_a_paused_group_resumes_to_the_same_bits(name: str, pause: int, tmp_path: Path) -> None:
+def test_a_paused_group_resumes_to_the_same_bits(
+    name: str, pause: int, tmp_path: Path, pause_after: Callable[[int], Watch]
+) -> None:
     """Also in the fit of everything, and after some have ended."""
     problem, recipe = noisy(), beside(RECIPES[name], 3)
     each = [problem.select(i) for i in range(3)]
     whole = solve_each(recipe, each, seeds=[0, 0, 0])
-    part = solve_each(recipe, each, seeds=[0, 0, 0], run_dir=tmp_path, watch=[PauseAt(pause)])
+    part = solve_each(recipe, each, seeds=[0, 0, 0], run_dir=tmp_path, watch=[pause_after(pause)])
     assert not all(one.finished for one in part)
     rest = solve_each(recipe, each, seeds=[0, 0, 0], run_dir=tmp_path)
     same(rest, whole)

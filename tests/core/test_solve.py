@@ -1,5 +1,6 @@
 """The loop: seeds, groups, resume, split, guard against NaN."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from torch import Tensor
 
 import untrained as ut
 from untrained.core.method import Method
-from untrained.core.rule import Frame, Guard, Last, Never, Output, Stop, Stopped, Watch
+from untrained.core.rule import Frame, Guard, Last, Never, Output, Stop, Watch
 from untrained.core.solve import solve
 from untrained.core.state import Memory, State
 from untrained.nets import Compact
@@ -39,19 +40,6 @@ METHODS = {
     "aseqdip": ut.methods.ASeqDIP(rounds=6, inner=2),
     "house": ut.methods.House(rounds=12),
 }
-
-
-class PauseAt(Watch):
-    """Interrupts after a number of steps of this sitting."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def step(self, frame: Frame, columns: dict[str, float]) -> None:
-        self.left -= 1
-
-    def interrupted(self) -> Stopped | None:
-        return Stopped("interrupted", 0, "asked") if self.left == 0 else None
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -87,13 +75,15 @@ class BestAtSix(HeldOut):
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("pause", [1, 5, 12])
-def test_a_paused_run_resumes_to_the_same_bits(name: str, pause: int, tmp_path: Path) -> None:
+def test_a_paused_run_resumes_to_the_same_bits(
+    name: str, pause: int, tmp_path: Path, pause_after: Callable[[int], Watch]
+) -> None:
     """5 is inside a round of aSeqDIP; 12 is in the refit phase."""
     stop = BestAtSix(skip=0)
     parts = {"net": NET, "engine": MUON, "stop": stop, "output": Average(0.8)}
     method = replace(METHODS[name])
     whole = solve(method, problem(), **parts)
-    part = solve(method, problem(), watch=[PauseAt(pause)], run_dir=tmp_path, **parts)
+    part = solve(method, problem(), watch=[pause_after(pause)], run_dir=tmp_path, **parts)
     assert not part.finished
     assert part.stop[0].rule == "interrupted"
     rest = solve(method, problem(), run_dir=tmp_path, **parts)
@@ -102,10 +92,12 @@ def test_a_paused_run_resumes_to_the_same_bits(name: str, pause: int, tmp_path: 
     assert rest.resumed_from[0] > 0
 
 
-def test_two_resumes_from_one_state_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_two_resumes_from_one_state_do_not_disturb_each_other(
+    tmp_path: Path, pause_after: Callable[[int], Watch]
+) -> None:
     parts = {"net": NET, "engine": MUON, "output": Average(0.8)}
     whole = solve(METHODS["dip"], problem(), **parts)
-    solve(METHODS["dip"], problem(), watch=[PauseAt(5)], run_dir=tmp_path, **parts)
+    solve(METHODS["dip"], problem(), watch=[pause_after(5)], run_dir=tmp_path, **parts)
     state = (tmp_path / "state.pt").read_bytes()
     for _ in range(2):
         (tmp_path / "state.pt").write_bytes(state)
@@ -114,8 +106,10 @@ def test_two_resumes_from_one_state_do_not_disturb_each_other(tmp_path: Path) ->
         )
 
 
-def test_resume_with_other_settings_is_refused(tmp_path: Path) -> None:
-    solve(METHODS["dip"], problem(), net=NET, watch=[PauseAt(3)], run_dir=tmp_path)
+def test_resume_with_other_settings_is_refused(
+    tmp_path: Path, pause_after: Callable[[int], Watch]
+) -> None:
+    solve(METHODS["dip"], problem(), net=NET, watch=[pause_after(3)], run_dir=tmp_path)
     with pytest.raises(ut.UserError, match="recipe.method.jitter was"):
         solve(ut.methods.DIP(rounds=12, jitter=0.5), problem(), net=NET, run_dir=tmp_path)
 

@@ -1,5 +1,6 @@
 """One table: every network method against every promise that all of them make."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
-from untrained.core.rule import Frame, Stopped, Watch
+from untrained.core.rule import Watch
 from untrained.core.solve import solve_recipe
 from untrained.core.state import State
 from untrained.errors import UserError
@@ -121,19 +122,6 @@ def run(name: str, problem: Problem, **options: object) -> Result:
     return solve_recipe(TABLE[name], problem, **options)  # type: ignore[arg-type]
 
 
-class Pause(Watch):
-    """Interrupts after a number of steps of this sitting."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def step(self, frame: Frame, columns: dict[str, float]) -> None:
-        self.left -= 1
-
-    def interrupted(self) -> Stopped | None:
-        return Stopped("interrupted", 0, "asked for") if self.left <= 0 else None
-
-
 def test_the_table_has_every_network_method() -> None:
     assert {name for name, card in METHODS.items() if not card.classical} == set(TABLE)
 
@@ -161,10 +149,12 @@ def test_same_seed_same_bits_other_seed_other_image(name: str) -> None:
 
 @pytest.mark.parametrize("at", [4, 7])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_resumed_run_is_bit_identical(name: str, at: int, tmp_path: Path) -> None:
+def test_a_resumed_run_is_bit_identical(
+    name: str, at: int, tmp_path: Path, pause_after: Callable[[int], Watch]
+) -> None:
     """Step 7 is in the middle of a round of aseqdip and deepred, and in oes' second phase."""
     whole = run(name, problem_for(name))
-    paused = run(name, problem_for(name), run_dir=tmp_path, watch=[Pause(at)])
+    paused = run(name, problem_for(name), run_dir=tmp_path, watch=[pause_after(at)])
     assert not paused.finished
     resumed = run(name, problem_for(name), run_dir=tmp_path)
     assert resumed.resumed_from == [at]

@@ -1,5 +1,6 @@
 """What is learned beforehand: from what, by which equations, and to the same bits."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from untrained import METHODS, Problem, methods, nets
 from untrained.classical import fbp
 from untrained.core.engine import Engine
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Frame, Stopped, Watch
+from untrained.core.rule import Watch
 from untrained.core.solve import fit_together, solve_recipe
 from untrained.core.state import State
 from untrained.errors import UserError
@@ -62,19 +63,6 @@ def learn(name: str, steps: int = 6, **options: object) -> Weights:
     return weights
 
 
-class Pause(Watch):
-    """Interrupts after a number of steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def step(self, frame: Frame, columns: dict[str, float]) -> None:
-        self.left -= 1
-
-    def interrupted(self) -> Stopped | None:
-        return Stopped("interrupted", 0, "asked for") if self.left <= 0 else None
-
-
 def test_every_pretrained_method_has_a_lesson() -> None:
     assert {name for name, card in METHODS.items() if card.pretrained} == set(LESSONS)
     assert all(set(lesson.tasks) <= set(CARDS[name].tasks) for name, lesson in LESSONS.items())
@@ -88,9 +76,11 @@ def test_training_and_reconstruction_have_the_same_network(name: str, preset: st
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_interrupted_training_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
+def test_an_interrupted_training_ends_with_the_same_bits(
+    name: str, tmp_path: Path, pause_after: Callable[[int], Watch]
+) -> None:
     whole = learn(name)
-    learn(name, run_dir=tmp_path, watch=[Pause(4)])
+    learn(name, run_dir=tmp_path, watch=[pause_after(4)])
     resumed = learn(name, run_dir=tmp_path)
     assert resumed.tensors.keys() == whole.tensors.keys()
     assert all(torch.equal(t, resumed.tensors[n]) for n, t in whole.tensors.items())
@@ -314,12 +304,14 @@ def test_a_learned_encoder_that_hurts_is_trained_further() -> None:
     assert not any(torch.equal(hurt.weights[n][0], t) for n, t in blind.items() if "conv" in n)
 
 
-def test_the_trial_of_a_rival_resumes_to_the_same_bits(tmp_path: Path) -> None:
+def test_the_trial_of_a_rival_resumes_to_the_same_bits(
+    tmp_path: Path, pause_after: Callable[[int], Watch]
+) -> None:
     weights = learn("ugodit")
     recipe = plan("inpaint", weights=weights, steps=80).recipe
     assert recipe is not None
     whole = solve_recipe(recipe, weights.start(hole(7)))
-    paused = solve_recipe(recipe, weights.start(hole(7)), run_dir=tmp_path, watch=[Pause(24)])
+    paused = solve_recipe(recipe, weights.start(hole(7)), run_dir=tmp_path, watch=[pause_after(24)])
     assert not paused.finished
     again = solve_recipe(recipe, weights.start(hole(7)), run_dir=tmp_path)
     assert torch.equal(again.image, whole.image)

@@ -1,5 +1,6 @@
 """Self-validation: the autoencoder's error turns where the images begin to drift."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 import untrained as ut
-from untrained.core.rule import Frame, Stopped, Watch
+from untrained.core.rule import Frame, Watch
 from untrained.core.solve import solve
 from untrained.core.state import Memory, State
 from untrained.nets import Compact
@@ -126,18 +127,9 @@ def test_two_problems_are_judged_as_if_alone() -> None:
     assert together[0] != together[1]
 
 
-class PauseAt(Watch):
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def step(self, frame: Frame, columns: dict[str, float]) -> None:
-        self.left -= 1
-
-    def interrupted(self) -> Stopped | None:
-        return Stopped("interrupted", 0, "asked") if self.left == 0 else None
-
-
-def test_a_paused_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
+def test_a_paused_run_resumes_to_the_same_bits(
+    tmp_path: Path, pause_after: Callable[[int], Watch]
+) -> None:
     """Window, weights, statistics, moments and draws all come out of the checkpoint."""
     y = images(1, 0)[0]
     problem = ut.Problem(y, ut.physics.Denoise(y.shape[1:]))
@@ -150,7 +142,7 @@ def test_a_paused_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
     method = ut.methods.DIP(rounds=10)
     whole = solve(method, problem, **parts)
     assert torch.equal(torch.get_rng_state(), before)
-    solve(method, problem, watch=[PauseAt(6)], run_dir=tmp_path, **parts)
+    solve(method, problem, watch=[pause_after(6)], run_dir=tmp_path, **parts)
     torch.rand(5)  # the global generator must not matter
     rest = solve(method, problem, run_dir=tmp_path, **parts)
     assert rest.resumed_from == [6]

@@ -1,6 +1,7 @@
 """A shadow rule does what the rule itself would have done, and nobody notices."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +13,7 @@ from torch import Tensor
 import untrained as ut
 from untrained.core.method import Method
 from untrained.core.result import Result
-from untrained.core.rule import Frame, Last, Never, Stop, Stopped, Watch
+from untrained.core.rule import Last, Never, Stop, Watch
 from untrained.core.solve import solve
 from untrained.core.state import State
 from untrained.nets import Compact
@@ -135,20 +136,11 @@ def test_without_a_reference_there_is_no_psnr() -> None:
     assert verdicts(history) == {"a": ut.rules.Verdict(2, 2, None, None)}
 
 
-class PauseAt(Watch):
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def step(self, frame: Frame, columns: dict[str, float]) -> None:
-        self.left -= 1
-
-    def interrupted(self) -> Stopped | None:
-        return Stopped("interrupted", 0, "asked") if self.left == 0 else None
-
-
-def test_a_paused_run_goes_on_with_the_same_shadows(watched: Result, tmp_path: Path) -> None:
+def test_a_paused_run_goes_on_with_the_same_shadows(
+    watched: Result, tmp_path: Path, pause_after: Callable[[int], Watch]
+) -> None:
     watch = [Reference(TRUTH, 1.0), Shadow(RULES)]
-    solve(Bumpy(), problem(), watch=[*watch, PauseAt(6)], run_dir=tmp_path, **PARTS)
+    solve(Bumpy(), problem(), watch=[*watch, pause_after(6)], run_dir=tmp_path, **PARTS)
     watch = [Reference(TRUTH, 1.0), Shadow(RULES)]
     rest = solve(Bumpy(), problem(), watch=watch, run_dir=tmp_path, **PARTS)
     assert rest.resumed_from == [6]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+P = TypeVar("P", bound=nn.Module)
 
 
 class Physics(nn.Module):
@@ -92,6 +95,13 @@ class NonlinearPhysics(Physics):
         self._check_y(y)
         half = torch.full((y.shape[0], *(self.x_shape or y.shape[1:])), 0.5)
         return self.A_vjp(half.to(y), y)
+
+
+def twin(physics: P) -> P:
+    """Another operator of the same constants, which are shared until one is replaced."""
+    other = copy.copy(physics)
+    other._buffers = dict(physics._buffers)
+    return other
 
 
 def draw_positions(y: Tensor, axes: int, fraction: float, generator: torch.Generator) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import warnings
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics
+from untrained.physics.base import LinearPhysics, twin
 from untrained.physics.fbp import fbp, filter_detectors, ramp
 from untrained.physics.footprint import FanBeam, Geometry, projection_matrix, whole
 
@@ -167,8 +166,7 @@ class CT(LinearPhysics):
         """
         rows = (keep != 0).any(2).any(1).flatten().repeat_interleave(self.geometry.detectors)
         project = self._matrix("project").only(rows)
-        other = copy.copy(self)
-        other._buffers = dict(self._buffers)
+        other = twin(self)
         other._keep("project", project)
         other._keep("backproject", project.transposed(len(self.backproject_start) - 1))
         return other

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c, to_channels, to_complex
-from untrained.physics.base import LinearPhysics
+from untrained.physics.base import LinearPhysics, twin
 from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop
 
 _COLUMNS = 3  # fewest columns worth holding out
@@ -105,7 +104,7 @@ class MRI(LinearPhysics):
         """The operator of image `index` of a batch."""
         if len(self._before) == 1:
             return self
-        one = copy.deepcopy(self)
+        one = twin(self)
         one._before = self._before[index : index + 1]
         one.support = None if self.support is None else self.support[index : index + 1]
         return one
@@ -121,7 +120,7 @@ class MRI(LinearPhysics):
             for one in others
         ):
             return None
-        whole = copy.deepcopy(self)
+        whole = twin(self)
         whole._before = torch.cat([one._before for one in each])
         if any(one.support is not None for one in each):
             plain = torch.ones_like(self.mask[0])
