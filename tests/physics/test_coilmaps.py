@@ -71,6 +71,28 @@ def test_lowres_maps_continue_smoothly():
     assert float(maps.diff(dim=-2).abs().max()) < 0.35
 
 
+@pytest.mark.parametrize("function", [lowres_maps, espirit_maps])
+def test_maps_stay_good_where_the_border_cuts_the_object(function):
+    """k-space repeats the image: the maps jump there, and patches would mix both sides."""
+    size = 64
+    truth = coils_on_a_circle(8, size)
+    image = 1 + 0.3 * torch.cos(torch.arange(size) / 3.0) * torch.ones(size, 1)
+    image[:, :20] = image[:, -20:] = 0  # cut above and below, not at the sides
+    maps = function(fft2c(truth * image) * vdrs_mask(size, 2, 0.25))
+    likely = likeness(maps, truth)
+    assert float(likely[[0, -1], 22:-22].min()) > 0.9
+
+
+def test_the_support_goes_to_the_sides_that_the_object_fills():
+    kspace, _, _ = simulated(size=64)
+    maps = espirit_maps(kspace)
+    assert bool((maps[:, [0, -1]] == 0).all())
+    axis = torch.linspace(-1, 1, 64)
+    image = (1.2 + torch.cos(5 * axis))[:, None] * torch.ones(64)
+    maps = espirit_maps(fft2c(coils_on_a_circle(8, 64) * image))
+    assert bool((maps.abs().sum(0) > 0).all())
+
+
 def test_auto_says_what_it_took():
     kspace, _, _ = simulated()
     wide, narrow = (torch.zeros(48, 48) for _ in range(2))

@@ -28,6 +28,7 @@ _NULL_SPACE = 0.05  # singular values below this share of the largest are noise
 _NULL_SPACE_NARROW = 0.02  # the same for patches of 3 columns or fewer, where signal is small, too
 _POWER_STEPS = 40
 _MARGIN = 2  # pixels around the object that belong to it
+_BORDER = 1 / 16  # share of each side where a border that cuts the object spoils the maps
 
 
 def estimate_maps(
@@ -68,8 +69,9 @@ def lowres_maps(
 
     The centre block, at most `width` x `width`, is weighted by a Hann window and transformed.
     Outside the object, where the quotient is noise, the maps continue smoothly from inside.
-    sum_c |S_c|^2 = 1 everywhere. The maps carry the low-resolution phase of the object, so an
-    image combined with them is nearly real.
+    At the border they repeat those further in (see `espirit_maps`). sum_c |S_c|^2 = 1 everywhere.
+    The maps carry the low-resolution phase of the object, so an image combined with them is nearly
+    real.
 
     Args:
         kspace: complex `(coils, H, W)`, zero where not sampled.
@@ -95,7 +97,7 @@ def lowres_maps(
     if not float(strength.max()) > 0:
         raise UserError("the centre of k-space is zero in every coil, so it shows no coil maps.")
     inside = strength > 0.1 * torch.quantile(strength.flatten(), 0.99)
-    return _extended(images / strength.clamp_min(1e-20), inside)
+    return _to_the_border(_extended(images / strength.clamp_min(1e-20), inside))
 
 
 def _extended(maps: Tensor, inside: Tensor) -> Tensor:
@@ -140,6 +142,11 @@ def espirit_maps(
     no coil sees there is one the data need not explain (0.1 to 0.8 dB for total variation on the
     brains of docs/results.md).
 
+    k-space samples repeat the image periodically: where the border cuts the object, maps jump from
+    one side to the other, which no small patch can follow. There an image may explain wrong maps
+    by ever brighter pixels, so the outermost maps are taken from further in, and the support as
+    well where it fills that side (0.1 to 7 dB on simulated scans of which it is true).
+
     The block may be a rectangle, which is why this is not sigpy's: a mask of columns calibrates
     all rows, and of 24x7 samples a square of 7x7 would waste two thirds. A narrow block has
     narrow patches, three sevenths of its width; wider ones leave V no room to be small.
@@ -167,7 +174,7 @@ def espirit_maps(
     maps, eigenvalue = _principal(_projections(basis, (data.shape[-2], data.shape[-1])))
     agreement = (maps.conj() * lowres_maps(data, sampled, width)).sum(0)
     maps = maps * torch.polar(torch.ones_like(agreement.real), agreement.angle())
-    return (maps * _support(eigenvalue, crop)).to(torch.complex64)
+    return (_to_the_border(maps) * _support(eigenvalue, crop)).to(torch.complex64)
 
 
 def _patch_basis(block: Tensor) -> Tensor:
@@ -209,11 +216,30 @@ def _principal(matrices: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _support(eigenvalue: Tensor, crop: float) -> Tensor:
-    """Where the object is, with a margin and without holes, `(H, W)` of 0 and 1."""
+    """Where the object is, with a margin and without holes, `(H, W)` of 0 and 1.
+
+    On the sides that it fills for the most part it goes on to the border.
+    """
     from scipy import ndimage
 
     inside = ndimage.binary_dilation((eigenvalue >= crop).numpy(), iterations=_MARGIN)
-    return torch.from_numpy(ndimage.binary_fill_holes(inside)).float()
+    found = torch.from_numpy(ndimage.binary_fill_holes(inside)).float()
+    return _to_the_border(found, least=0.5)
+
+
+def _to_the_border(planes: Tensor, least: float = 0.0) -> Tensor:
+    """`(..., H, W)`, whose outermost sixteenth on each side repeats the line next to it.
+
+    Only on the sides where the mean of that line is `least` or more.
+    """
+    planes = planes.clone()
+    for axis in (-2, -1):
+        lines = planes.movedim(axis, 0)
+        width = round(_BORDER * len(lines))
+        for band, line in ((lines[:width], lines[width]), (lines[-width:], lines[-width - 1])):
+            if width and (not least or line.mean() >= least):
+                band.copy_(line.expand_as(band))
+    return planes
 
 
 def _data_and_block(
