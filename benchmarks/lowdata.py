@@ -20,14 +20,17 @@ Rows = list[dict]
 
 
 def collected(out: Path) -> Rows:
-    """A row per finished job, with the PSNR of its output at every step."""
+    """A row per finished job of the grid, with the PSNR of its output at every step.
+
+    Jobs of an earlier version of the grid, or of the program, may lie in the directory as well.
+    """
     rows = []
-    for path in sorted((out / "jobs").glob("*/job.json")):
-        job, result = json.loads(path.read_text()), path.with_name("result.json")
-        if not result.exists():
+    for job in json.loads((out / "grid.json").read_text())["jobs"]:
+        here = out / "jobs" / job["id"]
+        if not (here / "result.json").exists():
             continue
-        facts = json.loads(result.read_text())
-        history = path.with_name("history.csv")
+        facts = json.loads((here / "result.json").read_text())
+        history = here / "history.csv"
         curve = []
         if history.exists():
             with history.open() as file:
