@@ -29,8 +29,8 @@ CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
 }
 
 QUIET = 0.0135
-"""Level of `dct` up to which MRI takes `lowrank`, which was better than `dct` on 7 of 9 scans below
-it and on 1 of 5 above (docs/methods/classical.md)."""
+"""Level of `dct` up to which MRI takes `lowrank`, which loses by it where noise is strong
+(docs/methods/classical.md)."""
 
 SHOWN = "tv"
 """The classical answer beside ours in every report: the one that everybody knows."""
