@@ -12,7 +12,8 @@ from untrained.errors import UserError
 from untrained.problem import Problem
 
 SIDE, STRIDE, REACH, ALIKE = 6, 4, 8, 24  # of blocks, their distance, the search, the groups
-ROUNDS, FRESH = 30, 4  # blocks are matched anew in every fourth round
+ROUNDS, FEW_ROUNDS = 30, 8  # of MRI; of CT, where later rounds draw noise
+FRESH = 4  # blocks are matched anew in every fourth round
 FIRST_LEVEL, LAST_LEVEL = 0.04, 1.5  # the second in units of the level of `dct`
 COUPLING, MOMENTUM = 0.1, 0.9
 BRIGHTEST = 1.2
@@ -27,7 +28,8 @@ def lowrank(problem: Problem) -> Tensor:
               z_k = \arg\min_z \|W^{1/2} (A z - y)\|^2 / \|W^{1/2} A\|^2 + 0.1\, \|z - x_k\|^2
 
     L is `shrink_groups`, z_0 the image of `dct` after a data step, and sigma_k falls in equal
-    ratios from 0.04 to 1.5 times the level that `dct` found by held-out measurements, in 30 rounds.
+    ratios from 0.04 to 1.5 times the level that `dct` found by held-out measurements, in 30 rounds,
+    8 for CT.
     The answer is the last z, or the last x where `dct` found its like better. No x is brighter than
     1.2 times the brightest pixel of a quick total-variation image: where coil maps are wrong, as at
     a border that cuts the object, splitting would explain the data by ever larger values.
@@ -58,11 +60,12 @@ def _solved(problem: Problem) -> Tensor:
     start, level, closing, weighed = dct_steps(problem)
     last = LAST_LEVEL * level
     first = max(FIRST_LEVEL, last)
+    rounds = FEW_ROUNDS if problem.task == "ct" else ROUNDS
     bound = BRIGHTEST * _size(weighed.cached("quick tv", quick_tv)).max()
     x = start
     z = before = data_step(weighed, start, COUPLING, STEPS)
-    for k in range(ROUNDS):
-        sigma = first * (last / first) ** (k / (ROUNDS - 1))
+    for k in range(rounds):
+        sigma = first * (last / first) ** (k / (rounds - 1))
         q = z + MOMENTUM * (z - before)
         if k % FRESH == 0:
             blocks = alike_blocks(q)

@@ -30,8 +30,8 @@ class House(Method):
               z = (u,\ x_c),\quad u \sim U(0, a)
 
     z holds channels of fixed noise, as in DIP, and the classical image of the measurements that
-    may be seen (`classical.guide`: sliding cosine transforms): the noise lets the network draw
-    what that image lacks, the image spares it hundreds of steps. The recipe's output rule mixes
+    may be seen (`classical.guide`: sliding cosine transforms, on MRI and CT with groups of alike
+    blocks): the noise lets the network draw what that image lacks, the image spares it hundreds of steps. The recipe's output rule mixes
     the averaged images with the classical one by their error on held-out measurements (see
     `Blend`), so that the answer follows it where the network adds nothing; few CT views leave too
     little to judge by. The learning rate falls to almost nothing, which makes the last image the
@@ -86,7 +86,7 @@ OUTPUTS = {
     "denoise": Blend(share=0.15, prior=1.0),
     "inpaint": Blend(mu=0.1),
     "mri": Blend(share=0.1, prior=1.0),
-    "ct": Blend(prior=1.0, mu=0.3),
+    "ct": Blend(share=0.3, prior=3.0, mu=0.3),
 }
 """The mixture per task; elsewhere the held-out pixels are many and decide alone. Held-out noisy
 pixels judge how an image fills gaps, where the classical one is poor, and not how it denoises."""
@@ -94,7 +94,7 @@ pixels judge how an image fills gaps, where the classical one is poor, and not h
 BOUNDED = ("inpaint", "nldeblur", "phase")
 """Tasks without a classical image in z, which elsewhere keeps the network in [0, 1]."""
 
-STEPS = {"denoise": (150, 150), "superres": (200, 200), "ct": (160, 160), "mri": (80, 250)}
+STEPS = {"denoise": (150, 150), "superres": (200, 200), "ct": (120, 160), "mri": (80, 250)}
 """Of `fast` and of `best`, 250 and 500 elsewhere: after more than that the networks of denoising,
 super-resolution and CT draw noise. MRI has a classical image to which a network adds little."""
 
