@@ -103,6 +103,22 @@ def test_it_is_what_networks_lean_on_in_mri_with_little_noise() -> None:
     assert guide_name(noisy) == "sliding cosine transforms"
 
 
+def test_networks_lean_on_the_mean_of_three_in_ct() -> None:
+    """Better than two of them, whichever those are: their errors differ."""
+    picture = torch.zeros(1, 1, 48, 48)
+    picture[..., 12:36, 10:30] = 1
+    picture[..., 20:28, 16:24] = 0.4
+    physics = ut.physics.CT((48, 48), torch.linspace(0, 168, 15), 68)
+    noise = torch.randn(1, 1, 68, 15, generator=torch.Generator().manual_seed(0))
+    problem = ut.Problem(physics.A(picture) + 0.3 * noise, physics)
+    found = guide(problem)
+    each = [problem.cache[name] for name in ("quick tv", "dct", "lowrank")]
+    torch.testing.assert_close(found, sum(each) / 3)
+    assert guide_name(problem).startswith("the mean of total variation")
+    error = [float((problem.to_units(x) - picture).square().mean()) for x in (found, *each)]
+    assert error[0] < 0.7 * sorted(error[1:])[1], error
+
+
 def test_wrong_coil_maps_do_not_make_it_ever_brighter() -> None:
     problem, _ = scan(14)
     maps = problem.physics.maps.clone()
