@@ -116,7 +116,7 @@ def test_networks_lean_on_the_mean_of_three_in_ct() -> None:
     torch.testing.assert_close(found, sum(each) / 3)
     assert guide_name(problem).startswith("the mean of total variation")
     error = [float((problem.to_units(x) - picture).square().mean()) for x in (found, *each)]
-    assert error[0] < 0.7 * sorted(error[1:])[1], error
+    assert error[0] < sorted(error[1:])[1], error
 
 
 def test_wrong_coil_maps_do_not_make_it_ever_brighter() -> None:
