@@ -112,7 +112,7 @@ def test_networks_lean_on_the_mean_of_three_in_ct() -> None:
     noise = torch.randn(1, 1, 68, 15, generator=torch.Generator().manual_seed(0))
     problem = ut.Problem(physics.A(picture) + 0.3 * noise, physics)
     found = guide(problem)
-    each = [problem.cache[name] for name in ("quick tv", "dct", "lowrank")]
+    each = [problem.cache[name] for name in ("light tv", "dct", "lowrank")]
     torch.testing.assert_close(found, sum(each) / 3)
     assert guide_name(problem).startswith("the mean of total variation")
     error = [float((problem.to_units(x) - picture).square().mean()) for x in (found, *each)]

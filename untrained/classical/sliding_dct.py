@@ -21,7 +21,7 @@ OPPONENT = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (0.5, -1.0, 0.5))  # grey, red-bl
 LEAST_SIGMA = 1e-3  # gains of a picture without noise would be 0/0
 
 LEVEL, HALVINGS, DOUBLINGS = 0.064, 5, 2  # tried: 0.002 to 0.256; images are about 1 high
-FIRST_WEIGHT, FIRST_WEIGHT_CT = 2e-3, 1e-3  # of its first image's total variation, over ||A||^2
+FIRST_WEIGHT = 2e-3  # of the total variation that it starts from, relative to ||A||^2
 FIRST_LEVEL, COUPLING = 0.05, 0.3
 ROUNDS, TRIAL_ROUNDS = 16, 8
 STEPS = 6  # of conjugate gradients in a round
@@ -113,9 +113,8 @@ def _search(problem: Problem) -> Tensor:
     return torch.tensor([best, closing], dtype=torch.float64)
 
 
-def quick_tv(problem: Problem) -> Tensor:
-    """What splitting starts from: total variation of a fixed weight, solved roughly."""
-    relative = FIRST_WEIGHT_CT if problem.task == "ct" else FIRST_WEIGHT
+def quick_tv(problem: Problem, relative: float = FIRST_WEIGHT) -> Tensor:
+    """Total variation of a fixed weight, solved roughly; splitting starts from it."""
     weight = relative * problem.weighted("uniform").norm_squared
     return tv_solve(problem, weight, tolerance=1e-2, max_iterations=100).image
 
