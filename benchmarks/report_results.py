@@ -61,8 +61,8 @@ def _against_classical(rows: list[dict]) -> str:
     """What `house` adds to the better of the classical answers."""
     text = "\n## Against the classical answer\n\n"
     text += (
-        "The better of tv and l1wavelet, and what `dct`, `lowrank` (MRI) and `house`, which is\n"
-        "built on one of them, add to it (`best`: mean of 3 seeds).\n\n"
+        "The better of tv and l1wavelet, and what `dct`, `lowrank` (MRI, CT) and `house`,\n"
+        "which is built on them, add to it (`best`: mean of 3 seeds).\n\n"
     )
     names = ("dct", "lowrank", "house", "house best")
     text += f"| case | tv or l1wavelet | {' | CPU s | '.join(names)} | CPU s |\n"

@@ -160,5 +160,5 @@ def test_import_adds_little_to_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     share, heavy = done.stdout.splitlines()
-    assert float(share) < 0.5  # 0.22 on an idle machine that keeps no compiled files
+    assert float(share) < 0.3  # 0.22 on an idle machine that keeps no compiled files
     assert heavy == "[]"

@@ -74,27 +74,32 @@ def guide(problem: Problem) -> Tensor:
     return problem.cached("guide", _guide)
 
 
+def guide_name(problem: Problem) -> str:
+    """What `guide` gives, in words; of several problems, for the first."""
+    return _chosen(problem.select(0))[0] if problem.linear else "its first image"
+
+
 def _guide(problem: Problem) -> Tensor:
     if len(problem) > 1:  # each has a noise of its own
         return torch.cat([guide(problem.select(i)) for i in range(len(problem))])
-    if _of_alike_blocks(problem):
-        return problem.cached("lowrank", lowrank)
-    if _of_views(problem):
-        return _mean_of_three(problem)
-    if _is_picture(problem):
-        return problem.cached("dct", dct)
+    _, compute = _chosen(problem)
+    return compute(problem)
+
+
+def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
+    """For one problem: what its guide is, in words, and what computes it."""
+    if len(problem.x_shape) != 3:
+        return "total variation", _rough_tv
+    if problem.task == "ct":
+        return "the mean of total variation, cosine transforms and alike blocks", _mean_of_three
+    # where aliases, and not noise, are what the prior has to tell from structure
+    if problem.task == "mri" and dct_steps(problem)[1] <= QUIET:
+        return "groups of alike blocks", lambda one: one.cached("lowrank", lowrank)
+    return "sliding cosine transforms", lambda one: one.cached("dct", dct)
+
+
+def _rough_tv(problem: Problem) -> Tensor:
     return tv_solve(problem, tv_weight(problem), tolerance=1e-3, max_iterations=1000).image
-
-
-def guide_name(problem: Problem) -> str:
-    """What `guide` gives, in words; of several problems, for the first."""
-    if not problem.linear:
-        return "its first image"
-    if _of_alike_blocks(problem):
-        return "groups of alike blocks"
-    if _of_views(problem):
-        return "the mean of total variation, cosine transforms and alike blocks"
-    return "sliding cosine transforms" if _is_picture(problem) else "total variation"
 
 
 def _mean_of_three(problem: Problem) -> Tensor:
@@ -102,20 +107,5 @@ def _mean_of_three(problem: Problem) -> Tensor:
 
     Few views are noise and streaks, which each prior takes for something else.
     """
-    light = problem.cached("light tv", lambda one: quick_tv(dct_steps(one)[3], LIGHT))
-    return (light + problem.cached("dct", dct) + problem.cached("lowrank", lowrank)) / 3
-
-
-def _of_views(problem: Problem) -> bool:
-    return _is_picture(problem) and problem.task == "ct"
-
-
-def _is_picture(problem: Problem) -> bool:
-    return len(problem.x_shape) == 3
-
-
-def _of_alike_blocks(problem: Problem) -> bool:
-    """Where aliases, and not noise, are what the prior has to tell from structure."""
-    if not (_is_picture(problem) and problem.task == "mri"):
-        return False
-    return dct_steps(problem.select(0))[1] <= QUIET
+    cosines, _, _, weighed = dct_steps(problem)
+    return (quick_tv(weighed, LIGHT) + cosines + problem.cached("lowrank", lowrank)) / 3

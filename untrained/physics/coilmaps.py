@@ -230,14 +230,14 @@ def _support(eigenvalue: Tensor, crop: float) -> Tensor:
 def _to_the_border(planes: Tensor, least: float = 0.0) -> Tensor:
     """`(..., H, W)`, whose outermost sixteenth on each side repeats the line next to it.
 
-    Only on the sides where the mean of that line is `least` or more.
+    Only on the sides where the mean size of that line is `least` or more.
     """
     planes = planes.clone()
     for axis in (-2, -1):
         lines = planes.movedim(axis, 0)
         width = round(_BORDER * len(lines))
         for band, line in ((lines[:width], lines[width]), (lines[-width:], lines[-width - 1])):
-            if width and (not least or line.mean() >= least):
+            if width and line.abs().mean() >= least:
                 band.copy_(line.expand_as(band))
     return planes
 
