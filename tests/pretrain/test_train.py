@@ -1,6 +1,7 @@
 """What is learned beforehand: from what, by which equations, and to the same bits."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -302,6 +303,17 @@ def test_a_learned_encoder_that_hurts_is_trained_further() -> None:
     assert hurt.settled().method.frozen is False  # type: ignore[attr-defined]
     assert {"fit", "refit"} == set(hurt.history["phase"])
     assert not any(torch.equal(hurt.weights[n][0], t) for n, t in blind.items() if "conv" in n)
+
+
+def test_settings_are_the_rival_s_too() -> None:
+    weights = learn("ugodit")
+    set_both = plan("inpaint", weights=weights, settings=["lam=0.3", "inner=5"]).recipe
+    assert set_both is not None
+    assert set_both.rival == replace(set_both.method, frozen=False)  # type: ignore[type-var]
+    for frozen in ("true", "false"):  # who says which of the two asks for no trial
+        told = plan("inpaint", weights=weights, settings=["lam=0.3", f"frozen={frozen}"]).recipe
+        assert told is not None
+        assert told.rival is None
 
 
 def test_the_trial_of_a_rival_resumes_to_the_same_bits(

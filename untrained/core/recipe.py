@@ -46,8 +46,9 @@ class Recipe:
         weighting: the data weighting of the problem.
         steps: budget in optimiser steps; 0 = the method's own rounds x inner.
         seeds: the result is the mean of at least this many runs.
-        rival: another method, which takes over where a quarter of the budget shows that it
-            predicts held-out measurements better; asked only by stop rules that hold some out.
+        rival: the method with another value of some field; takes over where a quarter of the
+            budget shows that it predicts held-out measurements better; asked only by stop rules
+            that hold some out.
         source: where the settings come from.
     """
 
@@ -126,7 +127,8 @@ class Recipe:
     def with_setting(self, assignment: str) -> Recipe:
         """One `--set`: `lam=2` sets a field of the method, `net.depth=5`, `engine.lr=1e-3`,
         `stop.patience=200`, `output.decay=0.9` those of the others; `net=unet` takes another
-        network with its own defaults.
+        network with its own defaults. The rival follows; where the two no longer differ, because
+        the field is the one that sets them apart, there is none.
 
         Raises:
             UserError: not FIELD=VALUE, an unknown field or network, or a value of another type.
@@ -143,6 +145,9 @@ class Recipe:
         if target is None:
             raise UserError(f"--set {assignment}: '{part}' is none of {', '.join(known)}")
         changed = replace_field(target, setting, text.strip(), assignment)
+        if part == "method" and self.rival is not None:
+            rival = replace_field(self.rival, setting, text.strip(), assignment)
+            return replace(self, method=changed, rival=None if rival == changed else rival)
         return replace(self, **{part: changed})
 
     def _other_net(self, name: str) -> NetSpec:
