@@ -60,6 +60,7 @@ def make_low_data(data: Path, out: Path, side: int) -> None:
         for n in training + test:
             kind = "train" if n in training else "test"
             image = _low_resolution(slices[n].astype(np.complex64), side)
+            write_npy(out / name / f"clean-{kind}-{n:02d}.npy", image)
             _simulate_coils(image, out / name / f"mri-{kind}-{n:02d}.npz", n)
 
 

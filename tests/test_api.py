@@ -158,7 +158,12 @@ def test_import_adds_little_to_torch() -> None:
         "import sys;"
         "print([m for m in ('matplotlib', 'sigpy', 'skimage', 'h5py') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    share, heavy = done.stdout.splitlines()
-    assert float(share) < 0.3  # 0.22 on an idle machine that keeps no compiled files
-    assert heavy == "[]"
+    shares = []
+    for _ in range(3):  # the least of three: a busy machine lengthens either part
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        share, heavy = done.stdout.splitlines()
+        assert heavy == "[]"
+        shares.append(float(share))
+    assert min(shares) < 0.3  # 0.22 on an idle machine that keeps no compiled files

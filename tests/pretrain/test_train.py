@@ -22,6 +22,7 @@ from untrained.methods import METHODS as CARDS
 from untrained.methods.edip import EDIPTraining, first_image
 from untrained.methods.metadip import MetaDIPTraining
 from untrained.methods.phantoms import phantoms
+from untrained.methods.strainer import StrainerTraining
 from untrained.methods.ugodit import UGoDITTraining
 from untrained.nets import initialise
 from untrained.physics import CT, MRI, Denoise, Inpaint
@@ -120,6 +121,22 @@ def test_ugodit_of_one_image_is_aseqdip() -> None:
     group = fit_together(Recipe(UGoDITTraining(4), SMALL, ADAM), Group([hole(3)]))
     assert torch.equal(alone.image, group.image)
     assert all(torch.equal(w, group.weights[n]) for n, w in alone.weights.items())
+
+
+def test_one_input_for_all_passes_a_shared_encoder_once() -> None:
+    group = Group(inputs("strainer", 3))
+    method = StrainerTraining(4)
+    module = Recipe(method, nets.Siren(8, 2)).build(group.select(0))
+    initialise(module, 0)
+    s = State(group, module, 0)
+    method.start(s)
+    seen: list[Tensor] = []
+    with module.encoder.register_forward_hook(lambda *call: seen.append(call[1][0])):  # type: ignore[union-attr]
+        once = s.net(s["z"])
+        assert [len(z) for z in seen] == [1]
+        each = s.net(s["z"].expand(3, *s["z"].shape[1:]))
+    assert len(seen) == 4
+    torch.testing.assert_close(once, each)
 
 
 def test_each_image_has_its_own_decoder_and_its_own_statistics() -> None:

@@ -27,6 +27,7 @@ from untrained.cli.options import Options
 from untrained.core.machine import pick_device
 from untrained.core.result import Result
 from untrained.core.rule import Watch
+from untrained.core.solve import as_one
 from untrained.data import TASKS, Measurement, read_guides, with_reference
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
@@ -167,25 +168,23 @@ def _problem(m: Measurement, options: Options) -> Problem:
 
 def _stacked(results: list[Result], slices: list[Measurement]) -> Result:
     """Several slices as one result; slices that were not reached show nothing (zeros)."""
+    missing = len(slices) - len(results)
 
     def stack(pick: str) -> Tensor | None:
         parts = [getattr(r.about, pick) for r in results]
         if any(part is None for part in parts):
             return None
-        missing = [torch.zeros_like(parts[0])] * (len(slices) - len(parts))
-        return torch.cat([*parts, *missing])
+        return torch.cat([*parts, *[torch.zeros_like(parts[0])] * missing])
 
-    first = results[0]
-    blank = [torch.zeros_like(first.image)] * (len(slices) - len(results))
-    stds = [r.std for r in results if r.std is not None]
     history: dict[str, list[float | str]] = {}
     for i, r in enumerate(results):
         labels = [f"slice {i} {phase}" for phase in r.history["phase"]]
         columns: dict[str, list[float | str]] = {**r.history, "phase": [*labels]}
         for name, column in columns.items():
             history.setdefault(name, []).extend(column)
+    merged = as_one(results)
     about = replace(
-        first.about,
+        merged.about,
         axes="ZYX",
         adjoint=stack("adjoint"),
         classical=stack("classical"),
@@ -194,16 +193,13 @@ def _stacked(results: list[Result], slices: list[Measurement]) -> Result:
         classical_metrics=_mean([r.about.classical_metrics for r in results]),
     )
     return replace(
-        first,
-        image=torch.cat([*[r.image for r in results], *blank]),
+        merged,
+        image=torch.cat([merged.image, *[torch.zeros_like(results[0].image)] * missing]),
         history=history,
-        stop=[stop for r in results for stop in r.stop],
         steps=sum(r.steps for r in results),
-        seconds=sum(r.seconds for r in results),
-        cpu_seconds=sum(r.cpu_seconds for r in results),
         resumed_from=[step for r in results for step in r.resumed_from],
-        finished=all(r.finished for r in results) and not blank,
-        std=torch.cat(stds) if len(stds) == len(slices) else None,
+        finished=merged.finished and not missing,
+        std=None if missing else merged.std,
         peak_memory_mb=results[-1].peak_memory_mb,
         about=about,
     )

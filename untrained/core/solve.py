@@ -216,11 +216,11 @@ def as_one(each: Sequence[Result]) -> Result:
     return replace(
         first,
         image=torch.cat([one.image for one in each]),
-        stop=[one.stop[0] for one in each],
+        stop=[stop for one in each for stop in one.stop],
         seconds=sum(one.seconds for one in each),
         cpu_seconds=sum(one.cpu_seconds for one in each),
         finished=all(one.finished for one in each),
-        rival=[one.rival[0] for one in each],
+        rival=[won for one in each for won in one.rival],
         std=None if first.std is None else torch.cat([o.std for o in each if o.std is not None]),
         weights={n: torch.cat([one.weights[n] for one in each]) for n in first.weights},
         z=None if first.z is None else torch.cat([one.z for one in each if one.z is not None]),

@@ -228,14 +228,17 @@ class State:
         It is zero where no measurement sees the image (see `Problem.supported`).
 
         Args:
-            z: the input.
+            z: the input; `(1, C, ...)` where problems of one encoder and apart decoders have the
+                same, which the encoder then sees once.
             weights: what stands in for the state's weights (masked or perturbed ones), all
                 names, each `(G, ...)`.
             cut: False for an output that is no image, and is not cut to where one is measured.
         """
         given = self.weights if weights is None else weights
         with torch.autocast(z.device.type, torch.bfloat16, enabled=self.half):
-            if self.size > 1 and in_one_call(z.device):
+            if len(z) < self.size:
+                x = self._of_one_input(given, z)
+            elif self.size > 1 and in_one_call(z.device):
                 axes = {name: None if len(weight) == 1 else 0 for name, weight in given.items()}
                 given = {n: w[0] if axes[n] is None else w for n, w in given.items()}
                 x = vmap(self._one, in_dims=(axes, 0))(given, z)
@@ -250,6 +253,17 @@ class State:
     def _own(self, weights: dict[str, Tensor], z: Tensor, g: int) -> Tensor:
         own = {name: weight[g if len(weight) > 1 else 0] for name, weight in weights.items()}
         return functional_call(self.module, own, (z[g : g + 1],))
+
+    def _of_one_input(self, weights: dict[str, Tensor], z: Tensor) -> Tensor:
+        encoder, decoder = (self.module.get_submodule(part) for part in ("encoder", "decoder"))
+        shared = {name[len("encoder.") :]: weights[name][0] for name in self.part("encoder")}
+        features = functional_call(encoder, shared, (z,))
+        own = {name[len("decoder.") :]: weights[name] for name in self.part("decoder")}
+        parts = [
+            functional_call(decoder, {name: w[g] for name, w in own.items()}, (features,))
+            for g in range(self.size)
+        ]
+        return torch.cat(parts)
 
     # randomness -------------------------------------------------------------------------------
     def noise(self, name: str, shape: tuple[int, ...], kind: str = "normal") -> Tensor:

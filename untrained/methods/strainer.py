@@ -40,8 +40,8 @@ class StrainerTraining(Method):
         return 2
 
     def start(self, s: State) -> None:
-        """z = r; the sine layers exist once, a head for each image."""
-        s["z"] = pixel_coordinates(s, "strainer", -1.0, 1.0)
+        """z = r, the same for all; the sine layers exist once, a head for each image."""
+        s["z"] = pixel_coordinates(s, "strainer", -1.0, 1.0)[:1]
         s.share(s.part("encoder"))
         s.train_net()
 
