@@ -296,13 +296,12 @@ class Problem:
         if self.keep is not None:
             other.keep = other.keep * self.keep
         other.y = self.y * other.keep
-        other._estimate, other.cache = None, {}
+        other._estimate, other.cache, other.singles = None, {}, ()
         ratio = other._find_scale() if rescale is None else rescale
         factor = _degree_scale(ratio, self.physics)
         other.y = other.y / _per_problem(factor, other.y)
         other.scale = self.scale * ratio
         other.sigma = None if self.sigma is None else self.sigma / float(factor.max())
-        other._estimate = None
         return other
 
     def _find_scale(self) -> Tensor:
