@@ -11,7 +11,7 @@ from torch.nn import functional
 from untrained.errors import UserError
 from untrained.nets import Compact, SkipNet, UNet, blocks, initialise
 from untrained.nets.compact import JoinUp
-from untrained.nets.sizes import crop_to, pad_to
+from untrained.nets.sizes import _bounce, crop_to, pad_to
 
 SMALL = [
     SkipNet(down=(6, 8), up=(6, 8), skip=(2, 0)),
@@ -26,6 +26,16 @@ def test_padding_reflects_as_torch_does_and_cropping_undoes_it():
     padded = pad_to(x, 8, 8)
     assert torch.equal(padded, functional.pad(x, (1, 1, 3, 4), mode="reflect"))
     assert torch.equal(crop_to(padded, x.shape[2:]), x)
+
+
+@pytest.mark.parametrize("sides", [(17,), (17, 9), (5, 9, 8)])
+def test_padding_reflects_about_the_end_pixels(sides):
+    x = torch.rand(2, 3, *sides)
+    expected = x
+    for axis, side in enumerate(sides, start=2):
+        expected = expected.index_select(axis, _bounce(side, -(-side // 8) * 8, x.device))
+    assert torch.equal(pad_to(x, 8, 8), expected)
+    assert torch.equal(torch.vmap(lambda one: pad_to(one[None], 8, 8)[0])(x), expected)
 
 
 def test_padding_bounces_where_one_reflection_is_too_short():
