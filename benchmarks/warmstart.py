@@ -39,9 +39,7 @@ class Curve(Watch):
 def curve(chosen: Plan, m: Measurement) -> dict[str, object]:
     """PSNR per step and CPU seconds."""
     assert chosen.recipe is not None
-    problem = Problem(m.y, m.physics, sigma=m.sigma)
-    if chosen.weights is not None:
-        problem = chosen.weights.start(problem)
+    problem = chosen.start(Problem(m.y, m.physics, sigma=m.sigma))
     region = "disc" if m.task == "ct" else "all"
     watch = Curve(Score(m, region, pick_device("cpu")), problem)
     began = time.process_time()

@@ -150,6 +150,52 @@ def test_every_recipe_can_be_printed_and_hashed() -> None:
     assert len(seen) > 10
 
 
+class Own:
+    """A user's operator, twice the image; `factor` is that of its adjoint."""
+
+    x_shape = (1, 20, 23)
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def A(self, x: Tensor) -> Tensor:
+        return 2 * x
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        return self.factor * y
+
+
+def test_an_own_operator_s_adjoint_is_checked() -> None:
+    y = torch.cat([measured()[0]] * 2)
+    with pytest.raises(ut.UserError, match=r"operator Own: A_adjoint is not the adjoint"):
+        reconstruct(y, Own(-2.0), compare=False)
+    assert "only roughly the adjoint" in reconstruct(y, Own(2.02)).about.notes[-1]
+    assert not any("adjoint" in note for note in reconstruct(y, Own(2.0)).about.notes)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"truth": torch.full((1, 1, 20, 23), float("nan"))}, "truth must be .* finite"),
+        ({"truth": [1.0]}, "truth must be a torch tensor .* got list"),
+        ({"sigma": -1.0}, "sigma must be a standard deviation"),
+        ({"sigma": float("nan")}, "sigma must be"),
+        ({"steps": 2.5}, "steps must be a whole number"),
+        ({"steps": -1}, "steps must be a whole number"),
+        ({"settings": "net.widths=8,8"}, "settings must be a list"),
+    ],
+)
+def test_wrong_arguments_are_named(wrong: dict, message: str) -> None:
+    y, _, physics = measured()
+    with pytest.raises(ut.UserError, match=message):
+        ut.reconstruct(y, physics, "dip", progress=False, **wrong)
+
+
+def test_an_unknown_option_of_a_reconstructor_is_refused_at_once() -> None:
+    with pytest.raises(ut.UserError, match="no argument 'step'"):
+        ut.reconstructor("dip", step=5)
+
+
 def test_import_adds_little_to_torch() -> None:
     code = (
         "import time; start = time.process_time(); import torch;"

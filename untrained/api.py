@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from untrained.core.solve import as_one, solve_each
 from untrained.errors import UserError
 from untrained.methods import ALL_TASKS
 from untrained.metrics import nrmse, psnr, same_view, ssim, usual_range
+from untrained.physics.check import adjoint_notes
 from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
@@ -80,11 +82,13 @@ def reconstruct(
         The result; `result.image` is `(B, C, ...)` in the units of the measurements.
 
     Raises:
-        UserError: unknown names, shapes that do not agree, values that are not finite.
+        UserError: unknown names, shapes that do not agree, values that are not finite, an
+            operator of your own whose `A_adjoint` is none.
     """
     if uncertainty not in (None, "seeds"):
         raise UserError(f"uncertainty={uncertainty!r} is unknown; known: None, 'seeds'")
     problem = Problem(y, physics, sigma=sigma, guide=guide)
+    notes = _adjoint(physics, problem)
     learned = load_weights(weights) if isinstance(weights, str | Path) else weights
     chosen = plan(
         problem.task if problem.task in ALL_TASKS else "custom",
@@ -96,7 +100,7 @@ def reconstruct(
         output=output,
         weights=learned,
     )
-    return run(
+    result = run(
         chosen,
         problem,
         seed=seed,
@@ -108,6 +112,8 @@ def reconstruct(
         compare=compare,
         run_dir=run_dir,
     )
+    result.about.notes += notes
+    return result
 
 
 def run(
@@ -186,6 +192,9 @@ class Reconstructor(nn.Module):
 
     def __init__(self, method: str, preset: str, options: dict[str, Any]) -> None:
         super().__init__()
+        unknown = [name for name in options if name not in signature(reconstruct).parameters]
+        if unknown:
+            raise UserError(f"reconstructor: reconstruct has no argument '{unknown[0]}'")
         self.method, self.preset = method, preset
         self.options = {"progress": False, "compare": False, **options}
 
@@ -201,8 +210,15 @@ class Reconstructor(nn.Module):
 
 def _ready(chosen: Plan, problem: Problem, place: torch.device) -> Problem:
     """The problem where it is solved, with the weights that the plan starts from."""
-    problem = problem.to(place)
-    return problem if chosen.weights is None else chosen.weights.start(problem)
+    return chosen.start(problem.to(place))
+
+
+def _adjoint(physics: Any, problem: Problem) -> tuple[str, ...]:
+    """What is to be said of the adjoint of a user's own operator; ours are tested."""
+    kind = type(physics)
+    if kind.__module__.partition(".")[0] == "untrained":
+        return ()
+    return adjoint_notes(problem.physics, problem.x_shape, kind.__name__, len(problem))
 
 
 def _networks(
@@ -352,6 +368,9 @@ def _reference(
     """The reference, if there is one, of the image's shape, and the range of its PSNR."""
     if truth is None:
         return None, data_range
+    if not isinstance(truth, Tensor) or not bool(truth.isfinite().all()):
+        found = "NaN or infinite values" if isinstance(truth, Tensor) else type(truth).__name__
+        raise UserError(f"truth must be a torch tensor of finite values, got {found}")
     expected = (len(problem.y), *problem.x_shape)
     if tuple(truth.shape) != expected:
         raise UserError(

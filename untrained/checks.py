@@ -15,7 +15,10 @@ WEIGHTINGS = ("uniform", "ramp", "half-ramp")
 def check_measurements(y: Tensor) -> None:
     """Refuse what is no batch of finite real measurements."""
     if not isinstance(y, Tensor):
-        raise UserError(f"y must be a torch tensor with a batch axis, got {type(y).__name__}")
+        raise UserError(
+            f"y must be a torch tensor with a batch axis, got {type(y).__name__}; "
+            "convert an array with torch.from_numpy(y)"
+        )
     if y.is_complex():
         raise UserError(
             "y is complex: complex measurements travel as two real channels (B, 2, ...); "
@@ -26,6 +29,13 @@ def check_measurements(y: Tensor) -> None:
     bad = int((~torch.isfinite(y)).sum())
     if bad:
         raise UserError(f"y holds {bad} values that are NaN or infinite; clean it first")
+
+
+def check_sigma(sigma: float | None) -> float | None:
+    """The standard deviation of the noise, if it is one."""
+    if sigma is not None and not 0 <= float(sigma) < float("inf"):
+        raise UserError(f"sigma must be a standard deviation, 0 or more, got {sigma}")
+    return None if sigma is None else float(sigma)
 
 
 def check_consistent(y: Tensor, physics: Any, x_shape: tuple[int, ...]) -> None:

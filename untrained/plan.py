@@ -10,7 +10,9 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Output
 from untrained.errors import UserError
 from untrained.methods import AUTO, METHODS, Card, find_recipe
+from untrained.physics.footprint import whole
 from untrained.pretrain import Weights
+from untrained.problem import Problem
 from untrained.rules import Average, Blend, Last, Nearer, parse_stop
 
 OUTPUTS = ("auto", "last", "average", "best")
@@ -28,6 +30,10 @@ class Plan:
     preset: str
     recipe: Recipe | None
     weights: Weights | None = None
+
+    def start(self, problem: Problem) -> Problem:
+        """The problem, with the weights that the plan starts from."""
+        return problem if self.weights is None else self.weights.start(problem)
 
     def seeds(self, asked: int) -> int:
         """How many runs are averaged: as many as asked for, and not fewer than the preset does.
@@ -69,6 +75,9 @@ def plan(
         UserError: an unknown name or setting, a method that does not do the task, weights that
             are missing, not asked for, or of another method or task.
     """
+    if isinstance(settings, str):
+        raise UserError(f"settings must be a list of FIELD=VALUE, got the text '{settings}'")
+    steps = whole("steps", steps, least=0)
     if weights is not None and method == "auto":
         method = weights.method
     card = _find_card(method, task)

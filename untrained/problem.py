@@ -9,7 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from untrained.checks import check_consistent, check_measurements, check_weighting
+from untrained.checks import (
+    check_consistent,
+    check_measurements,
+    check_sigma,
+    check_weighting,
+)
 from untrained.errors import UserError
 from untrained.maths import level, magnitude, power_iteration, sum_squares
 from untrained.physics import as_physics
@@ -67,7 +72,8 @@ class Problem:
         self._norms: dict[str, float] = {}
         self.scale = self._find_scale()
         self.y = self.y / self._y_scale()
-        self.sigma = None if sigma is None else float(sigma) / float(self._y_scale().max())
+        known = check_sigma(sigma)
+        self.sigma = None if known is None else known / float(self._y_scale().max())
         self.guide = None if guide is None else self._scaled_guide(guide)
         self.pretrained: dict[str, Tensor] = {}
         self._estimate: Tensor | None = None
@@ -180,6 +186,8 @@ class Problem:
         The scale is found anew from `fit` alone, so that nothing of `held` reaches a method.
         `scattered` takes single measurements where the physics would hold out patches.
         """
+        if not 0 < fraction < 1:
+            raise UserError(f"the fraction held out must lie between 0 and 1, got {fraction}")
         held = self._draw(fraction, torch.Generator().manual_seed(seed), scattered)
         if not bool(held.any()):
             raise UserError(

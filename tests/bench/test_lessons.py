@@ -1,5 +1,6 @@
 """Weights that a grid learns before its runs."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,24 @@ def test_weights_are_learned_once_and_belong_to_the_job(
     other = LESSON.replace("steps = 4", "steps = 5") + CASES
     moved = read_grid(write_grid(cases=other, runs=RUN)).jobs(pictures / "out" / "data")
     assert not {job.id for job in moved} & {job.id for job in jobs}
+
+
+def test_the_whole_budget_starts_from_the_weights_too(
+    write_grid: Callable[..., Path], pictures: Path, do: Callable[..., str]
+) -> None:
+    """The run that only the scores need, after one that held measurements out."""
+    nerp = LESSON.replace("ugodit", "nerp").replace("simulate = { sigma = 25 }", "count = 1")
+    nerp = nerp.replace('"net.widths=4,8", "net.skip=2"', '"net.width=8", "net.layers=2"')
+    nerp = nerp.replace("steps = 4", "steps = 200").replace(
+        "settings = [", 'settings = ["engine.lr=1e-2", '
+    )
+    run = RUN.replace("ugodit", "nerp") + 'stop = "heldout"\n'
+    jobs = open_grid(read_grid(write_grid(cases=nerp + CASES, runs=run)), pictures / "out")
+    assert do(jobs[0]) == "done"
+    with next((pictures / "out").rglob("history.csv")).open() as file:
+        rows = list(csv.DictReader(file))
+    first = {row["phase"]: float(row["data"]) for row in reversed(rows)}
+    assert first["full"] == pytest.approx(first["fit"], rel=0.3)
 
 
 def test_one_input_and_clean_images(write_grid: Callable[..., Path], tmp_path: Path) -> None:

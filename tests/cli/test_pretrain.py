@@ -68,6 +68,23 @@ def test_clean_pictures_are_learned_from(
     assert call("reconstruct", "denoise", pictures[2], *learned, *place) == 0
 
 
+def test_a_time_limit_is_a_pause_and_no_success(
+    pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    command = ["pretrain", "ugodit", "denoise", *pictures[:2], *SMALL, "--steps", 200]
+    place = ["--out", tmp_path / "w.safetensors"]
+    assert call(*command, *place, "--time-limit", 0.01) == 130
+    assert "w.safetensors is not written yet" in capsys.readouterr().err
+    assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_a_clean_mri_image_is_one_slice(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    np.save(tmp_path / "stack.npy", np.zeros((2, 16, 16), np.float32))
+    command = ["pretrain", "nerp", "mri", tmp_path / "stack.npy"]
+    assert call(*command, "--out", tmp_path / "w.safetensors") == 2
+    assert "one slice a file" in capsys.readouterr().err
+
+
 def test_the_geometry_of_a_scan_is_learned_from(tmp_path: Path, pictures: list[Path]) -> None:
     scan, weights = tmp_path / "scan.npz", tmp_path / "w.safetensors"
     assert call("simulate", "ct", pictures[0], "--angles", 6, "--out", scan) == 0
@@ -121,7 +138,7 @@ def test_finished_weights_are_kept(
 WRONG = {
     "no input": (["denoise"], "INPUT"),
     "a missing file": (["denoise", "none.npy"], "none.npy"),
-    "two shapes": (["denoise", "0.npy", "wide.npy"], "problem 2 has an image of"),
+    "two shapes": (["denoise", "0.npy", "wide.npy"], "wide.npy has an image of (1, 18, 30)"),
     "a task it has not": (["paint", "0.npy"], "paint"),
     "an unknown setting": (["denoise", "0.npy", "--set", "gamma=1"], "gamma"),
     "another suffix": (["denoise", "0.npy", "--out", "w.pt"], "w.pt"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from untrained.data import FORMATS, TASKS, evaluate_files, with_reference
+from untrained.data import FORMATS, TASKS, evaluate_files, with_reference, with_references
 from untrained.data.ct import load_ct
 from untrained.data.mri import load_mri
 from untrained.data.phantoms import birdcage_maps, brain, gaussian_kernel, shepp_logan
@@ -92,6 +92,20 @@ def test_with_reference_by_task(tmp_path):
     np.savez(tmp_path / "s.npz", sinogram=np.ones((3, 8)), angles=np.arange(3.0))
     found = with_reference(load_ct(tmp_path / "s.npz"), save(tmp_path / "r.npy", np.eye(8) * 2.5))
     assert found.data_range == 2.5
+
+
+def test_every_slice_has_its_own_reference(tmp_path):
+    np.savez(tmp_path / "k.npz", kspace=np.ones((3, 1, 8, 8), np.complex64))
+    slices = load_mri(tmp_path / "k.npz", slice="all")
+    stack = np.arange(1, 4)[:, None, None] * np.full((3, 8, 8), 1j)
+    found = with_references(slices, save(tmp_path / "r.npy", stack))
+    assert [m.data_range for m in found] == [1.0, 2.0, 3.0]
+    assert [float(m.reference[0, 1].mean()) for m in found] == [1.0, 2.0, 3.0]
+    for wrong in (stack[0], stack[:2]):
+        with pytest.raises(UserError, match=r"3 slices .* give a stack \(3, H, W\)"):
+            with_references(slices, save(tmp_path / "w.npy", wrong))
+    with pytest.raises(UserError, match=r"\(3, 8, 8\) complex"):
+        with_references(slices[:1], tmp_path / "r.npy")
 
 
 def test_tables_cover_the_contract():

@@ -91,7 +91,7 @@ def test_a_volume_is_denoised_and_filled():
 def test_wrong_input():
     with pytest.raises(UserError, match="linear operator on slices"):
         Stack(NonlinearBlur(torch.ones(3, 3) / 9, (1, 16, 16)), 3)
-    with pytest.raises(UserError, match="at least 2 slices"):
+    with pytest.raises(UserError, match="depth must be a whole number of at least 2"):
         Stack(mri(), 1)
     with pytest.raises(ValueError, match="6 slices on axis 2"):
         Stack(mri(), DEPTH).A_adjoint(torch.zeros(1, 2, 5, 3, SIDE, SIDE))

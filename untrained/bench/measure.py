@@ -92,7 +92,7 @@ def measure(
     if result.finished and not measured.curve:
         again = solve_recipe(
             replace(result.settled(), stop=Never()),
-            problem,
+            chosen.start(problem),
             seed=job.seed,
             device=str(place),
             watch=watchers,

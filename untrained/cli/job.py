@@ -28,7 +28,7 @@ from untrained.core.machine import pick_device
 from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.core.solve import as_one
-from untrained.data import TASKS, Measurement, read_guides, with_reference
+from untrained.data import TASKS, Measurement, read_guides, with_references
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
 from untrained.problem import Problem
@@ -56,7 +56,7 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
         loaded = TASKS[task].load(path, **given)
         slices = loaded if isinstance(loaded, list) else [loaded]
         if options.reference:
-            slices = [with_reference(m, options.reference) for m in slices]
+            slices = with_references(slices, options.reference)
         if options.dry_run:
             return _dry_run(chosen, slices, options)
         out = Path(options.out or Path("untrained-out") / f"{task}-{Path(path).stem}")
@@ -83,9 +83,11 @@ def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Op
     if not paused:
         clear_state(place.path)
     if interrupted:
+        begun = len(results)
+        empty = f" (slices from {begun} on are still black)" if begun < len(slices) else ""
         click.echo(
-            f"interrupted at step {result.steps}; the best so far is in {place.path}; run the "
-            "same command with --resume to go on",
+            f"interrupted at step {result.steps}; the best so far is in {place.path}{empty}; run "
+            "the same command with --resume to go on",
             err=True,
         )
         return INTERRUPTED
@@ -253,9 +255,7 @@ def closing_lines(path: Path, facts: dict[str, Any]) -> list[str]:
 def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
     from untrained.estimate import estimate
 
-    problem = _problem(slices[0], options)
-    if chosen.weights is not None:
-        problem = chosen.weights.start(problem)
+    problem = chosen.start(_problem(slices[0], options))
     runs = chosen.seeds(options.seeds) * len(slices)
     facts = estimate(chosen, problem, options.device, runs=runs)
     if options.as_json:

@@ -74,6 +74,8 @@ def _command(lesson: Lesson, task: str) -> click.Command:
         if "--out" in parameter.opts and isinstance(parameter, click.Option):
             parameter.required, parameter.metavar = True, "WEIGHTS"
             parameter.help = "File to write, *.safetensors."
+        if "--time-limit" in parameter.opts and isinstance(parameter, click.Option):
+            parameter.help = "Pause after S seconds, without weights yet; --resume goes on."
     return command
 
 
@@ -148,10 +150,13 @@ def _into(
             run_dir=place.path,
         )
     if not result.finished:
+        why = "interrupted" if interrupt.asked else "the time limit was reached"
         click.echo(
-            f"interrupted at step {result.steps}; the same command with --resume goes on", err=True
+            f"{why} at step {result.steps}, and {out} is not written yet; the same command with "
+            "--resume goes on",
+            err=True,
         )
-        return INTERRUPTED if interrupt.asked else 0
+        return INTERRUPTED
     result.about.command = command_line()
     result.about.notes = inputs.notes
     _pictures(result, weights, inputs, lesson)
@@ -190,6 +195,12 @@ def _read(lesson: Lesson, task: str, paths: Sequence[str], task_options: dict[st
                 found = [Problem(m.y, m.physics, sigma=m.sigma) for m in slices]
             references += [m.reference for m in slices]
             notes += [f"{m.source}: {note}" for m in slices for note in m.notes]
+        if problems and found[0].x_shape != problems[0].x_shape:
+            raise UserError(
+                f"{path} has an image of {found[0].x_shape} and {paths[0]} one of "
+                f"{problems[0].x_shape}: images that are learned from together have one shape; "
+                "crop them"
+            )
         problems += found
         files += [{"name": Path(path).name, "sha256": sha256(path)}] * len(found)
     return Inputs(problems, references, files, tuple(notes))

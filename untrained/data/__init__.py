@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from untrained.data.ct import load_ct
 from untrained.data.custom import load_custom
 from untrained.data.encoded import load_cs, load_phase
-from untrained.data.evaluate import evaluate_files, read_clean, read_guides, with_reference
+from untrained.data.evaluate import (
+    evaluate_files,
+    read_clean,
+    read_guides,
+    with_reference,
+    with_references,
+)
 from untrained.data.measurement import Measurement
 from untrained.data.mri import load_mri
 from untrained.data.nldeblur import load_nldeblur
@@ -33,6 +39,7 @@ __all__ = [
     "read_clean",
     "read_guides",
     "with_reference",
+    "with_references",
 ]
 
 

@@ -29,10 +29,8 @@ from untrained.data.measurement import Measurement
 from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.physics.autograd import as_physics
-from untrained.physics.check import ADJOINT_TOLERANCE, dot_test
+from untrained.physics.check import adjoint_notes
 
-# Unmatched projector pairs, common in tomography, stay below; a wrong sign or scale does not.
-WRONG_ADJOINT = 0.1
 AXES = {1: "YX", 2: "YX", 3: "CYX", 4: "ZYX"}
 
 
@@ -58,7 +56,8 @@ def load_custom(path: str | Path, *, physics: str | None = None) -> Measurement:
     y_shape = _measured_shape(found, x_shape, physics)
     with own_code(physics):
         operator = as_physics(found, x_shape)
-    notes = _adjoint_notes(operator, x_shape, physics)
+    with own_code(f"{physics}, A_adjoint"):
+        notes = adjoint_notes(operator, x_shape, physics)
     values, truth, sigma, more = _read(path)
     y = _fitting(values, y_shape, f"input: {path}")
     reference = None if truth is None else _fitting(truth, x_shape, f"'reference' in {path}")
@@ -178,22 +177,6 @@ def _measured_shape(operator: Any, x_shape: tuple[int, ...], spec: str) -> tuple
         fault = "zeros only" if bool(y.isfinite().all()) else "NaN or infinite values"
         raise UserError(f"operator {spec}: A returns {fault} for a random image in [0, 1]")
     return tuple(y.shape[1:])
-
-
-def _adjoint_notes(operator: Any, x_shape: tuple[int, ...], spec: str) -> tuple[str, ...]:
-    """A note where the operator's own adjoint is inexact, a UserError where it is none."""
-    if not getattr(operator, "linear", True):
-        return ()
-    with own_code(f"{spec}, A_adjoint"):
-        error = dot_test(operator, x_shape)
-    if not error <= WRONG_ADJOINT:
-        raise UserError(
-            f"operator {spec}: A_adjoint is not the adjoint of A (dot test {error:.1e}); leave "
-            "it out to have it derived, or see `untrained check-operator`"
-        )
-    if error > ADJOINT_TOLERANCE:
-        return (f"A_adjoint is only roughly the adjoint of A (dot test {error:.1e})",)
-    return ()
 
 
 def _read(

@@ -18,6 +18,8 @@ from untrained.maths import to_channels
 from untrained.methods.presets import PHOTOGRAPHS
 from untrained.metrics import evaluate
 
+REFERENCE, GUIDE = "--reference", "--guide"
+
 
 def evaluate_files(
     image: str | Path, reference: str | Path, data_range: float | str = "auto"
@@ -62,7 +64,30 @@ def with_reference(measurement: Measurement, path: str | Path) -> Measurement:
     Raises:
         UserError: unreadable, complex where the task is real, or not of the image's shape.
     """
-    values = _read_like(measurement, path, "--reference")
+    pixels = _read(path, REFERENCE).pixels
+    return _referenced(measurement, _like(measurement, pixels, path, REFERENCE))
+
+
+def with_references(slices: Sequence[Measurement], path: str | Path) -> list[Measurement]:
+    """Every slice with its own reference, from a stack of as many as there are slices.
+
+    Raises:
+        UserError: as of `with_reference`, or another number of images.
+    """
+    if len(slices) == 1:
+        return [with_reference(slices[0], path)]
+    pixels = _read(path, REFERENCE).pixels
+    if len(pixels) != len(slices):
+        raise UserError(
+            f"{REFERENCE}: {path} is {pixels.shape}, and {len(slices)} slices are reconstructed: "
+            f"give a stack ({len(slices)}, H, W), or take one slice"
+        )
+    return [
+        _referenced(m, _like(m, pixels[i : i + 1], path, REFERENCE)) for i, m in enumerate(slices)
+    ]
+
+
+def _referenced(measurement: Measurement, values: Tensor) -> Measurement:
     largest = float(torch.linalg.vector_norm(values, dim=1).max()) or None
     full = 1.0 if measurement.task in PHOTOGRAPHS else largest
     return replace(measurement, reference=values, data_range=full)
@@ -79,7 +104,8 @@ def read_guides(measurement: Measurement, paths: Sequence[str | Path]) -> Tensor
     Raises:
         UserError: unreadable, complex where the task is real, or not of the image's shape.
     """
-    return torch.cat([_read_like(measurement, path, "--guide") for path in paths])
+    read = [(path, _read(path, GUIDE).pixels) for path in paths]
+    return torch.cat([_like(measurement, pixels, path, GUIDE) for path, pixels in read])
 
 
 def read_clean(task: str, path: str | Path) -> Tensor:
@@ -91,25 +117,29 @@ def read_clean(task: str, path: str | Path) -> Tensor:
             magnitude.
 
     Raises:
-        UserError: unreadable, or complex where the task is real.
+        UserError: unreadable, several images, or complex where the task is real.
     """
     pixels = _read(path, "input").pixels
-    if task == "mri" and len(pixels) == 1:
+    if task == "mri":
+        if len(pixels) != 1:
+            raise UserError(
+                f"{path} is {pixels.shape}: a clean MRI image is (H, W), complex or a magnitude; "
+                "save one slice a file"
+            )
         return to_channels(torch.from_numpy(pixels).to(torch.complex64))
     if np.iscomplexobj(pixels):
         raise UserError(f"{path} is complex, but {task} images are real")
     return torch.from_numpy(pixels)[None]
 
 
-def _read_like(measurement: Measurement, path: str | Path, option: str) -> Tensor:
-    """An image file as `(1, *x_shape)`."""
-    pixels = _read(path, option).pixels
+def _like(measurement: Measurement, pixels: np.ndarray, path: str | Path, option: str) -> Tensor:
+    """The image of a file as `(1, *x_shape)`."""
     values = torch.from_numpy(pixels)
     expected = tuple(measurement.physics.x_shape)
     is_complex = measurement.task == "mri" or getattr(measurement.physics, "complex_image", False)
     if is_complex and len(pixels) == 1:
         values = to_channels(values.to(torch.complex64))
-    elif np.iscomplexobj(pixels):
+    elif np.iscomplexobj(pixels) and not is_complex:
         raise UserError(f"{option}: {path} is complex, but {measurement.task} images are real")
     else:
         values = values[None]

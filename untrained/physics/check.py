@@ -15,6 +15,8 @@ from untrained.maths import power_iteration
 from untrained.physics.autograd import as_physics, device_of, image_shape, is_linear
 
 ADJOINT_TOLERANCE = 1e-4
+# Unmatched projector pairs, common in tomography, stay below; a wrong sign or scale does not.
+WRONG_ADJOINT = 0.1
 
 
 def dot_test(
@@ -23,6 +25,7 @@ def dot_test(
     y_shape: Sequence[int] | None = None,
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
+    batch: int = 1,
 ) -> float:
     """|<A x, y> - <x, A^H y>| / (||A x|| ||y||), Claerbout's dot test, for random x.
 
@@ -35,6 +38,7 @@ def dot_test(
         y_shape: measurement shape without the batch axis that `A` must produce; None: any.
         dtype: float32 (expect < 1e-5) or float64 (expect < 1e-10; `physics.double()` first).
         seed: of the random x and y.
+        batch: how many images at a time, for an operator that has something for each.
 
     Raises:
         UserError: no image shape, or a result of `A` or `A_adjoint` of another shape.
@@ -42,7 +46,7 @@ def dot_test(
     shape = _shape(physics, x_shape)
     generator = torch.Generator().manual_seed(seed)
     device = device_of(physics)
-    x = torch.randn(1, *shape, generator=generator, dtype=dtype).to(device)
+    x = torch.randn(batch, *shape, generator=generator, dtype=dtype).to(device)
     with torch.no_grad():
         Ax = physics.A(x)
         if y_shape is not None and tuple(Ax.shape[1:]) != tuple(y_shape):
@@ -56,6 +60,27 @@ def dot_test(
             "must map measurements back to the shape of the image."
         )
     return abs(_inner(Ax, y) - _inner(x, back)) / max(float(Ax.norm() * y.norm()), 1e-30)
+
+
+def adjoint_notes(
+    operator: Any, x_shape: Sequence[int], name: str, batch: int = 1
+) -> tuple[str, ...]:
+    """A note where an operator's own adjoint is inexact.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not getattr(operator, "linear", True):
+        return ()
+    error = dot_test(operator, x_shape, batch=batch)
+    if not error <= WRONG_ADJOINT:
+        raise UserError(
+            f"operator {name}: A_adjoint is not the adjoint of A (dot test {error:.1e}); leave "
+            "it out to have it derived, or see `untrained check-operator`"
+        )
+    if error > ADJOINT_TOLERANCE:
+        return (f"A_adjoint is only roughly the adjoint of A (dot test {error:.1e})",)
+    return ()
 
 
 def _inner(a: Tensor, b: Tensor) -> float:

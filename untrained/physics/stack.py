@@ -9,6 +9,7 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.physics.base import LinearPhysics
+from untrained.physics.footprint import whole
 
 
 class Stack(LinearPhysics):
@@ -34,8 +35,7 @@ class Stack(LinearPhysics):
                 "Stack takes a linear operator on slices (C, H, W) that says its x_shape; got "
                 f"{type(physics).__name__} with x_shape {sides}"
             )
-        if depth < 2:
-            raise UserError(f"a stack has at least 2 slices, got {depth}")
+        depth = whole("depth", depth, least=2)
         channels, height, width = sides
         super().__init__((channels, depth, height, width), None)
         self.physics = physics

@@ -130,7 +130,10 @@ def load_weights(path: str | Path) -> Weights:
             text = (file.metadata() or {}).get(KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read as weights ({SUFFIX}): {error}") from error
+        raise UserError(
+            f"{path} cannot be read as weights ({SUFFIX}): {error}; it may be cut short or another "
+            "kind of file: copy it again, or learn it anew"
+        ) from error
     if text is None:
         raise UserError(
             f"{path} holds tensors, but not where they come from: it was not written by "
