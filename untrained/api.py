@@ -315,7 +315,9 @@ def _about(
         facts = learned.facts()
         about.weights = {name: facts[name] for name in ("method", "inputs", "seed")}
         files = ", ".join(entry.get("name", "") for entry in learned.inputs) or "what was given"
-        about.notes = (f"it started from weights that {learned.method} learned from {files}",)
+        about.notes = (
+            f"it started from weights that {learned.method} learned from {files}, with their network",
+        )
     share = result.history.get("network share")
     if share:
         rest = guide_name(problem)
