@@ -316,7 +316,7 @@ def _about(
         about.weights = {name: facts[name] for name in ("method", "inputs", "seed")}
         files = ", ".join(entry.get("name", "") for entry in learned.inputs) or "what was given"
         about.notes = (
-            f"it started from weights that {learned.method} learned from {files}, with their network",
+            f"it has the network and the start that {learned.method} learned from {files}",
         )
     share = result.history.get("network share")
     if share:
