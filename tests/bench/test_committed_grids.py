@@ -48,6 +48,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place in ("faces", "brains", "pictures", "knees", "measured"):
         (folder / "cases" / place).mkdir(parents=True)
     np.save(folder / "cases" / "faces" / "clean-train-00000.npy", np.ones((16, 14), np.float32))
+    shutil.copy(folder / "image.npy", folder / "cases" / "brains" / "clean-train-10.npy")
     for seed, (name, (task, clean, options)) in enumerate(made.items()):
         simulate = TASKS[task].simulate
         assert simulate is not None
