@@ -135,3 +135,16 @@ def test_only_pictures() -> None:
     y = torch.rand(1, 1, 6, 6, 6)
     with pytest.raises(ut.UserError, match="lowrank is for pictures"):
         CLASSICAL["lowrank"](ut.Problem(y, ut.physics.Denoise(y.shape[1:])))
+
+
+def test_threads_change_nothing() -> None:
+    picture = torch.rand(1, 2, 24, 27, generator=torch.Generator().manual_seed(0))
+    blocks = alike_blocks(picture)
+    alone = shrink_groups(picture, blocks, 0.2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        together = shrink_groups(picture, blocks, 0.2)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)

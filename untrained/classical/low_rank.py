@@ -2,6 +2,8 @@ r"""Alike blocks are of low rank: small groups of them, denoised together, plugg
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -144,7 +146,7 @@ def shrink_groups(image: Tensor, blocks: Tensor, sigma: float) -> Tensor:
     matrix = values.permute(1, 2, 0, 3).flatten(2)
     mean = matrix.mean(1, keepdim=True)
     rest = matrix - mean
-    energy, basis = torch.linalg.eigh(rest @ rest.mT)
+    energy, basis = _eigh(rest @ rest.mT)
     long, short = max(rest.shape[1:]), min(rest.shape[1:])
     ratio, relative = short / long, (energy / (long * sigma**2)).clamp_min(1e-9)
     shrunk = ((relative - ratio - 1).square() - 4 * ratio).clamp_min(0).sqrt() / relative
@@ -160,6 +162,20 @@ def shrink_groups(image: Tensor, blocks: Tensor, sigma: float) -> Tensor:
     for channel, plane in enumerate(planes):
         plane.index_add_(0, places, laid[:, :, channel].flatten())
     return (torch.stack(planes) / share).view_as(image)
+
+
+def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and vectors of many small matrices; every thread takes a part of them.
+
+    On a CPU torch takes one after the other, which was half of the time of a round.
+    """
+    threads = 1 if matrices.device.type != "cpu" else torch.get_num_threads()
+    if threads == 1:
+        return tuple(torch.linalg.eigh(matrices))
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(torch.linalg.eigh, matrices.chunk(threads)))
+    energies, bases = zip(*parts, strict=True)
+    return torch.cat(energies), torch.cat(bases)
 
 
 def _sums(lines: Tensor, first: Tensor, length: int) -> Tensor:
