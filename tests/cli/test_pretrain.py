@@ -1,5 +1,6 @@
 """`untrained pretrain` as its user meets it: files, refusals, interruption, and the way back."""
 
+import inspect
 import json
 import signal
 import subprocess
@@ -12,6 +13,10 @@ import pytest
 
 from untrained import load_weights
 from untrained.cli import main
+from untrained.cli.job import for_loader
+from untrained.cli.pretrain import _own_options
+from untrained.cli.reconstruct import reconstruct
+from untrained.data import TASKS
 
 SMALL = ["--set", "net.widths=4,6", "--set", "net.skip=2", "--quiet"]
 QUICK = ["--steps", "6", *SMALL]
@@ -76,6 +81,25 @@ def test_a_time_limit_is_a_pause_and_no_success(
     assert call(*command, *place, "--time-limit", 0.01) == 130
     assert "w.safetensors is not written yet" in capsys.readouterr().err
     assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_every_option_of_a_task_reaches_its_loader() -> None:
+    """`--slice` and others go by another name there."""
+    for task, command in reconstruct.commands.items():
+        given = {p.name: 1 for p in _own_options(task) if p.name}
+        known = inspect.signature(TASKS[task].load).parameters
+        assert set(for_loader(given)) <= set(known), command.name
+
+
+def test_slices_of_a_scan_are_learned_from(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    draw = np.random.default_rng(0)
+    kspace = draw.normal(size=(3, 2, 16, 16)) + 1j * draw.normal(size=(3, 2, 16, 16))
+    np.savez(tmp_path / "scan.npz", kspace=kspace.astype(np.complex64))
+    command = ["pretrain", "ugodit", "mri", tmp_path / "scan.npz", "--maps", "lowres"]
+    weights = tmp_path / "w.safetensors"
+    small = ["--set", "net.widths=4,6", "--steps", 4, "--json"]
+    assert call(*command, "--slice", "all", "--out", weights, *small) == 0
+    assert len(json.loads(capsys.readouterr().out)["inputs"]) == 3
 
 
 def test_a_clean_mri_image_is_one_slice(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -38,6 +38,15 @@ from untrained.rules.watch import Clock, Interrupt, Progress
 
 INTERRUPTED = 130
 
+LOADERS_NAMES = {"index": "slice", "bkse": "weights"}
+"""What a loader calls some options of the command line."""
+
+
+def for_loader(task_options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a task that were given, by the names of its loader's arguments."""
+    given = {name: value for name, value in task_options.items() if value is not None}
+    return {LOADERS_NAMES.get(name, name): value for name, value in given.items()}
+
 
 def reconstruct_file(task: str, path: str, options: Options, task_options: dict[str, Any]) -> int:
     """Carry out one `reconstruct`; returns the exit status."""
@@ -52,8 +61,7 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
         output=options.output,
     )
     with thread_count(options.threads):
-        given = {name: value for name, value in task_options.items() if value is not None}
-        loaded = TASKS[task].load(path, **given)
+        loaded = TASKS[task].load(path, **for_loader(task_options))
         slices = loaded if isinstance(loaded, list) else [loaded]
         if options.reference:
             slices = with_references(slices, options.reference)

@@ -18,7 +18,7 @@ from untrained.cli.directory import (
     open_directory,
     require_same,
 )
-from untrained.cli.job import INTERRUPTED, command_line, thread_count
+from untrained.cli.job import INTERRUPTED, command_line, for_loader, thread_count
 from untrained.cli.options import Options, shared_options
 from untrained.cli.reconstruct import reconstruct
 from untrained.core.result import Result
@@ -102,8 +102,7 @@ def _learn(
     assert options.out is not None
     out = check_path(options.out, overwrite=options.overwrite or options.resume)
     with thread_count(options.threads):
-        given = {name: value for name, value in task_options.items() if value is not None}
-        inputs = _read(lesson, task, paths, given)
+        inputs = _read(lesson, task, paths, for_loader(task_options))
         beside = out.with_name(f"{out.stem}-training")
         with open_directory(beside, resume=options.resume, overwrite=options.overwrite) as place:
             if place.finished is not None and out.exists():

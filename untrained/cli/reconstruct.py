@@ -56,7 +56,7 @@ def deblur(options: Options, input_file: str, kernel: str | None) -> int:
 @shared_options
 def nldeblur(options: Options, input_file: str, kernel: str | None, bkse: str | None) -> int:
     """Undo a known non-linear blur."""
-    return reconstruct_file("nldeblur", input_file, options, {"kernel": kernel, "weights": bkse})
+    return reconstruct_file("nldeblur", input_file, options, {"kernel": kernel, "bkse": bkse})
 
 
 @reconstruct.command()
@@ -95,7 +95,7 @@ def phase(options: Options, input_file: str, pad: int | None, complex_image: boo
 def mri(options: Options, input_file: str, mask: str | None, maps: str, index: str | None) -> int:
     """Reconstruct multi-coil Cartesian MRI."""
     return reconstruct_file(
-        "mri", input_file, options, {"mask": mask, "maps": maps, "slice": index}
+        "mri", input_file, options, {"mask": mask, "maps": maps, "index": index}
     )
 
 

@@ -129,7 +129,9 @@ def load_weights(path: str | Path) -> Weights:
         with safe_open(str(path), framework="pt") as file:
             text = (file.metadata() or {}).get(KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as weights ({SUFFIX}): {error}") from error
+    except SafetensorError as error:
         raise UserError(
             f"{path} cannot be read as weights ({SUFFIX}): {error}; it may be cut short or another "
             "kind of file: copy it again, or learn it anew"
