@@ -20,6 +20,11 @@ simulate = { sigma = 25 }
 steps = 4
 settings = ["net.widths=4,8", "net.skip=2"]
 """
+NERP = (
+    LESSON.replace("ugodit", "nerp")
+    .replace("simulate = { sigma = 25 }", "count = 1")
+    .replace('"net.widths=4,8", "net.skip=2"', '"net.width=8", "net.layers=2"')
+)
 RUN = """
 [[runs]]
 method = "ugodit"
@@ -51,11 +56,8 @@ def test_the_whole_budget_starts_from_the_weights_too(
     write_grid: Callable[..., Path], pictures: Path, do: Callable[..., str]
 ) -> None:
     """The run that only the scores need, after one that held measurements out."""
-    nerp = LESSON.replace("ugodit", "nerp").replace("simulate = { sigma = 25 }", "count = 1")
-    nerp = nerp.replace('"net.widths=4,8", "net.skip=2"', '"net.width=8", "net.layers=2"')
-    nerp = nerp.replace("steps = 4", "steps = 200").replace(
-        "settings = [", 'settings = ["engine.lr=1e-2", '
-    )
+    nerp = NERP.replace("steps = 4", "steps = 200")
+    nerp = nerp.replace("settings = [", 'settings = ["engine.lr=1e-2", ')
     run = RUN.replace("ugodit", "nerp") + 'stop = "heldout"\n'
     jobs = open_grid(read_grid(write_grid(cases=nerp + CASES, runs=run)), pictures / "out")
     assert do(jobs[0]) == "done"
@@ -66,10 +68,8 @@ def test_the_whole_budget_starts_from_the_weights_too(
 
 
 def test_one_input_and_clean_images(write_grid: Callable[..., Path], tmp_path: Path) -> None:
-    nerp = LESSON.replace("ugodit", "nerp").replace("simulate = { sigma = 25 }", "count = 1")
-    nerp = nerp.replace('"net.widths=4,8", "net.skip=2"', '"net.width=8", "net.layers=2"')
     run = RUN.replace("ugodit", "nerp")
-    jobs = read_grid(write_grid(cases=nerp + CASES, runs=run)).jobs(tmp_path / "data")
+    jobs = read_grid(write_grid(cases=NERP + CASES, runs=run)).jobs(tmp_path / "data")
     assert len(jobs) == 2
 
 

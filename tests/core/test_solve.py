@@ -12,7 +12,7 @@ from torch import Tensor
 import untrained as ut
 from untrained.core.method import Method
 from untrained.core.rule import Frame, Guard, Never, Output, Stop, Watch
-from untrained.core.solve import solve
+from untrained.core.solve import as_one, solve
 from untrained.core.state import Memory, State
 from untrained.nets import Compact
 from untrained.rules import Average, HeldOut, Rollback
@@ -132,6 +132,16 @@ def test_a_batch_of_four_equals_four_singles(name: str) -> None:
         single = solve(METHODS[name], problem(i), **parts)
         assert torch.equal(batch.image[i : i + 1], single.image)
         assert batch.stop[i] == single.stop[0]
+
+
+def test_results_without_all_their_spreads_have_none_together() -> None:
+    """An interrupted last slice has no spread yet."""
+    one = solve(METHODS["dip"], problem(), net=NET, steps=2)
+    spread = replace(one, std=torch.ones_like(one.image))
+    assert as_one([spread, one]).std is None
+    together = as_one([spread, spread]).std
+    assert together is not None
+    assert len(together) == 2
 
 
 def test_weights_do_not_leak_from_one_image_to_the_next() -> None:

@@ -213,6 +213,7 @@ def as_one(each: Sequence[Result]) -> Result:
     first = each[0]
     if len(each) == 1:
         return first
+    stds = [one.std for one in each if one.std is not None]  # none of what was interrupted
     return replace(
         first,
         image=torch.cat([one.image for one in each]),
@@ -221,7 +222,7 @@ def as_one(each: Sequence[Result]) -> Result:
         cpu_seconds=sum(one.cpu_seconds for one in each),
         finished=all(one.finished for one in each),
         rival=[won for one in each for won in one.rival],
-        std=None if first.std is None else torch.cat([o.std for o in each if o.std is not None]),
+        std=torch.cat(stds) if len(stds) == len(each) else None,
         weights={n: torch.cat([one.weights[n] for one in each]) for n in first.weights},
         z=None if first.z is None else torch.cat([one.z for one in each if one.z is not None]),
     )

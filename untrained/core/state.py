@@ -256,9 +256,9 @@ class State:
 
     def _of_one_input(self, weights: dict[str, Tensor], z: Tensor) -> Tensor:
         encoder, decoder = (self.module.get_submodule(part) for part in ("encoder", "decoder"))
-        shared = {name[len("encoder.") :]: weights[name][0] for name in self.part("encoder")}
+        shared = {n.removeprefix("encoder."): weights[n][0] for n in self.part("encoder")}
         features = functional_call(encoder, shared, (z,))
-        own = {name[len("decoder.") :]: weights[name] for name in self.part("decoder")}
+        own = {n.removeprefix("decoder."): weights[n] for n in self.part("decoder")}
         parts = [
             functional_call(decoder, {name: w[g] for name, w in own.items()}, (features,))
             for g in range(self.size)

@@ -104,8 +104,7 @@ def read_guides(measurement: Measurement, paths: Sequence[str | Path]) -> Tensor
     Raises:
         UserError: unreadable, complex where the task is real, or not of the image's shape.
     """
-    read = [(path, _read(path, GUIDE).pixels) for path in paths]
-    return torch.cat([_like(measurement, pixels, path, GUIDE) for path, pixels in read])
+    return torch.cat([_like(measurement, _read(p, GUIDE).pixels, p, GUIDE) for p in paths])
 
 
 def read_clean(task: str, path: str | Path) -> Tensor:
