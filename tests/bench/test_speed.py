@@ -22,7 +22,7 @@ SMALL = ["net.widths=4,8", "net.skip=2", "engine.precision=fp32"]
 def noisy(pictures, monkeypatch):
     """A measurement; the contenders get small networks."""
 
-    def plans(task, presets):
+    def plans(task, presets, place):
         small = ["net=compact", *SMALL]
         yield "dip paper", plan(task, method="dip", preset="paper", settings=small, steps=30)
         yield "auto fast", plan(task, settings=SMALL, steps=30)
@@ -35,6 +35,18 @@ def noisy(pictures, monkeypatch):
     assert simulate is not None
     simulate(pictures / "picture-a.npy", pictures / "noisy.npz", sigma=25.0)
     return pictures / "noisy.npz"
+
+
+@pytest.mark.parametrize(("native", "kinds"), [("fp32", [""]), ("bf16", ["", " bf16"])])
+def test_papers_are_timed_in_our_arithmetic_too(native, kinds, monkeypatch):
+    monkeypatch.setattr(speed.Engine, "resolve", lambda self, place: native)
+    found = dict(speed._plans("denoise", ("fast",), torch.device("cpu")))
+    papers = [name for name in found if "paper" in name]
+    assert papers == [f"{method} paper{kind}" for kind in kinds for method in ("aseqdip", "dip")]
+    for name in papers:
+        recipe = found[name].recipe
+        assert recipe is not None
+        assert recipe.engine.precision == ("bf16" if "bf16" in name else "fp32")
 
 
 def call(*arguments):

@@ -2,12 +2,14 @@
 
 All in one process. Steps are timed in interleaved blocks, so that a machine that slows down does so
 for everyone, and set against what the arithmetic of the step would take at the rate at which this
-machine multiplies matrices.
+machine multiplies matrices. The papers' settings are run in their own precision, fp32, and where
+the machine multiplies bf16 natively in that too, so that arithmetic can be told from the rest.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import statistics
 import sys
 import time
@@ -21,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from untrained.api import run
 from untrained.bench.memory import peak_mb, start_peak
 from untrained.bench.score import Limit, Score, Scored
+from untrained.core.engine import Engine
 from untrained.core.loop import Loop
 from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
@@ -111,7 +114,7 @@ def measure_speed(
         """With nothing remembered of an earlier run."""
         return Problem(measurement.y, measurement.physics, sigma=measurement.sigma).to(place)
 
-    plans = dict(_plans(measurement.task, presets))
+    plans = dict(_plans(measurement.task, presets, place))
     rates = {kind: machine_rate(place, kind) for kind in ("fp32", "bf16")}
     rows = {name: Speed(name) for name in plans}
     steppers = {
@@ -160,11 +163,14 @@ def machine_rate(place: torch.device, precision: str) -> float:
     return 2 * SIDE**3 / best
 
 
-def _plans(task: str, presets: tuple[str, ...]) -> Iterator[tuple[str, Plan]]:
-    """The paper's own first: what it reaches is the target."""
-    for method in PAPERS:
+def _plans(task: str, presets: tuple[str, ...], place: torch.device) -> Iterator[tuple[str, Plan]]:
+    """The papers' own first, of which the first gives the target; also in our arithmetic."""
+    precisions = dict.fromkeys(("fp32", Engine().resolve(place)))
+    for precision, method in itertools.product(precisions, PAPERS):
         if task in METHODS[method].tasks:
-            yield f"{method} paper", plan(task, method=method, preset="paper")
+            name = f"{method} paper" + (" bf16" if precision == "bf16" else "")
+            settings = [f"engine.precision={precision}"]
+            yield name, plan(task, method=method, preset="paper", settings=settings)
     for preset in presets:
         yield f"auto {preset}", plan(task, preset=preset)
     for method in CLASSICAL:
