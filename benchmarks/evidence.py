@@ -74,7 +74,9 @@ class Scored(Watch):
         return {name: torch.tensor([value]) for name, value in scores.items()}
 
 
-def job(case: Path, method: str, preset: str, seed: int, limit: float, oracle: bool) -> dict:
+def job(
+    case: Path, method: str, preset: str, precision: str, seed: int, limit: float, oracle: bool
+) -> dict:
     """One row; `final` and `oracle`, which may take a second run, only where asked for."""
     torch.set_num_threads(1)
     task = case.stem.split("-")[0]
@@ -83,7 +85,8 @@ def job(case: Path, method: str, preset: str, seed: int, limit: float, oracle: b
     region, truth, data_range = scored_part(m, task)
     score = scorer(region, truth, data_range)
     problem = ut.Problem(m.y, m.physics, sigma=m.sigma)
-    chosen = plan(task, method=method, preset=preset)
+    settings = [f"engine.precision={precision}"] if precision else []
+    chosen = plan(task, method=method, preset=preset, settings=settings)
     watch: list[Watch] = [Scored(score)]
     if limit:
         watch.append(Clock(limit))
@@ -91,7 +94,7 @@ def job(case: Path, method: str, preset: str, seed: int, limit: float, oracle: b
     row = {
         "case": case.stem,
         "method": method,
-        "preset": preset,
+        "preset": f"{preset} {precision}".rstrip(),
         "seed": seed,
         "stopped": score(result.image),
         "ssim": ssim(result.image * region, truth, data_range=data_range),
@@ -176,15 +179,16 @@ def run_grid(given: argparse.Namespace) -> None:
     for case in sorted(given.cases.glob(f"{given.only}.npz")):
         methods = given.methods or GRID[case.stem.split("-")[0]]
         for method in methods.split(","):
-            name = f"{case.stem}.{method}.{given.preset}.{given.seed}.json"
+            preset = "-".join(filter(None, (given.preset, given.precision)))
+            name = f"{case.stem}.{method}.{preset}.{given.seed}.json"
             if not (given.out / name).exists():
                 jobs.append((case, method, given.out / name))
     given.out.mkdir(parents=True, exist_ok=True)
 
     def one(task: tuple[Path, str, Path]) -> None:
         case, method, out = task
-        command = [sys.executable, __file__, "job", case, method, given.preset, given.seed]
-        command += [given.limit, out] + ["--no-oracle"] * given.no_oracle
+        command = [sys.executable, __file__, "job", case, method, given.preset, given.precision]
+        command += [given.seed, given.limit, out] + ["--no-oracle"] * given.no_oracle
         done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
         said = done.stderr.strip().splitlines()[-1:] if done.returncode else ""
         print(out.name, "ok" if done.returncode == 0 else said, flush=True)
@@ -218,13 +222,14 @@ if __name__ == "__main__":
     runs.add_argument("--only", default="*")
     runs.add_argument("--methods", default="")
     runs.add_argument("--preset", default="fast")
+    runs.add_argument("--precision", default="", help="another than the preset's: fp32, bf16")
     runs.add_argument("--seed", type=int, default=0)
     runs.add_argument("--limit", type=float, default=0.0, help="seconds after which a job is cut")
     runs.add_argument("--jobs", type=int, default=2)
     runs.add_argument("--no-oracle", action="store_true", help="only what the user gets")
     one_job = commands.add_parser("job")
     one_job.add_argument("--no-oracle", action="store_true")
-    for name in ("case", "method", "preset", "seed", "limit", "out"):
+    for name in ("case", "method", "preset", "precision", "seed", "limit", "out"):
         one_job.add_argument(name)
     shown = commands.add_parser("table")
     shown.add_argument("out", type=Path)
@@ -234,6 +239,7 @@ if __name__ == "__main__":
     elif given.command == "table":
         table(given.out)
     else:
-        which = (given.method, given.preset, int(given.seed), float(given.limit))
+        which = (given.method, given.preset, given.precision)
+        which += (int(given.seed), float(given.limit))
         row = job(Path(given.case), *which, oracle=not given.no_oracle)
         Path(given.out).write_text(json.dumps(row, indent=1) + "\n")
