@@ -203,9 +203,12 @@ class Problem:
         return fit, hidden
 
     def after(self, fit: Problem) -> Problem:
-        """The same problem; what a classical answer searched for on `fit` is taken over."""
+        """The same problem; classical answers go on from what they found on `fit`.
+
+        It keeps answers of its own, so that nothing depends on what was fitted before.
+        """
         other = copy.copy(self)
-        other.part = fit
+        other.part, other.cache = fit, {}
         return other
 
     def with_measurements(self, y: Tensor) -> Problem:
@@ -287,6 +290,15 @@ class Problem:
                 each = [one.cached(name, compute) for one in self.singles]
                 self.cache[name] = torch.cat(each) if each else compute(self)
         return self.cache[name]
+
+    def of_part(self, name: str, compute: Callable[[Problem], Tensor]) -> Tensor | None:
+        """The same classical answer to the part fitted before, in this problem's units.
+
+        None where there was none; see `after`.
+        """
+        if self.part is None:
+            return None
+        return self.from_units(self.part.to_units(self.part.cached(name, compute)))
 
     # internals --------------------------------------------------------------------------------
     def _draw(self, fraction: float, generator: torch.Generator, scattered: bool) -> Tensor:

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 import untrained as ut
-from untrained.classical import CLASSICAL, LIGHT, guide, guide_name
-from untrained.classical.low_rank import alike_blocks, shrink_groups
-from untrained.classical.sliding_dct import dct_steps, quick_tv
+from untrained.classical import CLASSICAL, LIGHT, guide, guide_name, low_rank
+from untrained.classical.alike import alike_blocks
+from untrained.classical.low_rank import BLOCKS, shrink_groups
+from untrained.classical.sliding_dct import dct_weighed, quick_tv
 from untrained.data.phantoms import shepp_logan
 from untrained.metrics import psnr
 
@@ -21,29 +22,9 @@ def stripes(height: int = 40, width: int = 36) -> Tensor:
     return torch.stack([one, 0.3 * one])[None]
 
 
-def test_alike_blocks_are_alike_and_begin_with_the_block_itself() -> None:
-    image = stripes()
-    blocks = alike_blocks(image)
-    assert blocks.shape[1:] == (24, 36)
-    assert int(blocks.min()) >= 0
-    assert int(blocks.max()) < 40 * 36
-    values = image[0].flatten(1)[:, blocks]  # (2, groups, 24, 36)
-    distance = (values - values[:, :, :1]).square().sum((0, 3))
-    assert float(distance[:, :4].max()) < 1e-6  # so many repetitions lie within reach of a corner
-    assert bool((distance[:, 1:] >= distance[:, :-1] - 1e-4).all())
-
-
-@pytest.mark.parametrize("size", [(40, 36), (7, 30), (3, 5), (6, 6)])
-def test_every_pixel_lies_in_a_group_also_where_all_is_flat(size: tuple[int, int]) -> None:
-    flat = torch.zeros(1, 1, *size)
-    blocks = alike_blocks(flat)
-    assert len(blocks.unique()) == size[0] * size[1]
-    torch.testing.assert_close(shrink_groups(flat + 0.7, blocks, 0.1), flat + 0.7)
-
-
 def test_without_noise_nothing_is_lost_and_in_noise_only_the_mean_is_left() -> None:
     image = torch.rand(1, 2, 30, 30, generator=torch.Generator().manual_seed(0))
-    blocks = alike_blocks(image)
+    blocks = alike_blocks(image, BLOCKS)
     torch.testing.assert_close(shrink_groups(image, blocks, 1e-5), image, atol=1e-3, rtol=0)
     heavy = shrink_groups(image, blocks, 10.0)
     values = image[0].flatten(1)[:, blocks]
@@ -57,7 +38,7 @@ def test_what_repeats_is_cleaned_of_noise() -> None:
     clean = stripes()
     noise = 0.2 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     noisy = clean + noise
-    found = shrink_groups(noisy, alike_blocks(noisy), 0.2)
+    found = shrink_groups(noisy, alike_blocks(noisy, BLOCKS), 0.2)
     assert (found - clean).square().mean() < 0.15 * noise.square().mean()
 
 
@@ -86,6 +67,26 @@ def test_it_beats_the_cosines_that_it_starts_from_on_undersampled_scans() -> Non
     assert quality["lowrank"] > quality["dct"] + 1
 
 
+def test_measurements_that_come_to_a_part_are_worked_in_and_nothing_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem, x = scan(14)
+    part, _ = problem.split(0.05, seed=0)
+    rounds = []
+    monkeypatch.setattr(
+        low_rank, "shrink_groups", lambda *given: rounds.append(1) or shrink_groups(*given)
+    )
+    quality, taken = {}, {}
+    for name, one in (("part", part), ("more", problem.after(part)), ("anew", problem)):
+        before = len(rounds)
+        image = one.to_units(guide(one))
+        quality[name] = psnr(image[0], x[0], data_range=float(x.max()))
+        taken[name] = len(rounds) - before
+    assert taken == {"part": 30, "more": 15, "anew": 30}
+    assert quality["more"] > quality["part"] + 0.1
+    assert quality["more"] > quality["anew"] - 0.3
+
+
 def test_the_same_numbers_in_other_units() -> None:
     problem, _ = scan(20, 32)
     other = ut.Problem(1e3 * problem.to_units(problem.y), problem.physics)
@@ -97,11 +98,10 @@ def test_the_same_numbers_in_other_units() -> None:
 def test_it_is_what_networks_lean_on_in_mri_with_little_noise() -> None:
     problem, _ = scan(14)
     assert torch.equal(guide(problem), problem.cache["lowrank"])
-    assert guide_name(problem) == "groups of alike blocks"
+    assert guide_name(problem).startswith("groups of alike blocks")
     noise = torch.randn(problem.y.shape, generator=torch.Generator().manual_seed(3))
     noisy = ut.Problem(problem.y + 0.1 * noise * problem.physics.mask, problem.physics)
     assert torch.equal(guide(noisy), noisy.cache["dct"])
-    assert guide_name(noisy) == "sliding cosine transforms"
 
 
 def test_networks_lean_on_the_mean_of_three_in_ct() -> None:
@@ -113,8 +113,8 @@ def test_networks_lean_on_the_mean_of_three_in_ct() -> None:
     noise = torch.randn(1, 1, 68, 15, generator=torch.Generator().manual_seed(0))
     problem = ut.Problem(physics.A(picture) + 0.3 * noise, physics)
     found = guide(problem)
-    cosines, _, _, weighed = dct_steps(problem)
-    each = [quick_tv(weighed, LIGHT), cosines, problem.cache["lowrank"]]
+    light = quick_tv(dct_weighed(problem), LIGHT)
+    each = [light, problem.cache["dct"], problem.cache["lowrank"]]
     torch.testing.assert_close(found, sum(each) / 3)
     assert guide_name(problem).startswith("the mean of total variation")
     error = [float((problem.to_units(x) - picture).square().mean()) for x in (found, *each)]
@@ -135,16 +135,3 @@ def test_only_pictures() -> None:
     y = torch.rand(1, 1, 6, 6, 6)
     with pytest.raises(ut.UserError, match="lowrank is for pictures"):
         CLASSICAL["lowrank"](ut.Problem(y, ut.physics.Denoise(y.shape[1:])))
-
-
-def test_threads_change_nothing() -> None:
-    picture = torch.rand(1, 2, 24, 27, generator=torch.Generator().manual_seed(0))
-    blocks = alike_blocks(picture)
-    alone = shrink_groups(picture, blocks, 0.2)
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        together = shrink_groups(picture, blocks, 0.2)
-    finally:
-        torch.set_num_threads(before)
-    torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)

@@ -128,8 +128,8 @@ def test_the_guide_is_total_variation_where_there_is_no_plane():
     volume = Problem(noisy(0.1)[..., None, :16, :16], Denoise())
     assert torch.equal(guide(volume), volume.cache["guide"])
     assert torch.allclose(guide(volume), tv(volume), atol=1e-2)
-    picture = Problem(noisy(0.1), Denoise(), sigma=0.1)
-    assert torch.equal(guide(picture), dct(picture))
+    line = Problem(noisy(0.1)[..., :1, :], Denoise(), sigma=0.1)
+    assert guide(line).shape == line.y.shape
 
 
 def test_it_needs_a_linear_physics():

@@ -70,5 +70,6 @@ def test_missing_sigpy_names_the_extra(monkeypatch):
 
 
 def test_the_defaults_are_listed():
-    assert set(CLASSICAL) == {"adjoint", "fbp", "cgsense", "tv", "l1wavelet", "dct", "lowrank"}
+    linear = {"adjoint", "fbp", "cgsense", "tv", "l1wavelet"}
+    assert set(CLASSICAL) == linear | {"dct", "lowrank", "nlbayes"}
     assert SHOWN in CLASSICAL

@@ -13,7 +13,7 @@ from torch import Tensor
 import untrained as ut
 from untrained import classical
 from untrained.classical import guide, sliding_dct
-from untrained.classical.sliding_dct import dct_steps
+from untrained.classical.sliding_dct import dct_settings
 from untrained.cli import main
 from untrained.core import state
 from untrained.core.recipe import Recipe
@@ -146,7 +146,8 @@ def test_a_batch_computes_no_classical_image_twice(monkeypatch: pytest.MonkeyPat
     physics = each[0].physics.joined([each[1].physics])
     y = torch.cat([p.to_units(p.y) for p in each])
     asked = []
-    monkeypatch.setattr(classical, "dct_steps", lambda p: asked.append(len(p)) or dct_steps(p))
+    told = lambda p: asked.append(len(p)) or dct_settings(p)  # noqa: E731
+    monkeypatch.setattr(classical, "dct_settings", told)
     searched = []
     search = sliding_dct._search
     monkeypatch.setattr(sliding_dct, "_search", lambda p: searched.append(p) or search(p))

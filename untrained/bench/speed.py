@@ -36,7 +36,7 @@ from untrained.problem import Problem
 BLOCK = 20  # steps timed in one go
 SIDE = 2048  # of the matrices that give the machine's rate
 PAPERS = ("aseqdip", "dip")
-CLASSICAL = ("tv", "l1wavelet", "dct", "lowrank", "fbp")
+CLASSICAL = ("tv", "l1wavelet", "dct", "lowrank", "nlbayes", "fbp")
 
 
 @dataclass

@@ -13,7 +13,14 @@ from torch import Tensor
 from untrained.classical.denoisers import DENOISERS, find_denoiser
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp
 from untrained.classical.low_rank import lowrank
-from untrained.classical.sliding_dct import dct, dct_denoise, dct_steps, quick_tv
+from untrained.classical.nonlocal_bayes import bayes_denoise, nlbayes
+from untrained.classical.sliding_dct import (
+    dct,
+    dct_denoise,
+    dct_settings,
+    dct_weighed,
+    quick_tv,
+)
 from untrained.classical.total_variation import TVResult, tv, tv_solve, tv_weight
 from untrained.classical.wavelet import l1wavelet
 from untrained.problem import Problem
@@ -26,6 +33,7 @@ CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
     "l1wavelet": l1wavelet,
     "dct": dct,
     "lowrank": lowrank,
+    "nlbayes": nlbayes,
 }
 
 QUIET = 0.0135
@@ -45,6 +53,7 @@ __all__ = [
     "SHOWN",
     "TVResult",
     "adjoint",
+    "bayes_denoise",
     "cgsense",
     "data_step",
     "dct",
@@ -55,6 +64,7 @@ __all__ = [
     "guide_name",
     "l1wavelet",
     "lowrank",
+    "nlbayes",
     "tv",
     "tv_solve",
     "tv_weight",
@@ -64,10 +74,11 @@ __all__ = [
 def guide(problem: Problem) -> Tensor:
     """The classical image that a network method may lean on, computed once per problem.
 
-    `lowrank` for MRI pictures with little noise, the mean of three for CT, `dct` for other
-    pictures. Volumes and signals get total variation, solved to a relative gap of 1e-3 or 1000
-    iterations (data without noise need that many), which costs a fraction of `tv` and looks the
-    same. A nonlinear physics gets `problem.estimate()`.
+    `lowrank` for missing pixels and for MRI pictures with little noise, the mean of three for CT,
+    `nlbayes` for denoising, deblurring and super-resolution, `dct` for other pictures. Volumes
+    and signals get total variation, solved to a relative gap of 1e-3 or 1000 iterations (data
+    without noise need that many), which costs a fraction of `tv` and looks the same. A nonlinear
+    physics gets `problem.estimate()`.
     """
     if not problem.linear:
         return problem.estimate()
@@ -75,27 +86,39 @@ def guide(problem: Problem) -> Tensor:
 
 
 def guide_name(problem: Problem) -> str:
-    """What `guide` gives, in words; of several problems, for the first."""
-    return _chosen(problem.select(0))[0] if problem.linear else "its first image"
+    """What `guide` gives, in words."""
+    return _chosen(problem)[0] if problem.linear else "its first image"
 
 
 def _guide(problem: Problem) -> Tensor:
     if len(problem) > 1:  # each has a noise of its own
         return torch.cat([guide(problem.select(i)) for i in range(len(problem))])
-    _, compute = _chosen(problem)
-    return compute(problem)
+    return _chosen(problem)[1](problem)
 
 
 def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
-    """For one problem: what its guide is, in words, and what computes it."""
+    """What the guide is, in words, and what computes that of one problem."""
     if len(problem.x_shape) != 3:
         return "total variation", _rough_tv
-    if problem.task == "ct":
-        return "the mean of total variation, cosine transforms and alike blocks", _mean_of_three
-    # where aliases, and not noise, are what the prior has to tell from structure
-    if problem.task == "mri" and dct_steps(problem)[1] <= QUIET:
-        return "groups of alike blocks", lambda one: one.cached("lowrank", lowrank)
-    return "sliding cosine transforms", lambda one: one.cached("dct", dct)
+    return _GUIDES.get(problem.task, ("sliding cosine transforms", _cosines))
+
+
+def _cosines(problem: Problem) -> Tensor:
+    return problem.cached("dct", dct)
+
+
+def _alike(problem: Problem) -> Tensor:
+    return problem.cached("lowrank", lowrank)
+
+
+def _bayes(problem: Problem) -> Tensor:
+    return problem.cached("nlbayes", nlbayes)
+
+
+def _alike_if_quiet(problem: Problem) -> Tensor:
+    """`lowrank` where aliases, and not noise, are what has to be told from structure."""
+    level, _ = dct_settings(problem.part or problem)
+    return _alike(problem) if level <= QUIET else _cosines(problem)
 
 
 def _rough_tv(problem: Problem) -> Tensor:
@@ -107,5 +130,15 @@ def _mean_of_three(problem: Problem) -> Tensor:
 
     Few views are noise and streaks, which each prior takes for something else.
     """
-    cosines, _, _, weighed = dct_steps(problem)
-    return (quick_tv(weighed, LIGHT) + cosines + problem.cached("lowrank", lowrank)) / 3
+    light = quick_tv(dct_weighed(problem), LIGHT)
+    return (light + _cosines(problem) + _alike(problem)) / 3
+
+
+_GUIDES = {
+    "denoise": ("non-local Bayes", _bayes),
+    "deblur": ("non-local Bayes", _bayes),
+    "superres": ("non-local Bayes", _bayes),
+    "inpaint": ("groups of alike blocks", _alike),
+    "mri": ("groups of alike blocks, or cosines where noise is strong", _alike_if_quiet),
+    "ct": ("the mean of total variation, cosine transforms and alike blocks", _mean_of_three),
+}

@@ -2,21 +2,21 @@ r"""Alike blocks are of low rank: small groups of them, denoised together, plugg
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from untrained.classical.alike import Blocks, alike_blocks, from_groups
 from untrained.classical.linear import data_step, require_linear
-from untrained.classical.sliding_dct import STEPS, dct_steps, quick_tv
+from untrained.classical.sliding_dct import STEPS, dct, dct_settings, dct_weighed, tv_start
 from untrained.errors import UserError
 from untrained.problem import Problem
 
-SIDE, STRIDE, REACH, ALIKE = 6, 4, 8, 24  # of blocks, their distance, the search, the groups
-ROUNDS, FEW_ROUNDS = 30, 8  # of MRI; of CT, where later rounds draw noise
+BLOCKS = Blocks(side=6, stride=4, reach=8, alike=24)
+ROUNDS = (30, 8)  # of MRI; of CT, where later rounds draw noise
+MORE_LEVEL, MORE_ROUNDS = 3.0, (15, 4)  # where few measurements came to a part
 FRESH = 4  # blocks are matched anew in every fourth round
-FIRST_LEVEL, LAST_LEVEL = 0.04, 1.5  # the second in units of the level of `dct`
+FIRST_LEVEL = 0.04
+LAST_LEVEL, INPAINT_LEVEL = 1.5, 0.5  # in units of sigma_K of `dct`; pixels between gaps are exact
 COUPLING, MOMENTUM = 0.1, 0.9
 BRIGHTEST = 1.2
 
@@ -59,18 +59,20 @@ def lowrank(problem: Problem) -> Tensor:
 
 
 def _solved(problem: Problem) -> Tensor:
-    start, level, closing, weighed = dct_steps(problem)
-    last = LAST_LEVEL * level
-    first = max(FIRST_LEVEL, last)
-    rounds = FEW_ROUNDS if problem.task == "ct" else ROUNDS
-    bound = BRIGHTEST * _size(weighed.cached("quick tv", quick_tv)).max()
-    x = start
-    z = before = data_step(weighed, start, COUPLING, STEPS)
+    few = problem.task == "ct"
+    weighed = dct_weighed(problem)
+    level, closing = dct_settings(problem)
+    last = (INPAINT_LEVEL if problem.task == "inpaint" else LAST_LEVEL) * level
+    x, first, rounds = problem.of_part("lowrank", lowrank), MORE_LEVEL * last, MORE_ROUNDS[few]
+    if x is None:
+        x, first, rounds = problem.cached("dct", dct), max(FIRST_LEVEL, last), ROUNDS[few]
+    bound = BRIGHTEST * _size(tv_start(weighed)).max()
+    z = before = data_step(weighed, x, COUPLING, STEPS)
     for k in range(rounds):
         sigma = first * (last / first) ** (k / (rounds - 1))
         q = z + MOMENTUM * (z - before)
         if k % FRESH == 0:
-            blocks = alike_blocks(q)
+            blocks = alike_blocks(q, BLOCKS)
         x = problem.supported(shrink_groups(q, blocks, sigma))
         x = x * (bound / _size(x).clamp_min(bound))
         z, before = data_step(weighed, x, COUPLING, STEPS), z
@@ -80,45 +82,6 @@ def _solved(problem: Problem) -> Tensor:
 def _size(image: Tensor) -> Tensor:
     """Magnitude of every pixel over its channels, `(1, 1, H, W)`."""
     return image.square().sum(1, keepdim=True).sqrt()
-
-
-def alike_blocks(image: Tensor) -> Tensor:
-    """Groups of blocks of 6x6 pixels that look alike.
-
-    Around every reference block, four pixels apart, those 24 that differ least from it, itself
-    among them, within 8 pixels to every side.
-
-    Args:
-        image: `(1, C, H, W)`; blocks are compared in all channels.
-
-    Returns:
-        Places of their pixels in a plane, row by row: int64 `(groups, 24, 36)`, fewer of each in
-        an image that is smaller than that.
-    """
-    height, width = image.shape[-2:]
-    high, wide = min(SIDE, height), min(SIDE, width)
-    rows, columns = _places(height - high, image), _places(width - wide, image)
-    reach = [min(REACH, height - high), min(REACH, width - wide)]
-    steps = [torch.arange(-r, r + 1, device=image.device) for r in reach]
-    offsets = torch.cartesian_prod(*steps)
-    wider = functional.pad(image, (reach[1], reach[1], reach[0], reach[0]))
-    distances = []
-    for down, right in (offsets + torch.tensor(reach, device=image.device)).tolist():
-        moved = wider[..., down : down + height, right : right + width]
-        difference = (moved - image).square_().sum(1)[0]
-        strips = _sums(difference, columns, wide)
-        distances.append(_sums(strips.T, rows, high).T.flatten())
-    corners = torch.cartesian_prod(rows, columns)[:, None]
-    most = torch.tensor([height - high, width - wide], device=image.device)
-    there = corners + offsets
-    outside = ((there < 0) | (there > most)).any(2)
-    found = torch.stack(distances, 1).masked_fill_(outside, torch.inf)
-    found[:, len(offsets) // 2] = -1  # itself, also where all is flat
-    count = min(ALIKE, (reach[0] + 1) * (reach[1] + 1))  # so many a corner has
-    corners = corners + offsets[found.topk(count, largest=False).indices]
-    inside = torch.arange(high, device=image.device)[:, None] * width
-    pixels = (inside + torch.arange(wide, device=image.device)).flatten()
-    return (corners[..., 0] * width + corners[..., 1])[..., None] + pixels
 
 
 def shrink_groups(image: Tensor, blocks: Tensor, sigma: float) -> Tensor:
@@ -140,51 +103,16 @@ def shrink_groups(image: Tensor, blocks: Tensor, sigma: float) -> Tensor:
         blocks: see `alike_blocks`.
         sigma: standard deviation of the noise in every pixel and channel.
     """
-    flat = image[0].flatten(1)
-    groups, count, pixels = blocks.shape
-    values = flat[:, blocks.flatten()].view(-1, groups, count, pixels)
-    matrix = values.permute(1, 2, 0, 3).flatten(2)
-    mean = matrix.mean(1, keepdim=True)
-    rest = matrix - mean
-    energy, basis = _eigh(rest @ rest.mT)
-    long, short = max(rest.shape[1:]), min(rest.shape[1:])
-    ratio, relative = short / long, (energy / (long * sigma**2)).clamp_min(1e-9)
-    shrunk = ((relative - ratio - 1).square() - 4 * ratio).clamp_min(0).sqrt() / relative
-    gain = shrunk * (relative > (1 + ratio**0.5) ** 2)
-    projection = (basis * gain[:, None]) @ basis.mT
-    lowered = mean + projection @ rest
-    weight = 1 / (1 + gain.square().sum(1))
-    laid = lowered.view(groups, count, -1, pixels) * weight[:, None, None, None]
-    places = blocks.flatten()
-    share = flat.new_zeros(flat.shape[1])
-    share.index_add_(0, places, weight[:, None, None].expand(blocks.shape).flatten())
-    planes = [flat.new_zeros(flat.shape[1]) for _ in flat]
-    for channel, plane in enumerate(planes):
-        plane.index_add_(0, places, laid[:, :, channel].flatten())
-    return (torch.stack(planes) / share).view_as(image)
 
+    def lowered(rows: Tensor) -> tuple[Tensor, Tensor]:
+        mean = rows.mean(1, keepdim=True)
+        rest = rows - mean
+        energy, basis = torch.linalg.eigh(rest @ rest.mT)
+        long, short = max(rest.shape[1:]), min(rest.shape[1:])
+        ratio, relative = short / long, (energy / (long * sigma**2)).clamp_min(1e-9)
+        shrunk = ((relative - ratio - 1).square() - 4 * ratio).clamp_min(0).sqrt() / relative
+        gain = shrunk * (relative > (1 + ratio**0.5) ** 2)
+        projection = (basis * gain[:, None]) @ basis.mT
+        return mean + projection @ rest, 1 / (1 + gain.square().sum(1))
 
-def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues and vectors of many small matrices; every thread takes a part of them.
-
-    On a CPU torch takes one after the other, which was half of the time of a round.
-    """
-    threads = 1 if matrices.device.type != "cpu" else torch.get_num_threads()
-    if threads == 1:
-        return tuple(torch.linalg.eigh(matrices))
-    with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(torch.linalg.eigh, matrices.chunk(threads)))
-    energies, bases = zip(*parts, strict=True)
-    return torch.cat(energies), torch.cat(bases)
-
-
-def _sums(lines: Tensor, first: Tensor, length: int) -> Tensor:
-    """Of the `length` entries of every line from each of the places `first` on."""
-    total = functional.pad(lines.cumsum(1), (1, 0))
-    return total[:, first + length] - total[:, first]
-
-
-def _places(most: int, like: Tensor) -> Tensor:
-    """Every fourth place from 0 to `most`, and the last."""
-    last = torch.tensor([most], device=like.device)
-    return torch.cat([torch.arange(0, most, STRIDE, device=like.device), last])
+    return from_groups(lowered, blocks, image)

@@ -24,6 +24,7 @@ LEVEL, HALVINGS, DOUBLINGS = 0.064, 5, 2  # tried: 0.002 to 0.256; images are ab
 FIRST_WEIGHT = 2e-3  # of the total variation that it starts from, relative to ||A||^2
 FIRST_LEVEL, COUPLING = 0.05, 0.3
 ROUNDS, TRIAL_ROUNDS = 16, 8
+MORE_LEVEL, MORE_ROUNDS = 2.0, 5  # in units of sigma_K; where few measurements came to a part
 STEPS = 6  # of conjugate gradients in a round
 SHIFTS = ((0, 0), (1, 1), (0, 1), (1, 0))  # of windows two pixels apart
 
@@ -56,37 +57,32 @@ def dct(problem: Problem) -> Tensor:
         UserError: a nonlinear physics, or an image without a spatial axis.
     """
     require_linear(problem, "dct")
-    return torch.cat([_solved(_weighed(problem.select(i))) for i in range(len(problem.y))])
+    return torch.cat([_solved(dct_weighed(problem.select(i))) for i in range(len(problem.y))])
 
 
-def dct_steps(problem: Problem) -> tuple[Tensor, float, bool, Problem]:
-    """For one that starts from `dct`: its image, its sigma_K, whether z was its answer, and the
-    problem with its W.
-    """
-    weighed = _weighed(problem)
-    level, closing = _settings(weighed).tolist()
-    return problem.cached("dct", dct), level, bool(closing), weighed
-
-
-def _weighed(problem: Problem) -> Problem:
+def dct_weighed(problem: Problem) -> Problem:
     """With W, whatever the caller's weighting; held-out views are judged with it too."""
     return problem.weighted("half-ramp" if problem.task == "ct" else "uniform")
+
+
+def dct_settings(problem: Problem) -> tuple[float, bool]:
+    """sigma_K of one problem, and whether the answer is z; found once, see `Problem.after`."""
+    level, closing = dct_weighed(problem).cached("dct settings", _search).tolist()
+    return level, bool(closing)
 
 
 def _solved(problem: Problem) -> Tensor:
     if problem.task == "denoise":
         image = problem.estimate()
-        return dct_denoise(image, _noise_level(problem, image))
-    level, closing = _settings(problem).tolist()
-    return _Splitting(problem).run(level, bool(closing), ROUNDS)
+        return dct_denoise(image, noise_level(problem, image))
+    level, closing = dct_settings(problem)
+    before = problem.of_part("dct", dct) if problem.task in ("mri", "ct") else None
+    if before is not None:
+        return _Splitting(problem, before).run(level, closing, MORE_ROUNDS, MORE_LEVEL * level)
+    return _Splitting(problem, tv_start(problem)).run(level, closing, ROUNDS)
 
 
-def _settings(problem: Problem) -> Tensor:
-    """sigma_K, and 1 where the answer is z; found once, see `Problem.after`."""
-    return problem.cached("dct settings", _search)
-
-
-def _noise_level(problem: Problem, image: Tensor) -> float:
+def noise_level(problem: Problem, image: Tensor) -> float:
     """Standard deviation of the noise: the problem's, or estimated from the finest wavelets."""
     from skimage.restoration import estimate_sigma
 
@@ -99,11 +95,12 @@ def _noise_level(problem: Problem, image: Tensor) -> float:
 
 def _search(problem: Problem) -> Tensor:
     if problem.part is not None:
-        level, closing = _settings(_weighed(problem.part))
-        return torch.stack([taken_over(problem, problem.part, float(level)), closing])
+        level, closing = dct_settings(problem.part)
+        found = taken_over(problem, problem.part, level)
+        return torch.stack([found, torch.full_like(found, closing)])
 
     def prepare(fit: Problem) -> Callable[[float, bool], Tensor]:
-        splitting = _Splitting(fit)
+        splitting = _Splitting(fit, tv_start(fit))
         return lambda level, closing: splitting.run(level, closing, TRIAL_ROUNDS)
 
     error = cache(held_out_error(problem, prepare))
@@ -111,6 +108,12 @@ def _search(problem: Problem) -> Tensor:
     best = by_octaves(lambda level: error(level, False), LEVEL, HALVINGS, DOUBLINGS, tie)
     closing = tie * error(best, True) <= error(best, False)
     return torch.tensor([best, closing], dtype=torch.float64)
+
+
+def tv_start(problem: Problem) -> Tensor:
+    """`quick_tv`, that of the part where one was fitted before."""
+    before = problem.of_part("quick tv", quick_tv)
+    return problem.cached("quick tv", quick_tv) if before is None else before
 
 
 def quick_tv(problem: Problem, relative: float = FIRST_WEIGHT) -> Tensor:
@@ -122,13 +125,15 @@ def quick_tv(problem: Problem, relative: float = FIRST_WEIGHT) -> Tensor:
 class _Splitting:
     """The iteration of `dct` on one problem; every `run` starts from the same image."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, start: Tensor) -> None:
         self.problem = problem
-        self.first = problem.cached("quick tv", quick_tv)
+        self.start = start
 
-    def run(self, level: float, closing: bool, rounds: int) -> Tensor:
-        first = max(FIRST_LEVEL, level)
-        z = self.first
+    def run(
+        self, level: float, closing: bool, rounds: int, first_level: float = FIRST_LEVEL
+    ) -> Tensor:
+        first = max(first_level, level)
+        z = self.start
         for k in range(rounds):
             sigma = first * (level / first) ** (k / (rounds - 1))
             x = _thresholded(z, sigma, SHIFTS[k % len(SHIFTS)])

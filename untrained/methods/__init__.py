@@ -123,7 +123,14 @@ _CARDS = (
         "lowrank",
         "groups of alike blocks, brought to low rank, as a plug-and-play prior",
         "Dong et al., TIP 2014; Gavish & Donoho 2017",
-        ("mri", "ct", "cs", "custom"),
+        ("inpaint", "mri", "ct", "cs", "custom"),
+        "the image",
+    ),
+    Card(
+        "nlbayes",
+        "non-local Bayes as a plug-and-play prior: alike blocks are one normal distribution",
+        "Lebrun, Buades, Morel, SIAM J. Imaging Sci. 2013",
+        LINEAR_TASKS,
         "the image",
     ),
     Card(

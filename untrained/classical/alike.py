@@ -1,0 +1,134 @@
+"""Small blocks of a picture that look alike: gathered, estimated together, laid back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+AT_ONCE = 512  # groups whose matrices are held at a time
+
+
+class Blocks(NamedTuple):
+    """How blocks are grouped.
+
+    Attributes:
+        side: pixels of a block's side.
+        stride: distance of two reference blocks.
+        reach: how far around one its like is sought, to every side.
+        alike: blocks in a group, the reference block among them.
+    """
+
+    side: int
+    stride: int
+    reach: int
+    alike: int
+
+
+def alike_blocks(image: Tensor, kind: Blocks) -> Tensor:
+    """For every reference block those around it that differ least from it, itself among them.
+
+    Args:
+        image: `(1, C, H, W)`; blocks are compared in all channels.
+        kind: of which size, how many and from where.
+
+    Returns:
+        Places of their pixels in a plane, row by row: int64 `(groups, count, side * side)`, fewer
+        of each in an image that is smaller than that.
+    """
+    height, width = image.shape[-2:]
+    high, wide = min(kind.side, height), min(kind.side, width)
+    rows = _places(height - high, kind.stride, image)
+    columns = _places(width - wide, kind.stride, image)
+    reach = [min(kind.reach, height - high), min(kind.reach, width - wide)]
+    steps = [torch.arange(-r, r + 1, device=image.device) for r in reach]
+    offsets = torch.cartesian_prod(*steps)
+    wider = functional.pad(image, (reach[1], reach[1], reach[0], reach[0]))
+    distances = []
+    for down, right in (offsets + torch.tensor(reach, device=image.device)).tolist():
+        moved = wider[..., down : down + height, right : right + width]
+        difference = (moved - image).square_().sum(1)[0]
+        strips = _sums(difference, columns, wide)
+        distances.append(_sums(strips.T, rows, high).T.flatten())
+    corners = torch.cartesian_prod(rows, columns)[:, None]
+    most = torch.tensor([height - high, width - wide], device=image.device)
+    there = corners + offsets
+    outside = ((there < 0) | (there > most)).any(2)
+    found = torch.stack(distances, 1).masked_fill_(outside, torch.inf)
+    found[:, len(offsets) // 2] = -1  # itself, also where all is flat
+    count = min(kind.alike, (reach[0] + 1) * (reach[1] + 1))  # so many a corner has
+    corners = corners + offsets[found.topk(count, largest=False).indices]
+    inside = torch.arange(high, device=image.device)[:, None] * width
+    pixels = (inside + torch.arange(wide, device=image.device)).flatten()
+    return (corners[..., 0] * width + corners[..., 1])[..., None] + pixels
+
+
+Estimate = Callable[..., tuple[Tensor, Tensor]]
+"""Groups of blocks of every image, `(groups, count, values)`, -> the blocks and `(groups,)`
+weights."""
+
+
+def from_groups(estimate: Estimate, blocks: Tensor, *images: Tensor) -> Tensor:
+    """The image of which `estimate` tells every group; where blocks overlap their weighted mean.
+
+    On a CPU torch takes the small matrices of many groups one after the other, so every thread
+    gets a part of them; the sums are in the same order however many there are.
+
+    Args:
+        estimate: see `Estimate`.
+        blocks: see `alike_blocks`.
+        images: `(1, C, H, W)` each; the answer has the channels of the first.
+    """
+    like = images[0]
+    total, share = torch.zeros_like(like[0]).flatten(1), like.new_zeros(like[0, 0].numel())
+
+    def told(part: Tensor) -> tuple[Tensor, Tensor]:
+        return estimate(*(_rows(image, part) for image in images))
+
+    threads = torch.get_num_threads() if like.device.type == "cpu" else 1
+    with _workers(threads) as each_of:
+        for some in blocks.split(threads * AT_ONCE):
+            parts = some.split(AT_ONCE)
+            for part, (rows, weight) in zip(parts, each_of(told, parts), strict=True):
+                places, each = part.flatten(), weight[:, None, None]
+                share.index_add_(0, places, each.expand(part.shape).flatten())
+                laid = rows.unflatten(2, (len(total), -1)) * each[..., None]
+                for channel, plane in enumerate(total):
+                    plane.index_add_(0, places, laid[:, :, channel].flatten())
+    return (total / share).view_as(like)
+
+
+@contextlib.contextmanager
+def _workers(threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """`map` on so many threads, each of which takes its own operations one after the other."""
+    if threads == 1:
+        yield map
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(threads)  # what a worker sets is set for those who come later
+
+
+def _rows(image: Tensor, blocks: Tensor) -> Tensor:
+    """The blocks of every group as rows, channel after channel: `(groups, count, values)`."""
+    values = image[0].flatten(1)[:, blocks.flatten()].unflatten(1, tuple(blocks.shape))
+    return values.permute(1, 2, 0, 3).flatten(2)
+
+
+def _sums(lines: Tensor, first: Tensor, length: int) -> Tensor:
+    """Of the `length` entries of every line from each of the places `first` on."""
+    total = functional.pad(lines.cumsum(1), (1, 0))
+    return total[:, first + length] - total[:, first]
+
+
+def _places(most: int, stride: int, like: Tensor) -> Tensor:
+    """Every `stride`-th place from 0 to `most`, and the last."""
+    last = torch.tensor([most], device=like.device)
+    return torch.cat([torch.arange(0, most, stride, device=like.device), last])

@@ -1,0 +1,111 @@
+r"""Non-local Bayes: alike blocks are draws from one normal distribution, plugged in as a prior."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from untrained.classical.alike import Blocks, alike_blocks, from_groups
+from untrained.classical.linear import data_step, require_linear
+from untrained.classical.sliding_dct import (
+    COUPLING,
+    STEPS,
+    dct,
+    dct_denoise,
+    dct_settings,
+    dct_weighed,
+    noise_level,
+)
+from untrained.errors import UserError
+from untrained.problem import Problem
+
+BLOCKS = Blocks(side=5, stride=4, reach=10, alike=50)
+FIRST_LEVEL, ROUNDS = 4.0, 10  # in units of sigma_K of `dct`
+MORE_LEVEL, MORE_ROUNDS = 3.0, 5  # where few measurements came to a part
+SINGULAR = 1e-5  # of the trace: what float32 leaves of a covariance's small eigenvalues
+
+
+@torch.no_grad()
+def nlbayes(problem: Problem) -> Tensor:
+    r"""Half-quadratic splitting with non-local Bayes as the prior.
+
+    .. math:: x_k = B_{\sigma_k}(z_{k-1}), \qquad
+              z_k = \arg\min_z \|W^{1/2} (A z - y)\|^2 / \|W^{1/2} A\|^2
+                    + 0.3\, (\sigma_K / \sigma_k)^2\, \|z - x_k\|^2
+
+    B is `bayes_denoise`, z_0 the image of `dct` after a data step, and sigma_k falls in equal
+    ratios from 4 times the sigma_K that `dct` found by held-out measurements to sigma_K, in 10
+    rounds. The answer is the last z, or the last x where `dct` found its like better.
+
+    For denoising it is `bayes_denoise` at the noise level, given or estimated.
+
+    Args:
+        problem: G problems with a linear physics, solved in turn.
+
+    Returns:
+        `(G, C, H, W)` in the problem's units.
+
+    Raises:
+        UserError: a nonlinear physics, or no picture.
+    """
+    require_linear(problem, "nlbayes")
+    if len(problem.x_shape) != 3:
+        raise UserError(
+            f"nlbayes is for pictures (C, H, W), and this image is {problem.x_shape}; take dct"
+        )
+    return torch.cat([_solved(dct_weighed(problem.select(i))) for i in range(len(problem.y))])
+
+
+def _solved(problem: Problem) -> Tensor:
+    if problem.task == "denoise":
+        image = problem.estimate()
+        return bayes_denoise(image, noise_level(problem, image))
+    level, closing = dct_settings(problem)
+    x, first, rounds = problem.of_part("nlbayes", nlbayes), MORE_LEVEL, MORE_ROUNDS
+    if x is None:
+        x, first, rounds = problem.cached("dct", dct), FIRST_LEVEL, ROUNDS
+    z = data_step(problem, x, COUPLING, STEPS)
+    for k in range(rounds):
+        above = first ** (1 - k / (rounds - 1))
+        x = problem.supported(bayes_denoise(z, above * level))
+        z = data_step(problem, x, COUPLING / above**2, STEPS)
+    return z if closing else x
+
+
+def bayes_denoise(image: Tensor, sigma: float) -> Tensor:
+    r"""The image with every group of alike blocks replaced by its mean given the noisy blocks.
+
+    The d pixels and channels of the K blocks of a group are taken for draws from one normal
+    distribution, whose mean m and covariance C are those of the same blocks of a first estimate,
+    `dct_denoise`. A block b with white noise of standard deviation sigma then is at best
+
+    .. math:: \hat b = m + C (C + \sigma^2 I)^{-1} (b - m)
+
+    Blocks are grouped by that first estimate. Where they overlap, those of which less is kept
+    count more, by one over 1 plus the squared norm of the gain.
+
+    It is the second step of M. Lebrun, A. Buades, J.-M. Morel, "A nonlocal Bayesian image
+    denoising algorithm", SIAM J. Imaging Sci. 6 (2013), whose first step is likewise, from the
+    noisy image; there groups have no fixed size, and flat ones are averaged.
+
+    Args:
+        image: `(G, C, H, W)`.
+        sigma: standard deviation of the noise, > 0.
+    """
+    pilots = dct_denoise(image, sigma)
+
+    def likeliest(pilot: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        mean = pilot.mean(1, keepdim=True)
+        rest = pilot - mean
+        covariance = rest.mT @ rest / max(1, rest.shape[1] - 1)
+        variance = covariance.diagonal(dim1=1, dim2=2)
+        noise = (SINGULAR * variance.sum(1, keepdim=True)).clamp_min(sigma**2)
+        factor = torch.linalg.cholesky(covariance + torch.diag_embed(noise.expand_as(variance)))
+        gain = torch.cholesky_solve(covariance, factor)
+        return mean + (rows - mean) @ gain, 1 / (1 + gain.square().sum((1, 2)))
+
+    cleaned = [
+        from_groups(likeliest, alike_blocks(pilot, BLOCKS), pilot, noisy)
+        for pilot, noisy in zip(pilots.split(1), image.split(1), strict=True)
+    ]
+    return torch.cat(cleaned)
