@@ -94,11 +94,18 @@ pixels judge how an image fills gaps, where the classical one is poor, and not h
 BOUNDED = ("inpaint", "nldeblur", "phase")
 """Tasks without a classical image in z, which elsewhere keeps the network in [0, 1]."""
 
-STEPS = {"denoise": (150, 150), "superres": (200, 200), "ct": (120, 160), "mri": (80, 250)}
+STEPS = {
+    "denoise": (150, 150),
+    "superres": (100, 200),
+    "deblur": (80, 250),
+    "ct": (120, 160),
+    "mri": (80, 250),
+}
 """Of `fast` and of `best`, 250 and 500 elsewhere: after more than that the networks of denoising,
-super-resolution and CT draw noise. MRI has a classical image to which a network adds little."""
+super-resolution and CT draw noise. MRI, deblurring and super-resolution have a classical image to
+which a network adds little."""
 
-SETTLED = ("inpaint", "mri", "ct")
+SETTLED = ("inpaint", "superres", "deblur", "mri", "ct")
 """Tasks where the fit of the held-out measurements, few among all, goes on from the first fit."""
 
 
