@@ -12,8 +12,8 @@ from untrained.errors import UserError
 from untrained.problem import Problem
 
 BLOCKS = Blocks(side=6, stride=4, reach=8, alike=24)
-ROUNDS = (30, 8)  # of MRI; of CT, where later rounds draw noise
-MORE_LEVEL, MORE_ROUNDS = 3.0, (15, 4)  # where few measurements came to a part
+ROUNDS = (30, 8)  # the second of CT, where later rounds draw noise
+MORE_LEVEL, MORE_ROUNDS = (3.0, 1.5), (15, 3)  # where few measurements came to a part
 FRESH = 4  # blocks are matched anew in every fourth round
 FIRST_LEVEL = 0.04
 LAST_LEVEL, INPAINT_LEVEL = 1.5, 0.5  # in units of sigma_K of `dct`; pixels between gaps are exact
@@ -63,7 +63,7 @@ def _solved(problem: Problem) -> Tensor:
     weighed = dct_weighed(problem)
     level, closing = dct_settings(problem)
     last = (INPAINT_LEVEL if problem.task == "inpaint" else LAST_LEVEL) * level
-    x, first, rounds = problem.of_part("lowrank", lowrank), MORE_LEVEL * last, MORE_ROUNDS[few]
+    x, first, rounds = problem.of_part("lowrank", lowrank), MORE_LEVEL[few] * last, MORE_ROUNDS[few]
     if x is None:
         x, first, rounds = problem.cached("dct", dct), max(FIRST_LEVEL, last), ROUNDS[few]
     bound = BRIGHTEST * _size(tv_start(weighed)).max()
