@@ -62,8 +62,8 @@ def _against_classical(rows: list[dict]) -> str:
     """What `house` adds to the better of the classical answers."""
     text = "\n## Against the classical answer\n\n"
     text += (
-        "The better of tv and l1wavelet, and what `dct`, `lowrank` (MRI, CT, missing pixels), `nlbayes`\n"
-        "and `house`, which is built on them, add to it (`best`: mean of 3 seeds).\n\n"
+        "The better of tv and l1wavelet, and what `dct`, `lowrank` (MRI, CT, missing pixels),\n"
+        "`nlbayes` and `house`, which is built on them, add to it (`best`: mean of 3 seeds).\n\n"
     )
     names = ("dct", "lowrank", "nlbayes", "house", "house best")
     text += f"| case | tv or l1wavelet | {' | CPU s | '.join(names)} | CPU s |\n"
@@ -143,10 +143,10 @@ PAPER = """
 until the output of `house` was as good as the best that aSeqDIP's own network and settings had
 reached where their run was cut, against the steps of that run at their present pace, in fp32 as
 published and in our arithmetic, bf16. The first output of `house` is its classical image, and that
-was enough. In brackets: the step over what its operations would take at the rate of a product of two
-matrices of 2048 squared, in its precision (aSeqDIP: 64 to 256 channels; `house`: 16 to 128).
+was enough. In brackets: the step over what its operations would take at the rate of a product of
+two matrices of 2048 squared, in its precision (aSeqDIP: 64 to 256 channels; `house`: 16 to 128).
 
-| case | precision | best of aseqdip paper | after steps | ms a step | house, ms a step | s to it | share |
+| case | precision | aseqdip paper | steps | ms a step | house, ms a step | s to it | share |
 |---|---|---|---|---|---|---|---|
 """
 
