@@ -143,3 +143,11 @@ def require_linear(problem: Problem, name: str) -> None:
             f"method '{name}' solves linear problems, and this physics says it is nonlinear; "
             "use a method that fits a network, for example 'dip'."
         )
+
+
+def require_picture(problem: Problem, name: str) -> None:
+    """Raise UserError where the image has no two sides."""
+    if len(problem.x_shape) != 3:
+        raise UserError(
+            f"{name} is for pictures (C, H, W), and this image is {problem.x_shape}; take dct"
+        )

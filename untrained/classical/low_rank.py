@@ -6,19 +6,25 @@ import torch
 from torch import Tensor
 
 from untrained.classical.alike import Blocks, alike_blocks, from_groups
-from untrained.classical.linear import data_step, require_linear
+from untrained.classical.linear import data_step, require_linear, require_picture
 from untrained.classical.sliding_dct import STEPS, dct, dct_settings, dct_weighed, tv_start
-from untrained.errors import UserError
 from untrained.problem import Problem
 
 BLOCKS = Blocks(side=6, stride=4, reach=8, alike=24)
-ROUNDS = (30, 8)  # the second of CT, where later rounds draw noise
-MORE_LEVEL, MORE_ROUNDS = (3.0, 1.5), (15, 3)  # where few measurements came to a part
 FRESH = 4  # blocks are matched anew in every fourth round
 FIRST_LEVEL = 0.04
-LAST_LEVEL, INPAINT_LEVEL = 1.5, 0.5  # in units of sigma_K of `dct`; pixels between gaps are exact
 COUPLING, MOMENTUM = 0.1, 0.9
 BRIGHTEST = 1.2
+
+LAST_LEVEL = {"inpaint": 0.5}
+"""In units of the level of `dct`, 1.5 elsewhere: what is not missing is known well."""
+
+ROUNDS = {"ct": 8}
+"""30 elsewhere; on CT later rounds draw noise."""
+
+MORE = {"ct": (1.5, 3)}
+"""Where few measurements came to a part: the first level in units of the last, and the rounds;
+(3, 15) elsewhere."""
 
 
 @torch.no_grad()
@@ -30,8 +36,10 @@ def lowrank(problem: Problem) -> Tensor:
               z_k = \arg\min_z \|W^{1/2} (A z - y)\|^2 / \|W^{1/2} A\|^2 + 0.1\, \|z - x_k\|^2
 
     L is `shrink_groups`, z_0 the image of `dct` after a data step, and sigma_k falls in equal
-    ratios from 0.04 to 1.5 times the level that `dct` found by held-out measurements, in 30 rounds,
-    8 for CT. The answer is the last z, or the last x where `dct` found its like better. No x is
+    ratios from 0.04 to 1.5 times the level that `dct` found by held-out measurements (half of it
+    for missing pixels), in 30 rounds, 8 for CT. Where a part of the measurements was solved before,
+    its answer is gone on from in half of the rounds. The answer is the last z, or the last x where
+    `dct` found its like better. No x is
     brighter than 1.2 times the brightest pixel of a quick total-variation image: where coil maps
     are wrong, as at a border that cuts the object, splitting would explain the data by ever larger
     values.
@@ -51,21 +59,20 @@ def lowrank(problem: Problem) -> Tensor:
         UserError: a nonlinear physics, or no picture.
     """
     require_linear(problem, "lowrank")
-    if len(problem.x_shape) != 3:
-        raise UserError(
-            f"lowrank is for pictures (C, H, W), and this image is {problem.x_shape}; take dct"
-        )
+    require_picture(problem, "lowrank")
     return torch.cat([_solved(problem.select(i)) for i in range(len(problem.y))])
 
 
 def _solved(problem: Problem) -> Tensor:
-    few = problem.task == "ct"
-    weighed = dct_weighed(problem)
+    task, weighed = problem.task, dct_weighed(problem)
     level, closing = dct_settings(problem)
-    last = (INPAINT_LEVEL if problem.task == "inpaint" else LAST_LEVEL) * level
-    x, first, rounds = problem.of_part("lowrank", lowrank), MORE_LEVEL[few] * last, MORE_ROUNDS[few]
+    last = LAST_LEVEL.get(task, 1.5) * level
+    x = problem.of_part("lowrank", lowrank)
     if x is None:
-        x, first, rounds = problem.cached("dct", dct), max(FIRST_LEVEL, last), ROUNDS[few]
+        x, first, rounds = problem.cached("dct", dct), max(FIRST_LEVEL, last), ROUNDS.get(task, 30)
+    else:
+        above, rounds = MORE.get(task, (3.0, 15))
+        first = above * last
     bound = BRIGHTEST * _size(tv_start(weighed)).max()
     z = before = data_step(weighed, x, COUPLING, STEPS)
     for k in range(rounds):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from untrained.classical.alike import Blocks, alike_blocks, from_groups
-from untrained.classical.linear import data_step, require_linear
+from untrained.classical.linear import data_step, require_linear, require_picture
 from untrained.classical.sliding_dct import (
     COUPLING,
     STEPS,
@@ -16,7 +16,6 @@ from untrained.classical.sliding_dct import (
     dct_weighed,
     noise_level,
 )
-from untrained.errors import UserError
 from untrained.problem import Problem
 
 BLOCKS = Blocks(side=5, stride=4, reach=10, alike=50)
@@ -35,7 +34,9 @@ def nlbayes(problem: Problem) -> Tensor:
 
     B is `bayes_denoise`, z_0 the image of `dct` after a data step, and sigma_k falls in equal
     ratios from 4 times the sigma_K that `dct` found by held-out measurements to sigma_K, in 10
-    rounds. The answer is the last z, or the last x where `dct` found its like better.
+    rounds. Where a part of the measurements was solved before, its answer is gone on from, in 5
+    rounds from 3 times sigma_K. The answer is the last z, or the last x where `dct` found its like
+    better.
 
     For denoising it is `bayes_denoise` at the noise level, given or estimated.
 
@@ -49,10 +50,7 @@ def nlbayes(problem: Problem) -> Tensor:
         UserError: a nonlinear physics, or no picture.
     """
     require_linear(problem, "nlbayes")
-    if len(problem.x_shape) != 3:
-        raise UserError(
-            f"nlbayes is for pictures (C, H, W), and this image is {problem.x_shape}; take dct"
-        )
+    require_picture(problem, "nlbayes")
     return torch.cat([_solved(dct_weighed(problem.select(i))) for i in range(len(problem.y))])
 
 

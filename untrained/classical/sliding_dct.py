@@ -43,7 +43,8 @@ def dct(problem: Problem) -> Tensor:
     there) are of K. Zhang et al., IEEE TPAMI 44 (2022), whose denoiser is trained. W is the
     half-power ramp for CT. sigma_K stands for the noise and for how far the prior is to be
     trusted. It is the level whose x predicts held-out measurements best (`by_octaves`); then x and
-    z are compared, of which z wins a tie: pixels that are measured or not cannot tell.
+    z are compared, of which z wins a tie: pixels that are measured or not cannot tell. Where a part
+    of the views or columns was solved before, its answer is gone on from: 5 rounds, 2 sigma_K.
 
     For denoising it is `dct_denoise` at the noise level, given or estimated.
 
