@@ -239,7 +239,7 @@ if __name__ == "__main__":
     elif given.command == "table":
         table(given.out)
     else:
-        which = (given.method, given.preset, given.precision)
-        which += (int(given.seed), float(given.limit))
+        seed, limit = int(given.seed), float(given.limit)
+        which = (given.method, given.preset, given.precision, seed, limit)
         row = job(Path(given.case), *which, oracle=not given.no_oracle)
         Path(given.out).write_text(json.dumps(row, indent=1) + "\n")

@@ -1,7 +1,5 @@
 """Groups of blocks that look alike, and what is put together from them."""
 
-import math
-
 import pytest
 import torch
 from torch import Tensor
@@ -11,20 +9,12 @@ from untrained.classical.alike import Blocks, alike_blocks, from_groups
 KIND = Blocks(side=6, stride=4, reach=8, alike=24)
 
 
-def stripes(height: int = 40, width: int = 36) -> Tensor:
-    """A picture that repeats itself every 8 pixels in both directions."""
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    one = torch.sin(2 * math.pi * x / 8) + 0.5 * torch.cos(2 * math.pi * y / 8)
-    return torch.stack([one, 0.3 * one])[None]
-
-
-def test_alike_blocks_are_alike_and_begin_with_the_block_itself() -> None:
-    image = stripes()
-    blocks = alike_blocks(image, KIND)
+def test_alike_blocks_are_alike_and_begin_with_the_block_itself(stripes: Tensor) -> None:
+    blocks = alike_blocks(stripes, KIND)
     assert blocks.shape[1:] == (24, 36)
     assert int(blocks.min()) >= 0
     assert int(blocks.max()) < 40 * 36
-    values = image[0].flatten(1)[:, blocks]  # (2, groups, 24, 36)
+    values = stripes[0].flatten(1)[:, blocks]  # (2, groups, 24, 36)
     distance = (values - values[:, :, :1]).square().sum((0, 3))
     assert float(distance[:, :4].max()) < 1e-6  # so many repetitions lie within reach of a corner
     assert bool((distance[:, 1:] >= distance[:, :-1] - 1e-4).all())

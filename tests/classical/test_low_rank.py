@@ -1,7 +1,5 @@
 """Groups of alike blocks: exact limits, and what they are worth on undersampled scans."""
 
-import math
-
 import pytest
 import torch
 from torch import Tensor
@@ -15,11 +13,11 @@ from untrained.data.phantoms import shepp_logan
 from untrained.metrics import psnr
 
 
-def stripes(height: int = 40, width: int = 36) -> Tensor:
-    """A picture that repeats itself every 8 pixels in both directions."""
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    one = torch.sin(2 * math.pi * x / 8) + 0.5 * torch.cos(2 * math.pi * y / 8)
-    return torch.stack([one, 0.3 * one])[None]
+@pytest.mark.parametrize("size", [(40, 36), (7, 30), (3, 5), (6, 6)])
+def test_a_flat_picture_stays_flat(size: tuple[int, int]) -> None:
+    flat = torch.zeros(1, 1, *size)
+    blocks = alike_blocks(flat, BLOCKS)
+    torch.testing.assert_close(shrink_groups(flat + 0.7, blocks, 0.1), flat + 0.7)
 
 
 def test_without_noise_nothing_is_lost_and_in_noise_only_the_mean_is_left() -> None:
@@ -34,8 +32,8 @@ def test_without_noise_nothing_is_lost_and_in_noise_only_the_mean_is_left() -> N
     torch.testing.assert_close(heavy[0].flatten(1), total / count, atol=1e-5, rtol=1e-5)
 
 
-def test_what_repeats_is_cleaned_of_noise() -> None:
-    clean = stripes()
+def test_what_repeats_is_cleaned_of_noise(stripes: Tensor) -> None:
+    clean = stripes
     noise = 0.2 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     noisy = clean + noise
     found = shrink_groups(noisy, alike_blocks(noisy, BLOCKS), 0.2)

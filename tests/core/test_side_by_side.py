@@ -146,8 +146,9 @@ def test_a_batch_computes_no_classical_image_twice(monkeypatch: pytest.MonkeyPat
     physics = each[0].physics.joined([each[1].physics])
     y = torch.cat([p.to_units(p.y) for p in each])
     asked = []
-    told = lambda p: asked.append(len(p)) or dct_settings(p)  # noqa: E731
-    monkeypatch.setattr(classical, "dct_settings", told)
+    monkeypatch.setattr(
+        classical, "dct_settings", lambda p: asked.append(len(p)) or dct_settings(p)
+    )
     searched = []
     search = sliding_dct._search
     monkeypatch.setattr(sliding_dct, "_search", lambda p: searched.append(p) or search(p))

@@ -6,6 +6,7 @@ They are the bar every network has to clear, and every report shows one of them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -100,25 +101,17 @@ def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
     """What the guide is, in words, and what computes that of one problem."""
     if len(problem.x_shape) != 3:
         return "total variation", _rough_tv
-    return _GUIDES.get(problem.task, ("sliding cosine transforms", _cosines))
+    return _GUIDES.get(problem.task, ("sliding cosine transforms", partial(_answer, "dct")))
 
 
-def _cosines(problem: Problem) -> Tensor:
-    return problem.cached("dct", dct)
-
-
-def _alike(problem: Problem) -> Tensor:
-    return problem.cached("lowrank", lowrank)
-
-
-def _bayes(problem: Problem) -> Tensor:
-    return problem.cached("nlbayes", nlbayes)
+def _answer(name: str, problem: Problem) -> Tensor:
+    return problem.cached(name, CLASSICAL[name])
 
 
 def _alike_if_quiet(problem: Problem) -> Tensor:
     """`lowrank` where aliases, and not noise, are what has to be told from structure."""
     level, _ = dct_settings(problem.part or problem)
-    return _alike(problem) if level <= QUIET else _cosines(problem)
+    return _answer("lowrank" if level <= QUIET else "dct", problem)
 
 
 def _rough_tv(problem: Problem) -> Tensor:
@@ -131,14 +124,14 @@ def _mean_of_three(problem: Problem) -> Tensor:
     Few views are noise and streaks, which each prior takes for something else.
     """
     light = quick_tv(dct_weighed(problem), LIGHT)
-    return (light + _cosines(problem) + _alike(problem)) / 3
+    return (light + _answer("dct", problem) + _answer("lowrank", problem)) / 3
 
 
-_GUIDES = {
-    "denoise": ("non-local Bayes", _bayes),
-    "deblur": ("non-local Bayes", _bayes),
-    "superres": ("non-local Bayes", _bayes),
-    "inpaint": ("groups of alike blocks", _alike),
+_GUIDES: dict[str, tuple[str, Callable[[Problem], Tensor]]] = {
+    "denoise": ("non-local Bayes", partial(_answer, "nlbayes")),
+    "deblur": ("non-local Bayes", partial(_answer, "nlbayes")),
+    "superres": ("non-local Bayes", partial(_answer, "nlbayes")),
+    "inpaint": ("groups of alike blocks", partial(_answer, "lowrank")),
     "mri": ("groups of alike blocks, or cosines where noise is strong", _alike_if_quiet),
     "ct": ("the mean of total variation, cosine transforms and alike blocks", _mean_of_three),
 }

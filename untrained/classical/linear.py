@@ -146,7 +146,8 @@ def require_linear(problem: Problem, name: str) -> None:
 
 
 def require_picture(problem: Problem, name: str) -> None:
-    """Raise UserError where the image has no two sides."""
+    """Raise UserError where the physics is nonlinear or the image has not two sides."""
+    require_linear(problem, name)
     if len(problem.x_shape) != 3:
         raise UserError(
             f"{name} is for pictures (C, H, W), and this image is {problem.x_shape}; take dct"

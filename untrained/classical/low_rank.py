@@ -6,8 +6,15 @@ import torch
 from torch import Tensor
 
 from untrained.classical.alike import Blocks, alike_blocks, from_groups
-from untrained.classical.linear import data_step, require_linear, require_picture
-from untrained.classical.sliding_dct import STEPS, dct, dct_settings, dct_weighed, tv_start
+from untrained.classical.linear import data_step, require_picture
+from untrained.classical.sliding_dct import (
+    STEPS,
+    dct,
+    dct_settings,
+    dct_weighed,
+    falling,
+    tv_start,
+)
 from untrained.problem import Problem
 
 BLOCKS = Blocks(side=6, stride=4, reach=8, alike=24)
@@ -58,7 +65,6 @@ def lowrank(problem: Problem) -> Tensor:
     Raises:
         UserError: a nonlinear physics, or no picture.
     """
-    require_linear(problem, "lowrank")
     require_picture(problem, "lowrank")
     return torch.cat([_solved(problem.select(i)) for i in range(len(problem.y))])
 
@@ -75,8 +81,7 @@ def _solved(problem: Problem) -> Tensor:
         first = above * last
     bound = BRIGHTEST * _size(tv_start(weighed)).max()
     z = before = data_step(weighed, x, COUPLING, STEPS)
-    for k in range(rounds):
-        sigma = first * (last / first) ** (k / (rounds - 1))
+    for k, sigma in enumerate(falling(first, last, rounds)):
         q = z + MOMENTUM * (z - before)
         if k % FRESH == 0:
             blocks = alike_blocks(q, BLOCKS)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from untrained.classical.alike import Blocks, alike_blocks, from_groups
-from untrained.classical.linear import data_step, require_linear, require_picture
+from untrained.classical.linear import data_step, require_picture
 from untrained.classical.sliding_dct import (
     COUPLING,
     STEPS,
@@ -14,6 +14,7 @@ from untrained.classical.sliding_dct import (
     dct_denoise,
     dct_settings,
     dct_weighed,
+    falling,
     noise_level,
 )
 from untrained.problem import Problem
@@ -49,7 +50,6 @@ def nlbayes(problem: Problem) -> Tensor:
     Raises:
         UserError: a nonlinear physics, or no picture.
     """
-    require_linear(problem, "nlbayes")
     require_picture(problem, "nlbayes")
     return torch.cat([_solved(dct_weighed(problem.select(i))) for i in range(len(problem.y))])
 
@@ -63,8 +63,7 @@ def _solved(problem: Problem) -> Tensor:
     if x is None:
         x, first, rounds = problem.cached("dct", dct), FIRST_LEVEL, ROUNDS
     z = data_step(problem, x, COUPLING, STEPS)
-    for k in range(rounds):
-        above = first ** (1 - k / (rounds - 1))
+    for above in falling(first, 1.0, rounds):
         x = problem.supported(bayes_denoise(z, above * level))
         z = data_step(problem, x, COUPLING / above**2, STEPS)
     return z if closing else x

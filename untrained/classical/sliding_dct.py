@@ -79,8 +79,9 @@ def _solved(problem: Problem) -> Tensor:
     level, closing = dct_settings(problem)
     before = problem.of_part("dct", dct) if problem.task in ("mri", "ct") else None
     if before is not None:
-        return _Splitting(problem, before).run(level, closing, MORE_ROUNDS, MORE_LEVEL * level)
-    return _Splitting(problem, tv_start(problem)).run(level, closing, ROUNDS)
+        more = falling(MORE_LEVEL * level, level, MORE_ROUNDS)
+        return _split(problem, before, more, closing)
+    return _split(problem, tv_start(problem), _levels(level, ROUNDS), closing)
 
 
 def noise_level(problem: Problem, image: Tensor) -> float:
@@ -101,8 +102,8 @@ def _search(problem: Problem) -> Tensor:
         return torch.stack([found, torch.full_like(found, closing)])
 
     def prepare(fit: Problem) -> Callable[[float, bool], Tensor]:
-        splitting = _Splitting(fit, tv_start(fit))
-        return lambda level, closing: splitting.run(level, closing, TRIAL_ROUNDS)
+        start = tv_start(fit)
+        return lambda level, closing: _split(fit, start, _levels(level, TRIAL_ROUNDS), closing)
 
     error = cache(held_out_error(problem, prepare))
     tie = tie_of(problem)
@@ -123,24 +124,23 @@ def quick_tv(problem: Problem, relative: float = FIRST_WEIGHT) -> Tensor:
     return tv_solve(problem, weight, tolerance=1e-2, max_iterations=100).image
 
 
-class _Splitting:
-    """The iteration of `dct` on one problem; every `run` starts from the same image."""
+def _levels(last: float, rounds: int) -> list[float]:
+    return falling(max(FIRST_LEVEL, last), last, rounds)
 
-    def __init__(self, problem: Problem, start: Tensor) -> None:
-        self.problem = problem
-        self.start = start
 
-    def run(
-        self, level: float, closing: bool, rounds: int, first_level: float = FIRST_LEVEL
-    ) -> Tensor:
-        first = max(first_level, level)
-        z = self.start
-        for k in range(rounds):
-            sigma = first * (level / first) ** (k / (rounds - 1))
-            x = _thresholded(z, sigma, SHIFTS[k % len(SHIFTS)])
-            z = data_step(self.problem, x, COUPLING * (level / sigma) ** 2, STEPS)
-        x = self.problem.supported(dct_denoise(z, level))
-        return data_step(self.problem, x, COUPLING, STEPS) if closing else x
+def falling(first: float, last: float, rounds: int) -> list[float]:
+    """Levels from `first` to `last` in equal ratios."""
+    return [first * (last / first) ** (k / (rounds - 1)) for k in range(rounds)]
+
+
+def _split(problem: Problem, start: Tensor, levels: list[float], closing: bool) -> Tensor:
+    """The iteration of `dct`, from `start`, one round for each level."""
+    z, level = start, levels[-1]
+    for k, sigma in enumerate(levels):
+        x = _thresholded(z, sigma, SHIFTS[k % len(SHIFTS)])
+        z = data_step(problem, x, COUPLING * (level / sigma) ** 2, STEPS)
+    x = problem.supported(dct_denoise(z, level))
+    return data_step(problem, x, COUPLING, STEPS) if closing else x
 
 
 @torch.no_grad()
