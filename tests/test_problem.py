@@ -94,6 +94,26 @@ def test_what_is_held_out_speaks_for_what_was_never_measured() -> None:
     torch.testing.assert_close(fit.expected_misfit(x, held), expected)
 
 
+@pytest.mark.parametrize("view", ["whole", "fit", "held", "pair", "other"])
+def test_the_quick_measurements_have_the_same_data_term(view: str) -> None:
+    columns = (torch.arange(40) % 3 == 0).float()
+    columns[17:23] = 1
+    physics = MRI(columns, x_shape=(2, 12, 40))
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 2, 12, 40, generator=g)
+    problem = ut.Problem(physics.A(torch.randn(2, 2, 12, 40, generator=g)), physics, sigma=0.1)
+    problem.misfit(x)  # whatever it keeps must not reach another view
+    fit, held = problem.split(0.2, seed=0)
+    views = {"whole": problem, "fit": fit, "held": held, "pair": problem.select(1)}
+    views["other"] = problem.with_measurements(problem.y.flip(0))
+    p = views[view]
+    x = x[: len(p)]
+    assert p.quick().y.shape[-1] == int(columns.sum())
+    torch.testing.assert_close(p.misfit(x), p.cost(p.A(x) - p.y))
+    back = p.quick().A_adjoint(p.quick().A(x))
+    torch.testing.assert_close(back, p.A_adjoint(p.A(x)), rtol=1e-4, atol=1e-5)
+
+
 def test_without_importance_the_held_out_error_is_what_is_expected() -> None:
     y = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     fit, held = ut.Problem(y, Denoise(y.shape[1:])).split(0.2, seed=0)

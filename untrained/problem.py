@@ -77,6 +77,7 @@ class Problem:
         self.guide = None if guide is None else self._scaled_guide(guide)
         self.pretrained: dict[str, Tensor] = {}
         self._estimate: Tensor | None = None
+        self._quick: Problem | None = None
         self.cache: dict[str, Tensor] = {}
 
     def __len__(self) -> int:
@@ -120,7 +121,8 @@ class Problem:
 
     def misfit(self, x: Tensor) -> Tensor:
         """The normalised data term per problem, `(G,)`."""
-        return self.cost(self.A(x) - self.y)
+        quick = self.quick()
+        return quick.cost(quick.A(x) - quick.y)
 
     def expected_misfit(self, x: Tensor, held: Problem) -> Tensor:
         """What `split` makes of x: its error on `held`, or on everything, seen or not, `(G,)`.
@@ -129,11 +131,12 @@ class Problem:
         measurement stands (`importance`). What is fitted then counts as well: an image that draws
         it better may do a little worse elsewhere.
         """
-        if held.importance is None:
-            return held.misfit(x)
-        residual = self.physics.A(x) - self.y - held.y
-        return self.cost(
-            residual * (self.visible(torch.ones_like(self.y)) + held.importance).sqrt()
+        quick, rest = self.quick(), held.quick()
+        if rest.importance is None:
+            return rest.misfit(x)
+        residual = quick.physics.A(x) - quick.y - rest.y
+        return quick.cost(
+            residual * (quick.visible(torch.ones_like(quick.y)) + rest.importance).sqrt()
         )
 
     def cost(self, residual: Tensor) -> Tensor:
@@ -216,7 +219,8 @@ class Problem:
         other = copy.copy(self)
         other.y = y
         other.scale = self.scale[:1].expand(len(y))
-        other._estimate, other.cache, other.part, other.singles = None, {}, None, ()
+        other._estimate, other._quick, other.cache = None, None, {}
+        other.part, other.singles = None, ()
         return other
 
     def each(self) -> tuple[Problem, ...]:
@@ -230,8 +234,25 @@ class Problem:
         """The same problem with another data weighting."""
         other = copy.copy(self)
         other.singles = tuple(one.weighted(weighting) for one in self.singles)
-        other.weighting = check_weighting(weighting, self.physics)
+        other.weighting, other._quick = check_weighting(weighting, self.physics), None
         return other
+
+    def quick(self) -> Problem:
+        """The same in measurements that cost less, for what asks only how far A x is from y.
+
+        In MRI those of hybrid space (`Hybrid`) where whole lines are measured, and kept.
+        """
+        if self._quick is None:
+            hybrid = getattr(self.physics, "hybrid", None)
+            operator = None if hybrid is None else hybrid(self.keep)
+            if operator is None:
+                return self
+            other = self._quick = copy.copy(self)
+            other.physics, other.y = operator, operator.from_kspace(self.y)
+            for name in ("keep", "importance"):
+                values = getattr(self, name)
+                setattr(other, name, None if values is None else operator.measured(values))
+        return self._quick
 
     def select(self, index: int) -> Problem:
         """Problem `index` of the group, alone."""
@@ -250,7 +271,7 @@ class Problem:
         if self.importance is not None:
             other.importance = self.importance[index : index + 1]
         if len(self.y) > 1:
-            other._estimate, other.cache = None, {}
+            other._estimate, other._quick, other.cache = None, None, {}
         return other
 
     def with_weights(self, weights: dict[str, Tensor]) -> Problem:
@@ -272,7 +293,7 @@ class Problem:
             return other
         move = getattr(self.physics, "to", None)
         other.physics = copy.deepcopy(self.physics).to(device) if callable(move) else self.physics
-        other._estimate, other.cache, other.seen = None, {}, None
+        other._estimate, other._quick, other.cache, other.seen = None, None, {}, None
         return other
 
     def to_units(self, x: Tensor) -> Tensor:
@@ -316,7 +337,7 @@ class Problem:
         if self.keep is not None:
             other.keep = other.keep * self.keep
         other.y = self.y * other.keep
-        other._estimate, other.cache, other.singles = None, {}, ()
+        other._estimate, other._quick, other.cache, other.singles = None, None, {}, ()
         ratio = other._find_scale() if rescale is None else rescale
         factor = _degree_scale(ratio, self.physics)
         other.y = other.y / _per_problem(factor, other.y)

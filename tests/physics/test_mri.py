@@ -198,3 +198,38 @@ def test_where_nearly_everything_is_measured_held_out_samples_stand_for_themselv
     physics = MRI(torch.ones(32, 32))
     y = torch.ones(1, 2, 1, 32, 32)
     assert physics.importance(y, physics.holdout(y, 0.1, torch.Generator().manual_seed(0))) is None
+
+
+@pytest.mark.parametrize("size", [(10, 12), (9, 7)])
+@pytest.mark.parametrize("rows", [False, True])
+def test_hybrid_space_is_kspace_at_half_the_price(size, rows):
+    lines = (torch.arange(size[0] if rows else size[1]) % 3 != 1).double()
+    mask = lines[:, None].expand(size) if rows else lines
+    physics = MRI(mask, noise(2, 4, *size))
+    hybrid = physics.hybrid()
+    x, y = noise(2, 2, *size, seed=1, dtype=torch.float64), noise(2, 2, 4, *size, seed=2).real
+    y = y * physics.mask
+    torch.testing.assert_close(hybrid.A(x), hybrid.from_kspace(physics.A(x)))
+    torch.testing.assert_close(hybrid.A_adjoint(hybrid.from_kspace(y)), physics.A_adjoint(y))
+    torch.testing.assert_close(hybrid.from_kspace(y).norm(), y.norm())
+    assert hybrid.from_kspace(y).shape[-2 if rows else -1] == int(lines.sum())
+
+
+def test_only_whole_lines_go_to_hybrid_space():
+    assert MRI(random_mask((8, 8), 0.4)).hybrid() is None
+    physics = MRI(vdrs_mask(8, 2, 0.3), x_shape=(2, 8, 8))
+    keep = torch.ones(1, 2, 1, 8, 8)
+    assert physics.hybrid(keep) is not None
+    keep[..., 2, 3] = 0
+    assert physics.hybrid(keep) is None
+
+
+def test_rows_are_held_out_like_columns():
+    columns = vdrs_mask(64, 3, 0.1)
+    across, down = MRI(columns.expand(64, -1)), MRI(columns[:, None].expand(-1, 64))
+    y = noise(1, 2, 1, 64, 64).real.float() * across.mask
+    held = across.holdout(y, 0.1, torch.Generator().manual_seed(0))
+    turned = down.holdout(y.mT, 0.1, torch.Generator().manual_seed(0))
+    assert torch.equal(turned, held.mT)
+    weights = across.importance(y, held), down.importance(y.mT, turned).mT
+    torch.testing.assert_close(*weights, rtol=1e-4, atol=0)

@@ -78,8 +78,7 @@ def cgsense(
         UserError: a nonlinear physics.
     """
     require_linear(problem, "cgsense")
-    plain = problem.weighted("uniform")
-    singles = (plain.select(i) for i in range(len(plain.y)))
+    singles = (one.quick() for one in problem.weighted("uniform").each())
     return torch.cat(
         [_conjugate_gradients(one, one.y, iterations, mu, tolerance) for one in singles]
     )
@@ -104,11 +103,10 @@ def data_step(problem: Problem, x: Tensor, mu: float, iterations: int = 10) -> T
         UserError: a nonlinear physics.
     """
     require_linear(problem, "data step")
-    residual = problem.y - problem.A(x)
-    steps = [
-        _conjugate_gradients(problem.select(i), residual[i : i + 1], iterations, mu, 1e-3)
-        for i in range(len(x))
-    ]
+    steps = []
+    for i, one in enumerate(one.quick() for one in problem.each()):
+        residual = one.y - one.A(x[i : i + 1])
+        steps.append(_conjugate_gradients(one, residual, iterations, mu, 1e-3))
     return x + torch.cat(steps)
 
 

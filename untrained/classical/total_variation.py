@@ -105,7 +105,7 @@ class TVSolver:
                 f"(C, N); this problem's have the shape {problem.x_shape}"
             )
         self.bound = 4.0 * (len(problem.x_shape) - 1)  # of ||D||^2
-        self.problem = problem.weighted("uniform")
+        self.problem = problem.weighted("uniform").quick()
         self.metric = _Metric(self.problem)
         self.norm_squared = self.metric.norm_squared(self.problem)
         self.box = problem.unit_range

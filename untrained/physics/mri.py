@@ -12,9 +12,10 @@ from torch import Tensor
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c, to_channels, to_complex
 from untrained.physics.base import LinearPhysics, twin
+from untrained.physics.hybrid import Hybrid
 from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop
 
-_COLUMNS = 3  # fewest columns worth holding out
+_LINES = 3  # fewest columns or rows worth holding out
 
 
 class MRI(LinearPhysics):
@@ -88,6 +89,19 @@ class MRI(LinearPhysics):
         coils = torch.fft.ifft2(to_complex(y) * after.conj(), norm="ortho")
         return to_channels((coils * before.conj()).sum(1))
 
+    def hybrid(self, keep: Tensor | None = None) -> Hybrid | None:
+        """The same operator with less to compute, where whole lines are measured, and kept.
+
+        None for any other mask, or where `keep`, `(1, 2, coils, H, W)`, is no such mask.
+        """
+        mask = self.mask[0, 0, 0]
+        along = _along_lines(mask)
+        if along is None or (keep is not None and along not in _all_along(keep[0, 0, 0])):
+            return None
+        before, after = (torch.view_as_complex(c) for c in (self._before, self._after))
+        lines = mask.select(along, 0).nonzero().flatten()
+        return Hybrid(before, after, lines, across=-1 - along, support=self.support)
+
     def sampled(self, coils: Tensor) -> Tensor:
         """M F: coil images `(B, 2, coils, H, W)` -> k-space, zero where not sampled."""
         return to_channels(fft2c(to_complex(coils))) * self.mask.to(coils.dtype)
@@ -131,26 +145,26 @@ class MRI(LinearPhysics):
         """Samples to hold out, `(1, 2, coils, H, W)`: positions of k-space, shared by all coils.
 
         They lie outside the fully sampled centre block, which decides brightness and contrast. A
-        mask of columns gives up whole columns, at least three: what is missing there are columns
-        too, and single samples, which their neighbours in the column tell, would favour whatever
-        is smooth. Any other mask gives up single positions. Where most samples lie in the block
-        (fully sampled data), only its central 24x24 positions are kept back.
+        mask of columns (or rows) gives up whole ones, at least three: what is missing there are
+        columns too, and single samples, which their neighbours in the column tell, would favour
+        whatever is smooth. Any other mask gives up single positions. Where most samples lie in
+        the block (fully sampled data), only its central 24x24 positions are kept back.
         """
         outside = self._outside_centre()
-        columns = outside.any(0).nonzero().flatten()
-        whole = _of_columns(self.mask[0, 0, 0])
-        if not whole or len(columns) < 2 * _COLUMNS:
+        along = _along_lines(self.mask[0, 0, 0])
+        lines = outside.any(along or 0).nonzero().flatten()
+        if along is None or len(lines) < 2 * _LINES:
             return super().holdout(y, fraction, generator) & outside.to(y.device)
-        count = max(_COLUMNS, round(fraction * len(columns)))
-        drawn = torch.zeros_like(outside)
-        drawn[:, columns[torch.randperm(len(columns), generator=generator)[:count]]] = True
+        count = max(_LINES, round(fraction * len(lines)))
+        chosen = lines[torch.randperm(len(lines), generator=generator)[:count]]
+        drawn = torch.zeros_like(outside).index_fill_(1 - along, chosen, True)
         return (drawn & outside).expand(1, *y.shape[1:]).to(y.device)
 
     def importance(self, y: Tensor, held: Tensor) -> Tensor | None:
         r"""For how much of k-space each held-out sample stands, `(B, 1, 1, H, W)`; 0 elsewhere.
 
         A sample that was never measured is taken to be in error like the held-out one nearest to
-        it in :math:`\log r`, r the distance from the centre (of a column: of columns), and in
+        it in :math:`\log r`, r the distance from the centre (of a line: of whole lines), and in
         proportion to the energy there. Energy is the power law :math:`r^{-p}` fitted to the
         measured samples outside the centre. Every held-out sample also stands for itself.
 
@@ -160,8 +174,9 @@ class MRI(LinearPhysics):
         """
         mask, hidden = self.mask[0, 0, 0].bool(), held[0, 0, 0]
         energy = y.square().sum(dim=(1, 2))
-        if _of_columns(mask):
-            energy = energy.sum(1, keepdim=True).expand_as(energy)
+        along = _along_lines(mask)
+        if along is not None:
+            energy = energy.sum(1 + along, keepdim=True).expand_as(energy)
         # padded with zeros, or held out before: a mask may call measured what is not
         sampled = mask & (energy > 0).all(0)
         if 4 * int(sampled.sum()) >= 3 * sampled.numel():
@@ -196,16 +211,23 @@ class MRI(LinearPhysics):
         return before, torch.view_as_complex(self._after.to(value.dtype))
 
 
-def _of_columns(mask: Tensor) -> bool:
-    return bool((mask == mask[:1]).all())
+def _all_along(mask: Tensor) -> tuple[int, ...]:
+    """The axes along which a mask `(H, W)` does not change."""
+    return tuple(i for i in (0, 1) if bool((mask == mask.narrow(i, 0, 1)).all()))
+
+
+def _along_lines(mask: Tensor) -> int | None:
+    """The axis along which whole lines are measured: 0 of columns, 1 of rows, else None."""
+    return next(iter(_all_along(mask)), None)
 
 
 def _log_radius(sampled: Tensor) -> Tensor:
-    """log of the distance from the centre of k-space; of a mask of columns, that of the column."""
-    rows, columns = (torch.arange(n) - n // 2 for n in sampled.shape)
-    if _of_columns(sampled):
-        rows = torch.zeros_like(rows)
-    return torch.hypot(rows[:, None] + 0.0, columns + 0.0).clamp_min(0.5).log()
+    """log of the distance from the centre of k-space; of a mask of lines, that of the line."""
+    places = [torch.arange(n) - n // 2 + 0.0 for n in sampled.shape]
+    along = _along_lines(sampled)
+    if along is not None:
+        places[along].zero_()
+    return torch.hypot(places[0][:, None], places[1]).clamp_min(0.5).log()
 
 
 def _slope(x: Tensor, y: Tensor) -> Tensor:
