@@ -52,6 +52,17 @@ def test_adjoint(slices):
     assert dot_test(Stack(slices, DEPTH)) < 1e-4
 
 
+@pytest.mark.parametrize("slices", [mri(), mri(per_slice=True)], ids=["mri", "maps"])
+def test_a_stack_of_whole_columns_is_solved_in_hybrid_space(slices):
+    stack = Stack(slices, DEPTH)
+    x = torch.rand(2, *stack.x_shape)
+    problem = ut.Problem(stack.A(x[:1]), stack)
+    assert problem.quick().y.shape[-1] < problem.y.shape[-1]
+    torch.testing.assert_close(problem.misfit(x[1:]), problem.cost(problem.A(x[1:]) - problem.y))
+    back = problem.quick().A_adjoint(problem.quick().A(x[1:]))
+    torch.testing.assert_close(back, problem.A_adjoint(problem.A(x[1:])), rtol=1e-4, atol=1e-5)
+
+
 def test_maps_of_every_slice_are_its_own():
     stack, one = Stack(mri(per_slice=True), DEPTH), mri(per_slice=True).maps
     x = torch.rand(1, *stack.x_shape)

@@ -30,12 +30,12 @@ class House(Method):
               z = (u,\ x_c),\quad u \sim U(0, a)
 
     z holds channels of fixed noise, as in DIP, and the classical image of the measurements that
-    may be seen (`classical.guide`: sliding cosine transforms, on MRI and CT with groups of alike
-    blocks): the noise lets the network draw what that image lacks, the image spares it hundreds of
-    steps. The recipe's output rule mixes the averaged images with the classical one by their error
-    on held-out measurements (see `Blend`), so that the answer follows it where the network adds
-    nothing; few CT views leave too little to judge by. The learning rate falls to almost nothing,
-    which makes the last image the best or nearly.
+    may be seen (`classical.guide`, another for every task): the noise lets the network draw what
+    that image lacks, the image spares it hundreds of steps. The recipe's output rule mixes the
+    averaged images with the classical one by their error on held-out measurements (see `Blend`),
+    so that the answer follows it where the network adds nothing; few CT views leave too little to
+    judge by. The learning rate falls to almost nothing, which makes the last image the best or
+    nearly.
 
     A nonlinear physics has no classical image here: its `initial(y)` takes that place.
 

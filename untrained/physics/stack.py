@@ -82,6 +82,21 @@ class Stack(LinearPhysics):
         """The slices' own data weighting; see `CT.weight`."""
         return self._each(lambda one: self.physics.weight(one, name), r)
 
+    def hybrid(self, keep: Tensor | None = None) -> Stack | None:
+        """A stack of what the slices' operator offers, see `MRI.hybrid`; None where that is."""
+        own = getattr(self.physics, "hybrid", None)
+        quick = None if own is None else own(None if keep is None else keep[:, :, 0])
+        return None if quick is None else Stack(quick, self.depth)
+
+    def from_kspace(self, y: Tensor) -> Tensor:
+        """k-space of every slice -> measurements of a stack of `Hybrid`."""
+        return self._each(self.physics.from_kspace, y)
+
+    def measured(self, values: Tensor) -> Tensor:
+        """Of values at every position of k-space, those that a stack of `Hybrid` measures."""
+        chosen: Tensor = self.physics.measured(values)
+        return chosen
+
     def _each(self, apply: Any, volume: Tensor) -> Tensor:
         """`apply` to the slices of every volume, as one batch."""
         return torch.stack([apply(one.movedim(1, 0)).movedim(0, 1) for one in volume])
