@@ -11,7 +11,7 @@ LAYERS = [
     ["maths", "optim"],
     ["physics", "nets"],
     ["checks"],
-    ["problem", "metrics"],
+    ["problem", "scaling", "metrics"],
     ["group", "joined"],
     ["classical"],
     ["core"],

@@ -16,8 +16,15 @@ from untrained.checks import (
     check_weighting,
 )
 from untrained.errors import UserError
-from untrained.maths import level, magnitude, power_iteration, sum_squares
+from untrained.maths import power_iteration, sum_squares
 from untrained.physics import as_physics
+from untrained.scaling import (
+    degree_scale,
+    image_level,
+    matched_adjoint,
+    per_problem,
+    scaled_guide,
+)
 
 
 class Problem:
@@ -74,7 +81,7 @@ class Problem:
         self.y = self.y / self._y_scale()
         known = check_sigma(sigma)
         self.sigma = None if known is None else known / float(self._y_scale().max())
-        self.guide = None if guide is None else self._scaled_guide(guide)
+        self.guide = None if guide is None else scaled_guide(self, guide)
         self.pretrained: dict[str, Tensor] = {}
         self._estimate: Tensor | None = None
         self._quick: Problem | None = None
@@ -116,7 +123,7 @@ class Problem:
         """
         if self._estimate is None:
             each = [one.estimate() for one in self.singles]
-            self._estimate = torch.cat(each) if each else _matched_adjoint(self)
+            self._estimate = torch.cat(each) if each else matched_adjoint(self)
         return self._estimate
 
     def misfit(self, x: Tensor) -> Tensor:
@@ -266,7 +273,7 @@ class Problem:
             other.physics = alone(index)
             other._norms = self._norms if other.physics is self.physics else {}
         if self.sigma is not None:  # that of the group is the one with the largest scale
-            factor = _degree_scale(self.scale, self.physics)
+            factor = degree_scale(self.scale, self.physics)
             other.sigma = self.sigma * float(factor.max() / factor[index])
         if self.importance is not None:
             other.importance = self.importance[index : index + 1]
@@ -298,11 +305,11 @@ class Problem:
 
     def to_units(self, x: Tensor) -> Tensor:
         """Network units -> the units of the measurements."""
-        return x * _per_problem(self.scale, x)
+        return x * per_problem(self.scale, x)
 
     def from_units(self, x: Tensor) -> Tensor:
         """The units of the measurements -> network units."""
-        return x / _per_problem(self.scale, x)
+        return x / per_problem(self.scale, x)
 
     def cached(self, name: str, compute: Callable[[Problem], Tensor]) -> Tensor:
         """compute(self), once per problem: a classical answer serves method and report."""
@@ -339,8 +346,8 @@ class Problem:
         other.y = self.y * other.keep
         other._estimate, other._quick, other.cache, other.singles = None, None, {}, ()
         ratio = other._find_scale() if rescale is None else rescale
-        factor = _degree_scale(ratio, self.physics)
-        other.y = other.y / _per_problem(factor, other.y)
+        factor = degree_scale(ratio, self.physics)
+        other.y = other.y / per_problem(factor, other.y)
         other.scale = self.scale * ratio
         other.sigma = None if self.sigma is None else self.sigma / float(factor.max())
         return other
@@ -350,27 +357,10 @@ class Problem:
         degree = getattr(self.physics, "degree", 1.0 if self.linear else None)
         if self.unit_range or degree is None:
             return ones
-        return self._level(_matched_adjoint(self))
-
-    def _level(self, image: Tensor) -> Tensor:
-        """99.9th percentile of the magnitude of each image, 1 for one of zeros, `(G,)`."""
-        return level(magnitude(image) if self.task == "mri" else image.abs())
-
-    def _scaled_guide(self, guide: Tensor) -> Tensor:
-        if self.x_shape[0] == 2 and guide.ndim == len(self.x_shape) + 1 and guide.shape[1] == 1:
-            guide = torch.cat([guide, torch.zeros_like(guide)], dim=1)
-        if guide.ndim != len(self.x_shape) + 1 or tuple(guide.shape[1:]) != self.x_shape:
-            raise UserError(
-                f"the guide has shape {tuple(guide.shape)}, but the image is {self.x_shape}; give "
-                "clean images (M, C, ...) of the very size of the reconstruction"
-            )
-        if not bool(guide.isfinite().all()):
-            raise UserError("the guide holds NaN or infinite values; clean it first")
-        guide = guide.float().to(self.y.device)
-        return guide if self.unit_range else guide / _per_problem(self._level(guide), guide)
+        return image_level(matched_adjoint(self), self.task)
 
     def _y_scale(self) -> Tensor:
-        return _per_problem(_degree_scale(self.scale, self.physics), self.y)
+        return per_problem(degree_scale(self.scale, self.physics), self.y)
 
     def _image_shape(self) -> tuple[int, ...]:
         shape = getattr(self.physics, "x_shape", None)
@@ -397,27 +387,6 @@ class Problem:
 
         with torch.no_grad():
             return power_iteration(normal, (1, *self.x_shape), self.y)
-
-
-def _matched_adjoint(p: Problem) -> Tensor:
-    initial = getattr(p.physics, "initial", None)
-    with torch.no_grad():
-        if initial is not None:
-            return initial(p.y)
-        back = p.A_adjoint(p.y)
-        forth = p.A(back)
-        gain = (forth * p.y).flatten(1).sum(1) / sum_squares(forth).clamp_min(1e-30)
-        image = back * _per_problem(gain, back)
-        fill = getattr(p.physics, "fill", None)
-        return image if fill is None or p.keep is None else fill(image, p.keep)
-
-
-def _per_problem(value: Tensor, like: Tensor) -> Tensor:
-    return value.to(like.device).reshape(-1, *[1] * (like.ndim - 1))
-
-
-def _degree_scale(scale: Tensor, physics: Any) -> Tensor:
-    return scale ** float(getattr(physics, "degree", 1.0))
 
 
 def _holdout(
