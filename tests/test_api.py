@@ -109,6 +109,7 @@ def test_a_nonlinear_operator_runs_where_it_can() -> None:
         ({"device": "tpu"}, "known: auto"),
         ({"output": "median"}, "known: auto, last"),
         ({"truth": torch.rand(1, 1, 3, 3)}, "the image is"),
+        ({"uncertainty": "seeds"}, "give seeds=2 or more"),
     ],
 )
 def test_wrong_options_are_named(options: dict, message: str) -> None:
@@ -183,6 +184,7 @@ def test_an_own_operator_s_adjoint_is_checked() -> None:
         ({"steps": 2.5}, "steps must be a whole number"),
         ({"steps": -1}, "steps must be a whole number"),
         ({"settings": "net.widths=8,8"}, "settings must be a list"),
+        ({"truth": torch.rand(1, 1, 20, 23), "data_range": 0.0}, "positive and finite, got data"),
     ],
 )
 def test_wrong_arguments_are_named(wrong: dict, message: str) -> None:
@@ -213,3 +215,150 @@ def test_import_adds_little_to_torch() -> None:
         assert heavy == "[]"
         shares.append(float(share))
     assert min(shares) < 0.3  # 0.22 on an idle machine that keeps no compiled files
+
+
+def test_a_reference_of_zeros_is_refused_before_the_run() -> None:
+    columns = (torch.arange(24) % 2).float()
+    physics = ut.physics.MRI(columns, x_shape=(2, 16, 24))
+    y = physics.A(torch.rand(1, 2, 16, 24))
+    with pytest.raises(ut.UserError, match="reference of zeros"):
+        ut.reconstruct(y, physics, "cgsense", truth=torch.zeros(1, 2, 16, 24), progress=False)
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])
+def test_a_caller_without_gradients_gets_the_same(around) -> None:
+    y, _, physics = measured()
+    plain = reconstruct(y, physics, method="dip").image
+    with around():
+        inside = reconstruct(y.clone(), physics, method="dip").image
+    assert torch.equal(inside, plain)
+    assert torch.equal(reconstruct(y.clone().requires_grad_(), physics, method="dip").image, plain)
+
+
+class Returns:
+    """An operator of a user whose A and A_adjoint return another kind of values."""
+
+    x_shape = (1, 16, 16)
+
+    def __init__(self, change) -> None:
+        self.change = change
+
+    def A(self, x: Tensor) -> Tensor:
+        return self.change(x.flip(-1))
+
+    A_adjoint = A
+
+
+@pytest.mark.parametrize("method", ["dip", "tv", "house"])
+def test_an_operator_in_double_precision_works_in_single(method: str) -> None:
+    y = torch.rand(1, 1, 16, 16)
+    options = {"settings": ["net.widths=8,8"], "steps": 4} if method != "tv" else {}
+    found = ut.reconstruct(y, Returns(Tensor.double), method, progress=False, **options)
+    same = ut.reconstruct(y, Returns(Tensor.float), method, progress=False, **options)
+    assert found.image.dtype == torch.float32
+    assert torch.equal(found.image, same.image)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda x: x.to(torch.complex64), "complex64"),
+        (Tensor.int, "int32"),
+        (lambda x: x.detach().numpy(), "ndarray"),
+    ],
+)
+def test_what_an_operator_returns_is_checked(change, found: str) -> None:
+    with pytest.raises(ut.UserError, match=f"Returns.A must return .* got .*{found}"):
+        ut.reconstruct(torch.rand(1, 1, 16, 16), Returns(change), progress=False)
+
+
+def test_an_adjoint_tells_the_shape_of_an_operator_in_numpy() -> None:
+    class Mirror:
+        def A(self, x: Tensor) -> Tensor:
+            return torch.from_numpy(x.numpy()[..., ::-1].copy())
+
+        A_adjoint = A
+
+    assert reconstruct(torch.rand(1, 1, 12, 12), Mirror()).image.shape == (1, 1, 12, 12)
+
+
+def test_a_task_that_an_operator_cannot_do_is_treated_as_custom() -> None:
+    class Sums:
+        x_shape, task = (1, 16, 16), "ct"
+
+        def A(self, x: Tensor) -> Tensor:
+            return torch.stack([x.sum(-1), x.sum(-2)], -1)
+
+    assert reconstruct(Sums().A(torch.rand(1, 1, 16, 16)), Sums()).about.task == "custom"
+
+
+@pytest.mark.parametrize("method", ["fbp", "tv", "dct", "auto"])
+def test_three_views_are_enough_where_none_is_held_out(method: str) -> None:
+    physics = ut.physics.CT((16, 16), [0.0, 60.0, 120.0], 24)
+    y = physics.A(torch.rand(1, 1, 16, 16))
+    if method == "auto":
+        with pytest.raises(ut.UserError, match="--stop none"):
+            ut.reconstruct(y, physics, steps=4, progress=False)
+    options = {"stop": "none", "steps": 4} if method == "auto" else {}
+    result = ut.reconstruct(y, physics, method, progress=False, **options)
+    assert bool(result.image.isfinite().all())
+    assert result.about.classical is not None
+
+
+@pytest.mark.parametrize("task", ["denoise", "inpaint", "ct", "mri"])
+def test_measurements_of_zeros_are_an_image_of_zeros(task: str) -> None:
+    physics = {
+        "denoise": ut.physics.Denoise((1, 24, 24)),
+        "inpaint": ut.physics.Inpaint((torch.arange(24) % 2).expand(24, 24)),
+        "ct": ut.physics.CT((24, 24), range(0, 180, 15), 34),
+        "mri": ut.physics.MRI((torch.arange(24) % 3 != 1).float(), x_shape=(2, 24, 24)),
+    }[task]
+    y = torch.zeros_like(physics.A(torch.zeros(1, *(physics.x_shape or (1, 24, 24)))))
+    for method in ("dct", "auto"):
+        options = {"steps": 4} if method == "auto" else {}
+        image = ut.reconstruct(y, physics, method, progress=False, **options).image
+        assert float(image.abs().max()) < 0.1
+
+
+def test_a_run_is_resumed_for_the_same_noise_level_and_operator_only(tmp_path) -> None:
+    y = torch.rand(1, 1, 16, 16)
+    kernel = torch.ones(3, 3)
+    made = [
+        ({"sigma": 0.1}, ut.physics.Denoise((1, 16, 16))),
+        ({"sigma": 0.3}, ut.physics.Denoise((1, 16, 16))),
+        ({}, ut.physics.Blur(kernel, (1, 16, 16))),
+        ({}, ut.physics.Blur(kernel, (1, 16, 16), boundary="circular")),
+    ]
+    for first, other in (made[:2], made[2:]):
+        folder = tmp_path / str(len(first[0]))
+        options = {"method": "dip", "run_dir": folder}
+        image = reconstruct(y, first[1], **options, **first[0]).image
+        with pytest.raises(ut.UserError, match="other settings"):
+            reconstruct(y, other[1], **options, **other[0])
+        assert torch.equal(reconstruct(y, first[1], **options, **first[0]).image, image)
+
+
+def test_two_real_channels_are_no_complex_image() -> None:
+    physics = ut.physics.CT((24, 24), range(0, 180, 15), 34, channels=2)
+    x = 1 + torch.rand(1, 2, 24, 24)
+    result = ut.reconstruct(physics.A(x), physics, "fbp", truth=-x, progress=False)
+    assert result.about.metrics["psnr"] < 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "tv", "preset": "fats"}, "known: fast"),
+        ({"method": "tv", "seeds": 2}, "leave seeds out"),
+        ({"method": "house", "settings": ["rounds=0"]}, "a budget of 0 steps"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options: dict, message: str) -> None:
+    y, _, physics = measured()
+    with pytest.raises(ut.UserError, match=message):
+        ut.reconstruct(y, physics, progress=False, **options)
+
+
+def test_photographs_of_255_are_refused() -> None:
+    with pytest.raises(ut.UserError, match="divide them by 255"):
+        ut.reconstruct(255 * torch.rand(1, 1, 8, 8), ut.physics.Denoise(), progress=False)

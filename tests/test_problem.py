@@ -175,3 +175,68 @@ def test_what_no_coil_sees_is_zero() -> None:
     seen = ut.Problem(cut.A(x), cut).supported(x)
     assert not bool(seen[..., :3, :].any())
     assert torch.equal(seen[..., 3:, :], x[..., 3:, :])
+
+
+def test_what_stands_where_nothing_was_measured_is_ignored() -> None:
+    mask = (torch.arange(12) % 2).expand(12, 12)
+    y = torch.rand(1, 1, 12, 12)
+    physics = Inpaint(mask, (1, 12, 12))
+    assert torch.equal(ut.Problem(y, physics).y, ut.Problem(y * mask, physics).y)
+
+
+@pytest.mark.parametrize("kind", ["maps", "operator"])
+def test_double_precision_of_an_operator_stays_inside_it(kind: str) -> None:
+    maps = torch.randn(3, 12, 40, generator=torch.Generator().manual_seed(0), dtype=torch.cfloat)
+    maps[..., :3] = 0
+    columns = (torch.arange(40) % 3 == 0).float()
+    plain = MRI(columns, maps)
+    physics = MRI(columns, maps.to(torch.cdouble))
+    if kind == "operator":
+        physics = MRI(columns, maps).double()
+    x = torch.rand(1, 2, 12, 40)
+    problem, single = (ut.Problem(plain.A(x), p) for p in (physics, plain))
+    for value, expected in (
+        (problem.misfit(x), single.misfit(x)),
+        (problem.supported(x), single.supported(x)),
+        (problem.estimate(), single.estimate()),
+    ):
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, expected)
+
+
+def test_learned_weights_reach_a_group_that_was_solved_before() -> None:
+    problem = ut.Problem(torch.rand(2, 1, 8, 8), Denoise((1, 8, 8)))
+    problem.each()
+    weights = {"layer.weight": torch.ones(3)}
+    assert all(p.pretrained.keys() == weights.keys() for p in problem.with_weights(weights).each())
+
+
+def test_the_noise_level_of_a_split_group_is_each_images_own() -> None:
+    columns = (torch.arange(40) % 2).float()
+    physics = MRI(columns, x_shape=(2, 12, 40))
+    x = torch.randn(1, 2, 12, 40, generator=torch.Generator().manual_seed(0))
+    y = physics.A(torch.cat([x, 3 * x.flip(3).square()]))
+    fit, _ = ut.Problem(y, physics, sigma=0.02).split(0.2, seed=0)
+    for i in range(2):
+        one = fit.select(i)
+        assert one.sigma * float(one.scale) == pytest.approx(0.02, rel=1e-5)
+
+
+def test_the_operator_norm_does_not_depend_on_who_asks_first() -> None:
+    columns = (torch.arange(40) % 3 == 0).float()
+    y = MRI(columns, x_shape=(2, 12, 40)).A(torch.rand(1, 2, 12, 40))
+    one, other = (ut.Problem(y, MRI(columns, x_shape=(2, 12, 40))) for _ in range(2))
+    assert one.quick().norm_squared == other.norm_squared
+
+
+def test_a_mask_of_other_axes_is_not_taken_for_that_of_the_measurements() -> None:
+    class Own:
+        x_shape = (1, 6, 6)
+        mask = torch.zeros(6, 6)
+
+        def A(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+        A_adjoint = A
+
+    assert ut.Problem(torch.rand(1, 1, 6, 6), Own()).n_visible == 36

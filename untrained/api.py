@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from untrained.checks import check_unit_range
 from untrained.classical import CLASSICAL, SHOWN, guide_name
 from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
@@ -21,7 +23,7 @@ from untrained.core.rule import MaxSteps, Stopped, Watch
 from untrained.core.solve import as_one, solve_each
 from untrained.errors import UserError
 from untrained.methods import ALL_TASKS
-from untrained.metrics import nrmse, psnr, same_view, ssim, usual_range
+from untrained.metrics import comparable, nrmse, psnr, same_view, ssim, usual_range
 from untrained.physics.check import adjoint_notes
 from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
@@ -29,6 +31,8 @@ from untrained.problem import Problem
 from untrained.rules.watch import Progress, Reference
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def reconstruct(
     y: Tensor,
     physics: Any,
@@ -82,12 +86,14 @@ def reconstruct(
         The result; `result.image` is `(B, C, ...)` in the units of the measurements.
 
     Raises:
-        UserError: unknown names, shapes that do not agree, values that are not finite, an
-            operator of your own whose `A_adjoint` is none.
+        UserError: unknown names, shapes that do not agree, values that are not finite or, in a
+            photograph, far outside [0, 1], an operator of your own whose `A_adjoint` is none.
     """
     if uncertainty not in (None, "seeds"):
         raise UserError(f"uncertainty={uncertainty!r} is unknown; known: None, 'seeds'")
     problem = Problem(y, physics, sigma=sigma, guide=guide)
+    if problem.unit_range:
+        check_unit_range(problem.y, problem.task)
     notes = _adjoint(physics, problem)
     learned = load_weights(weights) if isinstance(weights, str | Path) else weights
     chosen = plan(
@@ -100,6 +106,8 @@ def reconstruct(
         output=output,
         weights=learned,
     )
+    if uncertainty is not None and chosen.seeds(seeds) < 2:
+        raise UserError("uncertainty='seeds' is the spread of several runs: give seeds=2 or more")
     result = run(
         chosen,
         problem,
@@ -133,6 +141,7 @@ def run(
     count = chosen.seeds(seeds)
     place = pick_device(device)
     problem = _ready(chosen, problem, place)
+    digest = data_digest(problem)
     truth, data_range = _reference(truth, data_range, problem)
     if chosen.recipe is None:
         result = _classical(chosen, problem, seed, place)
@@ -142,6 +151,7 @@ def run(
         each = _networks(chosen.recipe, problem.each(), seed, count, str(place), watch, run_dir)
         result = as_one(each)
     result.about = _about(chosen, problem, result, truth, data_range, compare)
+    result.about.data = (digest,)
     result.peak_memory_mb = peak_memory_mb(place)
     return result
 
@@ -166,13 +176,16 @@ def run_each(
     count = chosen.seeds(seeds)
     place = pick_device(device)
     problems = [_ready(chosen, problem, place) for problem in problems]
+    digests = [data_digest(problem) for problem in problems]
     checked = [_reference(*one) for one in zip(truths, data_ranges, problems, strict=True)]
     known, ranges = zip(*checked, strict=True)
     if all(truth is not None for truth in known):
         watch = [Reference(known, ranges, problems[0].task == "phase"), *watch]
     results = _networks(chosen.recipe, problems, seed, count, str(place), watch, run_dir)
-    for result, problem, truth, width in zip(results, problems, known, ranges, strict=True):
+    each = zip(results, problems, known, ranges, digests, strict=True)
+    for result, problem, truth, width, digest in each:
         result.about = _about(chosen, problem, result, truth, width, compare=True)
+        result.about.data = (digest,)
         result.peak_memory_mb = peak_memory_mb(place)
     return results
 
@@ -200,9 +213,7 @@ class Reconstructor(nn.Module):
 
     def forward(self, y: Tensor, physics: Any) -> Tensor:
         """Measurements `(B, ...)` -> images `(B, C, ...)`."""
-        with torch.enable_grad():
-            result = reconstruct(y, physics, self.method, self.preset, **self.options)
-        return result.image
+        return reconstruct(y, physics, self.method, self.preset, **self.options).image
 
 
 # ---------------------------------------------------------------------------------------------
@@ -235,7 +246,7 @@ def _networks(
     The first seed finds the number of steps by its stop rule; the others take that many on all
     measurements.
     """
-    settings = {"data": [_data_digest(problem) for problem in problems]}
+    settings = {"data": [data_digest(problem) for problem in problems]}
     found = solve_each(
         recipe,
         problems,
@@ -327,11 +338,11 @@ def _about(
     if problem.task == "phase":
         _turn(about, result.image)
     if about.reference is not None and data_range is not None:
-        about.metrics = measure(result.image, about.reference, data_range)
+        about.metrics = _measured(problem, result.image, about.reference, data_range)
         if about.classical is not None:
             turned = problem.task == "phase"
             against = same_view(about.reference, about.classical) if turned else about.reference
-            about.classical_metrics = measure(about.classical, against, data_range)
+            about.classical_metrics = _measured(problem, about.classical, against, data_range)
     return about
 
 
@@ -342,7 +353,11 @@ def _add_classical(about: About, problem: Problem, result: Result) -> None:
     if about.classical_name == about.method:
         about.classical = result.image
     elif problem.linear:
-        about.classical = problem.to_units(problem.cached(SHOWN, CLASSICAL[SHOWN]))
+        try:
+            about.classical = problem.to_units(problem.cached(SHOWN, CLASSICAL[SHOWN]))
+        except UserError as error:  # what was asked for is there, and stays
+            about.classical_name = ""
+            about.notes += (f"there is no classical answer beside it: {error}",)
     elif own:
         about.classical, about.adjoint = about.adjoint, None
 
@@ -364,6 +379,12 @@ def measure(image: Tensor, truth: Tensor, data_range: float) -> dict[str, float]
     }
 
 
+def _measured(problem: Problem, image: Tensor, truth: Tensor, width: float) -> dict[str, float]:
+    """`measure`, with two channels taken for a complex image where they are one."""
+    image, truth = (comparable(x, problem.complex_image) for x in (image, truth))
+    return measure(image, truth, width)
+
+
 def _reference(
     truth: Tensor | None, data_range: float | None, problem: Problem
 ) -> tuple[Tensor | None, float | None]:
@@ -379,18 +400,38 @@ def _reference(
             f"the reference has shape {tuple(truth.shape)}, but the image is {expected}; crop or "
             "convert the reference (complex images are two channels)"
         )
-    truth = truth.float()
-    return truth, data_range or usual_range(truth, unit=problem.unit_range)
+    truth = truth.detach().float()
+    width = data_range
+    if width is None:
+        width = usual_range(comparable(truth, problem.complex_image), unit=problem.unit_range)
+    if not 0 < width < float("inf"):
+        found = f"data_range={width}" if data_range is not None else "a reference of zeros"
+        raise UserError(f"the range of the PSNR must be positive and finite, got {found}")
+    return truth, width
 
 
-def _data_digest(problem: Problem) -> str:
-    """Hash of the measurements and the operator's constants, so that a resume fits its data."""
-    digest = hashlib.sha256(problem.y.cpu().contiguous().numpy().tobytes())
-    extra = [] if problem.guide is None else [problem.guide]
-    for tensor in (*extra, *problem.pretrained.values()):
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    buffers = getattr(problem.physics, "buffers", None)
-    for buffer in buffers() if callable(buffers) else ():
-        if buffer.layout == torch.strided:
-            digest.update(buffer.detach().cpu().contiguous().view(-1).numpy().tobytes())
+def data_digest(problem: Problem) -> str:
+    """Hash of the measurements and of all that the operator is, so that a resume fits its data."""
+    digest = hashlib.sha256(repr(problem.sigma).encode())
+    for value in (problem.y, problem.guide, problem.pretrained, problem.physics):
+        _digest(digest, value, seen=set())
     return digest.hexdigest()[:16]
+
+
+def _digest(digest: Any, value: Any, seen: set[int]) -> None:
+    """Tensors, arrays and plain values, and those of which an object or a container is made."""
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().to_dense().resolve_conj().numpy()
+    if isinstance(value, np.ndarray):
+        digest.update(f"{value.dtype}{value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, bool | int | float | complex | str | bytes | None):
+        digest.update(repr(value).encode())
+    elif id(value) not in seen:
+        seen.add(id(value))
+        digest.update(type(value).__qualname__.encode())
+        inner = vars(value) if hasattr(value, "__dict__") else value
+        if isinstance(inner, Mapping):
+            inner = [part for name in inner for part in (str(name), inner[name])]
+        for part in inner if isinstance(inner, list | tuple) else ():
+            _digest(digest, part, seen)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from untrained.errors import UserError
 
+BEYOND_PHOTOGRAPH = 4.0  # [0, 1] plus noise of standard deviation 1 stays below
 WEIGHTINGS = ("uniform", "ramp", "half-ramp")
 
 
@@ -42,12 +44,29 @@ def check_consistent(y: Tensor, physics: Any, x_shape: tuple[int, ...]) -> None:
     """Refuse measurements of another shape than the operator's."""
     probe = torch.zeros(len(y), *x_shape, device=y.device)
     with torch.no_grad():
-        got = tuple(physics.A(probe).shape[1:])
+        got = tuple(_real(physics, "A", physics.A(probe)).shape[1:])
+        if getattr(physics, "linear", True):
+            _real(physics, "A_adjoint", physics.A_adjoint(torch.zeros_like(y)))
     if got != tuple(y.shape[1:]):
         raise UserError(
             f"y has shape {tuple(y.shape)} but {type(physics).__name__}.A maps an image of shape "
             f"(B, {', '.join(map(str, x_shape))}) to (B, {', '.join(map(str, got))}); "
             "check the operator's settings or the measurement's layout"
+        )
+
+
+def check_unit_range(y: Tensor, task: str) -> None:
+    """Refuse photographs whose values lie far outside [0, 1], where they are taken to live.
+
+    A hundredth of the values may: noise does.
+    """
+    if task not in ("denoise", "inpaint", "superres", "deblur"):
+        return
+    large = float(np.quantile(y.abs().cpu().numpy(), 0.99))
+    if large > BEYOND_PHOTOGRAPH:
+        raise UserError(
+            f"photographs are expected in [0, 1], and these measurements reach {large:.4g}; divide "
+            "them by 255 (8 bit), 65535 (16 bit) or their largest value, and sigma with them"
         )
 
 
@@ -61,3 +80,15 @@ def check_weighting(weighting: str, physics: Any) -> str:
             f"{type(physics).__name__} has none; use weighting='uniform'"
         )
     return weighting
+
+
+def _real(physics: Any, name: str, values: Any) -> Tensor:
+    """What an operator returned, if it is a tensor of real floating values."""
+    if isinstance(values, Tensor) and values.is_floating_point():
+        return values
+    found = f"{values.dtype} values" if isinstance(values, Tensor) else type(values).__name__
+    owner = type(getattr(physics, "source", physics)).__name__
+    raise UserError(
+        f"{owner}.{name} must return a torch tensor of real floating values, got "
+        f"{found}; complex values travel as two real channels (untrained.maths.to_channels)"
+    )

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.maths import fft2c, to_channels, to_complex
+from untrained.maths import fft2c, magnitude, to_channels, to_complex
 
 SSIM_SIGMA = 1.5
 SSIM_WINDOW = 11  # scikit-image cuts the Gaussian at 3.5 sigma: 2 * 5 + 1 pixels
@@ -26,6 +26,15 @@ Image = Tensor | np.ndarray
 def usual_range(reference: Tensor, *, unit: bool) -> float:
     """The range that a PSNR refers to: 1 for images in [0, 1], else the largest magnitude."""
     return 1.0 if unit else float(_magnitude(reference).abs().max())
+
+
+def comparable(images: Tensor, complex_image: bool) -> Tensor:
+    """A batch `(B, C, ...)` as pictures `(N, 1, ...)`, so that two channels are not guessed to be
+    a complex image, or two signals one: magnitudes, or every channel on its own.
+    """
+    planes = magnitude(images) if complex_image else images
+    planes = planes.flatten(0, 1).unsqueeze(1)
+    return planes if planes.ndim > 3 else planes.unsqueeze(2)
 
 
 def psnr(x: Image, reference: Image, *, data_range: float) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Output
 from untrained.errors import UserError
-from untrained.methods import AUTO, METHODS, Card, find_recipe
+from untrained.methods import AUTO, METHODS, PRESETS, Card, find_recipe
 from untrained.physics.footprint import whole
 from untrained.pretrain import Weights
 from untrained.problem import Problem
@@ -43,7 +43,12 @@ class Plan:
         """
         if asked < 1:
             raise UserError(f"seeds must be at least 1, got {asked}")
-        return asked if self.recipe is None else max(asked, self.recipe.seeds)
+        if self.recipe is None and asked > 1:
+            raise UserError(
+                f"'{self.card.name}' is a classical method, of which every run is the same: leave "
+                "seeds out"
+            )
+        return 1 if self.recipe is None else max(asked, self.recipe.seeds)
 
 
 def plan(
@@ -82,6 +87,8 @@ def plan(
         method = weights.method
     card = _find_card(method, task)
     _check_weights(card, task, weights)
+    if preset not in PRESETS:
+        raise UserError(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
     if card.classical:
         _refuse_network_options(card, settings, steps, stop, output)
         return Plan(card, task, preset, None)
@@ -95,6 +102,8 @@ def plan(
     recipe = replace(recipe, output=_output(recipe, output))
     for assignment in settings:
         recipe = recipe.with_setting(assignment)
+    if recipe.budget < 1:
+        raise UserError(f"a budget of {recipe.budget} steps makes no image; give 1 or more")
     return Plan(card, task, preset, recipe, weights)
 
 

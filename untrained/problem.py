@@ -18,6 +18,7 @@ from untrained.checks import (
 from untrained.errors import UserError
 from untrained.maths import power_iteration, sum_squares
 from untrained.physics import as_physics
+from untrained.physics.base import Physics
 from untrained.scaling import (
     degree_scale,
     image_level,
@@ -62,19 +63,23 @@ class Problem:
         weighting: str = "uniform",
         guide: Tensor | None = None,
     ) -> None:
-        self.physics = as_physics(physics)
+        check_measurements(y)
+        y = y.detach().clone() if y.is_inference() else y.detach()
+        self.y = y.float()
+        self.physics = as_physics(physics, _shape_by_adjoint(physics, self.y))
         self.unit_range = bool(getattr(physics, "unit_range", False))
         self.linear = bool(getattr(self.physics, "linear", True))
-        self.task = str(getattr(physics, "task", "custom"))
+        self.task = "custom"
         self.keep: Tensor | None = None
         self.importance: Tensor | None = None
         self.part: Problem | None = None
         self.seen: Any = None
         self.singles: tuple[Problem, ...] = ()
-        check_measurements(y)
-        self.y = y.float()
         self.x_shape = self._image_shape()
         check_consistent(self.y, self.physics, self.x_shape)
+        self.task = _task(self.physics, tuple(self.y.shape[1:]), self.x_shape)
+        if isinstance(self.physics, Physics) and self._mask is not None:
+            self.y = self.y * (self._mask != 0)  # what stands elsewhere was not measured
         self.weighting = check_weighting(weighting, self.physics)
         self._norms: dict[str, float] = {}
         self.scale = self._find_scale()
@@ -104,16 +109,16 @@ class Problem:
     # physics in network units -----------------------------------------------------------------
     def A(self, x: Tensor) -> Tensor:
         """Measurements of x, zero where they are not visible to this problem."""
-        return self.visible((self.seen or self.physics).A(x))
+        return self.visible((self.seen or self.physics).A(x).to(self.y.dtype))
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """Adjoint of `A`, the visibility mask included."""
-        return self.physics.A_adjoint(self.visible(y))
+        return self.physics.A_adjoint(self.visible(y)).to(self.y.dtype)
 
     def supported(self, x: Tensor) -> Tensor:
         """x, zero where no measurement sees it (`physics.support`: coil maps cut to the object)."""
         support = getattr(self.physics, "support", None)
-        return x if support is None else x * support
+        return x if support is None else x * support.to(x.dtype)
 
     def estimate(self) -> Tensor:
         """c A^H y with the least-squares c: the adjoint image in the image's own units.
@@ -141,7 +146,7 @@ class Problem:
         quick, rest = self.quick(), held.quick()
         if rest.importance is None:
             return rest.misfit(x)
-        residual = quick.physics.A(x) - quick.y - rest.y
+        residual = quick.physics.A(x).to(x.dtype) - quick.y - rest.y
         return quick.cost(
             residual * (quick.visible(torch.ones_like(quick.y)) + rest.importance).sqrt()
         )
@@ -171,7 +176,7 @@ class Problem:
     def n_visible(self) -> float:
         """Number of real measurements of one problem that are visible (not masked, not held)."""
         visible = torch.ones_like(self.y[:1])
-        for mask in (getattr(self.physics, "mask", None), self.keep):
+        for mask in (self._mask, self.keep):
             visible = visible if mask is None else visible * mask[:1]
         return float(visible.sum())
 
@@ -284,6 +289,7 @@ class Problem:
     def with_weights(self, weights: dict[str, Tensor]) -> Problem:
         """The same problem, whose network starts from these weights (name -> tensor)."""
         other = copy.copy(self)
+        other.singles = tuple(one.with_weights(weights) for one in self.singles)
         other.pretrained = {name: weight.to(self.device) for name, weight in weights.items()}
         return other
 
@@ -346,10 +352,11 @@ class Problem:
         other.y = self.y * other.keep
         other._estimate, other._quick, other.cache, other.singles = None, None, {}, ()
         ratio = other._find_scale() if rescale is None else rescale
-        factor = degree_scale(ratio, self.physics)
-        other.y = other.y / per_problem(factor, other.y)
+        other.y = other.y / per_problem(degree_scale(ratio, self.physics), other.y)
         other.scale = self.scale * ratio
-        other.sigma = None if self.sigma is None else self.sigma / float(factor.max())
+        if self.sigma is not None:
+            before, now = (degree_scale(p.scale, self.physics).max() for p in (self, other))
+            other.sigma = self.sigma * float(before / now)
         return other
 
     def _find_scale(self) -> Tensor:
@@ -358,6 +365,14 @@ class Problem:
         if self.unit_range or degree is None:
             return ones
         return image_level(matched_adjoint(self), self.task)
+
+    @property
+    def _mask(self) -> Tensor | None:
+        """The sampling mask, with the axes of y; None where the physics has none of its kind."""
+        mask = getattr(self.physics, "mask", None)
+        if not isinstance(mask, Tensor) or mask.ndim != self.y.ndim:
+            return None
+        return mask.to(self.y)
 
     def _y_scale(self) -> Tensor:
         return per_problem(degree_scale(self.scale, self.physics), self.y)
@@ -373,7 +388,7 @@ class Problem:
         """W^(1/2) r: the residual as the data term weighs it."""
         if self.weighting == "uniform":
             return residual
-        return self.physics.weight(residual, self.weighting)
+        return self.physics.weight(residual, self.weighting).to(residual.dtype)
 
     def _power_norm(self) -> float:
         known = getattr(self.physics, "norm_squared", None)
@@ -382,11 +397,36 @@ class Problem:
         if not self.linear:
             return 1.0
 
+        # the cheaper of two equal operators, whoever asks: they differ in the last bit
+        hybrid = getattr(self.physics, "hybrid", None)
+        physics = (hybrid() if hybrid is not None else None) or self.physics
+
         def normal(x: Tensor) -> Tensor:
-            return self.physics.A_adjoint(self.whiten(self.whiten(self.physics.A(x))))
+            return physics.A_adjoint(self.whiten(self.whiten(physics.A(x))))
 
         with torch.no_grad():
             return power_iteration(normal, (1, *self.x_shape), self.y)
+
+
+def _shape_by_adjoint(physics: Any, y: Tensor) -> tuple[int, ...] | None:
+    """The image's shape where a user's own operator does not say it; None where it does."""
+    back = getattr(physics, "A_adjoint", None)
+    if isinstance(physics, Physics) or hasattr(physics, "x_shape") or not callable(back):
+        return None
+    with torch.no_grad():
+        image = back(y[:1])
+    return tuple(image.shape[1:]) if isinstance(image, Tensor) else None
+
+
+def _task(physics: Any, y_shape: tuple[int, ...], x_shape: tuple[int, ...]) -> str:
+    """The physics' task; `custom` where it lacks what our methods for that task rely on."""
+    task = str(getattr(physics, "task", "custom"))
+    lacking = {
+        "ct": not hasattr(physics, "weight"),
+        "inpaint": y_shape != x_shape,
+        "denoise": y_shape != x_shape,
+    }
+    return "custom" if lacking.get(task, False) else task
 
 
 def _holdout(

@@ -80,6 +80,30 @@ def test_a_finished_result_is_kept(noisy: Path, tmp_path: Path, capsys) -> None:
     assert (out / "reconstruction.npy").read_bytes() != before["reconstruction.npy"]
 
 
+def test_a_finished_result_is_not_shown_for_other_measurements(
+    noisy: Path, tmp_path: Path, capsys
+) -> None:
+    out, other = tmp_path / "out", tmp_path / "other" / noisy.name
+    other.parent.mkdir()
+    np.save(other, np.load(noisy)[::-1])
+    assert call("reconstruct", "denoise", noisy, "--method", "dct", "--out", out) == 0
+    again = ["--method", "dct", "--out", out, "--resume"]
+    assert call("reconstruct", "denoise", noisy, *again) == 0
+    assert call("reconstruct", "denoise", other, *again) == 2
+    assert f"other measurements, from {noisy}" in capsys.readouterr().err
+    assert call("reconstruct", "denoise", noisy, "--sigma", "9", *again) == 2
+
+
+def test_what_was_decided_for_the_user_is_said_at_the_end(
+    noisy: Path, tmp_path: Path, capsys
+) -> None:
+    np.save(noisy, 2 * np.load(noisy) - 1)
+    assert call("reconstruct", "denoise", noisy, "--method", "dct", "--out", tmp_path / "o") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("note: values reach from") for line in lines)
+    assert max(len(line) for line in lines if line.startswith(("note", "  "))) <= 80
+
+
 def test_time_limit_is_a_result_that_resume_improves(noisy: Path, tmp_path: Path, capsys) -> None:
     out, whole = tmp_path / "out", tmp_path / "whole"
     assert reconstruct(noisy, "--out", out, "--time-limit", "1e-6") == 0
@@ -108,7 +132,10 @@ def test_one_process_per_directory(noisy: Path, tmp_path: Path, capsys) -> None:
     assert "another process" in capsys.readouterr().err
 
 
-def test_an_interrupted_run_resumes_to_the_same_bytes(noisy: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_run_resumes_to_the_same_bytes(
+    noisy: Path, tmp_path: Path, name: str
+) -> None:
     """A real Ctrl-C in a real process: status 130, the best so far kept, then the same bytes."""
     import signal
     import time
@@ -121,7 +148,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(noisy: Path, tmp_path: Pat
         if (out / "state.pt").exists():
             break
         time.sleep(0.1)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(signal.Signals[name])
     _, errors = running.communicate(timeout=120)
     assert running.returncode == 130, errors
     assert b"--resume" in errors

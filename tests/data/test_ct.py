@@ -216,3 +216,37 @@ def test_measured_fan_beam_scan(tmp_path):
     image = found.physics.fbp(found.y)
     again = found.physics.A(image)
     assert float((again - found.y).norm() / found.y.norm()) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (np.zeros_like, "zero everywhere"),
+        (lambda p: np.round(1e4 * np.exp(-p)), "photon counts"),
+    ],
+)
+def test_what_are_no_line_integrals_is_refused(tmp_path, change, message):
+    path = disc_scan(tmp_path, change)
+    with pytest.raises(UserError, match=message):
+        load_ct(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (np.negative, "sign of the logarithm"),
+        (lambda p: np.exp(-p), "outermost detectors"),
+        (lambda p: p, None),
+    ],
+)
+def test_what_looks_like_no_line_integrals_is_said(tmp_path, change, note):
+    notes = " ".join(load_ct(disc_scan(tmp_path, change)).notes)
+    assert note in notes if note else "logarithm" not in notes and "outermost" not in notes
+
+
+def disc_scan(folder: Path, change) -> Path:
+    s = np.linspace(-1.4, 1.4, 41)
+    chords = 2 * np.sqrt(np.clip(1.2 - s**2, 0.0, None)) * np.ones((20, 1))
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(chords.shape)
+    values = change((chords + noise + 0.01).astype(np.float32))
+    return write(folder, sinogram=values, angles=np.arange(0, 180, 9.0))

@@ -284,3 +284,30 @@ def test_real_multicoil_brain(tmp_path):
     zero_filled = to_complex(found.physics.A_adjoint(found.y)).abs()
     truth = to_complex(found.reference).abs()
     assert float((zero_filled - truth).norm() / truth.norm()) < 0.35
+
+
+def test_kspace_in_the_order_of_a_plain_fft_is_refused(tmp_path):
+    np.savez(tmp_path / "k.npz", kspace=np.fft.ifftshift(full_kspace(), axes=(-2, -1)))
+    with pytest.raises(UserError, match="fftshift"):
+        load_mri(tmp_path / "k.npz")
+
+
+def test_a_transposed_mask_is_recognised(tmp_path):
+    kspace = full_kspace()[:, 2:38]
+    rows = np.arange(36) % 2 == 0
+    np.savez(tmp_path / "k.npz", kspace=kspace * rows[:, None], mask=rows)
+    with pytest.raises(UserError, match="only when transposed"):
+        load_mri(tmp_path / "k.npz")
+
+
+def test_maps_of_zeros_are_refused(under, tmp_path):
+    np.save(tmp_path / "maps.npy", np.zeros((4, *SIZE), np.complex64))
+    with pytest.raises(UserError, match="zero everywhere"):
+        load_mri(under, maps=tmp_path / "maps.npy")
+
+
+def test_an_empty_slice_is_named(tmp_path):
+    kspace = np.stack([full_kspace(), np.zeros_like(full_kspace())])
+    np.savez(tmp_path / "k.npz", kspace=kspace)
+    with pytest.raises(UserError, match="slice 1 of 'kspace' .* zero everywhere"):
+        load_mri(tmp_path / "k.npz", slice="all")

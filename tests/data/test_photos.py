@@ -135,9 +135,10 @@ def test_options_take_precedence_over_the_file(clean, tmp_path):
     simulate_denoise(clean, tmp_path / "m.npz", sigma=25)
     assert load_denoise(tmp_path / "m.npz", sigma="10").sigma == pytest.approx(10 / 255)
     simulate_inpaint(clean, tmp_path / "m.npz", missing=0.5)
-    np.save(tmp_path / "mask.npy", np.ones((24, 32), bool))
+    mask = np.arange(24 * 32).reshape(24, 32) > 0
+    np.save(tmp_path / "mask.npy", mask)
     found = load_inpaint(tmp_path / "m.npz", mask=tmp_path / "mask.npy")
-    assert bool(found.physics.mask.all())
+    assert np.array_equal(found.physics.mask[0, 0].numpy() == 1, mask)
 
 
 @pytest.mark.parametrize("sigma", [5, 25, 60])
@@ -317,3 +318,38 @@ def test_reference_of_another_shape_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", measurement=np.ones((8, 8)), reference=np.ones((8, 9)))
     with pytest.raises(UserError, match=r"'reference'.*\(1, 8, 9\).*\(1, 8, 8\)"):
         load_denoise(tmp_path / "a.npz")
+
+
+def test_a_noise_level_in_another_unit_is_noticed(clean, tmp_path):
+    simulate_denoise(clean, tmp_path / "n.npz", sigma=25, seed=0)
+    assert "looks like" in load_denoise(tmp_path / "n.npz", sigma=0.1).notes[-1]
+    assert not load_denoise(tmp_path / "n.npz", sigma=25).notes
+
+
+def test_a_mask_with_nothing_missing_is_refused(clean, tmp_path):
+    np.save(tmp_path / "m.npy", np.ones((24, 32)))
+    with pytest.raises(UserError, match="nothing to fill in"):
+        load_inpaint(clean, mask=tmp_path / "m.npy")
+
+
+def test_a_mask_of_ones_saved_as_8_bits_is_explained(clean, tmp_path):
+    Image.fromarray(np.ones((24, 32), np.uint8)).save(tmp_path / "m.png")
+    with pytest.raises(UserError, match="0.4% of the full range"):
+        load_inpaint(clean, mask=tmp_path / "m.png")
+
+
+def test_values_outside_the_unit_range_are_said(tmp_path):
+    np.save(tmp_path / "p.npy", np.linspace(-1, 1, 400, dtype=np.float32).reshape(20, 20))
+    assert "values reach from -1 to 1" in load_denoise(tmp_path / "p.npy").notes[0]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32])
+def test_large_integers_without_a_white_level_are_refused(tmp_path, dtype):
+    np.save(tmp_path / "p.npy", np.full((8, 8), 200, dtype))
+    with pytest.raises(UserError, match="white level is not known"):
+        load_denoise(tmp_path / "p.npy")
+
+
+def test_12_bits_in_16_are_said(tmp_path):
+    np.save(tmp_path / "p.npy", np.full((8, 8), 4000, np.uint16))
+    assert "6.1% of what uint16 holds" in load_denoise(tmp_path / "p.npy").notes[0]

@@ -242,3 +242,9 @@ def test_a_missing_or_misshapen_guide_is_named(name: str) -> None:
         run(name, Problem(draw(1, 1, 8, 9), physics))
     with pytest.raises(UserError, match=r"guide has shape \(1, 1, 9, 8\).*\(1, 8, 9\)"):
         Problem(draw(1, 1, 8, 9), physics, guide=draw(1, 1, 9, 8))
+
+
+@pytest.mark.parametrize(("name", "inner"), [("dip", 1), ("aseqdip", 2), ("house", 1)])
+def test_rounds_that_are_asked_for_are_taken(name: str, inner: int) -> None:
+    recipe = find_recipe(METHODS[name], "denoise", "fast").with_setting("rounds=50")
+    assert recipe.budget == 50 * inner

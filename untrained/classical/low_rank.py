@@ -86,7 +86,7 @@ def _solved(problem: Problem) -> Tensor:
         if k % FRESH == 0:
             blocks = alike_blocks(q, BLOCKS)
         x = problem.supported(shrink_groups(q, blocks, sigma))
-        x = x * (bound / _size(x).clamp_min(bound))
+        x = x * (bound / _size(x).clamp_min(bound).clamp_min(1e-30))
         z, before = data_step(weighed, x, COUPLING, STEPS), z
     return z if closing else x
 

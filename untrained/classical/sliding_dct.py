@@ -20,6 +20,7 @@ THRESHOLD = 2.7  # of the first pass, in standard deviations of the noise
 OPPONENT = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (0.5, -1.0, 0.5))  # grey, red-blue, green
 LEAST_SIGMA = 1e-3  # gains of a picture without noise would be 0/0
 
+UNTRIED = 0.016  # the level where no measurement can be held out
 LEVEL, HALVINGS, DOUBLINGS = 0.064, 5, 2  # tried: 0.002 to 0.256; images are about 1 high
 FIRST_WEIGHT = 2e-3  # of the total variation that it starts from, relative to ||A||^2
 FIRST_LEVEL, COUPLING = 0.05, 0.3
@@ -90,8 +91,9 @@ def noise_level(problem: Problem, image: Tensor) -> float:
 
     sigma = problem.sigma
     if sigma is None:
-        picture = image[0].cpu().numpy()
-        sigma = float(estimate_sigma(picture, channel_axis=0, average_sigmas=True))
+        channels = [c for c in image[0].cpu().numpy() if c.any()]  # zeros have no level
+        known = [float(estimate_sigma(channel)) for channel in channels]
+        sigma = sum(known) / len(known) if known else 0.0
     return max(sigma, LEAST_SIGMA)
 
 
@@ -105,7 +107,10 @@ def _search(problem: Problem) -> Tensor:
         start = tv_start(fit)
         return lambda level, closing: _split(fit, start, _levels(level, TRIAL_ROUNDS), closing)
 
-    error = cache(held_out_error(problem, prepare))
+    asked = held_out_error(problem, prepare)
+    if asked is None:
+        return torch.tensor([UNTRIED, False], dtype=torch.float64)
+    error = cache(asked)
     tie = tie_of(problem)
     best = by_octaves(lambda level: error(level, False), LEVEL, HALVINGS, DOUBLINGS, tie)
     closing = tie * error(best, True) <= error(best, False)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from untrained.errors import UserError
 from untrained.problem import Problem
 
 FRACTION = 0.05
@@ -32,7 +33,8 @@ def choose_weight(
     outside the centre, whole views); where it says so they speak for all that was never measured
     (`Problem.expected_misfit`). Golden-section search on log w, from large weights to
     small; each solution starts at the previous one. Columns and views are few, and of weights that
-    predict them equally well up to 1 % the largest is taken.
+    predict them equally well up to 1 % the largest is taken. Where nothing can be held out (three
+    views, no sample outside the centre of k-space) the middle of the bracket has to do.
 
     Args:
         problem: one problem.
@@ -44,18 +46,26 @@ def choose_weight(
     Returns:
         The weight for all measurements, in the units of `problem`.
     """
-    error = held_out_error(problem, prepare)
     low, high = (math.log(b) for b in bracket)
+    error = held_out_error(problem, prepare)
+    if error is None:
+        return math.exp((low + high) / 2)
     best = golden_section(lambda w: error(math.exp(w)), low, high, evaluations, tie_of(problem))
     return math.exp(best)
 
 
-def held_out_error(problem: Problem, prepare: Callable[[Problem], Solve]) -> Callable[..., float]:
+def held_out_error(
+    problem: Problem, prepare: Callable[[Problem], Solve]
+) -> Callable[..., float] | None:
     """The error of a weight, given in the units of `problem`; arguments as of `choose_weight`.
 
-    What else the error is asked with goes to the solution as it is.
+    What else the error is asked with goes to the solution as it is. None where no measurement can
+    be held out.
     """
-    fit, held = problem.split(FRACTION, SEED, scattered=True)
+    try:
+        fit, held = problem.split(FRACTION, SEED, scattered=True)
+    except UserError:
+        return None
     solve = prepare(fit)
     # x and y shrink by this factor in fit's units; a weight of x's one-homogeneous R with them.
     shrink = float(problem.scale[0] / fit.scale[0])

@@ -6,6 +6,7 @@ import contextlib
 import json
 import shlex
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import click
 import torch
 from torch import Tensor
 
-from untrained.api import run, run_each
+from untrained.api import data_digest, run, run_each
 from untrained.cli.directory import (
     Directory,
     clear_state,
@@ -29,6 +30,7 @@ from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.core.solve import as_one
 from untrained.data import TASKS, Measurement, read_guides, with_references
+from untrained.errors import UserError
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
 from untrained.problem import Problem
@@ -37,6 +39,7 @@ from untrained.report import summary as result_facts
 from untrained.rules.watch import Clock, Interrupt, Progress
 
 INTERRUPTED = 130
+WIDTH = 80
 
 LOADERS_NAMES = {"index": "slice", "bkse": "weights"}
 """What a loader calls some options of the command line."""
@@ -74,7 +77,7 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
 
 def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Options) -> int:
     if place.finished is not None:
-        _same_settings(place, chosen, options)
+        _same_settings(place, chosen, slices, options)
         return _report(place.path, place.finished, options)
     with Interrupt() as interrupt, kept_if_refused(place.path):
         watch: list[Watch] = [interrupt]
@@ -196,6 +199,7 @@ def _stacked(results: list[Result], slices: list[Measurement]) -> Result:
     about = replace(
         merged.about,
         axes="ZYX",
+        data=tuple(digest for r in results for digest in r.about.data),
         adjoint=stack("adjoint"),
         classical=stack("classical"),
         reference=stack("reference"),
@@ -222,15 +226,24 @@ def _mean(metrics: list[dict[str, float] | None]) -> dict[str, float] | None:
     return {name: sum(m[name] for m in known) / len(known) for name in known[0]}
 
 
-def _same_settings(place: Directory, chosen: Plan, options: Options) -> None:
-    """A finished result is only shown for the settings it was made with."""
+def _same_settings(
+    place: Directory, chosen: Plan, slices: list[Measurement], options: Options
+) -> None:
+    """A finished result is only shown for the measurements and settings it was made with."""
     wanted = {
         "task": chosen.task,
         "method": chosen.card.name,
         "recipe": None if chosen.recipe is None else chosen.recipe.to_dict(),
         "seed": options.seed,
     }
-    require_same(place.finished or {}, wanted, f"{place.path} holds a finished result of")
+    facts = place.finished or {}
+    require_same(facts, wanted, f"{place.path} holds a finished result of")
+    if facts.get("data") != [data_digest(chosen.start(_problem(m, options))) for m in slices]:
+        raise UserError(
+            f"{place.path} holds the finished result of other measurements, from "
+            f"{facts.get('source') or 'an unknown file'}; use another --out for these, or "
+            "--overwrite to replace that"
+        )
 
 
 def _report(path: Path, facts: dict[str, Any], options: Options) -> int:
@@ -252,6 +265,11 @@ def closing_lines(path: Path, facts: dict[str, Any]) -> list[str]:
             gain = metrics["psnr"] - classical["metrics"]["psnr"]
             line += f" ({gain:+.2f} dB against {classical['method']})"
         lines.append(line)
+    lines += [
+        line
+        for note in facts.get("notes") or ()
+        for line in textwrap.wrap(f"note: {note}", WIDTH, subsequent_indent=" " * 6)
+    ]
     lines += [
         f"took     {facts['seconds']:.0f} s for {facts['steps']} steps",
         f"picture  {path / 'reconstruction.png'}",

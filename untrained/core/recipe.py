@@ -127,7 +127,8 @@ class Recipe:
     def with_setting(self, assignment: str) -> Recipe:
         """One `--set`: `lam=2` sets a field of the method, `net.depth=5`, `engine.lr=1e-3`,
         `stop.patience=200`, `output.decay=0.9` those of the others; `net=unet` takes another
-        network with its own defaults. The rival follows; where the two no longer differ, because
+        network with its own defaults; `rounds=50` takes the place of the preset's number of
+        steps. The rival follows; where the two no longer differ, because
         the field is the one that sets them apart, there is none.
 
         Raises:
@@ -145,6 +146,9 @@ class Recipe:
         if target is None:
             raise UserError(f"--set {assignment}: '{part}' is none of {', '.join(known)}")
         changed = replace_field(target, setting, text.strip(), assignment)
+        if (part, setting) == ("method", "rounds") and self.steps:
+            # the preset's number of steps would take no notice of it
+            return replace(self, steps=0).with_setting(assignment)
         if part == "method" and self.rival is not None:
             rival = replace_field(self.rival, setting, text.strip(), assignment)
             return replace(self, method=changed, rival=None if rival == changed else rival)

@@ -24,6 +24,7 @@ class About:
         method: the method's name.
         preset: the preset asked for, if any.
         source: where the measurements came from (a file's name).
+        data: a hash of measurements and operator of each image.
         command: a command or expression that repeats the run.
         axes: of the saved array: `YX`, `CYX` or `ZYX`.
         notes: what was decided on the user's behalf, a sentence each.
@@ -38,6 +39,7 @@ class About:
     method: str = ""
     preset: str = ""
     source: str = ""
+    data: tuple[str, ...] = ()
     command: str = ""
     axes: str = "CYX"
     notes: tuple[str, ...] = ()

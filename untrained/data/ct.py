@@ -46,6 +46,7 @@ from untrained.physics.ct import CT
 from untrained.physics.footprint import FanBeam
 
 LENGTHS = ("source_origin", "source_detector", "detector_pitch", "detector_offset", "pixel_size")
+MOSTLY = 0.8
 GEOMETRY_KEYS = ("geometry", *LENGTHS, "image_shape")
 BEAMS = ("parallel", "fan")
 MATRIX_BYTES = 37  # per pixel and view, see `CT`
@@ -93,7 +94,7 @@ def load_ct(
         sigma=sigma,
         reference=None if truth is None else torch.from_numpy(truth)[None, None],
         data_range=None if truth is None else float(np.abs(truth).max()) or None,
-        notes=(*notes, *_doubts(views)),
+        notes=(*notes, *_doubts(views), *_value_doubts(sinogram, f"'sinogram' in {path}")),
         axes="YX",
         source=str(path),
     )
@@ -290,4 +291,26 @@ def _reference(
 def _doubts(angles: np.ndarray) -> tuple[str, ...]:
     if len(angles) >= 8 and float(np.ptp(angles)) < 2 * np.pi:
         return (f"the views span only {np.ptp(angles):.2f} degrees: are the angles in radians?",)
+    return ()
+
+
+def _value_doubts(sinogram: np.ndarray, label: str) -> tuple[str, ...]:
+    """What does not look like line integrals `(angles, detectors)`, -log(I / I0)."""
+    if not np.any(sinogram):
+        raise UserError(f"{label} is zero everywhere: there is nothing to reconstruct from")
+    if float(np.median(sinogram)) > 1 and bool((sinogram == np.round(sinogram)).all()):
+        raise UserError(
+            f"{label} holds whole numbers up to {sinogram.max():.0f}, as photon counts are; save "
+            "line integrals, -np.log(counts / I0)"
+        )
+    if float((sinogram < 0).mean()) > MOSTLY:
+        return ("nearly all line integrals are negative: is the sign of the logarithm wrong?",)
+    detectors = sinogram.shape[1]
+    outer = np.median(sinogram[:, [0, -1]])
+    middle = np.median(sinogram[:, detectors // 3 : -(detectors // 3) or None])
+    if outer > MOSTLY * middle:
+        return (
+            "the outermost detectors see as much as the middle ones: transmitted intensity in "
+            "place of -log(I / I0), axes swapped, or an object wider than the detector?",
+        )
     return ()

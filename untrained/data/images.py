@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from untrained.checks import BEYOND_PHOTOGRAPH
 from untrained.data.arrays import read_npy, require_finite, single_precision
 from untrained.data.containers import existing_file
 from untrained.data.decode import decode_pillow, decode_tiff
@@ -27,7 +28,7 @@ FORMATS_BY_SUFFIX = {
 }
 IMAGE_SUFFIXES = (*FORMATS_BY_SUFFIX, ".npy")
 MOST_COLOURS = 4
-BEYOND_PHOTOGRAPH = 4.0  # [0, 1] plus noise of standard deviation 255 stays below
+DIM = 0.1
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,20 @@ def from_array(array: np.ndarray, label: str, notes: tuple[str, ...] = ()) -> Pi
     kind = array.dtype.kind
     if kind in "iu":
         largest = float(np.iinfo(array.dtype).max)
+        share = float(np.abs(array.astype(float)).max()) / largest
         if array.dtype.itemsize > 2:
+            if share < DIM:
+                raise UserError(
+                    f"{label} holds {array.dtype} values up to {share * largest:.0f}, whose white "
+                    "level is not known; divide by it and save floats, or save uint8 or uint16"
+                )
             notes = (*notes, f"{array.dtype} pixels were divided by {largest:.0f}")
+        elif 0 < share < DIM:
+            notes = (
+                *notes,
+                f"the largest value is {share:.1%} of what {array.dtype} holds, and the picture is "
+                "dark; if its white level is lower (4095 of 12 bits), divide by it and save floats",
+            )
         return Picture((array / largest).astype(np.float32), True, notes)
     return Picture(single_precision(array, label), kind == "b", notes)
 

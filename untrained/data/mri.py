@@ -89,8 +89,25 @@ def read_kspace(file: ArrayFile, index: int | None) -> np.ndarray:
         )
     kspace = kspace[None] if kspace.ndim == 2 else kspace
     if not np.any(kspace):
-        raise UserError(f"{label} is zero everywhere: there is nothing to reconstruct from")
+        where = label if index is None else f"slice {index} of {label}"
+        other = "" if index is None else "; choose others with --slice N"
+        raise UserError(f"{where} is zero everywhere: there is nothing to reconstruct from{other}")
+    _require_centred(kspace, label)
     return single_precision(kspace, label)
+
+
+def _require_centred(kspace: np.ndarray, label: str) -> None:
+    """Refuse k-space in the order of a plain FFT, zero frequency first."""
+    energy = np.square(np.abs(kspace)).sum(0)
+    height, width = energy.shape
+    row, column = np.unravel_index(int(energy.argmax()), energy.shape)
+    near_corner = min(row, height - row) <= 1 and min(column, width - column) <= 1
+    if near_corner and min(height, width) >= 16:
+        raise UserError(
+            f"{label} has its strongest sample in the corner, at ({row}, {column}): its zero "
+            f"frequency belongs at ({height // 2}, {width // 2}); save np.fft.fftshift(kspace, "
+            "axes=(-2, -1)), and the mask likewise"
+        )
 
 
 def has_slices(file: ArrayFile) -> bool:
@@ -195,6 +212,12 @@ def _sampled(
 def _mask_notes(mask: np.ndarray, pattern: np.ndarray, name: str) -> tuple[str, ...]:
     if not (mask & pattern).any():
         raise UserError(f"{name} marks no position where k-space holds data; 1 means measured")
+    square = mask.shape[0] == mask.shape[1]
+    if square and not np.array_equal(mask, pattern) and np.array_equal(mask.T, pattern):
+        raise UserError(
+            f"{name} fits k-space only when transposed: rows are sampled there, and columns are in "
+            "the mask; save it as (H, W), or transpose it"
+        )
     unused, empty = int((pattern & ~mask).sum()), int((mask & ~pattern).sum())
     notes = []
     if unused:
@@ -235,6 +258,8 @@ def _fitting(maps: np.ndarray, kspace: np.ndarray, name: str) -> np.ndarray:
         raise UserError(
             f"{name} has shape {maps.shape}, but k-space is {kspace.shape} (coils, H, W)"
         )
+    if not np.any(maps):
+        raise UserError(f"{name} is zero everywhere: no coil would see the image")
     return maps.astype(np.complex64)
 
 

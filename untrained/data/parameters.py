@@ -26,6 +26,11 @@ def read_mask(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
         return _array(path, "--mask", "mask"), ()
     picture = read_picture(path, "--mask")
     grey = picture.pixels.mean(0)
+    if 0 < grey.max() < 0.5:
+        raise UserError(
+            f"--mask: the brightest pixel of {path} has {grey.max():.1%} of the full range, so "
+            "that nothing is white; save 255 (or 65535) where pixels are measured, or an array"
+        )
     between = int(((grey > 0) & (grey < 1)).sum())
     notes = picture.notes
     if between:

@@ -8,7 +8,7 @@ Noise levels are given on the 0..255 scale of 8-bit pictures and stored as such.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,8 @@ from untrained.physics.inpaint import Inpaint
 from untrained.physics.superres import SuperRes
 
 # Daubechies' wavelet with two vanishing moments, high-pass half, unit norm.
+OUTSIDE = 0.25
+UNLIKE = 5.0
 DB2 = (-0.4829629131445341, 0.8365163037378079, -0.2241438680420134, -0.1294095225512604)
 MEDIAN_OF_ABSOLUTE_NORMAL = 0.6744897501960817
 
@@ -75,6 +77,7 @@ def load_denoise(path: str | Path, *, sigma: float | str | None = None) -> Measu
         notes = (*notes, f"noise level estimated from the picture: sigma {255 * level:.1f} of 255")
     elif sigma is not None:
         level = noise_level(sigma)
+        notes = (*notes, *_unlike(photo.y, level))
     return photo_measurement("denoise", path, photo, Denoise(shape_of(photo.y)), level, notes)
 
 
@@ -103,6 +106,11 @@ def load_inpaint(path: str | Path, *, mask: str | Path | None = None) -> Measure
         notes += ("no mask was given: pixels that are 0 in every channel count as missing",)
     with from_file(path if mask is None else mask):
         physics = Inpaint(chosen, shape_of(photo.y))
+    if bool((physics.mask == 1).all()):
+        raise UserError(
+            f"{mask or path}: the mask marks every pixel as measured, so that there is nothing to "
+            "fill in; it is 0 or black where pixels are missing (transparency does not count)"
+        )
     photo = Photo(physics.A(photo.y), photo.reference, photo.sigma, None, notes)
     return photo_measurement("inpaint", path, photo, physics, photo.sigma, notes)
 
@@ -149,6 +157,17 @@ def load_deblur(path: str | Path, *, kernel: str | Path | None = None) -> Measur
     with from_file(path if kernel is None else kernel):
         physics = Blur(values, shape_of(photo.y))
     return photo_measurement("deblur", path, photo, physics, photo.sigma, notes)
+
+
+def _unlike(y: Tensor, level: float) -> tuple[str, ...]:
+    """A note where the noise level that was given is far from what the picture looks like."""
+    looks = estimate_noise(y) if min(y.shape[-2:]) >= len(DB2) else 0.0
+    if looks == 0 or looks / UNLIKE <= level <= looks * UNLIKE:
+        return ()
+    return (
+        f"sigma {255 * level:.3g} was given, and the picture looks like {255 * looks:.3g}; the "
+        "scale is 0..255, and --sigma auto takes the latter",
+    )
 
 
 def estimate_noise(y: Tensor) -> float:
@@ -201,7 +220,20 @@ def read_photo(path: str | Path, parameter: str | None = None) -> Photo:
         )
     photo = _from_picture(path) if is_image(path) else _from_arrays(path, parameter)
     check_photograph(photo.y.numpy(), path)
+    if photo.sigma is None:
+        photo = replace(photo, notes=(*photo.notes, *_outside(photo.y)))
     return photo
+
+
+def _outside(y: Tensor) -> tuple[str, ...]:
+    """A note where more lies outside [0, 1] than usual noise would explain."""
+    share = float(((y < -OUTSIDE) | (y > 1 + OUTSIDE)).float().mean())
+    if share < 0.05:
+        return ()
+    return (
+        f"values reach from {float(y.min()):.3g} to {float(y.max()):.3g}; pictures are taken to "
+        "lie in [0, 1]: what is darker or brighter is cut off by some methods; rescale them",
+    )
 
 
 def _from_picture(path: str | Path) -> Photo:

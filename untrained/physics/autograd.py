@@ -213,11 +213,16 @@ def _differentiable(obj: Any, shape: tuple[int, ...]) -> bool:
     x = torch.zeros(1, *shape, device=device_of(obj))
     try:
         with torch.enable_grad():
-            return bool(obj.A(x.requires_grad_()).requires_grad)
+            found = obj.A(x.requires_grad_())
     except (RuntimeError, TypeError):
         with torch.no_grad():
-            obj.A(x.detach())  # a fault of A itself must surface as it is
-        return False
+            found = obj.A(x.detach())  # a fault of A itself must surface as it is
+    if not isinstance(found, Tensor):
+        raise UserError(
+            f"{type(obj).__name__}.A must return a torch tensor of real floating values, got "
+            f"{type(found).__name__}"
+        )
+    return found.requires_grad
 
 
 def _nonlinear_in_deepinv(obj: Any) -> bool:

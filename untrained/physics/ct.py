@@ -146,7 +146,7 @@ class CT(LinearPhysics):
         if views < 4:
             raise UserError(
                 f"holding out whole views needs at least 4 of them, and this scan has {views}; "
-                "choose a stop rule that holds nothing out"
+                "use --stop none (stop='none' in Python), which holds none out"
             )
         count = max(1, round(fraction * views))
         if count >= views:

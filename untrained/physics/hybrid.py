@@ -41,7 +41,8 @@ class Hybrid(LinearPhysics):
 
     def A(self, x: Tensor) -> Tensor:
         """Image `(B, 2, H, W)` -> `(B, 2, coils, H, columns)` or `(B, 2, coils, rows, W)`."""
-        coils = to_complex(x)[:, None] * self.before
+        image = to_complex(x)[:, None]
+        coils = image * self.before.to(image.dtype)
         return to_channels(self.measured(torch.fft.fft(coils, dim=self.across, norm="ortho")))
 
     def A_adjoint(self, y: Tensor) -> Tensor:
@@ -50,7 +51,7 @@ class Hybrid(LinearPhysics):
         full = values.new_zeros(*values.shape[:2], *self.before.shape[2:])
         full[self._measured] = values
         coils = torch.fft.ifft(full, dim=self.across, norm="ortho")
-        return to_channels((coils * self.before.conj()).sum(1))
+        return to_channels((coils * self.before.to(coils.dtype).conj()).sum(1))
 
     def measured(self, values: Tensor) -> Tensor:
         """Of values at every position of k-space `(..., H, W)`, those of the measured lines."""
@@ -59,5 +60,7 @@ class Hybrid(LinearPhysics):
     def from_kspace(self, y: Tensor) -> Tensor:
         """k-space `(B, 2, coils, H, W)` -> measurements of this operator; keeps distances."""
         along = -3 - self.across
-        positions = torch.fft.ifft(to_complex(y) * self.after.conj(), dim=along, norm="ortho")
+        kspace = to_complex(y)
+        kspace = kspace * self.after.to(kspace.dtype).conj()
+        positions = torch.fft.ifft(kspace, dim=along, norm="ortho")
         return to_channels(self.measured(positions))

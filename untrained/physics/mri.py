@@ -112,7 +112,8 @@ class MRI(LinearPhysics):
 
     def combine(self, coils: Tensor) -> Tensor:
         """sum_c conj(S_c) x_c: coil images `(B, 2, coils, H, W)` -> image `(B, 2, H, W)`."""
-        return to_channels((to_complex(coils) * self.maps.conj()).sum(1))
+        images = to_complex(coils)
+        return to_channels((images * self.maps.to(images.dtype).conj()).sum(1))
 
     def alone(self, index: int) -> MRI:
         """The operator of image `index` of a batch."""

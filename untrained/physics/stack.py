@@ -40,7 +40,7 @@ class Stack(LinearPhysics):
         super().__init__((channels, depth, height, width), None)
         self.physics = physics
         self.depth = depth
-        self.task = physics.task
+        self.task = str(getattr(physics, "task", "custom"))
         self.unit_range = bool(getattr(physics, "unit_range", False))
 
     def A(self, x: Tensor) -> Tensor:

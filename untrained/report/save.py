@@ -94,6 +94,7 @@ def summary(result: Result) -> dict[str, Any]:
         "classical": classical,
         "notes": about.notes,
         "source": about.source,
+        "data": about.data,
         "command": about.command,
     }
     return {name: _plain(value) for name, value in facts.items()}

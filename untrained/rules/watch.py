@@ -15,7 +15,7 @@ from torch import Tensor
 
 from untrained.core.rule import Frame, Stopped, Watch
 from untrained.core.state import State
-from untrained.metrics import psnr, same_view
+from untrained.metrics import comparable, psnr, same_view
 
 
 class Reference(Watch):
@@ -50,7 +50,8 @@ class Reference(Watch):
         for x, row in zip(s.problem.to_units(image).split(1), s.rows, strict=True):
             row = row if len(self._truth) > 1 else 0
             truth = same_view(self._truth[row], x) if self._turned else self._truth[row]
-            values.append(psnr(x[0], truth[0], data_range=self._ranges[row]))
+            pair = (comparable(image, s.problem.complex_image) for image in (x, truth))
+            values.append(psnr(*pair, data_range=self._ranges[row]))
         return torch.tensor(values)
 
     def alone(self, row: int) -> Reference:
@@ -139,18 +140,23 @@ class Clock(Watch):
 
 
 class Interrupt(Watch):
-    """Ctrl-C once: finish the step and keep everything. Twice: the usual KeyboardInterrupt."""
+    """Ctrl-C or SIGTERM once: finish the step and keep everything. Twice: KeyboardInterrupt.
+
+    A scheduler that ends a job, `timeout` and `kill` send SIGTERM first.
+    """
 
     def __init__(self) -> None:
         self.asked = False
-        self._before: Any = None
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupt:
-        self._before = signal.signal(signal.SIGINT, self._handle)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
@@ -158,7 +164,7 @@ class Interrupt(Watch):
         self.asked = True
 
     def interrupted(self) -> Stopped | None:
-        """Whether Ctrl-C was pressed."""
+        """Whether one of them came."""
         if not self.asked:
             return None
         return Stopped("interrupted", 0, "it was interrupted; --resume goes on from here")
