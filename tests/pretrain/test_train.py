@@ -108,13 +108,33 @@ def test_weights_survive_a_file_and_start_a_reconstruction(name: str, tmp_path: 
 
 def test_the_encoder_rests_at_test_time() -> None:
     weights = learn("ugodit")
-    assert all(name.startswith("encoder.") for name in weights.tensors)
+    encoder = {n: t for n, t in weights.tensors.items() if n.startswith("encoder.")}
     chosen = plan("inpaint", weights=weights, steps=8, stop="none")
     result = solve_recipe(chosen.recipe, weights.start(hole(7)))  # type: ignore[arg-type]
-    assert all(torch.equal(result.weights[n][0], t) for n, t in weights.tensors.items())
+    assert all(torch.equal(result.weights[n][0], t) for n, t in encoder.items())
     start = plan("inpaint", weights=weights, steps=8, stop="none", settings=["frozen=false"])
     moved = solve_recipe(start.recipe, weights.start(hole(7)))  # type: ignore[arg-type]
-    assert not any(torch.equal(moved.weights[n][0], t) for n, t in weights.tensors.items())
+    assert not any(torch.equal(moved.weights[n][0], t) for n, t in encoder.items())
+
+
+def test_the_decoder_that_explains_the_measurements_best_is_the_start() -> None:
+    weights = learn("ugodit", steps=40)
+    decoders = {n for n in weights.tensors if "@" in n}
+    assert {n.partition("@")[2] for n in decoders} == {"0", "1"}
+    for index in range(2):  # the image that a decoder was learned from, with its mask
+        start = State(weights.start(hole(index)), weights.net.build(1, 1), seed=0)
+        start.take_given(start.problem.pretrained)
+        methods.UGoDIT(decoder=True).start(start)
+        for name in decoders:
+            own, _, which = name.partition("@")
+            same = torch.equal(start.weights[own][0], weights.tensors[name])
+            assert same == (which == str(index)) or torch.equal(
+                *(weights.tensors[f"{own}@{i}"] for i in range(2))
+            )
+    bare = {n: t for n, t in weights.tensors.items() if n not in decoders}
+    chosen = plan("inpaint", weights=weights, steps=4, stop="none", settings=["decoder=true"])
+    with pytest.raises(UserError, match="no decoders to choose from"):
+        solve_recipe(chosen.recipe, hole(0).with_weights(bare))  # type: ignore[arg-type]
 
 
 def test_ugodit_of_one_image_is_aseqdip() -> None:
@@ -323,7 +343,7 @@ def test_a_learned_encoder_that_hurts_is_trained_further() -> None:
     problem = Problem(draw(1, 1, 24, 24), Inpaint(torch.ones(24, 24), (1, 24, 24)))
     chosen = plan("inpaint", weights=weights, steps=80, settings=["engine.lr=0.01"])
     assert chosen.recipe is not None
-    blind = {name: torch.zeros_like(t) for name, t in weights.tensors.items()}
+    blind = {n: torch.zeros_like(t) for n, t in weights.tensors.items() if "@" not in n}
     hurt = solve_recipe(chosen.recipe, problem.with_weights(blind))
     assert hurt.rival == [True]
     assert "20 steps of each had shown that the learned encoder predicts" in hurt.stop[0].reason

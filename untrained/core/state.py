@@ -23,6 +23,9 @@ from untrained.problem import Problem
 INPUT = "input"
 """Among weights that were learned elsewhere: the network's input that belongs to them."""
 
+AMONG = "@"
+"""Likewise `NAME@0`, `NAME@1`, ...: several learned values of one weight, to choose from."""
+
 
 class Memory:
     """Named tensors of one rule, a corner of `State.tensors` under its own prefix."""
@@ -177,7 +180,7 @@ class State:
         Raises:
             UserError: a name or shape that this network does not have.
         """
-        tensors = {name: value for name, value in tensors.items() if name != INPUT}
+        tensors = {n: value for n, value in tensors.items() if n != INPUT and AMONG not in n}
         for name, value in tensors.items():
             own = self.weights.get(name)
             if own is None or own.shape[1:] != value.shape:
@@ -189,6 +192,31 @@ class State:
                 )
         self.take_weights({name: value.unsqueeze(0) for name, value in tensors.items()})
         self.given = frozenset(tensors)
+
+    def take_best_given(self) -> None:
+        """Start each problem from that of several learned parts (`AMONG`) which explains y best.
+
+        Raises:
+            UserError: nothing of the kind was learned.
+        """
+        choices: dict[str, dict[str, Tensor]] = {}
+        for name, value in self.problem.pretrained.items():
+            own, among, which = name.partition(AMONG)
+            if among:
+                choices.setdefault(which, {})[own] = value.unsqueeze(0)
+        if not choices:
+            raise UserError(
+                "these weights hold an encoder and no decoders to choose from; learn them anew "
+                "with: untrained pretrain, or leave decoder=true out"
+            )
+        with torch.no_grad():
+            errors = []
+            for tensors in choices.values():
+                self.take_weights(tensors)
+                errors.append(self.problem.misfit(self.net(self["z"])))
+        best = torch.stack(errors).argmin(0)
+        each = list(choices.values())
+        self.take_weights({n: torch.cat([c[n] for c in each])[best] for n in each[0]})
 
     # what is optimised ------------------------------------------------------------------------
     def train_net(self, rate: float = 1.0, only: Collection[str] | None = None) -> None:

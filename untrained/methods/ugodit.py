@@ -82,6 +82,8 @@ class UGoDIT(Method):
     Args:
         frozen: False for Appendix B, where the learned encoder is a start only; there, with
             lambda = 0, the best choice for images unlike those that it was trained on.
+        decoder: True for a start from the learned decoder that explains y best, in place of a
+            fresh one. Ours, not the paper's.
     """
 
     name: ClassVar[str] = "ugodit"
@@ -90,6 +92,7 @@ class UGoDIT(Method):
     inner: int = 2
     lam: float = 2.0
     frozen: bool = True
+    decoder: bool = False
 
     @property
     def told(self) -> str:
@@ -99,6 +102,8 @@ class UGoDIT(Method):
     def start(self, s: State) -> None:
         """z <- A^H y; the decoder is trained."""
         s["z"] = s.problem.estimate()
+        if self.decoder:
+            s.take_best_given()
         s.train_net(only=[n for n in s.weights if not (self.frozen and n in s.given)])
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:

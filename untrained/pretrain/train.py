@@ -13,7 +13,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Frame, Watch
 from untrained.core.solve import fit_together
-from untrained.core.state import INPUT, State
+from untrained.core.state import AMONG, INPUT, State
 from untrained.errors import UserError
 from untrained.group import Group
 from untrained.maths import level, magnitude
@@ -44,7 +44,8 @@ class Lesson:
         learns_from: `measurements`, `clean images`, or `the geometry of a scan`.
         tasks: where it applies.
         recipe: (task, preset) -> Recipe of the training.
-        encoder: whether the encoder alone is kept, instead of the whole network.
+        encoder: whether the encoder is kept, instead of the whole network.
+        decoders: whether the decoders are kept too, each image's.
         input: whether the network's input is kept too.
         drawn: whether the images are drawn, `batch` of them a step.
     """
@@ -55,6 +56,7 @@ class Lesson:
     tasks: tuple[str, ...]
     recipe: Callable[[str, str], Recipe]
     encoder: bool = False
+    decoders: bool = False
     input: bool = False
     drawn: bool = False
 
@@ -67,6 +69,7 @@ _LESSONS = (
         ALL_TASKS,
         ugodit.training,
         encoder=True,
+        decoders=True,
     ),
     Lesson(
         "edip",
@@ -194,6 +197,13 @@ def train(
         for name, weight in result.weights.items()
         if not lesson.encoder or name.startswith("encoder.")
     }
+    if lesson.decoders:
+        kept |= {
+            f"{name}{AMONG}{image}": one
+            for name, weight in result.weights.items()
+            if name not in kept
+            for image, one in enumerate(weight)
+        }
     if lesson.input and result.z is not None:
         kept[INPUT] = result.z[0]
     weights = Weights(
