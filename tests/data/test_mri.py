@@ -311,3 +311,10 @@ def test_an_empty_slice_is_named(tmp_path):
     np.savez(tmp_path / "k.npz", kspace=kspace)
     with pytest.raises(UserError, match="slice 1 of 'kspace' .* zero everywhere"):
         load_mri(tmp_path / "k.npz", slice="all")
+
+
+def test_arrays_in_groups_are_pointed_out(tmp_path):
+    with h5py.File(tmp_path / "k.h5", "w") as file:
+        file["exchange/data"] = np.zeros(3)
+    with pytest.raises(UserError, match="in groups 'exchange/data'"):
+        load_mri(tmp_path / "k.h5")

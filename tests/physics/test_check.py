@@ -23,6 +23,7 @@ from untrained.physics import (
     random_mask,
     vdrs_mask,
 )
+from untrained.physics.check import adjoint_notes
 
 
 def noise(*shape, seed=0, dtype=torch.float32):
@@ -278,3 +279,20 @@ def test_what_as_physics_cannot_use():
     broken.x_shape = (1, 11, 10)
     with pytest.raises(RuntimeError):
         as_physics(broken)
+
+
+def test_a_nonlinear_operator_that_does_not_say_so_is_told_to():
+    class Squares:
+        x_shape = (1, 6, 6)
+
+        def A(self, x):
+            return x.square()
+
+        def A_adjoint(self, y):
+            return y
+
+    report = check_operator(Squares())
+    assert not report.ok
+    assert "linear = False" in report.verdict
+    with pytest.raises(UserError, match="linear = False"):
+        adjoint_notes(Squares(), (1, 6, 6), "Squares")

@@ -22,6 +22,7 @@ from untrained.errors import UserError
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 ARRAY_SUFFIXES = (".npz", *HDF5_SUFFIXES)
+MOST_LISTED = 6
 
 
 class ArrayFile(Protocol):
@@ -36,6 +37,10 @@ class ArrayFile(Protocol):
 
     def read(self, key: str, index: int | None = None) -> np.ndarray:
         """The array, or entry `index` of its first axis."""
+        ...
+
+    def nested(self) -> tuple[str, ...]:
+        """Names of arrays in groups, which are not read."""
         ...
 
 
@@ -94,6 +99,10 @@ class NpzFile:
                 array = np.lib.format.read_array(stream, allow_pickle=False)
         return array if index is None else array[index]
 
+    def nested(self) -> tuple[str, ...]:
+        """Arrays in groups, of which this format has none."""
+        return ()
+
     def _member(self, key: str) -> zipfile.ZipInfo:
         require_keys(self, key)
         return self._members[key]
@@ -119,6 +128,20 @@ class H5File:
         """Shape of an array, from its header alone."""
         require_keys(self, key)
         return tuple(self._handle[key].shape or ())
+
+    def nested(self) -> tuple[str, ...]:
+        """The first arrays in groups, which are not read."""
+        import h5py
+
+        found: list[str] = []
+
+        def visit(name: str, item: Any) -> bool | None:
+            if "/" in name and isinstance(item, h5py.Dataset):
+                found.append(name)
+            return True if len(found) == MOST_LISTED else None
+
+        self._handle.visititems(visit)
+        return tuple(found)
 
     def read(self, key: str, index: int | None = None) -> np.ndarray:
         """The array, or entry `index` of its first axis."""
@@ -164,7 +187,9 @@ def require_keys(file: ArrayFile, *keys: str) -> None:
     """Raise a UserError that lists the keys present unless all of `keys` are among them."""
     missing = [key for key in keys if key not in file.keys]
     if missing:
-        raise UserError(f"{file.path} lacks {listed(missing)}; it holds {listed(file.keys)}")
+        inside = file.nested()
+        hint = f", and in groups {listed(inside)}: save those at the top level" if inside else ""
+        raise UserError(f"{file.path} lacks {listed(missing)}; it holds {listed(file.keys)}{hint}")
 
 
 def read_header(stream: IO[bytes], size: int, label: str) -> tuple[tuple[int, ...], np.dtype]:

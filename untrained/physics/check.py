@@ -15,6 +15,10 @@ from untrained.maths import power_iteration
 from untrained.physics.autograd import as_physics, device_of, image_shape, is_linear
 
 ADJOINT_TOLERANCE = 1e-4
+UNDECLARED = (
+    "A is not linear; set linear = False on the operator if so it is meant to be, and take out "
+    "noise or a constant if A adds one"
+)
 # Unmatched projector pairs, common in tomography, stay below; a wrong sign or scale does not.
 WRONG_ADJOINT = 0.1
 
@@ -73,6 +77,8 @@ def adjoint_notes(
     if not getattr(operator, "linear", True):
         return ()
     error = dot_test(operator, x_shape, batch=batch)
+    if not error <= WRONG_ADJOINT and batch == 1 and not is_linear(operator, x_shape):
+        raise UserError(f"operator {name}: {UNDECLARED}")
     if not error <= WRONG_ADJOINT:
         raise UserError(
             f"operator {name}: A_adjoint is not the adjoint of A (dot test {error:.1e}); leave "
@@ -139,7 +145,8 @@ def check_operator(obj: Any, x_shape: Sequence[int] | None = None, seed: int = 0
     """
     shape = _shape(obj, x_shape)
     physics = as_physics(obj, shape)
-    linear = bool(getattr(physics, "linear", True)) and is_linear(physics, shape)
+    said = bool(getattr(physics, "linear", True))
+    linear = said and is_linear(physics, shape)
     x = torch.rand(1, *shape, generator=torch.Generator().manual_seed(seed)).to(device_of(physics))
     with torch.no_grad():
         y = physics.A(x)
@@ -149,6 +156,8 @@ def check_operator(obj: Any, x_shape: Sequence[int] | None = None, seed: int = 0
     error = dot_test(physics, shape, seed=seed) if linear else None
     own = callable(getattr(obj, "A_adjoint", None))
     ok, verdict = _verdict(linear, error, back_shape == tuple(x.shape), bool(y.isfinite().all()))
+    if ok and said and not linear:
+        ok, verdict = False, UNDECLARED
     return OperatorReport(
         name=type(obj).__name__,
         x_shape=shape,
