@@ -4,11 +4,13 @@ import dataclasses
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import untrained as ut
+from untrained.api import data_digest
 from untrained.methods import find_recipe
 
 FAST = ["net.widths=8,16"]
@@ -336,6 +338,35 @@ def test_a_run_is_resumed_for_the_same_noise_level_and_operator_only(tmp_path) -
         with pytest.raises(ut.UserError, match="other settings"):
             reconstruct(y, other[1], **options, **other[0])
         assert torch.equal(reconstruct(y, first[1], **options, **first[0]).image, image)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (torch.eye(3).to_sparse(), 2 * torch.eye(3).to_sparse()),
+        (torch.eye(3).to_sparse_csr(), 2 * torch.eye(3).to_sparse_csr()),
+        (torch.ones(3, dtype=torch.bfloat16), torch.zeros(3, dtype=torch.bfloat16)),
+        (torch.tensor(1j), torch.tensor(1j).conj()),
+        (np.ones(3), np.zeros(3)),
+        ({"turns": [1, 2]}, {"turns": [1, 3]}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_the_hash_of_an_operator_sees_what_it_is_made_of(one, other) -> None:
+    class Own:
+        x_shape = (1, 4, 4)
+
+        def __init__(self, part) -> None:
+            self.part = part
+
+        def A(self, x: Tensor) -> Tensor:
+            return x
+
+        A_adjoint = A
+
+    y = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    first, again, changed = (data_digest(ut.Problem(y, Own(part))) for part in (one, one, other))
+    assert first == again != changed
 
 
 def test_two_real_channels_are_no_complex_image() -> None:

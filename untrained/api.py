@@ -421,8 +421,13 @@ def data_digest(problem: Problem) -> str:
 def _digest(digest: Any, value: Any, seen: set[int]) -> None:
     """Tensors, arrays and plain values, and those of which an object or a container is made."""
     if isinstance(value, Tensor):
-        value = value.detach().cpu().to_dense().resolve_conj().numpy()
-    if isinstance(value, np.ndarray):
+        digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+        value = value.detach().cpu()
+        if value.layout == torch.sparse_coo:
+            value = value.coalesce()
+        stored = value if value.layout == torch.strided else value.values()
+        digest.update(stored.resolve_conj().resolve_neg().flatten().view(torch.uint8).numpy())
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
         digest.update(f"{value.dtype}{value.shape}".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     elif isinstance(value, bool | int | float | complex | str | bytes | None):

@@ -40,7 +40,8 @@ class Problem:
     same for an orthonormal FFT and a Radon sum; for denoising it is the mean squared error.
 
     Args:
-        y: measurements `(G, ...)`, the first axis counts problems that share the physics.
+        y: measurements `(G, ...)`, the first axis counts problems that share the physics. What
+            stands where `physics.mask` is 0 is ignored.
         physics: anything with `A` and `A_adjoint` (or `A` and `x_shape`; see `as_physics`).
         sigma: standard deviation of the noise in the units of y, if known.
         weighting: `uniform`, or for CT `ramp` (residuals pass the square root of the
