@@ -426,8 +426,9 @@ def _digest(digest: Any, value: Any, seen: set[int]) -> None:
         if value.layout == torch.sparse_coo:
             value = value.coalesce()
         stored = value if value.layout == torch.strided else value.values()
-        digest.update(stored.resolve_conj().resolve_neg().flatten().view(torch.uint8).numpy())
-    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        plain = stored.resolve_conj().resolve_neg().contiguous().flatten()
+        digest.update(plain.view(torch.uint8).numpy())
+    elif isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
         digest.update(f"{value.dtype}{value.shape}".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     elif isinstance(value, bool | int | float | complex | str | bytes | None):
