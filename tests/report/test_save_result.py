@@ -26,7 +26,7 @@ FILES = [
 KEYS = [
     *("method", "preset", "task", "recipe", "seed", "device", "precision", "threads", "versions"),
     *("steps", "stop", "seconds", "cpu_seconds", "peak_memory_mb", "resumed_from", "weights"),
-    *("axes", "metrics", "classical", "notes", "source", "command"),
+    *("axes", "metrics", "classical", "notes", "source", "data", "command"),
 ]
 pytestmark = pytest.mark.usefixtures("undrawn")
 
