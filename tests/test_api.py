@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import untrained as ut
-from untrained.api import data_digest
+from untrained.digest import data_digest
 from untrained.methods import find_recipe
 
 FAST = ["net.widths=8,16"]

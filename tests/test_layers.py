@@ -12,7 +12,7 @@ LAYERS = [
     ["physics", "nets"],
     ["checks"],
     ["problem", "scaling", "metrics"],
-    ["group", "joined"],
+    ["group", "joined", "digest"],
     ["classical"],
     ["core"],
     ["rules"],

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +19,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.result import About, Result
 from untrained.core.rule import MaxSteps, Stopped, Watch
 from untrained.core.solve import as_one, solve_each
+from untrained.digest import data_digest
 from untrained.errors import UserError
 from untrained.methods import ALL_TASKS
 from untrained.metrics import comparable, nrmse, psnr, same_view, ssim, usual_range
@@ -141,17 +140,19 @@ def run(
     count = chosen.seeds(seeds)
     place = pick_device(device)
     problem = _ready(chosen, problem, place)
-    digest = data_digest(problem)
+    digests = [data_digest(one) for one in problem.each()]
     truth, data_range = _reference(truth, data_range, problem)
     if chosen.recipe is None:
         result = _classical(chosen, problem, seed, place)
     else:
         if truth is not None and data_range is not None:
             watch = [Reference(truth, data_range, problem.task == "phase"), *watch]
-        each = _networks(chosen.recipe, problem.each(), seed, count, str(place), watch, run_dir)
+        each = _networks(
+            chosen.recipe, problem.each(), digests, seed, count, str(place), watch, run_dir
+        )
         result = as_one(each)
     result.about = _about(chosen, problem, result, truth, data_range, compare)
-    result.about.data = (digest,)
+    result.about.data = tuple(digests)
     result.peak_memory_mb = peak_memory_mb(place)
     return result
 
@@ -181,7 +182,7 @@ def run_each(
     known, ranges = zip(*checked, strict=True)
     if all(truth is not None for truth in known):
         watch = [Reference(known, ranges, problems[0].task == "phase"), *watch]
-    results = _networks(chosen.recipe, problems, seed, count, str(place), watch, run_dir)
+    results = _networks(chosen.recipe, problems, digests, seed, count, str(place), watch, run_dir)
     each = zip(results, problems, known, ranges, digests, strict=True)
     for result, problem, truth, width, digest in each:
         result.about = _about(chosen, problem, result, truth, width, compare=True)
@@ -235,6 +236,7 @@ def _adjoint(physics: Any, problem: Problem) -> tuple[str, ...]:
 def _networks(
     recipe: Recipe,
     problems: Sequence[Problem],
+    digests: Sequence[str],
     seed: int,
     seeds: int,
     device: str,
@@ -246,7 +248,7 @@ def _networks(
     The first seed finds the number of steps by its stop rule; the others take that many on all
     measurements.
     """
-    settings = {"data": [data_digest(problem) for problem in problems]}
+    settings = {"data": list(digests)}
     found = solve_each(
         recipe,
         problems,
@@ -408,36 +410,3 @@ def _reference(
         found = f"data_range={width}" if data_range is not None else "a reference of zeros"
         raise UserError(f"the range of the PSNR must be positive and finite, got {found}")
     return truth, width
-
-
-def data_digest(problem: Problem) -> str:
-    """Hash of the measurements and of all that the operator is, so that a resume fits its data."""
-    digest = hashlib.sha256(repr(problem.sigma).encode())
-    for value in (problem.y, problem.guide, problem.pretrained, problem.physics):
-        _digest(digest, value, seen=set())
-    return digest.hexdigest()[:16]
-
-
-def _digest(digest: Any, value: Any, seen: set[int]) -> None:
-    """Tensors, arrays and plain values, and those of which an object or a container is made."""
-    if isinstance(value, Tensor):
-        digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
-        value = value.detach().cpu()
-        if value.layout == torch.sparse_coo:
-            value = value.coalesce()
-        stored = value if value.layout == torch.strided else value.values()
-        plain = stored.resolve_conj().resolve_neg().contiguous().flatten()
-        digest.update(plain.view(torch.uint8).numpy())
-    elif isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
-        digest.update(f"{value.dtype}{value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, bool | int | float | complex | str | bytes | None):
-        digest.update(repr(value).encode())
-    elif id(value) not in seen:
-        seen.add(id(value))
-        digest.update(type(value).__qualname__.encode())
-        inner = vars(value) if hasattr(value, "__dict__") else value
-        if isinstance(inner, Mapping):
-            inner = [part for name in inner for part in (str(name), inner[name])]
-        for part in inner if isinstance(inner, list | tuple) else ():
-            _digest(digest, part, seen)

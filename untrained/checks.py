@@ -55,17 +55,20 @@ def check_consistent(y: Tensor, physics: Any, x_shape: tuple[int, ...]) -> None:
         )
 
 
-def check_unit_range(y: Tensor, task: str) -> None:
-    """Refuse photographs whose values lie far outside [0, 1], where they are taken to live.
+def beyond_photograph(sizes: np.ndarray) -> bool:
+    """Whether more than a hundredth of these magnitudes lie far outside [0, 1]; noise does not."""
+    return float(np.quantile(sizes, 0.99)) > BEYOND_PHOTOGRAPH
 
-    A hundredth of the values may: noise does.
-    """
+
+def check_unit_range(y: Tensor, task: str) -> None:
+    """Refuse photographs whose values lie far outside [0, 1], where they are taken to live."""
     if task not in ("denoise", "inpaint", "superres", "deblur"):
         return
-    large = float(np.quantile(y.abs().cpu().numpy(), 0.99))
-    if large > BEYOND_PHOTOGRAPH:
+    sizes = y.abs().cpu().numpy()
+    if beyond_photograph(sizes):
         raise UserError(
-            f"photographs are expected in [0, 1], and these measurements reach {large:.4g}; divide "
+            "photographs are expected in [0, 1], and these measurements reach "
+            f"{sizes.max():.4g}; divide "
             "them by 255 (8 bit), 65535 (16 bit) or their largest value, and sigma with them"
         )
 

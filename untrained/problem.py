@@ -18,6 +18,7 @@ from untrained.checks import (
 from untrained.errors import UserError
 from untrained.maths import power_iteration, sum_squares
 from untrained.physics import as_physics
+from untrained.physics.autograd import image_shape
 from untrained.physics.base import Physics
 from untrained.scaling import (
     degree_scale,
@@ -67,7 +68,8 @@ class Problem:
         check_measurements(y)
         y = y.detach().clone() if y.is_inference() else y.detach()
         self.y = y.float()
-        self.physics = as_physics(physics, _shape_by_adjoint(physics, self.y))
+        shape = _image_shape(physics, self.y)
+        self.physics = as_physics(physics, shape or None)
         self.unit_range = bool(getattr(physics, "unit_range", False))
         self.linear = bool(getattr(self.physics, "linear", True))
         self.task = "custom"
@@ -76,7 +78,7 @@ class Problem:
         self.part: Problem | None = None
         self.seen: Any = None
         self.singles: tuple[Problem, ...] = ()
-        self.x_shape = self._image_shape()
+        self.x_shape = shape or _image_shape(self.physics, self.y)
         check_consistent(self.y, self.physics, self.x_shape)
         self.task = _task(self.physics, tuple(self.y.shape[1:]), self.x_shape)
         if isinstance(self.physics, Physics) and self._mask is not None:
@@ -378,13 +380,6 @@ class Problem:
     def _y_scale(self) -> Tensor:
         return per_problem(degree_scale(self.scale, self.physics), self.y)
 
-    def _image_shape(self) -> tuple[int, ...]:
-        shape = getattr(self.physics, "x_shape", None)
-        if shape is not None:
-            return tuple(int(n) for n in shape)
-        with torch.no_grad():
-            return tuple(self.physics.A_adjoint(self.y[:1]).shape[1:])
-
     def whiten(self, residual: Tensor) -> Tensor:
         """W^(1/2) r: the residual as the data term weighs it."""
         if self.weighting == "uniform":
@@ -409,14 +404,14 @@ class Problem:
             return power_iteration(normal, (1, *self.x_shape), self.y)
 
 
-def _shape_by_adjoint(physics: Any, y: Tensor) -> tuple[int, ...] | None:
-    """The image's shape where a user's own operator does not say it; None where it does."""
+def _image_shape(physics: Any, y: Tensor) -> tuple[int, ...]:
+    """What the physics says, else the shape of its adjoint's image; () where it has none."""
+    said = image_shape(physics)
     back = getattr(physics, "A_adjoint", None)
-    if isinstance(physics, Physics) or hasattr(physics, "x_shape") or not callable(back):
-        return None
+    if said is not None or not callable(back):
+        return said or ()
     with torch.no_grad():
-        image = back(y[:1])
-    return tuple(image.shape[1:]) if isinstance(image, Tensor) else None
+        return tuple(back(y[:1]).shape[1:])
 
 
 def _task(physics: Any, y_shape: tuple[int, ...], x_shape: tuple[int, ...]) -> str:

@@ -16,7 +16,7 @@ import click
 import torch
 from torch import Tensor
 
-from untrained.api import data_digest, run, run_each
+from untrained.api import run, run_each
 from untrained.cli.directory import (
     Directory,
     clear_state,
@@ -30,6 +30,7 @@ from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.core.solve import as_one
 from untrained.data import TASKS, Measurement, read_guides, with_references
+from untrained.digest import data_digest
 from untrained.errors import UserError
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights

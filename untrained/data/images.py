@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.checks import BEYOND_PHOTOGRAPH
+from untrained.checks import beyond_photograph
 from untrained.data.arrays import read_npy, require_finite, single_precision
 from untrained.data.containers import existing_file
 from untrained.data.decode import decode_pillow, decode_tiff
@@ -113,7 +113,7 @@ def from_array(array: np.ndarray, label: str, notes: tuple[str, ...] = ()) -> Pi
 def check_photograph(pixels: np.ndarray, path: str | Path) -> None:
     """Raise a UserError for floats that are plainly not on the [0, 1] scale of photographs."""
     sizes = np.abs(pixels)
-    if float(np.quantile(sizes, 0.99)) > BEYOND_PHOTOGRAPH:
+    if beyond_photograph(sizes):
         raise UserError(
             f"{path} holds floats up to {sizes.max():.4g}; pictures are taken to lie in [0, 1]: "
             "divide by the white level (255 for 8-bit data), or save integers"

@@ -1,0 +1,46 @@
+"""A hash of what a problem is, so that a resumed run fits its data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from untrained.problem import Problem
+
+
+def data_digest(problem: Problem) -> str:
+    """Hash of the measurements, the noise level and all that the operator is."""
+    digest = hashlib.sha256(repr(problem.sigma).encode())
+    for value in (problem.y, problem.guide, problem.pretrained, problem.physics):
+        _digest(digest, value, seen=set())
+    return digest.hexdigest()[:16]
+
+
+def _digest(digest: Any, value: Any, seen: set[int]) -> None:
+    """Tensors, arrays and plain values, and those of which an object or a container is made."""
+    if isinstance(value, Tensor):
+        digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+        value = value.detach().cpu()
+        if value.layout == torch.sparse_coo:
+            value = value.coalesce()
+        stored = value if value.layout == torch.strided else value.values()
+        plain = stored.resolve_conj().resolve_neg().contiguous().flatten()
+        digest.update(plain.view(torch.uint8).numpy())
+    elif isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
+        digest.update(f"{value.dtype}{value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, bool | int | float | complex | str | bytes | None):
+        digest.update(repr(value).encode())
+    elif id(value) not in seen:
+        seen.add(id(value))
+        digest.update(type(value).__qualname__.encode())
+        inner = vars(value) if hasattr(value, "__dict__") else value
+        if isinstance(inner, Mapping):
+            inner = [part for name in inner for part in (str(name), inner[name])]
+        for part in inner if isinstance(inner, list | tuple) else ():
+            _digest(digest, part, seen)
