@@ -11,7 +11,7 @@ LAYERS = [
     ["maths", "optim"],
     ["physics", "nets"],
     ["checks"],
-    ["problem", "scaling", "metrics"],
+    ["problem", "scaling", "said", "metrics"],
     ["group", "joined", "digest"],
     ["classical"],
     ["core"],

@@ -18,8 +18,8 @@ from untrained.checks import (
 from untrained.errors import UserError
 from untrained.maths import power_iteration, sum_squares
 from untrained.physics import as_physics
-from untrained.physics.autograd import image_shape
 from untrained.physics.base import Physics
+from untrained.said import held_out, image_shape_of, sampling_mask, task_of
 from untrained.scaling import (
     degree_scale,
     image_level,
@@ -68,7 +68,7 @@ class Problem:
         check_measurements(y)
         y = y.detach().clone() if y.is_inference() else y.detach()
         self.y = y.float()
-        shape = _image_shape(physics, self.y)
+        shape = image_shape_of(physics, self.y)
         self.physics = as_physics(physics, shape or None)
         self.unit_range = bool(getattr(physics, "unit_range", False))
         self.linear = bool(getattr(self.physics, "linear", True))
@@ -78,11 +78,12 @@ class Problem:
         self.part: Problem | None = None
         self.seen: Any = None
         self.singles: tuple[Problem, ...] = ()
-        self.x_shape = shape or _image_shape(self.physics, self.y)
+        self.x_shape = shape or image_shape_of(self.physics, self.y)
         check_consistent(self.y, self.physics, self.x_shape)
-        self.task = _task(self.physics, tuple(self.y.shape[1:]), self.x_shape)
-        if isinstance(self.physics, Physics) and self._mask is not None:
-            self.y = self.y * (self._mask != 0)  # what stands elsewhere was not measured
+        self.task = task_of(self.physics, tuple(self.y.shape[1:]), self.x_shape)
+        mask = sampling_mask(self.physics, self.y)
+        if isinstance(self.physics, Physics) and mask is not None:
+            self.y = self.y * (mask != 0)  # what stands elsewhere was not measured
         self.weighting = check_weighting(weighting, self.physics)
         self._norms: dict[str, float] = {}
         self.scale = self._find_scale()
@@ -179,7 +180,7 @@ class Problem:
     def n_visible(self) -> float:
         """Number of real measurements of one problem that are visible (not masked, not held)."""
         visible = torch.ones_like(self.y[:1])
-        for mask in (self._mask, self.keep):
+        for mask in (sampling_mask(self.physics, self.y), self.keep):
             visible = visible if mask is None else visible * mask[:1]
         return float(visible.sum())
 
@@ -341,7 +342,7 @@ class Problem:
     def _draw(self, fraction: float, generator: torch.Generator, scattered: bool) -> Tensor:
         """Measurements to hold out among the visible ones; a few draws may all be hidden."""
         for _ in range(20):
-            held = _holdout(self.physics, self.y, fraction, generator, scattered)
+            held = held_out(self.physics, self.y, fraction, generator, scattered)
             held = held if self.keep is None else held & (self.keep > 0)
             if bool(held.any()):
                 break
@@ -369,14 +370,6 @@ class Problem:
             return ones
         return image_level(matched_adjoint(self), self.task)
 
-    @property
-    def _mask(self) -> Tensor | None:
-        """The sampling mask, with the axes of y; None where the physics has none of its kind."""
-        mask = getattr(self.physics, "mask", None)
-        if not isinstance(mask, Tensor) or mask.ndim != self.y.ndim:
-            return None
-        return mask.to(self.y)
-
     def _y_scale(self) -> Tensor:
         return per_problem(degree_scale(self.scale, self.physics), self.y)
 
@@ -402,35 +395,3 @@ class Problem:
 
         with torch.no_grad():
             return power_iteration(normal, (1, *self.x_shape), self.y)
-
-
-def _image_shape(physics: Any, y: Tensor) -> tuple[int, ...]:
-    """What the physics says, else the shape of its adjoint's image; () where it has none."""
-    said = image_shape(physics)
-    back = getattr(physics, "A_adjoint", None)
-    if said is not None or not callable(back):
-        return said or ()
-    with torch.no_grad():
-        return tuple(back(y[:1]).shape[1:])
-
-
-def _task(physics: Any, y_shape: tuple[int, ...], x_shape: tuple[int, ...]) -> str:
-    """The physics' task; `custom` where it lacks what our methods for that task rely on."""
-    task = str(getattr(physics, "task", "custom"))
-    lacking = {
-        "ct": not hasattr(physics, "weight"),
-        "inpaint": y_shape != x_shape,
-        "denoise": y_shape != x_shape,
-    }
-    return "custom" if lacking.get(task, False) else task
-
-
-def _holdout(
-    physics: Any, y: Tensor, fraction: float, generator: torch.Generator, scattered: bool
-) -> Tensor:
-    own = getattr(physics, "holdout", None)
-    own = getattr(physics, "scattered", own) if scattered else own
-    if own is not None:
-        return own(y, fraction, generator)
-    drawn = torch.rand(y.shape[1:], generator=generator) < fraction
-    return drawn.unsqueeze(0).to(y.device)
