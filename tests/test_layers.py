@@ -12,7 +12,7 @@ LAYERS = [
     ["physics", "nets"],
     ["checks"],
     ["problem", "scaling", "said", "metrics"],
-    ["group", "joined", "digest"],
+    ["group", "joined", "slices", "digest"],
     ["classical"],
     ["core"],
     ["rules"],

@@ -39,7 +39,8 @@ def joined(problems: Sequence[Problem]) -> Problem | None:
     whole.importance = _cat([p.importance for p in problems])
     whole.seen = first.seen if all(_same(p.keep, first.keep) for p in problems) else None
     whole.singles = tuple(problems)
-    whole._estimate, whole._quick, whole.cache, whole.part = None, None, {}, None
+    whole.forget()
+    whole.part = None
     return whole
 
 

@@ -56,6 +56,11 @@ class Problem:
         UserError: y is not finite, or its shape or that of `guide` is not what the physics says.
     """
 
+    _estimate: Tensor | None
+    _quick: Problem | None
+    slices: tuple[Problem, ...]
+    cache: dict[str, Tensor]
+
     def __init__(
         self,
         y: Tensor,
@@ -92,9 +97,7 @@ class Problem:
         self.sigma = None if known is None else known / float(self._y_scale().max())
         self.guide = None if guide is None else scaled_guide(self, guide)
         self.pretrained: dict[str, Tensor] = {}
-        self._estimate: Tensor | None = None
-        self._quick: Problem | None = None
-        self.cache: dict[str, Tensor] = {}
+        self.forget()
 
     def __len__(self) -> int:
         """G, the number of problems."""
@@ -227,7 +230,7 @@ class Problem:
         It keeps answers of its own, so that nothing depends on what was fitted before.
         """
         other = copy.copy(self)
-        other.part, other.cache = fit, {}
+        other.part, other.cache, other.slices = fit, {}, ()
         return other
 
     def with_measurements(self, y: Tensor) -> Problem:
@@ -235,7 +238,7 @@ class Problem:
         other = copy.copy(self)
         other.y = y
         other.scale = self.scale[:1].expand(len(y))
-        other._estimate, other._quick, other.cache = None, None, {}
+        other.forget()
         other.part, other.singles = None, ()
         return other
 
@@ -250,7 +253,8 @@ class Problem:
         """The same problem with another data weighting."""
         other = copy.copy(self)
         other.singles = tuple(one.weighted(weighting) for one in self.singles)
-        other.weighting, other._quick = check_weighting(weighting, self.physics), None
+        other.weighting = check_weighting(weighting, self.physics)
+        other._quick, other.slices = None, ()
         return other
 
     def quick(self) -> Problem:
@@ -287,7 +291,7 @@ class Problem:
         if self.importance is not None:
             other.importance = self.importance[index : index + 1]
         if len(self.y) > 1:
-            other._estimate, other._quick, other.cache = None, None, {}
+            other.forget()
         return other
 
     def with_weights(self, weights: dict[str, Tensor]) -> Problem:
@@ -310,7 +314,8 @@ class Problem:
             return other
         move = getattr(self.physics, "to", None)
         other.physics = copy.deepcopy(self.physics).to(device) if callable(move) else self.physics
-        other._estimate, other._quick, other.cache, other.seen = None, None, {}, None
+        other.forget()
+        other.seen = None
         return other
 
     def to_units(self, x: Tensor) -> Tensor:
@@ -338,6 +343,11 @@ class Problem:
             return None
         return self.from_units(self.part.to_units(self.part.cached(name, compute)))
 
+    def forget(self) -> None:
+        """What was computed once for the measurements as they were; see `cached`."""
+        self._estimate = self._quick = None
+        self.slices, self.cache = (), {}
+
     # internals --------------------------------------------------------------------------------
     def _draw(self, fraction: float, generator: torch.Generator, scattered: bool) -> Tensor:
         """Measurements to hold out among the visible ones; a few draws may all be hidden."""
@@ -354,7 +364,8 @@ class Problem:
         if self.keep is not None:
             other.keep = other.keep * self.keep
         other.y = self.y * other.keep
-        other._estimate, other._quick, other.cache, other.singles = None, None, {}, ()
+        other.forget()
+        other.singles = ()
         ratio = other._find_scale() if rescale is None else rescale
         other.y = other.y / per_problem(degree_scale(ratio, self.physics), other.y)
         other.scale = self.scale * ratio

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 import untrained as ut
+from untrained.classical import guide, guide_name
 from untrained.data.phantoms import birdcage_maps
 from untrained.errors import UserError
 from untrained.metrics import psnr
 from untrained.physics import CT, MRI, Denoise, Inpaint, NonlinearBlur, Stack, dot_test
+from untrained.physics import stack as stack_file
+from untrained.slices import slices_of
 
 DEPTH, SIDE = 6, 16
 
@@ -61,6 +64,62 @@ def test_a_stack_of_whole_columns_is_solved_in_hybrid_space(slices):
     torch.testing.assert_close(problem.misfit(x[1:]), problem.cost(problem.A(x[1:]) - problem.y))
     back = problem.quick().A_adjoint(problem.quick().A(x[1:]))
     torch.testing.assert_close(back, problem.A_adjoint(problem.A(x[1:])), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("slices", [mri(), mri(per_slice=True), ct()], ids=["mri", "maps", "ct"])
+def test_stripes_of_a_volume_change_nothing(slices, monkeypatch):
+    stack = Stack(slices, DEPTH)
+    x = torch.rand(2, *stack.x_shape, requires_grad=True)
+    problem = ut.Problem(stack.A(x[:1]), stack)
+
+    def found():
+        quick = problem.quick()
+        y = stack.A(x)
+        (slope,) = torch.autograd.grad(problem.misfit(x).sum(), x)
+        return y, stack.A_adjoint(y), quick.y, slope
+
+    at_once = found()
+    monkeypatch.setattr(stack_file, "STRIPE", 2 * 4 * y_of_slice(slices).numel())
+    striped = found()
+    for a, b in zip(at_once, striped, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_stack_keeps_a_stripe_of_coil_images_at_a_time(monkeypatch):
+    stack, sizes = Stack(mri(), DEPTH), []
+    monkeypatch.setattr(stack_file, "STRIPE", 2 * 4 * y_of_slice(stack.physics).numel())
+    plain = MRI.A
+    monkeypatch.setattr(MRI, "A", lambda self, x: sizes.append(len(x)) or plain(self, x))
+    stack.A(torch.rand(1, *stack.x_shape))
+    assert sizes == [2, 2, 2]
+
+
+def y_of_slice(slices):
+    return slices.A(torch.rand(DEPTH, *slices.x_shape))[0]
+
+
+@pytest.mark.parametrize("slices", [mri(), mri(per_slice=True), ct()], ids=["mri", "maps", "ct"])
+def test_the_classical_image_of_a_stack_is_that_of_its_slices(slices):
+    stack = Stack(slices, DEPTH)
+    x = ball(SIDE)[:, :, 5 : 5 + DEPTH].repeat(1, stack.x_shape[0], 1, 1, 1)
+    volume = ut.Problem(stack.A(x), stack)
+    found = guide(volume)
+    assert "slice by slice" in guide_name(volume)
+    for d, one in enumerate(slices_of(volume)):
+        alone = ut.Problem(stack.A(x)[:, :, d], stack.of_slice(d))
+        assert torch.allclose(volume.to_units(found)[:, :, d], volume.to_units(guide(one)))
+        torch.testing.assert_close(one.to_units(one.estimate()), alone.to_units(alone.estimate()))
+
+
+def test_slices_go_on_from_the_part_fitted_before():
+    stack = Stack(mri(), DEPTH)
+    x = ball(SIDE)[:, :, 5 : 5 + DEPTH].repeat(1, 2, 1, 1, 1)
+    volume = ut.Problem(stack.A(x), stack)
+    fit, _ = volume.split(0.2, seed=0)
+    after = volume.after(fit)
+    assert [one.part for one in slices_of(after)] == list(slices_of(fit))
+    assert all(one.part is None for one in slices_of(volume))
+    assert slices_of(ut.Problem(torch.rand(1, 1, 4, 8, 8), Denoise())) == ()
 
 
 def test_maps_of_every_slice_are_its_own():

@@ -25,6 +25,7 @@ from untrained.classical.sliding_dct import (
 from untrained.classical.total_variation import TVResult, tv, tv_solve, tv_weight
 from untrained.classical.wavelet import l1wavelet
 from untrained.problem import Problem
+from untrained.slices import slices_of
 
 CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
     "adjoint": adjoint,
@@ -76,8 +77,9 @@ def guide(problem: Problem) -> Tensor:
     """The classical image that a network method may lean on, computed once per problem.
 
     `lowrank` for missing pixels and for MRI pictures with little noise, the mean of three for CT,
-    `nlbayes` for denoising, deblurring and super-resolution, `dct` for other pictures. Volumes
-    and signals get total variation, solved to a relative gap of 1e-3 or 1000 iterations (data
+    `nlbayes` for denoising, deblurring and super-resolution, `dct` for other pictures; the same for
+    every slice of a volume that is measured slice by slice (`Stack`). Other volumes and signals get
+    total variation, solved to a relative gap of 1e-3 or 1000 iterations (data
     without noise need that many), which costs a fraction of `tv` and looks the same. A nonlinear
     physics gets `problem.estimate()`.
     """
@@ -88,12 +90,17 @@ def guide(problem: Problem) -> Tensor:
 
 def guide_name(problem: Problem) -> str:
     """What `guide` gives, in words."""
-    return _chosen(problem)[0] if problem.linear else "its first image"
+    if not problem.linear:
+        return "its first image"
+    slices = slices_of(problem)
+    return f"{_chosen(slices[0])[0]}, slice by slice" if slices else _chosen(problem)[0]
 
 
 def _guide(problem: Problem) -> Tensor:
     if len(problem) > 1:  # each has a noise of its own
         return torch.cat([guide(problem.select(i)) for i in range(len(problem))])
+    if slices := slices_of(problem):
+        return torch.stack([guide(one) for one in slices], dim=2)
     return _chosen(problem)[1](problem)
 
 

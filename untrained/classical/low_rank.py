@@ -18,7 +18,9 @@ from untrained.classical.sliding_dct import (
 from untrained.problem import Problem
 
 BLOCKS = Blocks(side=6, stride=4, reach=8, alike=24)
+SPARSE = BLOCKS._replace(stride=5)  # at first
 FRESH = 4  # blocks are matched anew in every fourth round
+FULL = 6  # the last rounds, or a few less, take all blocks
 FIRST_LEVEL = 0.04
 COUPLING, MOMENTUM = 0.1, 0.9
 BRIGHTEST = 1.2
@@ -84,7 +86,7 @@ def _solved(problem: Problem) -> Tensor:
     for k, sigma in enumerate(falling(first, last, rounds)):
         q = z + MOMENTUM * (z - before)
         if k % FRESH == 0:
-            blocks = alike_blocks(q, BLOCKS)
+            blocks = alike_blocks(q, SPARSE if rounds - k > FULL else BLOCKS)
         x = problem.supported(shrink_groups(q, blocks, sigma))
         x = x * (bound / _size(x).clamp_min(bound).clamp_min(1e-30))
         z, before = data_step(weighed, x, COUPLING, STEPS), z

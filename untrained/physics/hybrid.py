@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from untrained.maths import to_channels, to_complex
-from untrained.physics.base import LinearPhysics
+from untrained.physics.base import LinearPhysics, twin
 
 
 class Hybrid(LinearPhysics):
@@ -38,6 +38,15 @@ class Hybrid(LinearPhysics):
         self.before, self.after, self.support = before, after, support
         self.across = across
         self._measured = (..., lines) if across == -1 else (..., lines, slice(None))
+
+    def among(self, images: slice) -> Hybrid:
+        """The operator of some images of a batch."""
+        if len(self.before) == 1:
+            return self
+        some = twin(self)
+        some.before = self.before[images]
+        some.support = None if self.support is None else self.support[images]
+        return some
 
     def A(self, x: Tensor) -> Tensor:
         """Image `(B, 2, H, W)` -> `(B, 2, coils, H, columns)` or `(B, 2, coils, rows, W)`."""

@@ -117,12 +117,16 @@ class MRI(LinearPhysics):
 
     def alone(self, index: int) -> MRI:
         """The operator of image `index` of a batch."""
+        return self.among(slice(index, index + 1))
+
+    def among(self, images: slice) -> MRI:
+        """The operator of some images of a batch."""
         if len(self._before) == 1:
             return self
-        one = twin(self)
-        one._before = self._before[index : index + 1]
-        one.support = None if self.support is None else self.support[index : index + 1]
-        return one
+        some = twin(self)
+        some._before = self._before[images]
+        some.support = None if self.support is None else self.support[images]
+        return some
 
     def joined(self, others: Sequence[MRI]) -> MRI | None:
         """One operator for a batch of images, each seen through maps of its own.

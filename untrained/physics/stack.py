@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,9 +13,14 @@ from untrained.errors import UserError
 from untrained.physics.base import LinearPhysics
 from untrained.physics.footprint import whole
 
+STRIPE = 2**24  # bytes of measurements
+
 
 class Stack(LinearPhysics):
     """One 2-D operator on every slice of a volume, which a 3-D network then sees as a whole.
+
+    It is applied to stripes of the volume, as many slices at a time as have 16 MiB of
+    measurements: a coil image of every coil and slice at once would take more than the network.
 
     x is `(B, C, D, H, W)`; y has the axis of the slices behind its channels: `(B, 2, D, coils, H,
     W)` for MRI, `(B, C, D, detectors, views)` for CT. What is held out is the same in every slice:
@@ -46,7 +53,7 @@ class Stack(LinearPhysics):
     def A(self, x: Tensor) -> Tensor:
         """Volume `(B, C, D, H, W)` -> its measurements, slices on axis 2."""
         self._check_x(x)
-        return self._each(self.physics.A, x)
+        return self._striped("A", x)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """The adjoint: `(B, C', D, ...)` -> `(B, C, D, H, W)`."""
@@ -54,7 +61,11 @@ class Stack(LinearPhysics):
             raise ValueError(
                 f"Stack: y must have its {self.depth} slices on axis 2, got {tuple(y.shape)}"
             )
-        return self._each(self.physics.A_adjoint, y)
+        return self._striped("A_adjoint", y)
+
+    def of_slice(self, index: int) -> Any:
+        """The operator of one slice."""
+        return self._of(slice(index, index + 1))
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """What one slice holds out, the same in all of them, `(1, *y.shape[1:])`."""
@@ -80,7 +91,7 @@ class Stack(LinearPhysics):
 
     def weight(self, r: Tensor, name: str) -> Tensor:
         """The slices' own data weighting; see `CT.weight`."""
-        return self._each(lambda one: self.physics.weight(one, name), r)
+        return self._striped("weight", r, name)
 
     def hybrid(self, keep: Tensor | None = None) -> Stack | None:
         """A stack of what the slices' operator offers, see `MRI.hybrid`; None where that is."""
@@ -90,16 +101,34 @@ class Stack(LinearPhysics):
 
     def from_kspace(self, y: Tensor) -> Tensor:
         """k-space of every slice -> measurements of a stack of `Hybrid`."""
-        return self._each(self.physics.from_kspace, y)
+        return self._striped("from_kspace", y)
 
     def measured(self, values: Tensor) -> Tensor:
         """Of values at every position of k-space, those that a stack of `Hybrid` measures."""
         chosen: Tensor = self.physics.measured(values)
         return chosen
 
-    def _each(self, apply: Any, volume: Tensor) -> Tensor:
-        """`apply` to the slices of every volume, as one batch."""
-        return torch.stack([apply(one.movedim(1, 0)).movedim(0, 1) for one in volume])
+    def _striped(self, name: str, volumes: Tensor, *how: Any) -> Tensor:
+        """A verb of the slices' operator, on stripes of every volume as one batch each."""
+        bytes_of_slice = 4 * math.prod(self.physics.y_shape or self.physics.x_shape)
+        at_once = max(1, STRIPE // bytes_of_slice)
+        done = []
+        for volume in volumes:
+            stripes = [
+                getattr(self._of(slice(first, first + at_once)), name)(stripe, *how)
+                for first, stripe in _stripes(volume.movedim(1, 0), at_once)
+            ]
+            done.append(torch.cat(stripes).movedim(0, 1))
+        return torch.stack(done)
+
+    def _of(self, slices: slice) -> Any:
+        """The operator of these slices."""
+        among = getattr(self.physics, "among", None)
+        return self.physics if among is None else among(slices)
+
+
+def _stripes(slices: Tensor, at_once: int) -> Iterator[tuple[int, Tensor]]:
+    return zip(range(0, len(slices), at_once), slices.split(at_once), strict=True)
 
 
 def _behind_channels(mask: Tensor | None) -> Tensor | None:

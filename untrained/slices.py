@@ -1,0 +1,33 @@
+"""A volume that is measured slice by slice (`Stack`) as many problems of one slice."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from untrained.problem import Problem
+
+
+def slices_of(volume: Problem) -> tuple[Problem, ...]:
+    """Every slice of one volume as a problem in the volume's units; () of what is no stack.
+
+    They are made once, so that what is computed for a slice is not computed again.
+    """
+    of_slice = getattr(volume.physics, "of_slice", None)
+    if of_slice is None or len(volume) > 1:
+        return ()
+    if not volume.slices:
+        depth = volume.x_shape[1]
+        parts = [None] * depth if volume.part is None else slices_of(volume.part)
+        volume.slices = tuple(_slice(volume, of_slice(d), d, parts[d]) for d in range(depth))
+    return volume.slices
+
+
+def _slice(volume: Problem, physics: Any, index: int, part: Problem | None) -> Problem:
+    one = copy.copy(volume)
+    one.forget()
+    one.physics, one.part, one.importance, one._norms = physics, part, None, {}
+    one.x_shape = tuple(physics.x_shape)
+    one.y = volume.y[:, :, index]
+    one.keep = None if volume.keep is None else volume.keep[:, :, index]
+    return one
