@@ -28,6 +28,10 @@ def test_every_combination_is_a_job_and_a_classical_method_needs_one_seed(write_
     ]
 
 
+def test_a_number_of_seeds_counts_them(write_grid):
+    assert read_grid(write_grid(head="seeds = 3")).seeds == (0, 1, 2)
+
+
 def test_a_run_is_for_the_tasks_that_its_method_does(write_grid, tmp_path):
     ct = '[[cases]]\ntask = "ct"\nclean = "picture-a.npy"\nsimulate = { angles = 8 }\n'
     noisy = '[[cases]]\ntask = "denoise"\nclean = "picture-a.npy"\n'
@@ -80,6 +84,7 @@ def test_only_selects_by_name(jobs):
         ({"head": "sedes = [1]"}, "unknown key 'sedes'.*did you mean 'seeds'"),
         ({"head": "seeds = [1, 1]"}, "seeds: expected different whole numbers"),
         ({"head": "seeds = 1.5"}, "seeds: expected a whole number or a list"),
+        ({"head": "seeds = 0"}, "seeds: 0 is no number of seeds"),
         ({"head": "seeds = true"}, "seeds: expected a whole number or a list, got True"),
         ({"head": "time_limit = -1"}, "time_limit: expected a number above 0"),
         ({"head": "time_limit = nan"}, "time_limit: expected a number above 0"),

@@ -162,6 +162,7 @@ def test_finished_weights_are_kept(
 WRONG = {
     "no input": (["denoise"], "INPUT"),
     "a missing file": (["denoise", "none.npy"], "none.npy"),
+    "a file twice": (["denoise", "0.npy", "../{folder}/0.npy"], "0.npy is given twice"),
     "two shapes": (["denoise", "0.npy", "wide.npy"], "wide.npy has an image of (1, 18, 30)"),
     "a task it has not": (["paint", "0.npy"], "paint"),
     "an unknown setting": (["denoise", "0.npy", "--set", "gamma=1"], "gamma"),
@@ -180,6 +181,7 @@ def test_wrong_input_exits_2_and_names_it(
     monkeypatch.chdir(tmp_path)
     np.save("wide.npy", np.zeros((18, 30), np.float32))
     arguments, message = WRONG[case]
+    arguments = [one.format(folder=tmp_path.name) for one in arguments]
     out = [] if "--out" in arguments else ["--out", "w.safetensors"]
     assert call("pretrain", "ugodit", *arguments, *out, *QUICK) == 2
     assert message in capsys.readouterr().err

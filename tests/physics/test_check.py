@@ -296,3 +296,38 @@ def test_a_nonlinear_operator_that_does_not_say_so_is_told_to():
     assert "linear = False" in report.verdict
     with pytest.raises(UserError, match="linear = False"):
         adjoint_notes(Squares(), (1, 6, 6), "Squares")
+
+
+class InPlace:
+    x_shape = (1, 6, 6)
+
+    def A(self, x):
+        x *= 2
+        return x
+
+    def A_adjoint(self, y):
+        return 2 * y
+
+
+class NoBatch:
+    x_shape = (1, 6, 6)
+
+    def A(self, x):
+        return x[0]
+
+    def A_adjoint(self, y):
+        return y[None]
+
+
+@pytest.mark.parametrize(
+    ("operator", "said"), [(InPlace, "in place"), (NoBatch, "drops the batch axis")]
+)
+def test_what_an_operator_does_to_its_batch_is_said(operator, said):
+    report = check_operator(operator())
+    assert not report.ok
+    assert said in report.verdict
+
+
+def test_an_operator_that_changes_its_argument_is_not_told_to_mend_its_adjoint():
+    with pytest.raises(UserError, match="in place"):
+        adjoint_notes(InPlace(), (1, 6, 6), "InPlace")

@@ -167,8 +167,17 @@ def _grid(values: dict[str, Any], path: Path) -> Grid:
     _check_weights(runs, lessons)
     limit = positive(values["time_limit"], "time_limit") if "time_limit" in values else 0
     name = values.get("name", path.stem)
-    seeds = counts(values.get("seeds", [0]), "seeds")
+    seeds = _seeds(values.get("seeds", [0]), "seeds")
     return Grid(name, seeds, float(limit), tuple(cases), tuple(runs), lessons=tuple(lessons))
+
+
+def _seeds(value: Any, where: str) -> tuple[int, ...]:
+    """A list of seeds; a number is how many, from 0, as with `--seeds`."""
+    if not isinstance(value, int):
+        return counts(value, where)
+    if value < 1:
+        raise UserError(f"{where}: {value} is no number of seeds; give 1 or more, or a list")
+    return tuple(range(value))
 
 
 def _check_weights(runs: list[RunEntry], lessons: list[LessonEntry]) -> None:
@@ -256,7 +265,7 @@ def _small(grid: Grid, table: Any) -> Grid:
     limit = values.get("time_limit", grid.time_limit)
     return Grid(
         name=grid.name,
-        seeds=counts(values["seeds"], "[small]: seeds") if "seeds" in values else grid.seeds,
+        seeds=_seeds(values["seeds"], "[small]: seeds") if "seeds" in values else grid.seeds,
         time_limit=float(positive(limit, "[small]: time_limit") if limit else 0),
         cases=tuple(
             replace(case, files=case.files[:images], guides=case.guides[:images])

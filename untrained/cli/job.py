@@ -259,7 +259,7 @@ def _report(path: Path, facts: dict[str, Any], options: Options) -> int:
 def closing_lines(path: Path, facts: dict[str, Any]) -> list[str]:
     """What a person wants to know at the end of a run."""
     stop, metrics, classical = facts["stop"], facts["metrics"], facts["classical"]
-    lines = [f"{facts['method']} on {facts['task']}: {stop['reason']}"]
+    lines = textwrap.wrap(f"{facts['method']} on {facts['task']}: {stop['reason']}", WIDTH)
     if metrics:
         line = f"PSNR {metrics['psnr']:.2f} dB, SSIM {metrics['ssim']:.3f}"
         if classical and classical["metrics"] and classical["method"] != facts["method"]:

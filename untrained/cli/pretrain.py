@@ -182,6 +182,7 @@ def _read(lesson: Lesson, task: str, paths: Sequence[str], task_options: dict[st
     notes: list[str] = []
     if lesson.drawn and len(paths) > 1:
         raise UserError(f"{lesson.name} takes the geometry of one scan, and {len(paths)} are given")
+    _require_different(paths)
     for path in paths:
         if lesson.learns_from == IMAGES:
             image = read_clean(task, path)
@@ -203,6 +204,15 @@ def _read(lesson: Lesson, task: str, paths: Sequence[str], task_options: dict[st
         problems += found
         files += [{"name": Path(path).name, "sha256": sha256(path)}] * len(found)
     return Inputs(problems, references, files, tuple(notes))
+
+
+def _require_different(paths: Sequence[str]) -> None:
+    places = [Path(path).resolve() for path in paths]
+    for i, place in enumerate(places):
+        if place in places[:i]:
+            raise UserError(
+                f"{paths[i]} is given twice; what is learned from would count it double"
+            )
 
 
 def _told(out: Path, beside: Path, facts: dict[str, Any], options: Options) -> int:

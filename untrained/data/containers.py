@@ -23,6 +23,15 @@ from untrained.errors import UserError
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 ARRAY_SUFFIXES = (".npz", *HDF5_SUFFIXES)
 MOST_LISTED = 6
+READERS = {
+    (".nii", ".nii.gz", ".mgz"): "nibabel.load(file).get_fdata()",
+    (".dcm", ".ima"): "pydicom.dcmread(file).pixel_array",
+    (".mat",): "scipy.io.loadmat(file)",
+    (".cfl", ".hdr"): "BART's cfl.readcfl(name)",
+    (".dat",): "twixtools.map_twix(file) for a Siemens scan",
+    (".mrc", ".mrcs"): "mrcfile.read(file)",
+}
+"""What reads formats that we do not, into an array to be saved."""
 
 
 class ArrayFile(Protocol):
@@ -62,10 +71,7 @@ def open_arrays(path: str | Path, what: str = "input") -> Iterator[ArrayFile]:
         with _opened_h5(file, what) as handle:
             yield H5File(file, handle)
     else:
-        raise UserError(
-            f"{what}: {file} must be one of {', '.join(ARRAY_SUFFIXES)}; "
-            f"its suffix is '{file.suffix}'"
-        )
+        raise other_format(file, what, f"one of {', '.join(ARRAY_SUFFIXES)}")
 
 
 class NpzFile:
@@ -159,6 +165,16 @@ class H5File:
         check_size(dataset.nbytes // parts, dataset.id.get_storage_size() // parts, label)
         with damage(self.path, key):
             return np.asarray(dataset[()] if index is None else dataset[index])
+
+
+def other_format(path: str | Path, what: str, expected: str) -> UserError:
+    """The error for a file of another format, with what would read it where that is known."""
+    name = Path(path).name.lower()
+    known = [reader for ends, reader in READERS.items() if name.endswith(ends)]
+    hint = f": read it with {known[0]} and save it as one" if known else ""
+    return UserError(
+        f"{what}: {path} must be {expected}; its suffix is '{Path(path).suffix.lower()}'{hint}"
+    )
 
 
 def existing_file(path: str | Path, what: str = "input") -> Path:

@@ -38,7 +38,7 @@ from untrained.data.arrays import (
     require_keys,
     single_precision,
 )
-from untrained.data.containers import existing_file
+from untrained.data.containers import existing_file, other_format
 from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size
 from untrained.errors import UserError
@@ -74,7 +74,7 @@ def load_ct(
             angles that differs from the sinogram's, or a geometry that makes no sense.
     """
     if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
-        raise UserError(f"input: {path} must be {' or '.join(ARRAY_SUFFIXES)} with 'sinogram'")
+        raise other_format(path, "input", f"{' or '.join(ARRAY_SUFFIXES)} with 'sinogram'")
     with open_arrays(path) as file:
         require_keys(file, "sinogram")
         sinogram = _sinogram(file)

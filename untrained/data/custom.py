@@ -24,6 +24,7 @@ from untrained.data.arrays import (
     require_keys,
     single_precision,
 )
+from untrained.data.containers import other_format
 from untrained.data.images import is_image, read_image
 from untrained.data.measurement import Measurement
 from untrained.errors import UserError
@@ -193,10 +194,7 @@ def _read(
     if is_image(path):
         image, notes = read_image(path)
         return image.numpy(), None, None, notes
-    raise UserError(
-        f"input: {path} must be .npy, {', '.join(ARRAY_SUFFIXES)} or a picture; "
-        f"its suffix is '{suffix}'"
-    )
+    raise other_format(path, "input", f".npy, {', '.join(ARRAY_SUFFIXES)} or a picture")
 
 
 def _fitting(values: np.ndarray, shape: tuple[int, ...], label: str) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from untrained.checks import beyond_photograph
 from untrained.data.arrays import read_npy, require_finite, single_precision
-from untrained.data.containers import existing_file
+from untrained.data.containers import existing_file, other_format
 from untrained.data.decode import decode_pillow, decode_tiff
 from untrained.errors import UserError
 
@@ -79,10 +79,7 @@ def read_picture(path: str | Path, what: str = "input") -> Picture:
     elif suffix in FORMATS_BY_SUFFIX:
         array, notes = decode_pillow(file, what, FORMATS_BY_SUFFIX[suffix])
     else:
-        raise UserError(
-            f"{what}: {file} must be one of {', '.join(IMAGE_SUFFIXES)}; "
-            f"its suffix is '{file.suffix}'"
-        )
+        raise other_format(file, what, f"one of {', '.join(IMAGE_SUFFIXES)}")
     return from_array(array, f"{what}: {file}", tuple(notes))
 
 

@@ -24,6 +24,7 @@ from untrained.data.arrays import (
     require_keys,
     single_precision,
 )
+from untrained.data.containers import other_format
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import read_maps, read_mask
 from untrained.errors import UserError
@@ -62,7 +63,7 @@ def load_mri(
             disagree, a slice that does not exist, or no way to estimate maps.
     """
     if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
-        raise UserError(f"input: {path} must be {' or '.join(ARRAY_SUFFIXES)} with 'kspace'")
+        raise other_format(path, "input", f"{' or '.join(ARRAY_SUFFIXES)} with 'kspace'")
     with open_arrays(path) as file:
         require_keys(file, "kspace")
         indices, notes = _slices(file, slice)

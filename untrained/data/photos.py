@@ -24,6 +24,7 @@ from untrained.data.arrays import (
     require_finite,
     require_keys,
 )
+from untrained.data.containers import other_format
 from untrained.data.images import (
     IMAGE_SUFFIXES,
     MOST_COLOURS,
@@ -202,7 +203,7 @@ def noise_level(sigma: float | str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise UserError(f"--sigma must be a number >= 0 on the 0..255 scale, got '{sigma}'")
+        raise UserError(f"--sigma must be auto or a number >= 0 on the 0..255 scale, got '{sigma}'")
     return value / 255.0
 
 
@@ -214,10 +215,8 @@ def read_photo(path: str | Path, parameter: str | None = None) -> Photo:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES):
-        raise UserError(
-            f"input: {path} must be a picture ({', '.join(IMAGE_SUFFIXES)}) or the .npz that "
-            f"`untrained simulate` writes; its suffix is '{suffix}'"
-        )
+        expected = f"a picture ({', '.join(IMAGE_SUFFIXES)}) or the .npz that `simulate` writes"
+        raise other_format(path, "input", expected)
     photo = _from_picture(path) if is_image(path) else _from_arrays(path, parameter)
     check_photograph(photo.y.numpy(), path)
     if photo.sigma is None:

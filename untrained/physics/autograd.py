@@ -54,7 +54,8 @@ def as_physics(obj: Any, x_shape: Sequence[int] | None = None) -> Any:
     if not _differentiable(obj, shape):
         raise UserError(
             f"{type(obj).__name__}.A cannot be differentiated by torch (does it use numpy or "
-            ".detach()?) and has no A_adjoint. Write A in torch, or write A_adjoint(y) as well."
+            ".detach(), or change x in place?) and has no A_adjoint. Write A in torch, or write "
+            "A_adjoint(y) as well."
         )
     derived = DerivedAdjoint(obj, shape)
     return derived if is_linear(derived, shape) else Nonlinear(obj, shape)

@@ -19,6 +19,7 @@ UNDECLARED = (
     "A is not linear; set linear = False on the operator if so it is meant to be, and take out "
     "noise or a constant if A adds one"
 )
+IN_PLACE = "A changes its argument in place; copy it first, for example x = x.clone()"
 # Unmatched projector pairs, common in tomography, stay below; a wrong sign or scale does not.
 WRONG_ADJOINT = 0.1
 
@@ -77,8 +78,11 @@ def adjoint_notes(
     if not getattr(operator, "linear", True):
         return ()
     error = dot_test(operator, x_shape, batch=batch)
-    if not error <= WRONG_ADJOINT and batch == 1 and not is_linear(operator, x_shape):
-        raise UserError(f"operator {name}: {UNDECLARED}")
+    if not error <= WRONG_ADJOINT and batch == 1:
+        if _misuse(operator, x_shape) == IN_PLACE:
+            raise UserError(f"operator {name}: {IN_PLACE}")
+        if not is_linear(operator, x_shape):
+            raise UserError(f"operator {name}: {UNDECLARED}")
     if not error <= WRONG_ADJOINT:
         raise UserError(
             f"operator {name}: A_adjoint is not the adjoint of A (dot test {error:.1e}); leave "
@@ -146,18 +150,21 @@ def check_operator(obj: Any, x_shape: Sequence[int] | None = None, seed: int = 0
     shape = _shape(obj, x_shape)
     physics = as_physics(obj, shape)
     said = bool(getattr(physics, "linear", True))
-    linear = said and is_linear(physics, shape)
     x = torch.rand(1, *shape, generator=torch.Generator().manual_seed(seed)).to(device_of(physics))
+    misuse = _misuse(physics, shape)
+    linear = said and is_linear(physics, shape)
     with torch.no_grad():
         y = physics.A(x)
         back_shape = tuple(physics.A_adjoint(y).shape)
         seconds_forward = _seconds(physics.A, x)
         seconds_adjoint = _seconds(physics.A_adjoint, y)
-    error = dot_test(physics, shape, seed=seed) if linear else None
+    error = dot_test(physics, shape, seed=seed) if linear and not misuse else None
     own = callable(getattr(obj, "A_adjoint", None))
     ok, verdict = _verdict(linear, error, back_shape == tuple(x.shape), bool(y.isfinite().all()))
     if ok and said and not linear:
         ok, verdict = False, UNDECLARED
+    if misuse:
+        ok, verdict = False, misuse
     return OperatorReport(
         name=type(obj).__name__,
         x_shape=shape,
@@ -172,6 +179,25 @@ def check_operator(obj: Any, x_shape: Sequence[int] | None = None, seed: int = 0
         ok=ok,
         verdict=verdict,
     )
+
+
+def _misuse(physics: Any, x_shape: Sequence[int]) -> str:
+    """What A does to a batch that it must not, or empty."""
+    pair = torch.rand(2, *x_shape, generator=torch.Generator().manual_seed(0)).to(
+        device_of(physics)
+    )
+    one = pair[:1].clone()
+    with torch.no_grad():
+        physics.A(one)
+        if not torch.equal(one, pair[:1]):
+            return IN_PLACE
+        try:
+            found = physics.A(pair)
+        except (RuntimeError, ValueError):  # it may hold something for a single image
+            return ""
+    if len(found) != 2:
+        return f"A drops the batch axis: of two images it makes {tuple(found.shape)}, not (2, ...)"
+    return ""
 
 
 def _verdict(
