@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,9 +19,12 @@ import torch
 from untrained.core.footprint import footprint
 from untrained.core.machine import available_memory, peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
+from untrained.core.result import Result
 from untrained.core.rule import Frame, Watch
-from untrained.core.solve import solve_recipe
+from untrained.core.solve import fit_together, solve_recipe
+from untrained.group import Group
 from untrained.plan import Plan
+from untrained.pretrain.train import Lesson, learning_group, lesson_recipe
 from untrained.problem import Problem
 
 STEPS = 5
@@ -51,12 +55,49 @@ def estimate(chosen: Plan, problem: Problem, device: str = "auto", runs: int = 1
     }
     if chosen.recipe is None:
         return {**facts, "note": "a classical method: seconds, and no network"}
-    recipe = chosen.recipe
-    need = footprint(recipe, problem.select(0))
-    stop = recipe.stop
+    recipe, one, stop = chosen.recipe, problem.select(0), chosen.recipe.stop
     passes = 1 + (stop.carry or 1.0) if stop.refit else 1.0
     passes += 2 * recipe.trial / recipe.budget
-    facts |= {
+
+    def take(few: Recipe, **how: Any) -> Result:
+        return solve_recipe(replace(few, rival=None), one, device=device, **how)
+
+    return facts | _needs(recipe, one, place, passes, runs, take)
+
+
+def estimate_training(
+    lesson: Lesson,
+    task: str,
+    problems: Sequence[Problem],
+    *,
+    preset: str = "fast",
+    settings: Sequence[str] = (),
+    steps: int = 0,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """What a training will need; arguments as of `pretrain.train`, the answer as of `estimate`."""
+    place = pick_device(device)
+    recipe = lesson_recipe(lesson, task, preset, settings, steps)
+    group = learning_group(lesson, recipe, problems)
+
+    def take(few: Recipe, **how: Any) -> Result:
+        return fit_together(few, group, device=device, **how)
+
+    facts = {"method": lesson.name, "preset": preset, "task": task, "device": str(place)}
+    return facts | {"images": len(group)} | _needs(recipe, group, place, 1.0, 1, take)
+
+
+def _needs(
+    recipe: Recipe,
+    problem: Problem | Group,
+    place: torch.device,
+    passes: float,
+    runs: int,
+    take: Callable[..., Result],
+) -> dict[str, Any]:
+    """Network, steps, time and memory of `runs` runs; `take` takes a few real steps of one."""
+    need = footprint(recipe, problem)
+    facts: dict[str, Any] = {
         "network": _network(recipe),
         "parameters": need.parameters,
         "image": list(problem.x_shape),
@@ -67,9 +108,11 @@ def estimate(chosen: Plan, problem: Problem, device: str = "auto", runs: int = 1
         note = f"needs more than the {room / 2**20:.0f} MiB that are free here; nothing was run"
         peak = (peak_memory_mb(torch.device("cpu")) or 0.0) + need.lean / 2**20
         return {**facts, "seconds": None, "peak_memory_mb": peak, "measured": False, "note": note}
-    per_step, start = _measure(recipe, problem, device)
+    per_step, start = _measure(recipe, take)
     peak_now = peak_memory_mb(place)
-    note = f"measured over {STEPS - WARM} real steps; a stop rule may end the run earlier"
+    note = f"measured over {STEPS - WARM} real steps"
+    if isinstance(problem, Problem):
+        note += "; a stop rule may end the run earlier"
     if need.full > room:
         note += "; memory is short, so that inner images are computed twice instead of kept"
     return {
@@ -90,20 +133,14 @@ class _Stopwatch(Watch):
         self.times.append(time.perf_counter())
 
 
-def _measure(recipe: Recipe, problem: Problem, device: str) -> tuple[float, float]:
+def _measure(recipe: Recipe, take: Callable[..., Result]) -> tuple[float, float]:
     """(seconds per step, seconds before the first) of a few real steps of every phase.
 
     They are taken with a checkpoint, so that its writing counts in time and in peak memory.
     """
     watch = _Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
-        result = solve_recipe(
-            replace(recipe, steps=STEPS, rival=None),
-            problem.select(0),
-            watch=[watch],
-            device=device,
-            run_dir=folder,
-        )
+        result = take(replace(recipe, steps=STEPS), watch=[watch], run_dir=folder)
     first = watch.times[:STEPS]
     per_step = (first[-1] - first[WARM - 1]) / (len(first) - WARM)
     return per_step, max(0.0, result.seconds - per_step * result.steps)

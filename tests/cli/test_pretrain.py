@@ -143,6 +143,20 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(
     assert all(bool((t == second.tensors[n]).all()) for n, t in first.tensors.items())
 
 
+@pytest.mark.parametrize("method", ["ugodit", "metadip"])
+def test_a_dry_run_tells_time_and_memory_and_writes_nothing(
+    method: str, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    out = ["--out", tmp_path / "w.safetensors"]
+    assert call("pretrain", method, "denoise", *pictures, *out, "--dry-run", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["images"] == len(pictures)
+    assert facts["seconds"] > facts["seconds_per_step"] > 0
+    assert facts["peak_memory_mb"] > 100
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_finished_weights_are_kept(
     pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -284,7 +284,11 @@ def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
 
     problem = chosen.start(_problem(slices[0], options))
     runs = chosen.seeds(options.seeds) * len(slices)
-    facts = estimate(chosen, problem, options.device, runs=runs)
+    return say_needs(estimate(chosen, problem, options.device, runs=runs), options)
+
+
+def say_needs(facts: dict[str, Any], options: Options) -> int:
+    """Print what `--dry-run` found."""
     if options.as_json:
         click.echo(json.dumps(facts, indent=2))
         return 0

@@ -18,7 +18,7 @@ from untrained.cli.directory import (
     open_directory,
     require_same,
 )
-from untrained.cli.job import INTERRUPTED, command_line, for_loader, thread_count
+from untrained.cli.job import INTERRUPTED, command_line, for_loader, say_needs, thread_count
 from untrained.cli.options import Options, shared_options
 from untrained.cli.reconstruct import reconstruct
 from untrained.core.result import Result
@@ -34,10 +34,7 @@ from untrained.problem import Problem
 from untrained.report import save_training
 from untrained.rules.watch import Clock, Interrupt, Progress
 
-APART = {
-    *("--method", "--stop", "--output", "--seeds", "--reference", "--guide", "--weights"),
-    "--dry-run",
-}
+APART = {"--method", "--stop", "--output", "--seeds", "--reference", "--guide", "--weights"}
 """Options of `reconstruct` that a training has not."""
 
 
@@ -100,15 +97,33 @@ def _learn(
     task_options: dict[str, Any],
 ) -> int:
     assert options.out is not None
-    out = check_path(options.out, overwrite=options.overwrite or options.resume)
+    may_stand = options.overwrite or options.resume or options.dry_run
+    out = check_path(options.out, overwrite=may_stand)
     with thread_count(options.threads):
         inputs = _read(lesson, task, paths, for_loader(task_options))
+        if options.dry_run:
+            return _dry_run(lesson, task, inputs, options)
         beside = out.with_name(f"{out.stem}-training")
         with open_directory(beside, resume=options.resume, overwrite=options.overwrite) as place:
             if place.finished is not None and out.exists():
                 _same_settings(place.finished, lesson, task, inputs, options)
                 return _told(out, beside, place.finished, options)
             return _into(place, out, lesson, task, inputs, options)
+
+
+def _dry_run(lesson: Lesson, task: str, inputs: Inputs, options: Options) -> int:
+    from untrained.estimate import estimate_training
+
+    facts = estimate_training(
+        lesson,
+        task,
+        inputs.problems,
+        preset=options.preset,
+        settings=options.settings,
+        steps=options.steps,
+        device=options.device,
+    )
+    return say_needs(facts, options)
 
 
 def _same_settings(

@@ -178,9 +178,7 @@ def train(
     task = task or problems[0].task
     lesson = find_lesson(method, task)
     recipe = lesson_recipe(lesson, task, preset, settings, steps)
-    alone = [problem.select(i) for problem in problems for i in range(len(problem))]
-    batch = int(getattr(recipe.method, "batch", 0))
-    group = Group(alone[:1] * batch if lesson.drawn else alone)
+    group = learning_group(lesson, recipe, problems)
     each: list[Watch] = [] if lesson.drawn else [EachMisfit()]
     names = [str(entry.get("sha256", entry.get("name", ""))) for entry in inputs]
     result = fit_together(
@@ -220,6 +218,13 @@ def train(
         tensors=kept,
     )
     return weights, result
+
+
+def learning_group(lesson: Lesson, recipe: Recipe, problems: Sequence[Problem]) -> Group:
+    """What the networks of a training are fitted to side by side."""
+    alone = [problem.select(i) for problem in problems for i in range(len(problem))]
+    batch = int(getattr(recipe.method, "batch", 0))
+    return Group(alone[:1] * batch if lesson.drawn else alone)
 
 
 def clean_problem(image: Tensor, unit_range: bool = True) -> Problem:
