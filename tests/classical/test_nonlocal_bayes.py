@@ -10,7 +10,7 @@ from skimage.data import brick, camera
 import untrained as ut
 from untrained.classical import bayes_denoise, dct, dct_denoise, guide, guide_name, nlbayes
 from untrained.metrics import psnr
-from untrained.physics import Blur, Denoise, SuperRes
+from untrained.physics import Blur, Denoise, Inpaint, SuperRes
 
 CAMERA = torch.from_numpy(camera()[100:196, 100:196].astype(np.float32) / 255)[None, None]
 BRICK = torch.from_numpy(brick()[:96, :96].astype(np.float32) / 255)[None, None]
@@ -47,6 +47,22 @@ def test_a_batch_equals_its_singles() -> None:
     torch.testing.assert_close(bayes_denoise(noisy, 0.1), torch.cat(singles))
 
 
+def test_a_volume_is_cleaned_in_three_directions() -> None:
+    """A turned volume gives the turned answer, and each direction tells something of its own."""
+    axis = torch.linspace(-1, 1, 28)
+    r = (axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + 2 * axis**2).sqrt()
+    truth = ((r < 0.8) * 0.6 + (r < 0.4) * 0.3)[None, None]
+    noisy = truth + noise(truth, 0.1)
+    problem = ut.Problem(noisy, Denoise(), sigma=0.1)
+    found = nlbayes(problem)
+    planes = bayes_denoise(noisy[0].movedim(1, 0), 0.1).movedim(0, 1)[None]
+    assert psnr(found, truth, data_range=1.0) > psnr(planes, truth, data_range=1.0) + 0.8
+    turned = nlbayes(ut.Problem(noisy.movedim(4, 2), Denoise(), sigma=0.1))
+    torch.testing.assert_close(turned, found.movedim(4, 2), atol=2e-3, rtol=0)
+    assert "three directions" in guide_name(problem)
+    assert torch.equal(guide(problem), found)
+
+
 @pytest.mark.parametrize("task", ["deblur", "superres"])
 def test_plugged_in_it_is_better_than_the_cosines(task: str) -> None:
     physics = (
@@ -73,7 +89,10 @@ def test_it_is_what_networks_lean_on_for_photographs() -> None:
     assert "dct" in part.cache
 
 
-def test_only_pictures() -> None:
+def test_only_pictures_and_noisy_volumes() -> None:
     y = torch.rand(1, 1, 6, 6, 6)
     with pytest.raises(ut.UserError, match="nlbayes is for pictures"):
-        nlbayes(ut.Problem(y, Denoise(tuple(y.shape[1:]))))
+        nlbayes(ut.Problem(y, Inpaint(torch.ones(6, 6, 6), tuple(y.shape[1:]))))
+    signal = torch.rand(1, 1, 6)
+    with pytest.raises(ut.UserError, match="nlbayes is for pictures"):
+        nlbayes(ut.Problem(signal, Denoise(tuple(signal.shape[1:]))))

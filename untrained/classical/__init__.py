@@ -78,10 +78,10 @@ def guide(problem: Problem) -> Tensor:
 
     `lowrank` for missing pixels and for MRI pictures with little noise, the mean of three for CT,
     `nlbayes` for denoising, deblurring and super-resolution, `dct` for other pictures; the same for
-    every slice of a volume that is measured slice by slice (`Stack`). Other volumes and signals get
-    total variation, solved to a relative gap of 1e-3 or 1000 iterations (data
-    without noise need that many), which costs a fraction of `tv` and looks the same. A nonlinear
-    physics gets `problem.estimate()`.
+    every slice of a volume that is measured slice by slice (`Stack`). Noisy volumes get `nlbayes`.
+    Other volumes and signals get total variation, solved to a relative gap of 1e-3 or 1000
+    iterations (data without noise need that many), which costs a fraction of `tv` and looks the
+    same. A nonlinear physics gets `problem.estimate()`.
     """
     if not problem.linear:
         return problem.estimate()
@@ -106,6 +106,8 @@ def _guide(problem: Problem) -> Tensor:
 
 def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
     """What the guide is, in words, and what computes that of one problem."""
+    if len(problem.x_shape) == 4 and problem.task == "denoise":
+        return "non-local Bayes in three directions", partial(_answer, "nlbayes")
     if len(problem.x_shape) != 3:
         return "total variation", _rough_tv
     return _GUIDES.get(problem.task, ("sliding cosine transforms", partial(_answer, "dct")))

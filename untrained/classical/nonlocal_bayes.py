@@ -43,25 +43,28 @@ def nlbayes(problem: Problem) -> Tensor:
     better. Rounds before the last take fewer blocks, found anew in every third, and a first
     estimate of every second window: half the time for what is within 0.01 dB.
 
-    For denoising it is `bayes_denoise` at the noise level, given or estimated.
+    For denoising it is `bayes_denoise` at the noise level, given or estimated; of a volume the mean
+    of what that makes of its planes in the three directions.
 
     Args:
         problem: G problems with a linear physics, solved in turn.
 
     Returns:
-        `(G, C, H, W)` in the problem's units.
+        `(G, C, H, W)`, or `(G, C, D, H, W)`, in the problem's units.
 
     Raises:
-        UserError: a nonlinear physics, or no picture.
+        UserError: a nonlinear physics, or no picture (for denoising: nor volume).
     """
-    require_picture(problem, "nlbayes")
+    if problem.task != "denoise" or len(problem.x_shape) != 4:
+        require_picture(problem, "nlbayes")
     return torch.cat([_solved(dct_weighed(problem.select(i))) for i in range(len(problem.y))])
 
 
 def _solved(problem: Problem) -> Tensor:
     if problem.task == "denoise":
         image = problem.estimate()
-        return bayes_denoise(image, noise_level(problem, image))
+        denoise = bayes_denoise if image.ndim == 4 else _in_three_directions
+        return denoise(image, noise_level(problem, image))
     level, closing = dct_settings(problem)
     x, first, rounds = problem.of_part("nlbayes", nlbayes), MORE_LEVEL, MORE_ROUNDS
     if x is None:
@@ -75,6 +78,15 @@ def _solved(problem: Problem) -> Tensor:
         x = problem.supported(_likeliest(pilot, z, blocks, sigma))
         z = data_step(problem, x, COUPLING / above**2, STEPS)
     return z if closing else x
+
+
+def _in_three_directions(volume: Tensor, sigma: float) -> Tensor:
+    """The mean of `bayes_denoise` of all planes of a volume `(1, C, D, H, W)` across each axis."""
+    total = torch.zeros_like(volume)
+    for axis in (1, 2, 3):
+        planes = volume[0].movedim(axis, 0).contiguous()
+        total += bayes_denoise(planes, sigma).movedim(0, axis)
+    return total / 3
 
 
 def bayes_denoise(image: Tensor, sigma: float) -> Tensor:
