@@ -105,7 +105,11 @@ def _search(problem: Problem) -> Tensor:
 
     def prepare(fit: Problem) -> Callable[[float, bool], Tensor]:
         start = tv_start(fit)
-        return lambda level, closing: _split(fit, start, _levels(level, TRIAL_ROUNDS), closing, 2)
+        # few views or columns tell levels apart by so little that the last pass has to be the full
+        stride = 2 if problem.unit_range else 1
+        return lambda level, closing: _split(
+            fit, start, _levels(level, TRIAL_ROUNDS), closing, stride
+        )
 
     asked = held_out_error(problem, prepare)
     if asked is None:
