@@ -125,7 +125,8 @@ def test_the_settings_of_a_part_are_taken_over():
 
 
 def test_the_guide_is_total_variation_where_there_is_no_plane():
-    volume = Problem(noisy(0.1)[..., None, :16, :16], Denoise())
+    kept = torch.ones(1, 1, 16, 16).bernoulli(0.7, generator=torch.Generator().manual_seed(0))
+    volume = Problem(noisy(0.1)[..., None, :16, :16] * kept, Inpaint(kept[0], (1, 1, 16, 16)))
     assert torch.equal(guide(volume), volume.cache["guide"])
     assert torch.allclose(guide(volume), tv(volume), atol=1e-2)
     line = Problem(noisy(0.1)[..., :1, :], Denoise(), sigma=0.1)
