@@ -15,12 +15,12 @@ HEAD = """# Results
 PSNR in dB, seed 0, one thread, retrospective measurements of public data made by
 `benchmarks/cases.py`; every row is a file in `benchmarks/results/evidence/`. fp32, but for the
 networks of `house`: bf16, which `precision=auto` takes on a CPU that multiplies it natively (Xeon
-with AMX; the `paper` runs are from one without, which was 1.3 to 1.6 times slower). MRI: magnitude,
+with AMX; `paper` in fp32 is from one without, which was 1.3 to 1.6 times slower). MRI: magnitude,
 range max |reference|, coil maps from the undersampled data's own centre. CT: measured views,
 reference FBP of all views, scored inside the disc that every view sees. Photographs: 256x256
 colour crops. `paper` is that preset, cut after the seconds given below where marked; the rest is
-`fast`. A dash: not run yet, or removed because the settings have changed since. The `paper` runs
-on MRI saw the coil maps of an earlier version, which took singular values from 2 % on for signal;
+`fast`. A dash: not run yet, or removed because the settings have changed since. `paper` on MRI in
+fp32 saw the coil maps of an earlier version, which took singular values from 2 % on for signal;
 those maps cost total variation 0.1 dB on that scan.
 
 The CPU seconds of `dct`, `lowrank`, `nlbayes` and `house` were taken beside a long run of aSeqDIP's
