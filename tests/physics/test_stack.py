@@ -94,6 +94,29 @@ def test_a_stack_keeps_a_stripe_of_coil_images_at_a_time(monkeypatch):
     assert sizes == [2, 2, 2]
 
 
+class Half:
+    """Somebody's own operator, which says no more than it must."""
+
+    x_shape = (1, SIDE, SIDE)
+
+    def A(self, x):
+        return x[..., ::2]
+
+    def A_adjoint(self, y):
+        full = y.new_zeros(*y.shape[:-1], SIDE)
+        full[..., ::2] = y
+        return full
+
+
+def test_slices_may_have_an_operator_of_ones_own():
+    stack = Stack(Half(), DEPTH)
+    x = ball(SIDE)[:, :, 5 : 5 + DEPTH]
+    assert torch.equal(stack.A(x), x[..., ::2])
+    assert dot_test(stack) < 1e-5
+    result = ut.reconstruct(stack.A(x), stack, steps=2, progress=False)
+    assert result.image.shape == x.shape
+
+
 def y_of_slice(slices):
     return slices.A(torch.rand(DEPTH, *slices.x_shape))[0]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics
+from untrained.physics.base import LinearPhysics, draw_positions
 from untrained.physics.footprint import whole
 
 STRIPE = 2**24  # bytes of measurements
@@ -69,7 +69,13 @@ class Stack(LinearPhysics):
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """What one slice holds out, the same in all of them, `(1, *y.shape[1:])`."""
-        one: Tensor = self.physics.holdout(y[:, :, 0], fraction, generator)
+        own = getattr(self.physics, "holdout", None)
+        first = y[:, :, 0]
+        one: Tensor = (
+            draw_positions(first, min(2, first.ndim - 1), fraction, generator)
+            if own is None
+            else own(first, fraction, generator)
+        )
         return one.unsqueeze(2).expand(1, *y.shape[1:])
 
     @property
@@ -110,8 +116,8 @@ class Stack(LinearPhysics):
 
     def _striped(self, name: str, volumes: Tensor, *how: Any) -> Tensor:
         """A verb of the slices' operator, on stripes of every volume as one batch each."""
-        bytes_of_slice = 4 * math.prod(self.physics.y_shape or self.physics.x_shape)
-        at_once = max(1, STRIPE // bytes_of_slice)
+        shape = getattr(self.physics, "y_shape", None) or self.physics.x_shape
+        at_once = max(1, STRIPE // (4 * math.prod(shape)))
         done = []
         for volume in volumes:
             stripes = [
