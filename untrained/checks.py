@@ -68,8 +68,8 @@ def check_unit_range(y: Tensor, task: str) -> None:
     if beyond_photograph(sizes):
         raise UserError(
             "photographs are expected in [0, 1], and these measurements reach "
-            f"{sizes.max():.4g}; divide "
-            "them by 255 (8 bit), 65535 (16 bit) or their largest value, and sigma with them"
+            f"{sizes.max():.4g}; divide them by 255 (8 bit), 65535 (16 bit) or their largest "
+            "value, and sigma with them"
         )
 
 

@@ -34,7 +34,8 @@ class Engine:
         weight_decay: of Adam and RAdam, added to the gradient as a multiple of the weights.
         clip: largest norm of the gradient over everything trained; 0 = no clipping.
         precision: of the network: `fp32`, `bf16` (autocast), or `auto`: bf16 where the device
-            multiplies it natively (CUDA from Ampere on, CPUs with AMX), fp32 elsewhere.
+            multiplies it natively (CUDA from Ampere on, CPUs with AMX or AVX512-BF16), fp32
+            elsewhere.
         together: how many images or seeds are fitted side by side in one grouped network; 0 = as
             many as a GPU's memory holds, one after another elsewhere.
     """
@@ -134,6 +135,6 @@ def _multiplies_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
-        return bool(probe is not None and probe())
+        probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        return any(getattr(torch.cpu, probe, bool)() for probe in probes)
     return False

@@ -104,9 +104,21 @@ def twin(physics: P) -> P:
     return other
 
 
+def among(physics: P, images: slice, *names: str) -> P:
+    """The operator of some images of a batch; `names` are the constants with a row for each."""
+    some = twin(physics)
+    for name in names:
+        rows = getattr(physics, name)
+        setattr(some, name, None if rows is None else rows[images])
+    return some
+
+
 def draw_positions(y: Tensor, axes: int, fraction: float, generator: torch.Generator) -> Tensor:
-    """A share of the positions along the last `axes` axes of y, bool `(1, *y.shape[1:])`."""
-    drawn = torch.rand(y.shape[-axes:], generator=generator) < fraction
+    """A share of the positions along the last `axes` axes of y, bool `(1, *y.shape[1:])`.
+
+    The axis of the batch is none of them, however few axes y has.
+    """
+    drawn = torch.rand(y.shape[1:][-axes:], generator=generator) < fraction
     return drawn.expand(1, *y.shape[1:]).to(y.device)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from untrained.maths import to_channels, to_complex
-from untrained.physics.base import LinearPhysics, twin
+from untrained.physics.base import LinearPhysics, among
 
 
 class Hybrid(LinearPhysics):
@@ -41,12 +41,7 @@ class Hybrid(LinearPhysics):
 
     def among(self, images: slice) -> Hybrid:
         """The operator of some images of a batch."""
-        if len(self.before) == 1:
-            return self
-        some = twin(self)
-        some.before = self.before[images]
-        some.support = None if self.support is None else self.support[images]
-        return some
+        return self if len(self.before) == 1 else among(self, images, "before", "support")
 
     def A(self, x: Tensor) -> Tensor:
         """Image `(B, 2, H, W)` -> `(B, 2, coils, H, columns)` or `(B, 2, coils, rows, W)`."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c, to_channels, to_complex
-from untrained.physics.base import LinearPhysics, twin
+from untrained.physics.base import LinearPhysics, among, twin
 from untrained.physics.hybrid import Hybrid
 from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop
 
@@ -121,12 +121,7 @@ class MRI(LinearPhysics):
 
     def among(self, images: slice) -> MRI:
         """The operator of some images of a batch."""
-        if len(self._before) == 1:
-            return self
-        some = twin(self)
-        some._before = self._before[images]
-        some.support = None if self.support is None else self.support[images]
-        return some
+        return self if len(self._before) == 1 else among(self, images, "_before", "support")
 
     def joined(self, others: Sequence[MRI]) -> MRI | None:
         """One operator for a batch of images, each seen through maps of its own.

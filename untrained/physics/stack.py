@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics, draw_positions
+from untrained.physics.base import LinearPhysics
 from untrained.physics.footprint import whole
 
 STRIPE = 2**24  # bytes of measurements
@@ -69,13 +69,8 @@ class Stack(LinearPhysics):
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """What one slice holds out, the same in all of them, `(1, *y.shape[1:])`."""
-        own = getattr(self.physics, "holdout", None)
-        first = y[:, :, 0]
-        one: Tensor = (
-            draw_positions(first, min(2, first.ndim - 1), fraction, generator)
-            if own is None
-            else own(first, fraction, generator)
-        )
+        own = getattr(self.physics, "holdout", super().holdout)
+        one: Tensor = own(y[:, :, 0], fraction, generator)
         return one.unsqueeze(2).expand(1, *y.shape[1:])
 
     @property
