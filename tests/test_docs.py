@@ -238,9 +238,9 @@ def test_the_files_that_the_file_page_writes_are_read(quiet: Path) -> None:
     scan = TASKS["mri"].load("scan.npz", maps="lowres")
     assert isinstance(scan, list)
     assert scan[0].y.shape == (1, 2, 2, 24, 24)
-    parallel = TASKS["ct"].load("views.npz")
-    fan = TASKS["ct"].load("fan.npz")
-    again = TASKS["ct"].load("views.npz", geometry=_written("fan.json", "files.md"))
+    (parallel,) = TASKS["ct"].load("views.npz")
+    (fan,) = TASKS["ct"].load("fan.npz")
+    (again,) = TASKS["ct"].load("views.npz", geometry=_written("fan.json", "files.md"))
     assert parallel.physics.geometry.fan is None
     assert fan.physics.geometry.fan == ut.physics.FanBeam(300.0, 450.0)
     assert again.physics.geometry.fan == ut.physics.FanBeam(300.0, 450.0)

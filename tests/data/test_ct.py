@@ -10,13 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from untrained.data.ct import load_ct
+from untrained.data.ct import load_ct as load_slices
 from untrained.data.phantoms import shepp_logan
 from untrained.data.simulate import simulate_ct
 from untrained.errors import UserError
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 SINOGRAM = np.random.default_rng(0).random((6, 16)).astype(np.float32)
+
+
+def load_ct(*given, **options):
+    """The only slice."""
+    (found,) = load_slices(*given, **options)
+    return found
 
 
 @pytest.fixture
@@ -134,7 +140,11 @@ def test_h5_is_read_alike(tmp_path):
         ({"angles": np.zeros((6, 1))}, "one list of degrees"),
         ({"sinogram": np.ones((6, 16), np.uint16)}, r"found uint16.*-np\.log"),
         ({"sinogram": np.ones((6, 16), complex)}, "found complex128"),
-        ({"sinogram": np.ones((1, 6, 16))}, r"\(1, 6, 16\)"),
+        ({"sinogram": np.ones((1, 1, 6, 16))}, r"\(slices, angles.*\(1, 1, 6, 16\)"),
+        (
+            {"sinogram": np.ones((9, 6, 16)), "angles": np.zeros(9)},
+            r"9 angles.*6 rows.*slices come first",
+        ),
         ({"sinogram": np.full((6, 16), np.inf)}, "96 values NaN or infinite"),
         ({"angles": np.zeros(6), "image_shape": np.array([0, 4])}, "image_shape"),
         ({"angles": np.zeros(6), "image_shape": np.array(4)}, "two whole numbers"),

@@ -90,7 +90,8 @@ def test_with_reference_by_task(tmp_path):
     assert found.data_range == 3.0
 
     np.savez(tmp_path / "s.npz", sinogram=np.ones((3, 8)), angles=np.arange(3.0))
-    found = with_reference(load_ct(tmp_path / "s.npz"), save(tmp_path / "r.npy", np.eye(8) * 2.5))
+    (scan,) = load_ct(tmp_path / "s.npz")
+    found = with_reference(scan, save(tmp_path / "r.npy", np.eye(8) * 2.5))
     assert found.data_range == 2.5
 
 

@@ -7,6 +7,13 @@ import click
 from untrained.cli.job import reconstruct_file
 from untrained.cli.options import Options, shared_options
 
+_VOLUME = click.option(
+    "--volume", is_flag=True, help="All slices as one volume, by a network in three dimensions."
+)
+_SLICE = click.option(
+    "--slice", "index", default=None, metavar="N|all", help="Slice of a file of several."
+)
+
 
 @click.group()
 def reconstruct() -> None:
@@ -16,19 +23,21 @@ def reconstruct() -> None:
 @reconstruct.command()
 @click.argument("input_file", metavar="INPUT")
 @click.option("--sigma", default=None, metavar="S|auto", help="Noise level, 0..255 scale.")
+@_VOLUME
 @shared_options
-def denoise(options: Options, input_file: str, sigma: str | None) -> int:
+def denoise(options: Options, input_file: str, sigma: str | None, volume: bool) -> int:
     """Remove noise from an image."""
-    return reconstruct_file("denoise", input_file, options, {"sigma": sigma})
+    return reconstruct_file("denoise", input_file, options, {"sigma": sigma, "volume": volume})
 
 
 @reconstruct.command()
 @click.argument("input_file", metavar="INPUT")
 @click.option("--mask", default=None, metavar="FILE", help="1 or white = measured.")
+@_VOLUME
 @shared_options
-def inpaint(options: Options, input_file: str, mask: str | None) -> int:
+def inpaint(options: Options, input_file: str, mask: str | None, volume: bool) -> int:
     """Fill in missing pixels."""
-    return reconstruct_file("inpaint", input_file, options, {"mask": mask})
+    return reconstruct_file("inpaint", input_file, options, {"mask": mask, "volume": volume})
 
 
 @reconstruct.command()
@@ -90,23 +99,40 @@ def phase(options: Options, input_file: str, pad: int | None, complex_image: boo
     metavar="auto|espirit|lowres|FILE",
     help="Coil sensitivities.",
 )
-@click.option("--slice", "index", default=None, metavar="N|all", help="Slice of a volume.")
+@_SLICE
+@_VOLUME
 @shared_options
-def mri(options: Options, input_file: str, mask: str | None, maps: str, index: str | None) -> int:
+def mri(
+    options: Options,
+    input_file: str,
+    mask: str | None,
+    maps: str,
+    index: str | None,
+    volume: bool,
+) -> int:
     """Reconstruct multi-coil Cartesian MRI."""
-    return reconstruct_file(
-        "mri", input_file, options, {"mask": mask, "maps": maps, "index": index}
-    )
+    given = {"mask": mask, "maps": maps, "index": index, "volume": volume}
+    return reconstruct_file("mri", input_file, options, given)
 
 
 @reconstruct.command()
 @click.argument("input_file", metavar="INPUT")
 @click.option("--angles", default=None, metavar="FILE|N", help="View angles in degrees.")
 @click.option("--geometry", default=None, metavar="FILE", help="Fan-beam geometry as JSON.")
+@_SLICE
+@_VOLUME
 @shared_options
-def ct(options: Options, input_file: str, angles: str | None, geometry: str | None) -> int:
+def ct(
+    options: Options,
+    input_file: str,
+    angles: str | None,
+    geometry: str | None,
+    index: str | None,
+    volume: bool,
+) -> int:
     """Reconstruct sparse-view CT."""
-    return reconstruct_file("ct", input_file, options, {"angles": angles, "geometry": geometry})
+    given = {"angles": angles, "geometry": geometry, "index": index, "volume": volume}
+    return reconstruct_file("ct", input_file, options, given)
 
 
 @reconstruct.command()

@@ -2,7 +2,8 @@
 
 A file holds `sinogram` (angles, detectors), float, the line integrals -log(I / I0); `angles` in
 degrees; and optionally `image_shape` (H, W), `reference` (H, W) and `sigma`, the standard
-deviation of the noise. The lateral coordinate is s = x cos a + y sin a with y up, and the
+deviation of the noise. Of several slices `sinogram` and `reference` have them on an axis in
+front; all share one geometry. The lateral coordinate is s = x cos a + y sin a with y up, and the
 detector index grows with s. These keys, in the file or in the JSON file of `--geometry` (which
 takes precedence), describe the scan:
 
@@ -41,6 +42,7 @@ from untrained.data.arrays import (
 from untrained.data.containers import existing_file, other_format
 from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size
+from untrained.data.slices import as_volume, of_slice, wanted_slices
 from untrained.errors import UserError
 from untrained.physics.ct import CT
 from untrained.physics.footprint import FanBeam
@@ -57,17 +59,22 @@ def load_ct(
     *,
     angles: str | Path | int | None = None,
     geometry: str | Path | None = None,
-) -> Measurement:
-    """A sinogram and its scan geometry; see the module's text for the keys.
+    slice: int | str | None = None,
+    volume: bool = False,
+) -> list[Measurement]:
+    """One sinogram per slice asked for, and the scan geometry; see the module's text for the keys.
 
     Args:
         path: .npz or .h5 file with `sinogram`.
         angles: file of view angles in degrees (.npy, .npz or text), or their number N, evenly
             spaced over 180 degrees (fan: 360), the end excluded; None takes the file's.
         geometry: JSON file with any of the geometry keys.
+        slice: number of the slice from 0, `all`, or None for the middle one.
+        volume: all slices as one measurement, for a network in three dimensions.
 
     Returns:
-        Measurement with y `(1, 1, detectors, angles)`.
+        Measurements with y `(1, 1, detectors, angles)`; of a volume a single one,
+        `(1, 1, slices, detectors, angles)`.
 
     Raises:
         UserError: unreadable file, a sinogram that is not real, floating and finite, a number of
@@ -77,16 +84,49 @@ def load_ct(
         raise other_format(path, "input", f"{' or '.join(ARRAY_SUFFIXES)} with 'sinogram'")
     with open_arrays(path) as file:
         require_keys(file, "sinogram")
-        sinogram = _sinogram(file)
+        indices, notes = _slices(file, slice, volume)
+        sinograms = [_sinogram(file, index) for index in indices]
         stored_angles = read_optional(file, "angles")
-        reference = read_optional(file, "reference")
+        references = [_reference(file, index) for index in indices]
         sigma = read_sigma(file)
         scan = _stored_geometry(file)
+        shape = file.shape("sinogram")
     if geometry is not None:
         scan |= read_geometry(geometry)
-    views = _angles(angles, stored_angles, sinogram.shape, scan, path)
-    physics, notes = _physics(scan, views, sinogram.shape[1])
-    truth = _reference(reference, physics.geometry.image_shape, path)
+    views = _angles(angles, stored_angles, shape, scan, path)
+    physics, about = _physics(scan, views, shape[-1])
+    notes = (*notes, *about, *_doubts(views))
+    found = [
+        _measurement(path, index, sinogram, physics, sigma, reference, notes)
+        for index, sinogram, reference in zip(indices, sinograms, references, strict=True)
+    ]
+    return [as_volume(found, path)] if volume else found
+
+
+def _slices(
+    file: ArrayFile, wanted: int | str | None, volume: bool
+) -> tuple[list[int | None], tuple[str, ...]]:
+    """Indices to read (None: no slice axis) and notes."""
+    shape = file.shape("sinogram")
+    sliced = len(shape) == 3
+    indices, notes = wanted_slices(wanted, shape[0] if sliced else 1, file.path, volume)
+    return [index if sliced else None for index in indices], notes
+
+
+def _measurement(
+    path: str | Path,
+    index: int | None,
+    sinogram: np.ndarray,
+    physics: CT,
+    sigma: float | None,
+    reference: np.ndarray | None,
+    notes: tuple[str, ...],
+) -> Measurement:
+    label = f"'sinogram' in {path}"
+    if index is not None:
+        label = f"slice {index} of {label}"
+    doubts = _value_doubts(sinogram, label)
+    truth = _fitting(reference, physics.geometry.image_shape, path)
     return Measurement(
         task="ct",
         y=torch.from_numpy(np.ascontiguousarray(sinogram.T))[None, None],
@@ -94,9 +134,9 @@ def load_ct(
         sigma=sigma,
         reference=None if truth is None else torch.from_numpy(truth)[None, None],
         data_range=None if truth is None else float(np.abs(truth).max()) or None,
-        notes=(*notes, *_doubts(views), *_value_doubts(sinogram, f"'sinogram' in {path}")),
+        notes=(*notes, *doubts),
         axes="YX",
-        source=str(path),
+        source=str(path) if index is None else f"{path}, slice {index}",
     )
 
 
@@ -139,18 +179,22 @@ def check_matrix(shape: tuple[int, int], views: int, culprit: str) -> None:
     check_size(size, size, f"{culprit}: {views} projections of {shape[0]}x{shape[1]} pixels")
 
 
-def _sinogram(file: ArrayFile) -> np.ndarray:
+def _sinogram(file: ArrayFile, index: int | None) -> np.ndarray:
     label = f"'sinogram' in {file.path}"
-    values = file.read("sinogram")
+    values = file.read("sinogram", index)
     if values.dtype.kind != "f" or values.ndim != 2:
         hint = ""
         if values.dtype.kind in "iu":
             hint = "; for photon counts save -np.log(counts / I0)"
         raise UserError(
-            f"{label} must be a real float array (angles, detectors), "
-            f"found {values.dtype} of shape {values.shape}{hint}"
+            f"{label} must be a real float array (angles, detectors), or (slices, angles, "
+            f"detectors), found {values.dtype} of shape {file.shape('sinogram')}{hint}"
         )
     return single_precision(values, label)
+
+
+def _reference(file: ArrayFile, index: int | None) -> np.ndarray | None:
+    return of_slice(file, "reference", index, 2) if "reference" in file.keys else None
 
 
 def _stored_geometry(file: ArrayFile) -> dict[str, Any]:
@@ -208,11 +252,14 @@ def _angles(
 
 
 def _check_count(count: int, shape: tuple[int, ...], name: str) -> None:
-    if count != shape[0]:
-        turned = "; is it transposed?" if count == shape[1] else ""
+    *stack, views, detectors = shape
+    if count != views:
+        hint = "; is it transposed?" if count == detectors else ""
+        if stack == [count]:
+            hint = "; slices come first: save np.moveaxis(sinogram, 1, 0)"
         raise UserError(
-            f"{name} gives {count} angles, but 'sinogram' has {shape[0]} rows, one a view, "
-            f"of {shape[1]} detectors{turned}"
+            f"{name} gives {count} angles, but 'sinogram' has {views} rows, one a view, "
+            f"of {detectors} detectors{hint}"
         )
 
 
@@ -274,7 +321,7 @@ def _fan(scan: dict[str, Any]) -> FanBeam | None:
     return FanBeam(scan["source_origin"], scan["source_detector"])
 
 
-def _reference(
+def _fitting(
     values: np.ndarray | None, image_shape: tuple[int, int], path: str | Path
 ) -> np.ndarray | None:
     if values is None:

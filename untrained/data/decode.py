@@ -31,31 +31,48 @@ def decode_pillow(file: Path, what: str, formats: tuple[str, ...]) -> tuple[np.n
     return _oriented(_drop_alpha(_planes(pixels), notes), orientation, notes), notes
 
 
-def decode_tiff(file: Path, what: str) -> tuple[np.ndarray, list[str]]:
-    """A single-page TIFF as `(C, H, W)`, 8/16-bit integers or floats, and notes.
+def decode_tiff(file: Path, what: str, pages: bool = False) -> tuple[np.ndarray, list[str]]:
+    """A TIFF as `(C, H, W)`, 8/16-bit integers or floats, and notes.
+
+    With `pages` several grey pages of one size give as many planes.
 
     Raises:
-        UserError: several pages, damaged, too large, or a compression that cannot be decoded.
+        UserError: several pages (with `pages`: in colour, or of several sizes), damaged, too
+            large, or a compression that cannot be decoded.
     """
     import tifffile
 
     notes: list[str] = []
     with _readable(file, what), tifffile.TiffFile(file) as tiff:
-        if len(tiff.pages) != 1:
+        if len(tiff.pages) != 1 and not pages:
             raise UserError(
                 f"{what}: {file} has {len(tiff.pages)} pages; an image has one: save the page you "
-                "want as a file of its own"
+                "want as a file of its own (denoise and inpaint take all of them as the slices "
+                "of a volume with --volume)"
             )
-        page = tiff.pages.first
-        check_size(page.nbytes, file.stat().st_size, f"{what}: {file}")
-        tag = page.tags.get(ORIENTATION)
-        orientation = 1 if tag is None else int(tag.value)
-        if _needs_pillow(page):
-            pixels = _tiff_by_pillow(file, page, notes)
-            orientation = 1  # Pillow turns a TIFF while loading it
-        else:
-            pixels = _tiff_pixels(page)
-    return _oriented(_drop_alpha(_planes(pixels), notes), orientation, notes), notes
+        size = sum(page.nbytes for page in tiff.pages)
+        check_size(size, file.stat().st_size, f"{what}: {file}")
+        planes = [_tiff_page(file, page, notes) for page in tiff.pages]
+    if len(planes) > 1 and {len(p) for p in planes} != {1}:
+        raise UserError(
+            f"{what}: {file} has several pages in colour; the slices of a volume are grey"
+        )
+    if len({p.shape for p in planes}) > 1:
+        raise UserError(
+            f"{what}: {file} has pages of several sizes; the slices of a volume have one"
+        )
+    return np.concatenate(planes), list(dict.fromkeys(notes))
+
+
+def _tiff_page(file: Path, page: Any, notes: list[str]) -> np.ndarray:
+    tag = page.tags.get(ORIENTATION)
+    orientation = 1 if tag is None else int(tag.value)
+    if _needs_pillow(page):
+        pixels = _tiff_by_pillow(file, page, notes)
+        orientation = 1  # Pillow turns a TIFF while loading it
+    else:
+        pixels = _tiff_pixels(page)
+    return _oriented(_drop_alpha(_planes(pixels), notes), orientation, notes)
 
 
 def _tiff_pixels(page: Any) -> np.ndarray:
@@ -95,6 +112,7 @@ def _tiff_by_pillow(file: Path, page: Any, notes: list[str]) -> np.ndarray:
             "cannot be read here; save the TIFF uncompressed"
         )
     with Image.open(file, formats=("TIFF",)) as image:
+        image.seek(page.index)
         return _plain(image, notes)
 
 

@@ -39,7 +39,7 @@ def evaluate_files(
         UserError: unreadable files, unequal shapes, or `auto` for real floats, whose range the
             file does not tell.
     """
-    found, truth = read_picture(image, "image"), _read(reference, "reference")
+    found, truth = read_picture(image, "image", pages=True), _read(reference, "reference")
     if found.pixels.shape != truth.pixels.shape:
         raise UserError(
             f"{image} is {found.pixels.shape} and {reference} is {truth.pixels.shape} (C, H, W); "
@@ -136,7 +136,10 @@ def _like(measurement: Measurement, pixels: np.ndarray, path: str | Path, option
     values = torch.from_numpy(pixels)
     expected = tuple(measurement.physics.x_shape)
     is_complex = measurement.task == "mri" or getattr(measurement.physics, "complex_image", False)
-    if is_complex and len(pixels) == 1:
+    is_volume = len(expected) == 4
+    if is_volume:
+        values = values[None]
+    if is_complex and (is_volume or len(pixels) == 1):
         values = to_channels(values.to(torch.complex64))
     elif np.iscomplexobj(pixels) and not is_complex:
         raise UserError(f"{option}: {path} is complex, but {measurement.task} images are real")
@@ -145,14 +148,14 @@ def _like(measurement: Measurement, pixels: np.ndarray, path: str | Path, option
     if tuple(values.shape[1:]) != expected:
         raise UserError(
             f"{option}: {path} is {pixels.shape} {pixels.dtype}, but the image to reconstruct "
-            f"is {expected} (C, H, W)"
+            f"is {expected} ({'C, D, H, W' if is_volume else 'C, H, W'})"
         )
     return values
 
 
 def _read(path: str | Path, what: str) -> Picture:
     if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
-        return read_picture(path, what)
+        return read_picture(path, what, pages=True)
     with open_arrays(path, what) as file:
         require_keys(file, "reference")
         return from_array(file.read("reference"), f"'reference' in {path}")

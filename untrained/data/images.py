@@ -52,14 +52,18 @@ def is_image(path: str | Path) -> bool:
     return Path(path).suffix.lower() in IMAGE_SUFFIXES
 
 
-def read_image(path: str | Path, what: str = "input") -> tuple[Tensor, tuple[str, ...]]:
+def read_image(
+    path: str | Path, what: str = "input", pages: bool = False
+) -> tuple[Tensor, tuple[str, ...]]:
     """A real image as a float32 tensor `(1, C, H, W)`, and notes on what was changed.
+
+    With `pages` a TIFF of several grey pages gives them for channels.
 
     Raises:
         UserError: missing, empty, damaged or oversized file, several pages, an unknown suffix or
             one that does not fit the contents, complex values, NaN, or not `(H,W)` / `(C,H,W)`.
     """
-    picture = read_picture(path, what)
+    picture = read_picture(path, what, pages)
     if np.iscomplexobj(picture.pixels):
         raise UserError(
             f"{what}: {path} is complex; this task takes real images (complex ones belong to mri)"
@@ -67,15 +71,15 @@ def read_image(path: str | Path, what: str = "input") -> tuple[Tensor, tuple[str
     return torch.from_numpy(picture.pixels).unsqueeze(0), picture.notes
 
 
-def read_picture(path: str | Path, what: str = "input") -> Picture:
-    """An image file as an array `(C, H, W)`, real or complex. Raises as `read_image`."""
+def read_picture(path: str | Path, what: str = "input", pages: bool = False) -> Picture:
+    """An image file as an array `(C, H, W)`, real or complex. As `read_image`."""
     file = existing_file(path, what)
     suffix = file.suffix.lower()
     notes: list[str] = []
     if suffix == ".npy":
         array = read_npy(file, what)
     elif suffix in (".tif", ".tiff"):
-        array, notes = decode_tiff(file, what)
+        array, notes = decode_tiff(file, what, pages)
     elif suffix in FORMATS_BY_SUFFIX:
         array, notes = decode_pillow(file, what, FORMATS_BY_SUFFIX[suffix])
     else:

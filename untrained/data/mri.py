@@ -27,6 +27,7 @@ from untrained.data.arrays import (
 from untrained.data.containers import other_format
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import read_maps, read_mask
+from untrained.data.slices import as_volume, of_slice, wanted_slices
 from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.physics.coilmaps import estimate_maps
@@ -44,6 +45,7 @@ def load_mri(
     mask: str | Path | None = None,
     maps: str | Path = "auto",
     slice: int | str | None = None,
+    volume: bool = False,
 ) -> list[Measurement]:
     """One measurement per slice asked for. Nothing is undersampled that the mask keeps.
 
@@ -54,9 +56,11 @@ def load_mri(
         maps: `auto` (the file's maps, else ESPIRiT where it can be had, else low-resolution
             maps), `espirit`, `lowres`, or a file of maps.
         slice: number of the slice from 0, `all`, or None for the middle one.
+        volume: all slices as one measurement, for a network in three dimensions.
 
     Returns:
-        Measurements with y `(1, 2, coils, H, W)` in the units of the file.
+        Measurements with y `(1, 2, coils, H, W)` in the units of the file; of a volume a single
+        one, `(1, 2, slices, coils, H, W)`.
 
     Raises:
         UserError: unreadable file, k-space that is real, not finite or all zero, shapes that
@@ -66,8 +70,9 @@ def load_mri(
         raise other_format(path, "input", f"{' or '.join(ARRAY_SUFFIXES)} with 'kspace'")
     with open_arrays(path) as file:
         require_keys(file, "kspace")
-        indices, notes = _slices(file, slice)
-        return [_load_slice(file, index, mask, maps, notes) for index in indices]
+        indices, notes = _slices(file, slice, volume)
+        found = [_load_slice(file, index, mask, maps, notes) for index in indices]
+    return [as_volume(found, path)] if volume else found
 
 
 def read_kspace(file: ArrayFile, index: int | None) -> np.ndarray:
@@ -132,31 +137,16 @@ def has_slices(file: ArrayFile) -> bool:
     return len(shape) == 4
 
 
-def _slices(file: ArrayFile, wanted: int | str | None) -> tuple[list[int | None], tuple[str, ...]]:
+def _slices(
+    file: ArrayFile, wanted: int | str | None, volume: bool
+) -> tuple[list[int | None], tuple[str, ...]]:
     """Indices to read (None: no slice axis) and notes."""
     sliced = has_slices(file)
-    notes: tuple[str, ...] = ()
     count = file.shape("kspace")[0] if sliced else 1
-    if wanted == "all":
-        indices = list(range(count))
-    elif wanted is None:
-        indices = [count // 2]
-        notes = (f"slice {count // 2}, the middle one of {count}",) if count > 1 else ()
-    else:
-        indices = [_slice_number(wanted, count, file.path)]
+    indices, notes = wanted_slices(wanted, count, file.path, volume)
     if sliced and len(file.shape("kspace")) == 3:
         notes += ("kspace of three axes was read as (slices, H, W) of a single coil",)
     return [index if sliced else None for index in indices], notes
-
-
-def _slice_number(wanted: int | str, count: int, path: Path) -> int:
-    text = str(wanted)
-    if not text.isdecimal() or int(text) >= count:
-        raise UserError(
-            f"--slice must be 'all' or a number from 0 to {count - 1}, since {path} holds "
-            f"{count} slice{'s' if count > 1 else ''}; got '{wanted}'"
-        )
-    return int(text)
 
 
 def _load_slice(
@@ -241,7 +231,7 @@ def _coil_maps(
             f"coil maps: from {wanted}",
         )
     if wanted == "auto" and "maps" in file.keys:
-        stored = _of_slice(file, "maps", index, 3)
+        stored = of_slice(file, "maps", index, 3)
         if stored.dtype.kind != "c":
             raise UserError(f"'maps' in {file.path} must be complex, found {stored.dtype}")
         return _fitting(stored, kspace, f"'maps' in {file.path}"), ("coil maps: from the file",)
@@ -272,7 +262,7 @@ def _reference(
         ignored = [key for key in FASTMRI_IMAGES if key in file.keys]
         notes = [f"{key} is a magnitude image and not used as reference" for key in ignored]
         return None, tuple(notes)
-    values = _of_slice(file, "reference", index, 2)
+    values = of_slice(file, "reference", index, 2)
     if values.shape != size:
         raise UserError(
             f"'reference' in {file.path} has shape {values.shape}, but k-space is "
@@ -281,13 +271,3 @@ def _reference(
     real = values.dtype.kind != "c"
     notes = ["the reference is real: it is compared by magnitude"] if real else []
     return torch.from_numpy(values.astype(np.complex64)), tuple(notes)
-
-
-def _of_slice(file: ArrayFile, key: str, index: int | None, axes: int) -> np.ndarray:
-    """An array with `axes` axes, or entry `index` of one that counts slices first."""
-    counted = index is not None and len(file.shape(key)) == axes + 1
-    if counted and index is not None and file.shape(key)[0] <= index:
-        raise UserError(
-            f"'{key}' in {file.path} has {file.shape(key)[0]} slices; slice {index} was asked for"
-        )
-    return require_finite(file.read(key, index if counted else None), f"'{key}' in {file.path}")

@@ -60,18 +60,21 @@ class Photo:
     notes: tuple[str, ...]
 
 
-def load_denoise(path: str | Path, *, sigma: float | str | None = None) -> Measurement:
-    """A noisy picture.
+def load_denoise(
+    path: str | Path, *, sigma: float | str | None = None, volume: bool = False
+) -> Measurement:
+    """A noisy picture or volume.
 
     Args:
         path: picture, or .npz with `measurement`.
         sigma: standard deviation of the noise (0..255 scale), `auto` to estimate it from the
             picture, None to use what the file says.
+        volume: the file holds `(D, H, W)`, to be fitted as a whole.
 
     Raises:
-        UserError: unreadable file or a negative sigma.
+        UserError: unreadable file, a negative sigma, or a volume of one slice.
     """
-    photo = read_photo(path)
+    photo = read_photo(path, volume=volume)
     level, notes = photo.sigma, photo.notes
     if sigma == "auto":
         level = estimate_noise(photo.y)
@@ -79,22 +82,27 @@ def load_denoise(path: str | Path, *, sigma: float | str | None = None) -> Measu
     elif sigma is not None:
         level = noise_level(sigma)
         notes = (*notes, *_unlike(photo.y, level))
-    return photo_measurement("denoise", path, photo, Denoise(shape_of(photo.y)), level, notes)
+    physics = Denoise(tuple(photo.y.shape[1:]))
+    return photo_measurement("denoise", path, photo, physics, level, notes)
 
 
-def load_inpaint(path: str | Path, *, mask: str | Path | None = None) -> Measurement:
-    """A picture with missing pixels.
+def load_inpaint(
+    path: str | Path, *, mask: str | Path | None = None, volume: bool = False
+) -> Measurement:
+    """A picture or volume with missing pixels.
 
     Args:
         path: picture, or .npz with `measurement` and `mask`.
         mask: picture or array of the picture's size, white or 1 where pixels are measured. None
             takes the file's `mask`, or else treats pixels that are 0 in all channels as missing.
+        volume: the file holds `(D, H, W)`, to be fitted as a whole; the mask likewise, or
+            `(H, W)` for all slices.
 
     Raises:
         UserError: unreadable file, a mask of another size or with values between 0 and 1, or no
-            mask and no black pixel.
+            mask and no black pixel, or a volume of one slice.
     """
-    photo = read_photo(path, "mask")
+    photo = read_photo(path, "mask", volume)
     notes = photo.notes
     chosen: np.ndarray
     if mask is not None:
@@ -105,8 +113,11 @@ def load_inpaint(path: str | Path, *, mask: str | Path | None = None) -> Measure
     else:
         chosen = _black_pixels(photo.y, path)
         notes += ("no mask was given: pixels that are 0 in every channel count as missing",)
+    if volume and chosen.ndim == 2 and chosen.shape == photo.y.shape[-2:]:
+        chosen = np.broadcast_to(chosen, photo.y.shape[2:])
+        notes += ("the mask holds for every slice",)
     with from_file(path if mask is None else mask):
-        physics = Inpaint(chosen, shape_of(photo.y))
+        physics = Inpaint(chosen, tuple(photo.y.shape[1:]))
     if bool((physics.mask == 1).all()):
         raise UserError(
             f"{mask or path}: the mask marks every pixel as measured, so that there is nothing to "
@@ -179,7 +190,7 @@ def estimate_noise(y: Tensor) -> float:
     come from flat, clipped or padded areas and are left out.
 
     Args:
-        y: `(1, C, H, W)`, each side at least 4.
+        y: `(1, C, H, W)` or `(1, C, D, H, W)`, height and width at least 4.
     """
     if min(y.shape[-2:]) < len(DB2):
         raise UserError(
@@ -187,7 +198,8 @@ def estimate_noise(y: Tensor) -> float:
             "give --sigma as a number"
         )
     high = torch.tensor(DB2, dtype=y.dtype)
-    detail = conv2d(y.transpose(0, 1), torch.outer(high, high)[None, None], stride=2).abs()
+    planes = y.reshape(-1, 1, *y.shape[-2:])
+    detail = conv2d(planes, torch.outer(high, high)[None, None], stride=2).abs()
     levels = [float(d[d > 0].median()) if bool((d > 0).any()) else 0.0 for d in detail]
     return sum(levels) / len(levels) / MEDIAN_OF_ABSOLUTE_NORMAL
 
@@ -207,17 +219,21 @@ def noise_level(sigma: float | str) -> float:
     return value / 255.0
 
 
-def read_photo(path: str | Path, parameter: str | None = None) -> Photo:
+def read_photo(path: str | Path, parameter: str | None = None, volume: bool = False) -> Photo:
     """A picture, or an .npz's `measurement`, `reference`, `sigma` and one `parameter`.
 
+    With `volume` the images are `(1, 1, D, H, W)`, else `(1, C, H, W)`.
+
     Raises:
-        UserError: unreadable, of another kind, or plainly not in [0, 1].
+        UserError: unreadable, of another kind, plainly not in [0, 1], or a volume of one slice.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES):
         expected = f"a picture ({', '.join(IMAGE_SUFFIXES)}) or the .npz that `simulate` writes"
         raise other_format(path, "input", expected)
-    photo = _from_picture(path) if is_image(path) else _from_arrays(path, parameter)
+    photo = _from_picture(path, volume) if is_image(path) else _from_arrays(path, parameter)
+    if volume:
+        photo = _as_volume(photo, path)
     check_photograph(photo.y.numpy(), path)
     if photo.sigma is None:
         photo = replace(photo, notes=(*photo.notes, *_outside(photo.y)))
@@ -235,8 +251,16 @@ def _outside(y: Tensor) -> tuple[str, ...]:
     )
 
 
-def _from_picture(path: str | Path) -> Photo:
-    y, notes = read_image(path)
+def _as_volume(photo: Photo, path: str | Path) -> Photo:
+    """Slices for channels."""
+    if photo.y.shape[1] == 1:
+        raise UserError(f"{path} holds one slice, which is no volume: leave out --volume")
+    truth = photo.reference
+    return replace(photo, y=photo.y[:, None], reference=None if truth is None else truth[:, None])
+
+
+def _from_picture(path: str | Path, volume: bool) -> Photo:
+    y, notes = read_image(path, pages=volume)
     return Photo(y, None, None, None, notes)
 
 
@@ -279,10 +303,10 @@ def photo_measurement(
     if channels > MOST_COLOURS:
         notes = (
             *notes,
-            f"taken for one picture of {channels} channels; a volume of {channels} slices gets a "
-            'network in three dimensions from Python ("Volumes" in docs/python.md)',
+            f"taken for one picture of {channels} channels; denoise and inpaint take them for the "
+            "slices of a volume with --volume",
         )
-    axes = "YX" if channels == 1 else "CYX"
+    axes = "ZYX" if photo.y.ndim == 5 else "YX" if channels == 1 else "CYX"
     return Measurement(task, photo.y, physics, sigma, photo.reference, 1.0, notes, axes, str(path))
 
 

@@ -6,16 +6,52 @@ for tensors `(B, C, *spatial)`.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 PADDINGS = ("zeros", "reflect", "replicate")
 UPSAMPLINGS = ("nearest", "bilinear")
 DOWNSAMPLINGS = ("stride", "avg", "max")
 
+SHORT = 3  # pixels
+
+
+def full_where_short(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`forward(self, x, ...)` in float32 where x lies on a CPU and has a side of 1 or 2.
+
+    There the bfloat16 weight gradients of oneDNN 3.12 (AVX512-BF16) take in memory that nobody
+    wrote: NaN in one run and not in the next, or a crash. Tensors that short cost nothing.
+    """
+
+    @functools.wraps(forward)
+    def careful(self: nn.Module, x: Tensor, *others: Tensor | None) -> Tensor:
+        short = x.device.type == "cpu" and min(x.shape[2:]) < SHORT
+        if not (short and torch.is_autocast_enabled("cpu")):
+            return forward(self, x, *others)
+        with torch.autocast("cpu", enabled=False):
+            return forward(self, x.float(), *(o if o is None else o.float() for o in others))
+
+    return careful
+
+
+class _Conv1d(nn.Conv1d):
+    forward = full_where_short(nn.Conv1d.forward)
+
+
+class _Conv2d(nn.Conv2d):
+    forward = full_where_short(nn.Conv2d.forward)
+
+
+class _Conv3d(nn.Conv3d):
+    forward = full_where_short(nn.Conv3d.forward)
+
+
 # the three classes of a kind share no typed base with their constructor
-_CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_CONV: dict[int, Any] = {1: _Conv1d, 2: _Conv2d, 3: _Conv3d}
 _NORM: dict[int, Any] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _AVERAGE: dict[int, Any] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 _MAXIMUM: dict[int, Any] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}

@@ -45,6 +45,7 @@ class JoinUp(nn.Module):
         self.side = side
         self.conv = blocks.conv(dim, side + below, outputs, 3, bias=False)
 
+    @blocks.full_where_short
     def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
         """Map the deeper `(B, below, *sides)` and the side tensor, twice as large, to its size."""
         weight = self.conv.weight
