@@ -112,6 +112,21 @@ def test_the_chosen_weight_is_near_the_best_on_average():
     assert sum(lost) / len(lost) < 0.4
 
 
+def test_a_known_noise_level_keeps_details_of_one_pixel():
+    """Their neighbours do not tell them: held-out pixels would have them smoothed away."""
+    generator = torch.Generator().manual_seed(0)
+    fine = (torch.rand(1, 1, 48, 48, generator=generator) < 0.5) * 0.6 + 0.2
+    noisy = fine + 0.1 * torch.randn(fine.shape, generator=generator)
+    p = Problem(noisy, Denoise((1, 48, 48)), sigma=0.1)
+    error = {
+        w: float((tv_solve(p, w, tolerance=1e-3).image - fine).square().mean())
+        for w in [tv_weight(p), *(10 ** torch.linspace(-2.5, 0, 16)).tolist()]
+    }
+    assert error[tv_weight(p)] < 1.03 * min(error.values())
+    unknown = tv_weight(Problem(noisy, Denoise((1, 48, 48))))
+    assert float((tv_solve(p, unknown).image - fine).square().mean()) > 1.5 * error[tv_weight(p)]
+
+
 def test_tv_is_repeatable_and_better_than_the_measurement():
     p = problems()["denoise"]
     image = tv(p)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import math
 
-from untrained.classical.weight import by_octaves, golden_section
+import pytest
+import torch
+
+from untrained.classical.weight import by_octaves, golden_section, sure_error
+from untrained.physics import Denoise
+from untrained.problem import Problem
 
 
 def test_the_minimum_of_a_unimodal_function_is_found():
@@ -57,3 +62,19 @@ def test_of_octaves_that_are_alike_the_largest_is_taken():
     alike = {8: 2.0, 4: 1.99, 2: 3.0, 1: 3.0, 16: 3.0}
     assert octaves(alike)[0] == 4.0
     assert octaves(alike, 0.99) == (8.0, [8, 4, 2, 1, 16, 32])
+
+
+@pytest.mark.parametrize("part", [False, True])
+def test_the_estimated_error_of_a_shrinkage_is_steins(part):
+    """x_w = y / (1 + w) has the divergence n / (1 + w)."""
+    y = torch.rand(1, 1, 16, 20, generator=torch.Generator().manual_seed(0))
+    problem = Problem(y, Denoise((1, 16, 20)), sigma=0.2)
+    if part:
+        problem, _ = problem.split(0.3, 0)
+    error = sure_error(problem, lambda p: lambda w: p.y / (1 + w))
+    seen = problem.visible(torch.ones_like(problem.y))
+    sigma = float(problem.sigma)
+    for w in (0.0, 0.5, 3.0):
+        residual = problem.visible(problem.y / (1 + w) - problem.y)
+        expected = float(residual.square().sum() + 2 * sigma**2 * seen.sum() / (1 + w))
+        assert error(w) == pytest.approx(expected, rel=1e-4)

@@ -1,10 +1,11 @@
-"""The weight of a regulariser chosen without the truth, by held-out measurements."""
+"""The weight of a regulariser without the truth: by held-out measurements or the known noise."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from untrained.errors import UserError
@@ -13,6 +14,7 @@ from untrained.problem import Problem
 FRACTION = 0.05
 SEED = 0
 GOLDEN = (math.sqrt(5) - 1) / 2
+PROBE = 0.1  # step of the probe in standard deviations of the noise
 TIE = 0.99  # errors on a few columns or views differ by as much without a reason
 
 Solve = Callable[..., Tensor]
@@ -24,7 +26,8 @@ def choose_weight(
     bracket: tuple[float, float],
     evaluations: int = 9,
 ) -> float:
-    r"""The weight that predicts held-out measurements best.
+    r"""The weight that predicts held-out measurements best, or where noise of known strength is
+    all that stands between y and x, the one of least expected error.
 
     .. math:: \hat w = \arg\min_w \|A_{held}\, x_w - y_{held}\|^2, \qquad
               x_w = \arg\min_x \tfrac12\|A_{fit}\, x - y_{fit}\|^2 + w R(x)
@@ -35,6 +38,10 @@ def choose_weight(
     small; each solution starts at the previous one. Columns and views are few, and of weights that
     predict them equally well up to 1 % the largest is taken. Where nothing can be held out (three
     views, no sample outside the centre of k-space) the middle of the bracket has to do.
+
+    Denoising with a given level asks `sure_error` in place of held-out pixels, which are predicted
+    from their neighbours alone and so call for too much smoothing where the image has details of
+    one pixel: 2.7 dB on a volume of 2 mm voxels.
 
     Args:
         problem: one problem.
@@ -47,7 +54,8 @@ def choose_weight(
         The weight for all measurements, in the units of `problem`.
     """
     low, high = (math.log(b) for b in bracket)
-    error = held_out_error(problem, prepare)
+    denoising = problem.task == "denoise" and problem.sigma
+    error = (sure_error if denoising else held_out_error)(problem, prepare)
     if error is None:
         return math.exp((low + high) / 2)
     best = golden_section(lambda w: error(math.exp(w)), low, high, evaluations, tie_of(problem))
@@ -70,6 +78,32 @@ def held_out_error(
     # x and y shrink by this factor in fit's units; a weight of x's one-homogeneous R with them.
     shrink = float(problem.scale[0] / fit.scale[0])
     return lambda weight, *how: float(fit.expected_misfit(solve(weight * shrink, *how), held)[0])
+
+
+def sure_error(problem: Problem, prepare: Callable[[Problem], Solve]) -> Callable[..., float]:
+    r"""Stein's unbiased estimate of a weight's squared error, but for a constant.
+
+    .. math:: \|A x_w(y) - y\|^2 + \tfrac{2 \sigma^2}{\epsilon}\,
+              b^T (A x_w(y + \epsilon b) - A x_w(y)), \qquad b_i = \pm 1
+
+    over the visible measurements, with the divergence by one random probe (Ramani, Blu & Unser,
+    IEEE Trans. Image Process. 17, 2008). Arguments as of `choose_weight`; `problem.sigma` is known.
+    """
+    sigma = float(problem.sigma or 0.0)
+    step = PROBE * sigma
+    generator = torch.Generator().manual_seed(SEED)
+    signs = torch.randint(2, problem.y.shape, generator=generator) * 2.0 - 1
+    probe = problem.visible(signs.to(problem.y))
+    solve = prepare(problem)
+    solve_probed = prepare(problem.with_measurements(problem.y + step * probe))
+
+    def error(weight: float, *how: object) -> float:
+        x = problem.A(solve(weight, *how))
+        moved = problem.A(solve_probed(weight, *how)) - x
+        misfit = problem.visible(x - problem.y).double().square().sum()
+        return float(misfit + 2 * sigma**2 / step * (probe * moved).double().sum())
+
+    return error
 
 
 def taken_over(problem: Problem, part: Problem, weight: float) -> Tensor:
