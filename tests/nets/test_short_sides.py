@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
+from torch import nn
 
+import untrained as ut
+from untrained.core.recipe import Recipe
 from untrained.nets import blocks
 from untrained.nets.compact import JoinUp
 
@@ -13,7 +18,7 @@ from untrained.nets.compact import JoinUp
 @pytest.mark.parametrize("stride", [1, 2])
 def test_short_sides_are_convolved_in_full_precision(sides, stride):
     torch.manual_seed(0)
-    layer = blocks.conv(len(sides), 3, 16, 3, stride=stride)
+    layer = blocks.with_careful_convolutions(blocks.conv(len(sides), 3, 16, 3, stride=stride))
     x = torch.randn(1, 3, *sides)
     with torch.autocast("cpu", torch.bfloat16):
         found = layer(x.bfloat16())
@@ -23,7 +28,8 @@ def test_short_sides_are_convolved_in_full_precision(sides, stride):
 
 def test_longer_sides_are_convolved_in_half_precision():
     with torch.autocast("cpu", torch.bfloat16):
-        assert blocks.conv(2, 3, 4, 3)(torch.randn(1, 3, 3, 8)).dtype == torch.bfloat16
+        layer = blocks.with_careful_convolutions(blocks.conv(2, 3, 4, 3))
+        assert layer(torch.randn(1, 3, 3, 8)).dtype == torch.bfloat16
         joined = JoinUp(2, 3, 4, 4)(torch.randn(1, 4, 3, 3), torch.randn(1, 3, 6, 6))
         assert joined.dtype == torch.bfloat16
 
@@ -38,3 +44,26 @@ def test_a_step_up_from_short_sides_is_in_full_precision():
     with torch.autocast("cpu", torch.bfloat16):
         alone = JoinUp(3, 0, 8, 8)(x, None)
     assert alone.dtype == torch.float32
+
+
+@dataclass(frozen=True)
+class Mine:
+    """A network of somebody else's, which halves the image to a pixel or two."""
+
+    def build(self, in_channels: int, out_channels: int, dim: int = 2) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(in_channels, 8, 3, stride=4, padding=1),
+            nn.ConvTranspose2d(8, out_channels, 4, stride=4),
+        )
+
+
+def test_convolutions_of_other_peoples_networks_are_careful_too():
+    problem = ut.Problem(torch.rand(1, 1, 8, 8), ut.physics.Denoise((1, 8, 8)))
+    module = Recipe(ut.methods.DIP(), Mine()).build(problem)
+    kinds = []
+    for layer in module:
+        layer.register_forward_hook(lambda _, __, out: kinds.append(out.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        module(torch.rand(1, module[0].in_channels, 8, 8))
+        module(torch.rand(1, module[0].in_channels, 16, 16))
+    assert kinds == [torch.bfloat16, torch.float32, torch.bfloat16, torch.bfloat16]

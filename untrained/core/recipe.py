@@ -15,6 +15,7 @@ from untrained.core.method import Method
 from untrained.core.rule import Guard, Last, Never, Output, Stop
 from untrained.errors import UserError
 from untrained.nets import NETS, Compact, SideBySide
+from untrained.nets.blocks import with_careful_convolutions
 from untrained.problem import Problem
 
 
@@ -93,7 +94,7 @@ class Recipe:
         inputs, outputs = self.method.input_channels(channels), self.method.output_channels(problem)
         copies = [net.build(inputs, outputs, len(sides)) for _ in range(self.method.copies)]
         module: nn.Module = copies[0] if len(copies) == 1 else SideBySide(copies)
-        return module
+        return with_careful_convolutions(module)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; equal recipes give equal dictionaries."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import torch
@@ -28,30 +29,27 @@ def full_where_short(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """
 
     @functools.wraps(forward)
-    def careful(self: nn.Module, x: Tensor, *others: Tensor | None) -> Tensor:
+    def careful(self: nn.Module, x: Tensor, *others: Any) -> Tensor:
         short = x.device.type == "cpu" and min(x.shape[2:]) < SHORT
         if not (short and torch.is_autocast_enabled("cpu")):
             return forward(self, x, *others)
+        full = [o.float() if isinstance(o, Tensor) else o for o in others]
         with torch.autocast("cpu", enabled=False):
-            return forward(self, x.float(), *(o if o is None else o.float() for o in others))
+            return forward(self, x.float(), *full)
 
     return careful
 
 
-class _Conv1d(nn.Conv1d):
-    forward = full_where_short(nn.Conv1d.forward)
-
-
-class _Conv2d(nn.Conv2d):
-    forward = full_where_short(nn.Conv2d.forward)
-
-
-class _Conv3d(nn.Conv3d):
-    forward = full_where_short(nn.Conv3d.forward)
+def with_careful_convolutions(module: nn.Module) -> nn.Module:
+    """The same module; its convolutions, whoever built it, are as `full_where_short` says."""
+    for part in module.modules():
+        if isinstance(part, nn.modules.conv._ConvNd):
+            part.forward = MethodType(full_where_short(type(part).forward), part)
+    return module
 
 
 # the three classes of a kind share no typed base with their constructor
-_CONV: dict[int, Any] = {1: _Conv1d, 2: _Conv2d, 3: _Conv3d}
+_CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _NORM: dict[int, Any] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _AVERAGE: dict[int, Any] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 _MAXIMUM: dict[int, Any] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
