@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from PIL import Image
 
 from untrained.data import with_references
+from untrained.data.arrays import open_arrays
+from untrained.data.containers import NpzFile
 from untrained.data.ct import load_ct
 from untrained.data.mri import load_mri
 from untrained.data.photos import load_denoise, load_inpaint
@@ -53,6 +56,7 @@ def test_a_noisy_volume_is_one_image_of_three_sides(tmp_path, name):
     assert np.array_equal(found.y[0, 0], VOLUME)
     assert found.physics.x_shape == (1, 5, 12, 16)
     assert found.axes == "ZYX"
+    assert "taken for a volume of 5 slices" in found.notes
     if name == "v.npz":
         assert np.array_equal(found.reference[0, 0], VOLUME / 2)
 
@@ -66,8 +70,6 @@ def test_the_noise_of_a_volume_is_estimated_slice_by_slice(tmp_path):
 
 
 def test_compressed_pages_are_read(tmp_path):
-    from PIL import Image
-
     pixels = (VOLUME * 255).astype(np.uint8)
     first, *others = [Image.fromarray(page) for page in pixels]
     first.save(tmp_path / "v.tif", compression="tiff_lzw", save_all=True, append_images=others)
@@ -129,6 +131,9 @@ def test_what_is_no_volume(tmp_path, scan):
     np.save(tmp_path / "one.npy", VOLUME[0])
     with pytest.raises(UserError, match=r"one\.npy holds one slice.*leave out --volume"):
         load_denoise(tmp_path / "one.npy", volume=True)
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "p.png")
+    with pytest.raises(UserError, match=r"p\.png holds one slice"):
+        load_inpaint(tmp_path / "p.png", volume=True)
     with pytest.raises(UserError, match="--slice 1 asks for one"):
         load_mri(scan, slice=1, volume=True)
     np.savez(tmp_path / "k1.npz", kspace=kspace(1))
@@ -162,3 +167,14 @@ def test_references_of_volumes(tmp_path, scan):
     np.save(tmp_path / "wrong.npy", VOLUME[:4])
     with pytest.raises(UserError, match=r"\(4, 12, 16\).*C, D, H, W"):
         with_references([noisy], tmp_path / "wrong.npy")
+
+
+def test_a_stack_in_an_npz_is_decompressed_once(views, monkeypatch):
+    """And no slice keeps the whole stack in memory."""
+    reads = []
+    whole = NpzFile._whole
+    monkeypatch.setattr(NpzFile, "_whole", lambda self, key: reads.append(key) or whole(self, key))
+    load_ct(views, slice="all")
+    assert reads.count("sinogram") == reads.count("reference") == 1
+    with open_arrays(views) as file:
+        assert file.read("sinogram", 1).base is None

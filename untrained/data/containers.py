@@ -86,6 +86,7 @@ class NpzFile:
             if info.filename.endswith(".npy")
         }
         self.keys = tuple(self._members)
+        self._stacks: dict[str, np.ndarray] = {}  # an entry cannot be read without the rest
 
     def shape(self, key: str) -> tuple[int, ...]:
         """Shape of an array, from its header alone."""
@@ -95,6 +96,13 @@ class NpzFile:
 
     def read(self, key: str, index: int | None = None) -> np.ndarray:
         """The array, or entry `index` of its first axis."""
+        if index is None:
+            return self._whole(key)
+        if key not in self._stacks:
+            self._stacks[key] = self._whole(key)
+        return self._stacks[key][index].copy()
+
+    def _whole(self, key: str) -> np.ndarray:
         info = self._member(key)
         label = f"'{key}' in {self.path}"
         check_size(info.file_size, info.compress_size, label)
@@ -102,8 +110,8 @@ class NpzFile:
             with self._archive.open(info) as stream:
                 read_header(stream, info.file_size, label)
             with self._archive.open(info) as stream:
-                array = np.lib.format.read_array(stream, allow_pickle=False)
-        return array if index is None else array[index]
+                array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
+        return array
 
     def nested(self) -> tuple[str, ...]:
         """Arrays in groups, of which this format has none."""

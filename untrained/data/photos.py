@@ -42,9 +42,10 @@ from untrained.physics.denoise import Denoise
 from untrained.physics.inpaint import Inpaint
 from untrained.physics.superres import SuperRes
 
-# Daubechies' wavelet with two vanishing moments, high-pass half, unit norm.
+ONE_SLICE = (".png", ".jpg", ".jpeg")  # channels of these are colours
 OUTSIDE = 0.25
 UNLIKE = 5.0
+# Daubechies' wavelet with two vanishing moments, high-pass half, unit norm.
 DB2 = (-0.4829629131445341, 0.8365163037378079, -0.2241438680420134, -0.1294095225512604)
 MEDIAN_OF_ABSOLUTE_NORMAL = 0.6744897501960817
 
@@ -253,10 +254,15 @@ def _outside(y: Tensor) -> tuple[str, ...]:
 
 def _as_volume(photo: Photo, path: str | Path) -> Photo:
     """Slices for channels."""
-    if photo.y.shape[1] == 1:
+    if photo.y.shape[1] == 1 or Path(path).suffix.lower() in ONE_SLICE:
         raise UserError(f"{path} holds one slice, which is no volume: leave out --volume")
     truth = photo.reference
-    return replace(photo, y=photo.y[:, None], reference=None if truth is None else truth[:, None])
+    return replace(
+        photo,
+        y=photo.y[:, None],
+        reference=None if truth is None else truth[:, None],
+        notes=(*photo.notes, f"taken for a volume of {photo.y.shape[1]} slices"),
+    )
 
 
 def _from_picture(path: str | Path, volume: bool) -> Photo:
