@@ -51,7 +51,8 @@ class Task:
         name: as typed on the command line.
         description: one sentence.
         files: what `load` reads.
-        load: path and the task's options (keywords) -> Measurement; for mri a list, one a slice.
+        load: path and the task's options (keywords) -> Measurement; for mri and ct a
+            list, one a slice.
         simulate: clean path, output path and options (keywords) -> notes; None if there is none.
     """
 
@@ -79,14 +80,14 @@ TASKS: dict[str, Task] = {
     for task in (
         Task(
             "denoise",
-            "Remove noise from a picture.",
+            "Remove noise from a picture or volume.",
             _PICTURE,
             load_denoise,
             simulate_denoise,
         ),
         Task(
             "inpaint",
-            "Fill in missing pixels.",
+            "Fill in missing pixels of a picture or volume.",
             f"{_PICTURE}; the mask is white or 1 where measured",
             load_inpaint,
             simulate_inpaint,
@@ -137,8 +138,8 @@ TASKS: dict[str, Task] = {
         Task(
             "ct",
             "Reconstruct a slice from few or noisy projections, parallel or fan beam.",
-            ".npz or .h5 (sinogram: angles, detectors; angles in degrees; optionally "
-            "image_shape, reference and the scan geometry)",
+            ".npz or .h5 (sinogram: angles, detectors, or slices first; angles in degrees; "
+            "optionally image_shape, reference and the scan geometry)",
             load_ct,
             simulate_ct,
         ),
@@ -155,11 +156,12 @@ TASKS: dict[str, Task] = {
 FORMATS: list[Format] = [
     Format("PNG", (".png",), "8 or 16 bits, grey or colour; alpha is dropped"),
     Format("JPEG", (".jpg", ".jpeg"), "8 bits; the EXIF orientation is honoured"),
-    Format("TIFF", (".tif", ".tiff"), "one page of 8 or 16 bits or floats, grey or colour"),
+    Format("TIFF", (".tif", ".tiff"), "8 or 16 bits or floats, grey or colour; pages are slices"),
     Format(
         "NPY",
         (".npy",),
-        "(H,W) or (C,H,W); integers are divided by their type's maximum, floats taken as they are",
+        "(H,W), (C,H,W) or a volume (D,H,W); integers are divided by their type's maximum, floats "
+        "taken as they are",
     ),
     Format("NPZ", (".npz",), "named arrays: what simulate writes, k-space, sinograms"),
     Format("HDF5", (".h5", ".hdf5", ".hdf"), "fastMRI-style k-space, sinograms"),
