@@ -27,8 +27,14 @@ The CPU seconds of `dct`, `lowrank`, `nlbayes` and `house` were taken beside a l
 network on the other core, which slowed everything by up to a half. Alone on both cores `auto` takes
 37 s for the MRI scan mprage-4x, 44 for ct-pepper-30, 52 for inpaint-0003, 33 for superres-0003, 28
 for deblur-0003 and 42 for denoise-0003; the whole command, with total variation for comparison and
-the report, 57, 71, 63, 41, 39 and 49. `house best` and second seeds are of the version before,
-whose classical images differ by -0.1 to +0.24 dB on MRI and by 0.03 elsewhere.
+the report, 57, 71, 63, 41, 39 and 49. On two cores of an EPYC (AVX512-BF16, no AMX) the first four
+took 23, 37 (ct-tooth-30), 38 and 30 s, whole 35, 61, 46 and 38. `house best` (but for inpaint-0010
+and 0019) and second seeds are of the version before, whose classical images differ by -0.1 to
++0.24 dB on MRI and by 0.03 elsewhere.
+
+bf16 against fp32 on that EPYC, `house` in both: denoise-0010 29.75 and 29.75 dB (57 and 74 CPU s),
+superres-0010 20.94 and 20.94 (39, 50), mri-t1-4x 30.02 and 30.03 (29, 35), ct-tooth-30 31.23 and
+31.21 (53, 77), inpaint-0019 34.35 and 34.33 (57, 80), deblur-0019 33.81 and 33.81 (39, 50).
 
 """
 

@@ -127,6 +127,23 @@ def test_a_known_noise_level_keeps_details_of_one_pixel():
     assert float((tv_solve(p, unknown).image - fine).square().mean()) > 1.5 * error[tv_weight(p)]
 
 
+@pytest.mark.parametrize("factor", [0.02, 30.0])
+def test_a_known_noise_level_holds_for_operators_of_any_norm(factor):
+    class Scaled(Denoise):
+        def A(self, x):
+            return factor * super().A(x)
+
+        A_adjoint = A
+        norm_squared = factor**2
+
+    generator = torch.Generator().manual_seed(0)
+    noise = 0.1 * torch.randn(SMALL.shape, generator=generator)
+    plain = Problem(SMALL + noise, Denoise((1, 48, 48)), sigma=0.1)
+    scaled = Problem(factor * (SMALL + noise), Scaled((1, 48, 48)), sigma=factor * 0.1)
+    expected, found = (p.to_units(tv(p)) for p in (plain, scaled))
+    assert float((found - expected).abs().max()) < 0.05
+
+
 def test_tv_is_repeatable_and_better_than_the_measurement():
     p = problems()["denoise"]
     image = tv(p)

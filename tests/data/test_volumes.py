@@ -8,7 +8,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from untrained.data import with_references
+from untrained.data import read_clean, with_references
 from untrained.data.arrays import open_arrays
 from untrained.data.containers import NpzFile
 from untrained.data.ct import load_ct
@@ -69,6 +69,14 @@ def test_the_noise_of_a_volume_is_estimated_slice_by_slice(tmp_path):
     assert whole.sigma == pytest.approx(load_denoise(tmp_path / "v.npy", sigma="auto").sigma)
 
 
+def test_empty_slices_do_not_make_the_noise_less(tmp_path):
+    padded = np.zeros((6, 64, 64))
+    padded[2:5] = 0.5 + RNG.normal(0, 0.1, (3, 64, 64))
+    np.save(tmp_path / "v.npy", padded)
+    found = load_denoise(tmp_path / "v.npy", sigma="auto", volume=True)
+    assert found.sigma == pytest.approx(0.1, rel=0.1)
+
+
 def test_compressed_pages_are_read(tmp_path):
     pixels = (VOLUME * 255).astype(np.uint8)
     first, *others = [Image.fromarray(page) for page in pixels]
@@ -88,6 +96,20 @@ def test_missing_voxels(tmp_path, shape, said):
     assert [note for note in found.notes if "every slice" in note] == [
         f"the mask holds for {text}" for text in said
     ]
+
+
+def test_pages_of_a_mask(tmp_path):
+    np.save(tmp_path / "v.npy", VOLUME)
+    mask = RNG.random(VOLUME.shape) < 0.6
+    tifffile.imwrite(tmp_path / "m.tif", 255 * mask.astype(np.uint8), photometric="minisblack")
+    found = load_inpaint(tmp_path / "v.npy", mask=tmp_path / "m.tif", volume=True)
+    assert np.array_equal(found.physics.mask[0, 0], mask)
+
+
+def test_pages_are_no_picture_to_learn_from(tmp_path):
+    tifffile.imwrite(tmp_path / "v.tif", VOLUME, photometric="minisblack")
+    with pytest.raises(UserError, match="5 pages"):
+        read_clean("denoise", tmp_path / "v.tif")
 
 
 def test_black_voxels_are_missing(tmp_path):
@@ -142,12 +164,23 @@ def test_what_is_no_volume(tmp_path, scan):
     other = kspace()
     other[1, :, :, 2] = 0
     np.savez(tmp_path / "k2.npz", kspace=other, maps=np.ones((2, 8, 8), complex))
-    with pytest.raises(UserError, match="differ in sampling mask.*--slice all"):
+    with pytest.raises(UserError, match="differ in their sampling mask.*--mask FILE.*--slice all"):
         load_mri(tmp_path / "k2.npz", volume=True)
     colour = [np.zeros((4, 4, 3), np.uint8)] * 2
     tifffile.imwrite(tmp_path / "c.tif", np.stack(colour), photometric="rgb")
-    with pytest.raises(UserError, match="several pages in colour"):
+    with pytest.raises(UserError, match="in colour, and the slices of a volume are grey"):
         load_denoise(tmp_path / "c.tif", volume=True)
+    tifffile.imwrite(tmp_path / "c1.tif", colour[0], photometric="rgb")
+    with pytest.raises(UserError, match="in colour, and the slices of a volume are grey"):
+        load_denoise(tmp_path / "c1.tif", volume=True)
+    with tifffile.TiffWriter(tmp_path / "t.tif") as file:
+        for kind in (np.uint8, np.uint16):
+            file.write(np.full((8, 8), 200, kind), photometric="minisblack")
+    with pytest.raises(UserError, match="several sizes or types"):
+        load_denoise(tmp_path / "t.tif", volume=True)
+    np.savez(tmp_path / "none.npz", sinogram=np.ones((0, 6, 16)), angles=np.arange(6.0))
+    with pytest.raises(UserError, match="holds no slice"):
+        load_ct(tmp_path / "none.npz")
     with tifffile.TiffWriter(tmp_path / "u.tif") as file:
         for side in (8, 9):
             file.write(np.zeros((side, side), np.uint8), photometric="minisblack")

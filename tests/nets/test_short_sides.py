@@ -67,3 +67,23 @@ def test_convolutions_of_other_peoples_networks_are_careful_too():
         module(torch.rand(1, module[0].in_channels, 8, 8))
         module(torch.rand(1, module[0].in_channels, 16, 16))
     assert kinds == [torch.bfloat16, torch.float32, torch.bfloat16, torch.bfloat16]
+
+
+@pytest.mark.parametrize(("side", "kind"), [(4, torch.float32), (5, torch.bfloat16)])
+def test_what_is_short_depends_on_the_kernel(side, kind):
+    for layer in (nn.Conv2d(1, 4, 5, padding=2), nn.Conv2d(1, 4, 3, padding=2, dilation=2)):
+        with torch.autocast("cpu", torch.bfloat16):
+            careful = blocks.with_careful_convolutions(layer)
+            assert careful(torch.rand(1, 1, 8, side)).dtype == kind
+
+
+def test_careful_layers_are_called_as_before():
+    x = torch.rand(1, 2, 4, 4)
+    up = nn.ConvTranspose2d(2, 2, 3, stride=2, padding=1)
+    expected = up(x, output_size=[8, 8])
+    assert torch.equal(blocks.with_careful_convolutions(up)(input=x, output_size=[8, 8]), expected)
+    line = blocks.with_careful_convolutions(nn.Conv1d(2, 3, 3))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert line(torch.rand(2, 9)).shape == (3, 7)
+    twice = blocks.with_careful_convolutions(blocks.with_careful_convolutions(line))
+    assert type(twice).__mro__[1] is nn.Conv1d

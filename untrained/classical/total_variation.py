@@ -21,7 +21,7 @@ RELAXATION = 1.9  # any value below 2 converges
 BALANCE_AT = (10, 20, 40, 80)  # iterations that choose the two dual steps anew
 SAFETY = 1.05  # power iteration approaches a norm from below
 WEIGHTS = (1e-5, 0.5)  # the weights searched, relative to ||A||^2
-OF_NOISE = (0.03, 3.0)  # those of denoising, relative to the noise's standard deviation
+OF_NOISE = (0.03, 3.0)  # those of denoising, relative to ||A|| times the noise's deviation
 SEARCH_TOLERANCE, SEARCH_ITERATIONS = 1e-2, 60
 CHECK_EVERY = 10  # iterations between two evaluations of the gap
 STALLED = 500  # iterations without a smaller gap: float32 rounding is reached
@@ -297,7 +297,8 @@ def _search(problem: Problem) -> Tensor:
     plain = problem.weighted("uniform")
     bracket = (WEIGHTS[0] * plain.norm_squared, WEIGHTS[1] * plain.norm_squared)
     if problem.task == "denoise" and problem.sigma:
-        bracket = (OF_NOISE[0] * problem.sigma, OF_NOISE[1] * problem.sigma)
+        level = problem.sigma * math.sqrt(plain.norm_squared)
+        bracket = (OF_NOISE[0] * level, OF_NOISE[1] * level)
 
     def prepare(fit: Problem) -> Callable[[float], Tensor]:
         solver = TVSolver(fit)

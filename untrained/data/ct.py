@@ -84,13 +84,14 @@ def load_ct(
         raise other_format(path, "input", f"{' or '.join(ARRAY_SUFFIXES)} with 'sinogram'")
     with open_arrays(path) as file:
         require_keys(file, "sinogram")
-        indices, notes = _slices(file, slice, volume)
+        shape = file.shape("sinogram")
+        stack = shape[0] if len(shape) == 3 else None
+        indices, notes = wanted_slices(slice, stack, path, volume)
         sinograms = [_sinogram(file, index) for index in indices]
         stored_angles = read_optional(file, "angles")
         references = [_reference(file, index) for index in indices]
         sigma = read_sigma(file)
         scan = _stored_geometry(file)
-        shape = file.shape("sinogram")
     if geometry is not None:
         scan |= read_geometry(geometry)
     views = _angles(angles, stored_angles, shape, scan, path)
@@ -101,16 +102,6 @@ def load_ct(
         for index, sinogram, reference in zip(indices, sinograms, references, strict=True)
     ]
     return [as_volume(found, path)] if volume else found
-
-
-def _slices(
-    file: ArrayFile, wanted: int | str | None, volume: bool
-) -> tuple[list[int | None], tuple[str, ...]]:
-    """Indices to read (None: no slice axis) and notes."""
-    shape = file.shape("sinogram")
-    sliced = len(shape) == 3
-    indices, notes = wanted_slices(wanted, shape[0] if sliced else 1, file.path, volume)
-    return [index if sliced else None for index in indices], notes
 
 
 def _measurement(
@@ -344,7 +335,8 @@ def _doubts(angles: np.ndarray) -> tuple[str, ...]:
 def _value_doubts(sinogram: np.ndarray, label: str) -> tuple[str, ...]:
     """What does not look like line integrals `(angles, detectors)`, -log(I / I0)."""
     if not np.any(sinogram):
-        raise UserError(f"{label} is zero everywhere: there is nothing to reconstruct from")
+        other = "; leave it out of the file" if label.startswith("slice") else ""
+        raise UserError(f"{label} is zero everywhere: there is nothing to reconstruct from{other}")
     if float(np.median(sinogram)) > 1 and bool((sinogram == np.round(sinogram)).all()):
         raise UserError(
             f"{label} holds whole numbers up to {sinogram.max():.0f}, as photon counts are; save "

@@ -34,11 +34,11 @@ def decode_pillow(file: Path, what: str, formats: tuple[str, ...]) -> tuple[np.n
 def decode_tiff(file: Path, what: str, pages: bool = False) -> tuple[np.ndarray, list[str]]:
     """A TIFF as `(C, H, W)`, 8/16-bit integers or floats, and notes.
 
-    With `pages` several grey pages of one size give as many planes.
+    With `pages` every page is a plane, grey and alike.
 
     Raises:
-        UserError: several pages (with `pages`: in colour, or of several sizes), damaged, too
-            large, or a compression that cannot be decoded.
+        UserError: several pages (with `pages`: in colour, or of several sizes or types), damaged,
+            too large, a volume in one page, or a compression that cannot be decoded.
     """
     import tifffile
 
@@ -53,18 +53,21 @@ def decode_tiff(file: Path, what: str, pages: bool = False) -> tuple[np.ndarray,
         size = sum(page.nbytes for page in tiff.pages)
         check_size(size, file.stat().st_size, f"{what}: {file}")
         planes = [_tiff_page(file, page, notes) for page in tiff.pages]
-    if len(planes) > 1 and {len(p) for p in planes} != {1}:
+    if pages and {len(p) for p in planes} != {1}:
         raise UserError(
-            f"{what}: {file} has several pages in colour; the slices of a volume are grey"
+            f"{what}: {file} is in colour, and the slices of a volume are grey (tifffile writes "
+            "them so with photometric='minisblack')"
         )
-    if len({p.shape for p in planes}) > 1:
+    if len({(p.shape, p.dtype) for p in planes}) > 1:
         raise UserError(
-            f"{what}: {file} has pages of several sizes; the slices of a volume have one"
+            f"{what}: {file} has pages of several sizes or types; the slices of a volume are alike"
         )
     return np.concatenate(planes), list(dict.fromkeys(notes))
 
 
 def _tiff_page(file: Path, page: Any, notes: list[str]) -> np.ndarray:
+    if page.imagedepth != 1:
+        raise UserError(f"{file} has a volume in one page; save every slice as a page of its own")
     tag = page.tags.get(ORIENTATION)
     orientation = 1 if tag is None else int(tag.value)
     if _needs_pillow(page):

@@ -39,7 +39,7 @@ def evaluate_files(
         UserError: unreadable files, unequal shapes, or `auto` for real floats, whose range the
             file does not tell.
     """
-    found, truth = read_picture(image, "image", pages=True), _read(reference, "reference")
+    found, truth = read_picture(image, "image"), _read(reference, "reference")
     if found.pixels.shape != truth.pixels.shape:
         raise UserError(
             f"{image} is {found.pixels.shape} and {reference} is {truth.pixels.shape} (C, H, W); "
@@ -64,7 +64,7 @@ def with_reference(measurement: Measurement, path: str | Path) -> Measurement:
     Raises:
         UserError: unreadable, complex where the task is real, or not of the image's shape.
     """
-    pixels = _read(path, REFERENCE).pixels
+    pixels = _read(path, REFERENCE, _is_volume(measurement)).pixels
     return _referenced(measurement, _like(measurement, pixels, path, REFERENCE))
 
 
@@ -76,7 +76,7 @@ def with_references(slices: Sequence[Measurement], path: str | Path) -> list[Mea
     """
     if len(slices) == 1:
         return [with_reference(slices[0], path)]
-    pixels = _read(path, REFERENCE).pixels
+    pixels = _read(path, REFERENCE, pages=True).pixels
     if len(pixels) != len(slices):
         raise UserError(
             f"{REFERENCE}: {path} is {pixels.shape}, and {len(slices)} slices are reconstructed: "
@@ -104,7 +104,8 @@ def read_guides(measurement: Measurement, paths: Sequence[str | Path]) -> Tensor
     Raises:
         UserError: unreadable, complex where the task is real, or not of the image's shape.
     """
-    return torch.cat([_like(measurement, _read(p, GUIDE).pixels, p, GUIDE) for p in paths])
+    pages = _is_volume(measurement)
+    return torch.cat([_like(measurement, _read(p, GUIDE, pages).pixels, p, GUIDE) for p in paths])
 
 
 def read_clean(task: str, path: str | Path) -> Tensor:
@@ -136,7 +137,7 @@ def _like(measurement: Measurement, pixels: np.ndarray, path: str | Path, option
     values = torch.from_numpy(pixels)
     expected = tuple(measurement.physics.x_shape)
     is_complex = measurement.task == "mri" or getattr(measurement.physics, "complex_image", False)
-    is_volume = len(expected) == 4
+    is_volume = _is_volume(measurement)
     if is_volume:
         values = values[None]
     if is_complex and (is_volume or len(pixels) == 1):
@@ -153,9 +154,13 @@ def _like(measurement: Measurement, pixels: np.ndarray, path: str | Path, option
     return values
 
 
-def _read(path: str | Path, what: str) -> Picture:
+def _is_volume(measurement: Measurement) -> bool:
+    return len(measurement.physics.x_shape) == 4
+
+
+def _read(path: str | Path, what: str, pages: bool = False) -> Picture:
     if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
-        return read_picture(path, what, pages=True)
+        return read_picture(path, what, pages)
     with open_arrays(path, what) as file:
         require_keys(file, "reference")
         return from_array(file.read("reference"), f"'reference' in {path}")

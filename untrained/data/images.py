@@ -57,7 +57,7 @@ def read_image(
 ) -> tuple[Tensor, tuple[str, ...]]:
     """A real image as a float32 tensor `(1, C, H, W)`, and notes on what was changed.
 
-    With `pages` a TIFF of several grey pages gives them for channels.
+    With `pages` a TIFF's pages, all grey, are the channels.
 
     Raises:
         UserError: missing, empty, damaged or oversized file, several pages, an unknown suffix or

@@ -96,7 +96,9 @@ def read_kspace(file: ArrayFile, index: int | None) -> np.ndarray:
     kspace = kspace[None] if kspace.ndim == 2 else kspace
     if not np.any(kspace):
         where = label if index is None else f"slice {index} of {label}"
-        other = "" if index is None else "; choose others with --slice N"
+        other = (
+            "" if index is None else "; choose others with --slice N, or leave it out of the file"
+        )
         raise UserError(f"{where} is zero everywhere: there is nothing to reconstruct from{other}")
     _require_centred(kspace, label)
     return single_precision(kspace, label)
@@ -141,12 +143,12 @@ def _slices(
     file: ArrayFile, wanted: int | str | None, volume: bool
 ) -> tuple[list[int | None], tuple[str, ...]]:
     """Indices to read (None: no slice axis) and notes."""
-    sliced = has_slices(file)
-    count = file.shape("kspace")[0] if sliced else 1
-    indices, notes = wanted_slices(wanted, count, file.path, volume)
-    if sliced and len(file.shape("kspace")) == 3:
+    shape = file.shape("kspace")
+    stack = shape[0] if has_slices(file) else None
+    indices, notes = wanted_slices(wanted, stack, file.path, volume)
+    if stack is not None and len(shape) == 3:
         notes += ("kspace of three axes was read as (slices, H, W) of a single coil",)
-    return [index if sliced else None for index in indices], notes
+    return indices, notes
 
 
 def _load_slice(

@@ -13,19 +13,21 @@ from untrained.errors import UserError
 NUMERIC_SUFFIXES = (".npy", *ARRAY_SUFFIXES)
 
 
-def read_mask(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
+def read_mask(path: str | Path, volume: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
     """A mask file, 1 or white where measured, and notes.
 
     Args:
         path: array `(H,W)`, `(W,)` or `(C,H,W)` of 0 and 1, or a picture, cut at half white.
+        volume: grey pages of a TIFF are the mask's slices.
 
     Raises:
         UserError: unreadable or not finite.
     """
     if _is_array(path):
         return _array(path, "--mask", "mask"), ()
-    picture = read_picture(path, "--mask")
-    grey = picture.pixels.mean(0)
+    picture = read_picture(path, "--mask", pages=volume)
+    planes = picture.pixels
+    grey = planes if volume and len(planes) > 1 else planes.mean(0)
     if 0 < grey.max() < 0.5:
         raise UserError(
             f"--mask: the brightest pixel of {path} has {grey.max():.1%} of the full range, so "

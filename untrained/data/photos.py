@@ -107,7 +107,7 @@ def load_inpaint(
     notes = photo.notes
     chosen: np.ndarray
     if mask is not None:
-        chosen, more = read_mask(mask)
+        chosen, more = read_mask(mask, volume)
         notes += more
     elif photo.extra is not None:
         chosen = photo.extra
@@ -187,8 +187,8 @@ def estimate_noise(y: Tensor) -> float:
     """Standard deviation of white noise in a picture, in the units of y.
 
     Median absolute value of the finest diagonal wavelet coefficients over 0.6745 (Donoho and
-    Johnstone, Biometrika 81, 1994), averaged over channels. Coefficients that are exactly zero
-    come from flat, clipped or padded areas and are left out.
+    Johnstone, Biometrika 81, 1994), averaged over channels and slices. Coefficients that are
+    exactly zero come from flat, clipped or padded areas and are left out.
 
     Args:
         y: `(1, C, H, W)` or `(1, C, D, H, W)`, height and width at least 4.
@@ -201,8 +201,8 @@ def estimate_noise(y: Tensor) -> float:
     high = torch.tensor(DB2, dtype=y.dtype)
     planes = y.reshape(-1, 1, *y.shape[-2:])
     detail = conv2d(planes, torch.outer(high, high)[None, None], stride=2).abs()
-    levels = [float(d[d > 0].median()) if bool((d > 0).any()) else 0.0 for d in detail]
-    return sum(levels) / len(levels) / MEDIAN_OF_ABSOLUTE_NORMAL
+    levels = [float(d[d > 0].median()) for d in detail if bool((d > 0).any())]
+    return sum(levels) / max(1, len(levels)) / MEDIAN_OF_ABSOLUTE_NORMAL
 
 
 def noise_level(sigma: float | str) -> float:

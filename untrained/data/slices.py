@@ -15,18 +15,24 @@ from untrained.physics.stack import Stack
 
 
 def wanted_slices(
-    wanted: int | str | None, count: int, path: str | Path, volume: bool
-) -> tuple[list[int], tuple[str, ...]]:
-    """Numbers of the slices to read, and notes.
+    wanted: int | str | None, stack: int | None, path: str | Path, volume: bool
+) -> tuple[list[int | None], tuple[str, ...]]:
+    """Numbers of the slices to read (one None where there is no axis of slices), and notes.
 
     Args:
         wanted: a number from 0, `all`, or None for the middle slice (for all, of a volume).
-        count: how many slices the file holds.
+        stack: how many slices the file holds; None where its one slice has no axis.
+        path: of the file.
         volume: whether they are fitted as one.
 
     Raises:
-        UserError: no such slice, one slice of a volume, or a volume of one.
+        UserError: no such slice, none at all, one slice of a volume, or a volume of one.
     """
+    count = 1 if stack is None else stack
+    numbers = list(range(count))
+    notes: tuple[str, ...] = ()
+    if count < 1:
+        raise UserError(f"{path} holds no slice: the axis that counts them is empty")
     if volume and wanted not in (None, "all"):
         raise UserError(
             f"--volume fits all slices as one, and --slice {wanted} asks for one of them: leave "
@@ -34,12 +40,12 @@ def wanted_slices(
         )
     if volume and count == 1:
         raise UserError(f"{path} holds one slice, which is no volume: leave out --volume")
-    if volume or wanted == "all":
-        return list(range(count)), ()
-    if wanted is not None:
-        return [_number(wanted, count, path)], ()
-    middle = count // 2
-    return [middle], (f"slice {middle}, the middle one of {count}",) if count > 1 else ()
+    if wanted is None and not volume:
+        numbers = [count // 2]
+        notes = (f"slice {count // 2}, the middle one of {count}",) if count > 1 else ()
+    elif wanted not in (None, "all"):
+        numbers = [_number(wanted, count, path)]
+    return [None if stack is None else number for number in numbers], notes
 
 
 def of_slice(file: ArrayFile, key: str, index: int | None, axes: int) -> np.ndarray:
@@ -63,8 +69,9 @@ def as_volume(slices: list[Measurement], path: str | Path) -> Measurement:
     physics = first.physics if together is None else together([m.physics for m in others])
     if physics is None:
         raise UserError(
-            f"{path}: its slices differ in sampling mask or number of coils, and cannot be fitted "
-            "as one volume: leave out --volume, and give --slice all for one after another"
+            f"{path}: its slices differ in their sampling mask, and a volume has one: give it with "
+            "--mask FILE where zeros were taken for missing samples, or --slice all in place of "
+            "--volume for one after another"
         )
     references = [m.reference for m in slices if m.reference is not None]
     ranges = [m.data_range for m in slices if m.data_range is not None]

@@ -7,8 +7,6 @@ for tensors `(B, C, *spatial)`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from types import MethodType
 from typing import Any
 
 import torch
@@ -18,34 +16,46 @@ PADDINGS = ("zeros", "reflect", "replicate")
 UPSAMPLINGS = ("nearest", "bilinear")
 DOWNSAMPLINGS = ("stride", "avg", "max")
 
-SHORT = 3  # pixels
 
+def is_short(x: Tensor, axes: int, extent: int = 3) -> bool:
+    """Whether a convolution of x over `extent` pixels has to leave bfloat16 autocast: on a CPU,
+    where a side of x is less than that.
 
-def full_where_short(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """`forward(self, x, ...)` in float32 where x lies on a CPU and has a side of 1 or 2.
-
-    There the bfloat16 weight gradients of oneDNN 3.12 (AVX512-BF16) take in memory that nobody
-    wrote: NaN in one run and not in the next, or a crash. Tensors that short cost nothing.
+    The weight gradients of oneDNN 3.12 (AVX512-BF16) take in memory there that nobody wrote: NaN
+    in one run and not in the next, or a crash. Tensors that short cost nothing.
     """
-
-    @functools.wraps(forward)
-    def careful(self: nn.Module, x: Tensor, *others: Any) -> Tensor:
-        short = x.device.type == "cpu" and min(x.shape[2:]) < SHORT
-        if not (short and torch.is_autocast_enabled("cpu")):
-            return forward(self, x, *others)
-        full = [o.float() if isinstance(o, Tensor) else o for o in others]
-        with torch.autocast("cpu", enabled=False):
-            return forward(self, x.float(), *full)
-
-    return careful
+    halved = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    return halved and min(x.shape[-axes:]) < extent
 
 
 def with_careful_convolutions(module: nn.Module) -> nn.Module:
-    """The same module; its convolutions, whoever built it, are as `full_where_short` says."""
+    """The same module, its convolutions in float32 where `is_short` says so, whoever built it."""
     for part in module.modules():
-        if isinstance(part, nn.modules.conv._ConvNd):
-            part.forward = MethodType(full_where_short(type(part).forward), part)
+        if isinstance(part, nn.modules.conv._ConvNd) and not hasattr(part, "careful"):
+            part.__class__ = _careful(type(part))  # type: ignore[arg-type]
     return module
+
+
+@functools.cache
+def _careful(kind: type) -> type:
+    """A class of convolutions with the forward pass that is careful."""
+
+    def forward(self: Any, *given: Any, **named: Any) -> Any:
+        x = given[0] if given else named["input"]
+        extents = zip(self.kernel_size, self.dilation, strict=True)
+        extent = max(3, *(step * (taps - 1) + 1 for taps, step in extents))
+        if not is_short(x, len(self.kernel_size), extent):
+            return plain(self, *given, **named)
+        with torch.autocast("cpu", enabled=False):
+            in_full = {name: _full(value) for name, value in named.items()}
+            return plain(self, *map(_full, given), **in_full)
+
+    plain: Any = kind.forward  # type: ignore[attr-defined]
+    return type(kind.__name__, (kind,), {"forward": forward, "careful": True})
+
+
+def _full(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) else value
 
 
 # the three classes of a kind share no typed base with their constructor

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -45,9 +46,14 @@ class JoinUp(nn.Module):
         self.side = side
         self.conv = blocks.conv(dim, side + below, outputs, 3, bias=False)
 
-    @blocks.full_where_short
     def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
         """Map the deeper `(B, below, *sides)` and the side tensor, twice as large, to its size."""
+        if not blocks.is_short(x, self.dim):
+            return self._joined(x, side)
+        with torch.autocast("cpu", enabled=False):
+            return self._joined(x.float(), None if side is None else side.float())
+
+    def _joined(self, x: Tensor, side: Tensor | None) -> Tensor:
         weight = self.conv.weight
         assert isinstance(weight, Tensor)
         taps = weight[:, self.side :].flip(tuple(range(2, weight.ndim)))
