@@ -66,7 +66,8 @@ def sequential(method: Method, task: str, preset: str, source: str) -> Recipe:
     wide = 2 if preset == "best" else 1
     if task == "mri":
         net: NetSpec = UNet(widths=(16 * wide, 32 * wide, 64 * wide, 64 * wide))
-        engine = replace(made.engine, lr=0.005)
+        # with a rate near zero the network can no longer follow its own, ever new input
+        engine = replace(made.engine, lr=0.005, final=0.3)
     else:
         widths = (32 * wide,) * 5
         net = SkipNet(down=widths, up=widths, join_norm=False)
