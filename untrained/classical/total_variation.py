@@ -12,7 +12,7 @@ from torch import Tensor
 from untrained.classical.fill import fill_gaps
 from untrained.classical.gradient import Laplacian, gradient, gradient_adjoint, length
 from untrained.classical.linear import cgsense, require_linear
-from untrained.classical.weight import choose_weight, taken_over
+from untrained.classical.weight import choose_weight, only_noise, taken_over
 from untrained.errors import UserError
 from untrained.maths import power_iteration
 from untrained.problem import Problem
@@ -296,8 +296,8 @@ def _search(problem: Problem) -> Tensor:
         return taken_over(problem, problem.part, tv_weight(problem.part))
     plain = problem.weighted("uniform")
     bracket = (WEIGHTS[0] * plain.norm_squared, WEIGHTS[1] * plain.norm_squared)
-    if problem.task == "denoise" and problem.sigma:
-        level = problem.sigma * math.sqrt(plain.norm_squared)
+    if only_noise(problem):
+        level = float(problem.sigma or 0.0) * math.sqrt(plain.norm_squared)
         bracket = (OF_NOISE[0] * level, OF_NOISE[1] * level)
 
     def prepare(fit: Problem) -> Callable[[float], Tensor]:

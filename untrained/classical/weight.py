@@ -54,8 +54,7 @@ def choose_weight(
         The weight for all measurements, in the units of `problem`.
     """
     low, high = (math.log(b) for b in bracket)
-    denoising = problem.task == "denoise" and problem.sigma
-    error = (sure_error if denoising else held_out_error)(problem, prepare)
+    error = (sure_error if only_noise(problem) else held_out_error)(problem, prepare)
     if error is None:
         return math.exp((low + high) / 2)
     best = golden_section(lambda w: error(math.exp(w)), low, high, evaluations, tie_of(problem))
@@ -78,6 +77,11 @@ def held_out_error(
     # x and y shrink by this factor in fit's units; a weight of x's one-homogeneous R with them.
     shrink = float(problem.scale[0] / fit.scale[0])
     return lambda weight, *how: float(fit.expected_misfit(solve(weight * shrink, *how), held)[0])
+
+
+def only_noise(problem: Problem) -> bool:
+    """Whether noise of known strength is all that stands between y and x."""
+    return problem.task == "denoise" and bool(problem.sigma)
 
 
 def sure_error(problem: Problem, prepare: Callable[[Problem], Solve]) -> Callable[..., float]:

@@ -136,5 +136,5 @@ def _multiplies_bf16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-        return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+        return any(getattr(torch.cpu, p)() for p in probes if hasattr(torch.cpu, p))
     return False

@@ -35,6 +35,7 @@ from untrained.data.images import (
 )
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import read_kernel, read_mask
+from untrained.data.slices import no_volume
 from untrained.errors import UserError, from_file
 from untrained.physics.base import Physics
 from untrained.physics.blur import Blur
@@ -255,7 +256,7 @@ def _outside(y: Tensor) -> tuple[str, ...]:
 def _as_volume(photo: Photo, path: str | Path) -> Photo:
     """Slices for channels."""
     if photo.y.shape[1] == 1 or Path(path).suffix.lower() in ONE_SLICE:
-        raise UserError(f"{path} holds one slice, which is no volume: leave out --volume")
+        raise no_volume(path)
     truth = photo.reference
     return replace(
         photo,

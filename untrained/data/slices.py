@@ -39,13 +39,18 @@ def wanted_slices(
             "out one of the two"
         )
     if volume and count == 1:
-        raise UserError(f"{path} holds one slice, which is no volume: leave out --volume")
+        raise no_volume(path)
     if wanted is None and not volume:
         numbers = [count // 2]
         notes = (f"slice {count // 2}, the middle one of {count}",) if count > 1 else ()
     elif wanted not in (None, "all"):
         numbers = [_number(wanted, count, path)]
     return [None if stack is None else number for number in numbers], notes
+
+
+def no_volume(path: str | Path) -> UserError:
+    """The error for one slice where a volume was asked for."""
+    return UserError(f"{path} holds one slice, which is no volume: leave out --volume")
 
 
 def of_slice(file: ArrayFile, key: str, index: int | None, axes: int) -> np.ndarray:

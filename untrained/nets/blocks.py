@@ -7,6 +7,7 @@ for tensors `(B, C, *spatial)`.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,21 +16,27 @@ from torch import Tensor, nn
 PADDINGS = ("zeros", "reflect", "replicate")
 UPSAMPLINGS = ("nearest", "bilinear")
 DOWNSAMPLINGS = ("stride", "avg", "max")
+SHORT = 3  # pixels, the least that any kernel is taken for
 
 
-def is_short(x: Tensor, axes: int, extent: int = 3) -> bool:
-    """Whether a convolution of x over `extent` pixels has to leave bfloat16 autocast: on a CPU,
-    where a side of x is less than that.
+def carefully(call: Callable[..., Any], axes: int, extent: int, *given: Any, **named: Any) -> Any:
+    """`call(*given, **named)`, a convolution over `extent` pixels of what comes first, in float32
+    where bfloat16 autocast would get it wrong: on a CPU, where a side is less than that.
 
     The weight gradients of oneDNN 3.12 (AVX512-BF16) take in memory there that nobody wrote: NaN
     in one run and not in the next, or a crash. Tensors that short cost nothing.
     """
+    x = given[0] if given else named["input"]
     halved = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-    return halved and min(x.shape[-axes:]) < extent
+    if not halved or min(x.shape[-axes:]) >= extent:
+        return call(*given, **named)
+    with torch.autocast("cpu", enabled=False):
+        in_full = {name: _full(value) for name, value in named.items()}
+        return call(*map(_full, given), **in_full)
 
 
 def with_careful_convolutions(module: nn.Module) -> nn.Module:
-    """The same module, its convolutions in float32 where `is_short` says so, whoever built it."""
+    """The same module, its convolutions called `carefully`, whoever built it."""
     for part in module.modules():
         if isinstance(part, nn.modules.conv._ConvNd) and not hasattr(part, "careful"):
             part.__class__ = _careful(type(part))  # type: ignore[arg-type]
@@ -41,14 +48,10 @@ def _careful(kind: type) -> type:
     """A class of convolutions with the forward pass that is careful."""
 
     def forward(self: Any, *given: Any, **named: Any) -> Any:
-        x = given[0] if given else named["input"]
         extents = zip(self.kernel_size, self.dilation, strict=True)
-        extent = max(3, *(step * (taps - 1) + 1 for taps, step in extents))
-        if not is_short(x, len(self.kernel_size), extent):
-            return plain(self, *given, **named)
-        with torch.autocast("cpu", enabled=False):
-            in_full = {name: _full(value) for name, value in named.items()}
-            return plain(self, *map(_full, given), **in_full)
+        extent = max(SHORT, *(step * (taps - 1) + 1 for taps, step in extents))
+        call = functools.partial(plain, self)
+        return carefully(call, len(self.kernel_size), extent, *given, **named)
 
     plain: Any = kind.forward  # type: ignore[attr-defined]
     return type(kind.__name__, (kind,), {"forward": forward, "careful": True})

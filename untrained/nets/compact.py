@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -48,10 +47,8 @@ class JoinUp(nn.Module):
 
     def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
         """Map the deeper `(B, below, *sides)` and the side tensor, twice as large, to its size."""
-        if not blocks.is_short(x, self.dim):
-            return self._joined(x, side)
-        with torch.autocast("cpu", enabled=False):
-            return self._joined(x.float(), None if side is None else side.float())
+        result: Tensor = blocks.carefully(self._joined, self.dim, blocks.SHORT, x, side)
+        return result
 
     def _joined(self, x: Tensor, side: Tensor | None) -> Tensor:
         weight = self.conv.weight
