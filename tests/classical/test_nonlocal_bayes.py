@@ -59,8 +59,6 @@ def test_a_volume_is_cleaned_in_three_directions() -> None:
     assert psnr(found, truth, data_range=1.0) > psnr(planes, truth, data_range=1.0) + 0.8
     turned = nlbayes(ut.Problem(noisy.movedim(4, 2), Denoise(), sigma=0.1))
     torch.testing.assert_close(turned, found.movedim(4, 2), atol=2e-3, rtol=0)
-    assert "three directions" in guide_name(problem)
-    assert torch.equal(guide(problem), found)
 
 
 @pytest.mark.parametrize("task", ["deblur", "superres"])

@@ -324,6 +324,10 @@ def test_a_noise_level_in_another_unit_is_noticed(clean, tmp_path):
     simulate_denoise(clean, tmp_path / "n.npz", sigma=25, seed=0)
     assert "looks like" in load_denoise(tmp_path / "n.npz", sigma=0.1).notes[-1]
     assert not load_denoise(tmp_path / "n.npz", sigma=25).notes
+    assert not load_denoise(tmp_path / "n.npz").notes
+    with np.load(tmp_path / "n.npz") as file:
+        np.savez(tmp_path / "unit.npz", measurement=file["measurement"], sigma=25 / 255)
+    assert "looks like" in load_denoise(tmp_path / "unit.npz").notes[-1]
 
 
 def test_a_mask_with_nothing_missing_is_refused(clean, tmp_path):

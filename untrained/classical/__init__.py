@@ -14,6 +14,7 @@ from torch import Tensor
 from untrained.classical.denoisers import DENOISERS, find_denoiser
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp
 from untrained.classical.low_rank import lowrank
+from untrained.classical.mixture import denoised
 from untrained.classical.nonlocal_bayes import bayes_denoise, nlbayes
 from untrained.classical.sliding_dct import (
     dct,
@@ -77,11 +78,11 @@ def guide(problem: Problem) -> Tensor:
     """The classical image that a network method may lean on, computed once per problem.
 
     `lowrank` for missing pixels and for MRI pictures with little noise, the mean of three for CT,
-    `nlbayes` for denoising, deblurring and super-resolution, `dct` for other pictures; the same for
-    every slice of a volume that is measured slice by slice (`Stack`). Noisy volumes get `nlbayes`.
-    Other volumes and signals get total variation, solved to a relative gap of 1e-3 or 1000
-    iterations (data without noise need that many), which costs a fraction of `tv` and looks the
-    same. A nonlinear physics gets `problem.estimate()`.
+    `denoised` for noisy pictures and volumes, `nlbayes` for deblurring and super-resolution, `dct`
+    for other pictures; the same for every slice of a volume that is measured slice by slice
+    (`Stack`). Other volumes and signals get total variation, solved to a relative gap of 1e-3 or
+    1000 iterations (data without noise need that many), which costs a fraction of `tv` and looks
+    the same. A nonlinear physics gets `problem.estimate()`.
     """
     if not problem.linear:
         return problem.estimate()
@@ -106,8 +107,8 @@ def _guide(problem: Problem) -> Tensor:
 
 def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
     """What the guide is, in words, and what computes that of one problem."""
-    if len(problem.x_shape) == 4 and problem.task == "denoise":
-        return "non-local Bayes in three directions", partial(_answer, "nlbayes")
+    if problem.task == "denoise" and len(problem.x_shape) in (3, 4):
+        return "non-local Bayes and total variation", denoised
     if len(problem.x_shape) != 3:
         return "total variation", _rough_tv
     return _GUIDES.get(problem.task, ("sliding cosine transforms", partial(_answer, "dct")))
@@ -137,7 +138,6 @@ def _mean_of_three(problem: Problem) -> Tensor:
 
 
 _GUIDES: dict[str, tuple[str, Callable[[Problem], Tensor]]] = {
-    "denoise": ("non-local Bayes", partial(_answer, "nlbayes")),
     "deblur": ("non-local Bayes", partial(_answer, "nlbayes")),
     "superres": ("non-local Bayes", partial(_answer, "nlbayes")),
     "inpaint": ("groups of alike blocks", partial(_answer, "lowrank")),

@@ -81,9 +81,9 @@ def load_denoise(
     if sigma == "auto":
         level = estimate_noise(photo.y)
         notes = (*notes, f"noise level estimated from the picture: sigma {255 * level:.1f} of 255")
-    elif sigma is not None:
-        level = noise_level(sigma)
-        notes = (*notes, *_unlike(photo.y, level))
+    else:
+        level = level if sigma is None else noise_level(sigma)
+        notes = notes if level is None else (*notes, *_unlike(photo.y, level))
     physics = Denoise(tuple(photo.y.shape[1:]))
     return photo_measurement("denoise", path, photo, physics, level, notes)
 
