@@ -80,8 +80,7 @@ def job(
     """One row; `final` and `oracle`, which may take a second run, only where asked for."""
     torch.set_num_threads(1)
     task = case.stem.split("-")[0]
-    loaded = TASKS[task].load(case)
-    m = loaded[0] if isinstance(loaded, list) else loaded
+    m = read_case(task, case)
     region, truth, data_range = scored_part(m, task)
     score = scorer(region, truth, data_range)
     problem = ut.Problem(m.y, m.physics, sigma=m.sigma)
@@ -110,31 +109,33 @@ def job(
     }
     others = case.parent / "unseen" / case.name
     if others.exists():
-        row["unseen"] = unseen(result.image, TASKS[task].load(others))
+        row["unseen"] = unseen(result.image, read_case(task, others))
     # the mean of several runs has no one oracle
     if oracle and chosen.recipe is not None and chosen.recipe.seeds == 1:
         row |= full_budget(chosen, problem, result, seed, watch)
     return row
 
 
+def read_case(task: str, file: Path) -> Measurement:
+    """The one measurement of a file."""
+    loaded = TASKS[task].load(file)
+    return loaded[0] if isinstance(loaded, list) else loaded
+
+
 def full_budget(chosen, problem, result, seed: int, watch: list[Watch]) -> dict:
     """`final` and `oracle`; a second run only where the first did not fit everything to the end."""
-    recipe = chosen.recipe
-    history = result.history
+    recipe, history = chosen.recipe, result.history
+    output = result.settled().output
     refit = [i for i, phase in enumerate(history["phase"]) if phase == "refit"]
     whole = refit if recipe.stop.holdout else range(len(history["step"]))
     if recipe.stop.holdout and (len(refit) < recipe.budget or recipe.stop.carry):
-        share = history.get("network share")
-        output = recipe.output
-        if share:
-            output = replace(output, share=float(share[result.stop[0].step - 1]))
         again = replace(recipe, stop=Never(), output=output)
         history = ut.core.solve.solve_recipe(again, problem, seed=seed, watch=watch).history
         whole = range(len(history["step"]))
     whole_problem = problem.weighted(recipe.weighting)
     score, (_, best) = watch[0].score, watch[0].best
     finished = [
-        score(whole_problem.to_units(recipe.output.finish(whole_problem, image)))
+        score(whole_problem.to_units(output.finish(whole_problem, image)))
         for image in (best, watch[0].last)
     ]
     out = [float(history["psnr_output"][i]) for i in whole]

@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 
 import torch
+from evidence import read_case
 from torch import Tensor, nn
 
 from untrained import Problem, load_weights
 from untrained.core.state import State
-from untrained.data import TASKS, Measurement
 from untrained.metrics import lf_ratio
 
 
@@ -44,8 +44,7 @@ if __name__ == "__main__":
     parser.add_argument("measurement")
     parser.add_argument("weights", nargs="+")
     given = parser.parse_args()
-    read = TASKS[given.task].load(given.measurement)
-    measured: Measurement = read[0] if isinstance(read, list) else read
+    measured = read_case(given.task, given.measurement)
     asked = Problem(measured.y, measured.physics)
     for name in given.weights:
         print(name, " ".join(f"{ratio:.3f}" for ratio in ratios(asked, name)))

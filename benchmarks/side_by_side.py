@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from evidence import read_case
 
 from untrained import Problem
 from untrained.bench.score import Score
@@ -26,7 +27,6 @@ from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.solve import solve_each
-from untrained.data import TASKS, Measurement
 from untrained.plan import plan
 
 
@@ -57,8 +57,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     place = pick_device(given.device)
-    read = TASKS[given.task].load(given.case)
-    m: Measurement = read[0] if isinstance(read, list) else read
+    m = read_case(given.task, given.case)
     recipe = plan(given.task, method=given.method, stop="none", steps=given.steps).recipe
     assert recipe is not None
     problem = Problem(m.y, m.physics, sigma=m.sigma).to(place).weighted(recipe.weighting)

@@ -35,13 +35,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from evidence import Scored, scored_part, scorer
+from evidence import Scored, read_case, scored_part, scorer
 
 import untrained as ut
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Never, Stop
 from untrained.core.solve import solve_recipe
-from untrained.data import TASKS
 from untrained.files import atomic_write
 from untrained.plan import plan
 from untrained.rules import (
@@ -84,8 +83,7 @@ def job(case: Path, method: str, preset: str, steps: int, seed: int) -> dict:
     """One row."""
     torch.set_num_threads(1)
     task = case.stem.split("-")[0]
-    loaded = TASKS[task].load(case)
-    m = loaded[0] if isinstance(loaded, list) else loaded
+    m = read_case(task, case)
     score = scorer(*scored_part(m, task))
     problem = ut.Problem(m.y, m.physics, sigma=m.sigma)
     recipe = plan(task, method=method, preset=preset, steps=steps).recipe

@@ -14,13 +14,14 @@ import time
 from pathlib import Path
 
 import torch
+from evidence import read_case
 
 from untrained import Problem, load_weights
 from untrained.bench.score import Score
 from untrained.core.machine import pick_device
 from untrained.core.rule import Frame, Watch
 from untrained.core.solve import solve_recipe
-from untrained.data import TASKS, Measurement
+from untrained.data import Measurement
 from untrained.plan import Plan, plan
 
 
@@ -62,8 +63,7 @@ if __name__ == "__main__":
     parser.add_argument("--settings", nargs="*", default=[])
     given = parser.parse_args()
     torch.set_num_threads(1)
-    read = TASKS[given.task].load(given.case)
-    measured: Measurement = read[0] if isinstance(read, list) else read
+    measured = read_case(given.task, given.case)
     learned = load_weights(given.weights)
     plans = {
         "dip": plan(given.task, method="dip", stop="none", steps=given.steps),

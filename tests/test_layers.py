@@ -19,6 +19,7 @@ LAYERS = [
     ["methods"],
     ["pretrain"],
     ["data", "plan"],
+    ["about"],
     ["api"],
     ["estimate", "report"],
     ["bench"],

@@ -12,17 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from untrained.about import about, checked_reference
 from untrained.checks import check_unit_range
-from untrained.classical import CLASSICAL, SHOWN, guide_name
+from untrained.classical import CLASSICAL
 from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
-from untrained.core.result import About, Result
+from untrained.core.result import Result
 from untrained.core.rule import MaxSteps, Stopped, Watch
 from untrained.core.solve import as_one, solve_each
 from untrained.digest import data_digest
 from untrained.errors import UserError
 from untrained.methods import ALL_TASKS
-from untrained.metrics import comparable, nrmse, psnr, same_view, ssim, usual_range
 from untrained.physics.check import adjoint_notes
 from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
@@ -141,7 +141,7 @@ def run(
     place = pick_device(device)
     problem = _ready(chosen, problem, place)
     digests = [data_digest(one) for one in problem.each()]
-    truth, data_range = _reference(truth, data_range, problem)
+    truth, data_range = checked_reference(truth, data_range, problem)
     if chosen.recipe is None:
         result = _classical(chosen, problem, seed, place)
     else:
@@ -151,7 +151,7 @@ def run(
             chosen.recipe, problem.each(), digests, seed, count, str(place), watch, run_dir
         )
         result = as_one(each)
-    result.about = _about(chosen, problem, result, truth, data_range, compare)
+    result.about = about(chosen, problem, result, truth, data_range, compare)
     result.about.data = tuple(digests)
     result.peak_memory_mb = peak_memory_mb(place)
     return result
@@ -178,14 +178,14 @@ def run_each(
     place = pick_device(device)
     problems = [_ready(chosen, problem, place) for problem in problems]
     digests = [data_digest(problem) for problem in problems]
-    checked = [_reference(*one) for one in zip(truths, data_ranges, problems, strict=True)]
+    checked = [checked_reference(*one) for one in zip(truths, data_ranges, problems, strict=True)]
     known, ranges = zip(*checked, strict=True)
     if all(truth is not None for truth in known):
         watch = [Reference(known, ranges, problems[0].task == "phase"), *watch]
     results = _networks(chosen.recipe, problems, digests, seed, count, str(place), watch, run_dir)
     each = zip(results, problems, known, ranges, digests, strict=True)
     for result, problem, truth, width, digest in each:
-        result.about = _about(chosen, problem, result, truth, width, compare=True)
+        result.about = about(chosen, problem, result, truth, width, compare=True)
         result.about.data = (digest,)
         result.peak_memory_mb = peak_memory_mb(place)
     return results
@@ -305,108 +305,3 @@ def _classical(chosen: Plan, problem: Problem, seed: int, place: torch.device) -
         precision="fp32",
         threads=torch.get_num_threads(),
     )
-
-
-def _about(
-    chosen: Plan,
-    problem: Problem,
-    result: Result,
-    truth: Tensor | None,
-    data_range: float | None,
-    compare: bool,
-) -> About:
-    about = About(
-        task=chosen.task,
-        method=chosen.card.name,
-        preset="" if chosen.recipe is None else chosen.preset,
-        adjoint=problem.to_units(problem.estimate()),
-        reference=truth,
-        data_range=data_range,
-    )
-    if chosen.weights is not None:
-        learned = chosen.weights
-        facts = learned.facts()
-        about.weights = {name: facts[name] for name in ("method", "inputs", "seed")}
-        files = ", ".join(entry.get("name", "") for entry in learned.inputs) or "what was given"
-        about.notes = (
-            f"it has the network and the start that {learned.method} learned from {files}",
-        )
-    share = result.history.get("network share")
-    if share:
-        rest = guide_name(problem)
-        about.notes += (f"the image is {float(share[-1]):.0%} network, the rest {rest}",)
-    if compare:
-        _add_classical(about, problem, result)
-    if problem.task == "phase":
-        _turn(about, result.image)
-    if about.reference is not None and data_range is not None:
-        about.metrics = _measured(problem, result.image, about.reference, data_range)
-        if about.classical is not None:
-            turned = problem.task == "phase"
-            against = same_view(about.reference, about.classical) if turned else about.reference
-            about.classical_metrics = _measured(problem, about.classical, against, data_range)
-    return about
-
-
-def _add_classical(about: About, problem: Problem, result: Result) -> None:
-    """The classical answer: total variation, or the algorithm behind a nonlinear `initial`."""
-    own = str(getattr(problem.physics, "classical_name", ""))
-    about.classical_name = SHOWN if problem.linear else own
-    if about.classical_name == about.method:
-        about.classical = result.image
-    elif problem.linear:
-        try:
-            about.classical = problem.to_units(problem.cached(SHOWN, CLASSICAL[SHOWN]))
-        except UserError as error:  # what was asked for is there, and stays
-            about.classical_name = ""
-            about.notes += (f"there is no classical answer beside it: {error}",)
-    elif own:
-        about.classical, about.adjoint = about.adjoint, None
-
-
-def _turn(about: About, image: Tensor) -> None:
-    """Amplitudes do not tell how an image is turned: everything is shown as `image` is."""
-    for name in ("adjoint", "classical", "reference"):
-        other = getattr(about, name)
-        if other is not None:
-            setattr(about, name, same_view(other, image))
-
-
-def measure(image: Tensor, truth: Tensor, data_range: float) -> dict[str, float]:
-    """PSNR, SSIM and NRMSE against a reference; complex images by magnitude."""
-    return {
-        "psnr": psnr(image, truth, data_range=data_range),
-        "ssim": ssim(image, truth, data_range=data_range),
-        "nrmse": nrmse(image, truth),
-    }
-
-
-def _measured(problem: Problem, image: Tensor, truth: Tensor, width: float) -> dict[str, float]:
-    """`measure`, with two channels taken for a complex image where they are one."""
-    image, truth = (comparable(x, problem.complex_image) for x in (image, truth))
-    return measure(image, truth, width)
-
-
-def _reference(
-    truth: Tensor | None, data_range: float | None, problem: Problem
-) -> tuple[Tensor | None, float | None]:
-    """The reference, if there is one, of the image's shape, and the range of its PSNR."""
-    if truth is None:
-        return None, data_range
-    if not isinstance(truth, Tensor) or not bool(truth.isfinite().all()):
-        found = "NaN or infinite values" if isinstance(truth, Tensor) else type(truth).__name__
-        raise UserError(f"truth must be a torch tensor of finite values, got {found}")
-    expected = (len(problem.y), *problem.x_shape)
-    if tuple(truth.shape) != expected:
-        raise UserError(
-            f"the reference has shape {tuple(truth.shape)}, but the image is {expected}; crop or "
-            "convert the reference (complex images are two channels)"
-        )
-    truth = truth.detach().float()
-    width = data_range
-    if width is None:
-        width = usual_range(comparable(truth, problem.complex_image), unit=problem.unit_range)
-    if not 0 < width < float("inf"):
-        found = f"data_range={width}" if data_range is not None else "a reference of zeros"
-        raise UserError(f"the range of the PSNR must be positive and finite, got {found}")
-    return truth, width

@@ -87,6 +87,7 @@ RECIPES = {
     "more": Recipe(
         ut.methods.TVDIP(rounds=8), NET, MUON, replace(ONE_BY_ONE, more=0.5), Nearer(0.8)
     ),
+    "asked": Recipe(ut.methods.DIP(rounds=8), NET, MUON, ONE_BY_ONE, Average(0.8, ask=True)),
     "wmv": Recipe(ut.methods.DIP(rounds=14), NET, ADAM, WMV(window=3, patience=2), Average(0.8)),
     "selfval": Recipe(
         ut.methods.DIP(rounds=8), NET, ADAM, SelfValidation(window=3, patience=2, side=8, batch=2)

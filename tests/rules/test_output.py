@@ -3,16 +3,20 @@
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from skimage.data import camera
 from torch import Tensor
 
 import untrained as ut
+from untrained.classical import data_step
 from untrained.core.rule import Last
 from untrained.core.solve import solve
 from untrained.core.state import Memory
 from untrained.nets import Compact
-from untrained.rules import WMV, Blend, HeldOut, Nearer
+from untrained.rules import WMV, Average, Blend, HeldOut, Nearer
+from untrained.rules.output import CLOSINGS
 
 
 def picture() -> Tensor:
@@ -111,3 +115,64 @@ def test_nearer_takes_what_predicts_better_and_a_refit_keeps_it() -> None:
     again = Memory({}, "")
     settled.start(state, again)
     torch.testing.assert_close(settled.see(state, again, 3 * x, None), 3 * x)
+
+
+def blurred(noise: float) -> tuple[ut.Problem, Tensor]:
+    """A photograph blurred over 5 pixels, with noise, and the photograph."""
+    x = torch.from_numpy(camera()[100:148, 100:148].astype(np.float32) / 255)[None, None]
+    physics = ut.physics.Blur(torch.ones(5, 5) / 25, (1, 48, 48))
+    y = physics.A(x)
+    draw = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    return ut.Problem(y + noise * draw, physics), x
+
+
+def test_held_out_measurements_say_how_far_to_go_towards_the_data() -> None:
+    """All the way without noise, hardly or not at all where noise is all that is left to fit."""
+    chosen = []
+    for noise in (0.0, 0.2):
+        problem, x = blurred(noise)
+        fit, held = problem.split(0.1, seed=0, scattered=True)
+        smooth = 0.5 * x + 0.5 * problem.A(x)
+        chosen.append(Average(ask=True).judged(fit, smooth, held)["closing mu"])
+    assert chosen[0] == min(CLOSINGS)
+    assert chosen[1] == 0.0 or chosen[1] >= 1.0
+
+
+def test_the_whole_is_closed_with_the_weight_that_its_part_found() -> None:
+    problem, _ = blurred(0.0)
+    parts: dict[str, Any] = {"net": Compact(widths=(4, 8), skip=2), "steps": 6}
+    stop = HeldOut(fraction=0.1, skip=0, patience=99, again=True)
+    method = ut.methods.DIP()
+    plain = solve(method, problem, stop=stop, output=Average(), **parts)
+    closed = solve(method, problem, stop=stop, output=Average(ask=True), **parts)
+    mu = float(closed.history["closing mu"][0])
+    assert mu > 0
+    expected = data_step(problem, problem.from_units(plain.image), mu)
+    torch.testing.assert_close(problem.from_units(closed.image), expected)
+    assert closed.settled().output == Average(mu=mu)
+
+
+def test_the_fit_alone_is_closed_where_nothing_follows_it() -> None:
+    problem, _ = blurred(0.0)
+    stop = HeldOut(fraction=0.1, skip=0, patience=99, again=False)
+    parts: dict[str, Any] = {"net": Compact(widths=(4, 8), skip=2), "steps": 4, "stop": stop}
+    plain, closed = (
+        solve(ut.methods.DIP(), problem, output=Average(ask=ask), **parts) for ask in (False, True)
+    )
+    fit, _ = problem.split(0.1, seed=0)
+    expected = data_step(fit, fit.from_units(plain.image), float(closed.history["closing mu"][0]))
+    torch.testing.assert_close(fit.from_units(closed.image), expected)
+
+
+def test_nothing_is_asked_where_nothing_is_held_out_or_a_step_has_no_meaning() -> None:
+    problem, _ = blurred(0.0)
+    parts: dict[str, Any] = {"net": Compact(widths=(4, 8), skip=2), "steps": 3}
+    asked, plain = (
+        solve(ut.methods.DIP(), problem, output=Average(ask=ask), **parts) for ask in (True, False)
+    )
+    assert torch.equal(asked.image, plain.image)
+    assert asked.settled().output == Average(ask=True)
+    x = picture()
+    bent = ut.Problem(0.3 * x + 1, Shifted(tuple(x.shape[1:]), tuple(x.shape[1:])))
+    fit, held = bent.split(0.2, seed=0)
+    assert Average(ask=True).judged(fit, x, held) == {}

@@ -15,7 +15,7 @@ from untrained.bench.score import Limit, Score, Scored
 from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
-from untrained.core.rule import Never, Watch
+from untrained.core.rule import Never, Output, Watch
 from untrained.core.solve import solve_recipe
 from untrained.data import TASKS, Measurement, read_guides
 from untrained.errors import UserError
@@ -105,7 +105,7 @@ def measure(
         measured.history = _appended(result.history, again.history)
     if measured.curve:
         whole = problem.weighted(chosen.recipe.weighting)
-        scores.update(_scores(measured, scored, score, chosen.recipe, whole))
+        scores.update(_scores(measured, scored, score, result.settled().output, whole))
     return measured
 
 
@@ -155,13 +155,13 @@ def _appended(first: History, second: History) -> History:
 
 
 def _scores(
-    measured: Measured, scored: Scored, score: Score, recipe: Recipe, problem: Problem
+    measured: Measured, scored: Scored, score: Score, output: Output, problem: Problem
 ) -> dict[str, float | None]:
     """`final` and `oracle` of the whole trajectory, after the output rule's closing step."""
 
     def closed(image: Tensor | None) -> float:
         assert image is not None
-        finished = recipe.output.finish(problem, problem.from_units(image))
+        finished = output.finish(problem, problem.from_units(image))
         return score.psnr(problem.to_units(finished))
 
     rows = [i for i, phase in enumerate(measured.history["phase"]) if phase == measured.curve]

@@ -52,6 +52,22 @@ class Outcome:
         """What `plain` was made of."""
         return cls(**{**plain, "stop": Stopped(**plain["stop"])})
 
+    def chosen(self) -> dict[str, float]:
+        """The history's row of the chosen step."""
+        step = self.stop.step
+        return {k: float(v[step - 1]) for k, v in self.history.items() if k != "phase"}
+
+    def told(self, more: dict[str, float]) -> Outcome:
+        """With numbers of the output rule that hold for every step."""
+        columns: dict[str, list[float | str]] = {
+            name: [value] * len(self.history["step"]) for name, value in more.items()
+        }
+        return replace(
+            self,
+            history=self.history | columns,
+            origins=self.origins | dict.fromkeys(more, "output"),
+        )
+
     def to(self, device: torch.device) -> Outcome:
         """The tensors on another device: a checkpoint is read to the CPU."""
         return replace(
@@ -91,7 +107,7 @@ class Loop:
         began, cpu = time.perf_counter(), time.process_time()
         each = [recipes] * len(problem) if isinstance(recipes, Recipe) else list(recipes)
         recipe = self.recipe = each[0]
-        self.whole, self.held = problem, held
+        self.whole, self.held, self.whole_held = problem, held, held
         self.total = max(min(r.budget, r.stop.limit or r.budget) for r in each)
         with torch.random.fork_rng(devices=[]):  # building draws weights that are drawn again
             module = recipe.build(problem.select(0))
@@ -99,6 +115,7 @@ class Loop:
         self.lean = needs_lean(recipe, problem) and make_lean(module)
         self.s = State(problem, module, seed, half=half, rows=rows)
         self.rows = self.s.rows
+        self.outputs = {row: own.output for row, own in zip(self.rows, each, strict=True)}
         self.s.take_given(problem.pretrained)
         recipe.method.start(self.s)
         self.optimizer = recipe.engine.optimizer(self.s)
@@ -174,16 +191,21 @@ class Loop:
         left = dict(self.left)
         for place in self._going()[: None if self._apart else 1]:
             left[self.s.rows[place]] = self._outcome(place, None)
-        found = []
-        for row, one in sorted(left.items()):
-            own = self._alone(row) if self._apart else self.s.problem
-            image = one.image
-            if not (one.finished and replaced):
-                image = self.recipe.output.finish(own, image)
-            history: dict[str, list[float | str]] = {"phase": [label] * len(one.history["step"])}
-            history |= one.history
-            found.append(replace(one, image=own.to_units(image).clone(), history=history))
-        return found
+        return [self._finished(label, replaced, row, one) for row, one in sorted(left.items())]
+
+    def _finished(self, label: str, replaced: bool, row: int, one: Outcome) -> Outcome:
+        """One of `outcomes`: its output rule is asked, and closes where the image is to stay."""
+        own = self._alone(row) if self._apart else self.s.problem
+        image, output, steps = one.image, self.outputs[row], len(one.history["step"])
+        history: dict[str, list[float | str]] = {"phase": [label] * steps}
+        one = replace(one, history=history | one.history)
+        if one.finished and self.whole_held is not None:
+            judged = output.judged(own, image, self.whole_held.select(self.rows.index(row)))
+            one = one.told(judged)
+            output = output.settled(one.chosen()) if judged else output
+        if not (one.finished and replaced):
+            image = output.finish(own, image)
+        return replace(one, image=own.to_units(image).clone())
 
     @property
     def _apart(self) -> bool:

@@ -68,8 +68,7 @@ class Refit:
 
 def _refit(recipe: Recipe, member: Member, first: Outcome) -> Refit:
     step = first.stop.step
-    row = {k: float(v[step - 1]) for k, v in first.history.items() if k != "phase"}
-    recipe = replace(recipe, output=recipe.output.settled(row))
+    recipe = replace(recipe, output=recipe.output.settled(first.chosen()))
     if not recipe.stop.carry or step < first.steps:
         same_steps = replace(recipe, stop=MaxSteps(step))  # rates included
         return Refit(member, first, same_steps, None)

@@ -208,6 +208,13 @@ class Output(ABC):
         """Numbers for the history, each `(G,)`."""
         return {}
 
+    def judged(self, fit: Problem, image: Tensor, held: Problem) -> dict[str, float]:
+        """What held-out measurements say of the image of the chosen step, once, for the history.
+
+        It is in every row of that fit, so that `settled` finds it.
+        """
+        return {}
+
     def finish(self, problem: Problem, image: Tensor) -> Tensor:
         """Called once, on the image of the chosen step: what is returned in its place."""
         return image

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,9 +13,50 @@ from untrained.core.rule import Memory, Output
 from untrained.core.state import State
 from untrained.problem import Problem
 
+CLOSINGS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
+"""Weights mu of the closing step that are tried, from hardly any step to nearly all data."""
+
+MARGIN = 0.99  # an error that is lower by less is no reason for a step
+
 
 @dataclass(frozen=True)
-class Average(Output):
+class Closing(Output):
+    r"""An output rule that moves its image towards the measurements once, at the end.
+
+    .. math:: \hat x = \arg\min_u \|W^{1/2}(A u - y)\|^2 / \|W^{1/2} A\|^2 + \mu \|u - x\|^2
+
+    by `data_step`: a network of a few hundred steps leaves some of the data unfitted. Held-out
+    measurements know how much of that is noise: an image that fits their neighbours better predicts
+    them better, unless what it fits is noise. A nonlinear physics has no such step.
+
+    Args:
+        mu: its weight where nothing is held out; 0 leaves the step out.
+        ask: take the weight, or none, that predicts held-out measurements best.
+    """
+
+    mu: float = field(default=0.0, kw_only=True)
+    ask: bool = field(default=False, kw_only=True)
+
+    def judged(self, fit: Problem, image: Tensor, held: Problem) -> dict[str, float]:
+        """mu of the smallest error; 0 where no step is better by 1 %."""
+        if not (self.ask and fit.linear):
+            return {}
+        errors = {mu: float(held.misfit(data_step(fit, image, mu))) for mu in CLOSINGS}
+        best = min(errors, key=errors.__getitem__)
+        enough = errors[best] < MARGIN * float(held.misfit(image))
+        return {"closing mu": best if enough else 0.0}
+
+    def finish(self, problem: Problem, image: Tensor) -> Tensor:
+        """The image after the closing step."""
+        return data_step(problem, image, self.mu) if self.mu and problem.linear else image
+
+    def settled(self, row: dict[str, float]) -> Closing:
+        """Keep the weight that was found, if one was."""
+        return replace(self, **_asked(row))
+
+
+@dataclass(frozen=True)
+class Average(Closing):
     r"""Exponential average of the images, :math:`\bar x_t = d\,\bar x_{t-1} + (1-d)\,x_t`.
 
     The start is bias-corrected: until 1/(1-d) steps have passed it is the plain mean, so that a
@@ -40,7 +81,7 @@ class Average(Output):
 
 
 @dataclass(frozen=True)
-class Nearer(Output):
+class Nearer(Closing):
     r"""`Average`, or the newest image where that predicts the held-out measurements better.
 
     An average lags behind a run that is still getting better; one that jitters is better averaged.
@@ -73,11 +114,11 @@ class Nearer(Output):
 
     def settled(self, row: dict[str, float]) -> Nearer:
         """Keep the choice of the chosen step."""
-        return replace(self, newest=row["newest"])
+        return replace(self, newest=row["newest"], **_asked(row))
 
 
 @dataclass(frozen=True)
-class Blend(Output):
+class Blend(Closing):
     r"""The average of the images, mixed with the classical image x_c that `classical.guide` gives.
 
     .. math:: x_\alpha = \alpha \bar x_t + (1 - \alpha)\, x_c, \qquad
@@ -95,15 +136,12 @@ class Blend(Output):
     m being the smallest held-out error of any mixture: k = 1 counts all of them as one
     observation. Images that differ by much more than m are still told apart.
 
-    The image returned is moved towards the measurements once, at the end, by `data_step` with
-    weight mu, because a network of a few hundred steps leaves some of the data unfitted.
-
     Args:
         decay: of the average, see `Average`.
         share: alpha where nothing is held out, in [0, 1].
         prior: k >= 0.
         keep_best: return the mixture at the stop rule's best step.
-        mu: of the closing data step; 0 leaves it out, as a nonlinear physics does.
+        mu, ask: see `Closing`.
     """
 
     name: ClassVar[str] = "blend"
@@ -111,7 +149,6 @@ class Blend(Output):
     share: float = 0.5
     prior: float = 0.0
     keep_best: bool = True
-    mu: float = 0.0
 
     def start(self, s: State, m: Memory) -> None:
         """The share; the rest waits for the first image."""
@@ -141,13 +178,9 @@ class Blend(Output):
         known = self.prior * left.clamp_min(0)
         return ((along + known * self.share) / (size + known)).clamp(0, 1)
 
-    def finish(self, problem: Problem, image: Tensor) -> Tensor:
-        """The mixture after the closing step."""
-        return data_step(problem, image, self.mu) if self.mu and problem.linear else image
-
     def settled(self, row: dict[str, float]) -> Blend:
         """Keep the share of the chosen step."""
-        return replace(self, share=row["network share"])
+        return replace(self, share=row["network share"], **_asked(row))
 
 
 @dataclass(frozen=True)
@@ -187,6 +220,11 @@ def _average(s: State, m: Memory, x: Tensor, decay: float) -> Tensor:
     share = max(1.0 - decay, 1.0 / (s.step + 1))
     m["mean"] = x if "mean" not in m else m["mean"].lerp(x, share)
     return m["mean"]
+
+
+def _asked(row: dict[str, float]) -> dict[str, Any]:
+    """Fields of a `Closing` whose weight is known."""
+    return {"mu": row["closing mu"], "ask": False} if "closing mu" in row else {}
 
 
 def _step(held: Problem, start: Tensor, end: Tensor) -> Tensor:

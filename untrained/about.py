@@ -1,0 +1,119 @@
+"""What is told of a result: the classical answer beside it, its measures, and remarks."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from untrained.classical import CLASSICAL, SHOWN, guide_name
+from untrained.core.result import About, Result
+from untrained.errors import UserError
+from untrained.metrics import comparable, nrmse, psnr, same_view, ssim, usual_range
+from untrained.plan import Plan
+from untrained.problem import Problem
+
+
+def about(
+    chosen: Plan,
+    problem: Problem,
+    result: Result,
+    truth: Tensor | None,
+    data_range: float | None,
+    compare: bool,
+) -> About:
+    """What a report tells of a result: its classical answer, its measures, and remarks."""
+    told = About(
+        task=chosen.task,
+        method=chosen.card.name,
+        preset="" if chosen.recipe is None else chosen.preset,
+        adjoint=problem.to_units(problem.estimate()),
+        reference=truth,
+        data_range=data_range,
+    )
+    if chosen.weights is not None:
+        learned = chosen.weights
+        facts = learned.facts()
+        told.weights = {name: facts[name] for name in ("method", "inputs", "seed")}
+        files = ", ".join(entry.get("name", "") for entry in learned.inputs) or "what was given"
+        told.notes = (
+            f"it has the network and the start that {learned.method} learned from {files}",
+        )
+    share = result.history.get("network share")
+    if share:
+        rest = guide_name(problem)
+        told.notes += (f"the image is {float(share[-1]):.0%} network, the rest {rest}",)
+    mu = result.history.get("closing mu")
+    if mu and float(mu[0]):
+        told.notes += (
+            f"it was moved towards the measurements at the end (mu {float(mu[0]):g}), since that "
+            "predicts held-out ones better",
+        )
+    if compare:
+        _add_classical(told, problem, result)
+    if problem.task == "phase":
+        _turn(told, result.image)
+    if told.reference is not None and data_range is not None:
+        told.metrics = _measured(problem, result.image, told.reference, data_range)
+        if told.classical is not None:
+            turned = problem.task == "phase"
+            against = same_view(told.reference, told.classical) if turned else told.reference
+            told.classical_metrics = _measured(problem, told.classical, against, data_range)
+    return told
+
+
+def _add_classical(about: About, problem: Problem, result: Result) -> None:
+    """The classical answer: total variation, or the algorithm behind a nonlinear `initial`."""
+    own = str(getattr(problem.physics, "classical_name", ""))
+    about.classical_name = SHOWN if problem.linear else own
+    if about.classical_name == about.method:
+        about.classical = result.image
+    elif problem.linear:
+        try:
+            about.classical = problem.to_units(problem.cached(SHOWN, CLASSICAL[SHOWN]))
+        except UserError as error:  # what was asked for is there, and stays
+            about.classical_name = ""
+            about.notes += (f"there is no classical answer beside it: {error}",)
+    elif own:
+        about.classical, about.adjoint = about.adjoint, None
+
+
+def _turn(about: About, image: Tensor) -> None:
+    """Amplitudes do not tell how an image is turned: everything is shown as `image` is."""
+    for name in ("adjoint", "classical", "reference"):
+        other = getattr(about, name)
+        if other is not None:
+            setattr(about, name, same_view(other, image))
+
+
+def _measured(problem: Problem, image: Tensor, truth: Tensor, width: float) -> dict[str, float]:
+    """PSNR, SSIM and NRMSE; complex images by magnitude."""
+    image, truth = (comparable(x, problem.complex_image) for x in (image, truth))
+    return {
+        "psnr": psnr(image, truth, data_range=width),
+        "ssim": ssim(image, truth, data_range=width),
+        "nrmse": nrmse(image, truth),
+    }
+
+
+def checked_reference(
+    truth: Tensor | None, data_range: float | None, problem: Problem
+) -> tuple[Tensor | None, float | None]:
+    """The reference, if there is one, of the image's shape, and the range of its PSNR."""
+    if truth is None:
+        return None, data_range
+    if not isinstance(truth, Tensor) or not bool(truth.isfinite().all()):
+        found = "NaN or infinite values" if isinstance(truth, Tensor) else type(truth).__name__
+        raise UserError(f"truth must be a torch tensor of finite values, got {found}")
+    expected = (len(problem.y), *problem.x_shape)
+    if tuple(truth.shape) != expected:
+        raise UserError(
+            f"the reference has shape {tuple(truth.shape)}, but the image is {expected}; crop or "
+            "convert the reference (complex images are two channels)"
+        )
+    truth = truth.detach().float()
+    width = data_range
+    if width is None:
+        width = usual_range(comparable(truth, problem.complex_image), unit=problem.unit_range)
+    if not 0 < width < float("inf"):
+        found = f"data_range={width}" if data_range is not None else "a reference of zeros"
+        raise UserError(f"the range of the PSNR must be positive and finite, got {found}")
+    return truth, width
