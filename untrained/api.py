@@ -105,6 +105,7 @@ def reconstruct(
         output=output,
         weights=learned,
     )
+    chosen.check_guide(guide is not None)
     if uncertainty is not None and chosen.seeds(seeds) < 2:
         raise UserError("uncertainty='seeds' is the spread of several runs: give seeds=2 or more")
     result = run(

@@ -67,7 +67,7 @@ def check_unit_range(y: Tensor, task: str) -> None:
     sizes = y.abs().cpu().numpy()
     if beyond_photograph(sizes):
         raise UserError(
-            "photographs are expected in [0, 1], and these measurements reach "
+            "photographs are expected in [0, 1], and these reach "
             f"{sizes.max():.4g}; divide them by 255 (8 bit), 65535 (16 bit) or their largest "
             "value, and sigma with them"
         )

@@ -39,7 +39,7 @@ class Plan:
         """How many runs are averaged: as many as asked for, and not fewer than the preset does.
 
         Raises:
-            UserError: fewer than one.
+            UserError: fewer than one, or several of a method that draws nothing.
         """
         if asked < 1:
             raise UserError(f"seeds must be at least 1, got {asked}")
@@ -48,7 +48,25 @@ class Plan:
                 f"'{self.card.name}' is a classical method, of which every run is the same: leave "
                 "seeds out"
             )
+        if asked > 1 and self.weights is not None and self.weights.whole:
+            raise UserError(
+                f"'{self.card.name}' starts from learned weights and draws nothing at random: "
+                "every seed gives the same image; leave seeds out"
+            )
         return 1 if self.recipe is None else max(asked, self.recipe.seeds)
+
+    def check_guide(self, given: bool) -> None:
+        """Whether clean images of similar content are of use.
+
+        Raises:
+            UserError: they are given, and the method takes no notice of them.
+        """
+        if given and not self.card.guided:
+            able = [card.name for card in METHODS.values() if card.guided]
+            raise UserError(
+                f"'{self.card.name}' takes no notice of --guide (guide= in Python); "
+                f"{' and '.join(able)} do; leave it out"
+            )
 
 
 def plan(
@@ -171,4 +189,6 @@ def _output(recipe: Recipe, name: str) -> Output:
     if name == "last":
         return Last(keep_best=False)
     average = recipe.output if isinstance(recipe.output, Average) else Average()
+    if isinstance(recipe.output, Nearer):
+        average = replace(average, mu=recipe.output.mu, ask=recipe.output.ask)
     return replace(average, keep_best=name == "best")

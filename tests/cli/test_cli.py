@@ -179,7 +179,9 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
         (["--resume", "--overwrite"], "exclude each other"),
         (["--frobnicate"], "No such option"),
         (["--preset", "fastest"], "fast"),
-        (["--guide", "x"], "there is no file x"),
+        (["--guide", "x", "--method", "refguided"], "there is no file x"),
+        (["--guide", "x", "--method", "dip"], "takes no notice of --guide"),
+        (["--method", "dip", "--set", "inner=0"], "give 1 or more"),
         (["--method", "refguided"], "--guide"),
     ],
 )

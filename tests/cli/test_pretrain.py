@@ -63,7 +63,9 @@ def test_learned_weights_reconstruct_the_next_picture(pictures: list[Path], tmp_
 def test_clean_pictures_are_learned_from(
     method: str, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    small = ["net.width=8", "net.layers=2"] if method != "metadip" else ["net.widths=4,6"]
+    small = (
+        ["net.width=8", "net.layers=2"] if method != "metadip" else ["net.widths=4,6", "inner=2"]
+    )
     sets = [part for setting in small for part in ("--set", setting)]
     command = ["pretrain", method, "denoise", *pictures[:2], "--out", tmp_path / "w.safetensors"]
     assert call(*command, "--steps", 4, *sets, "--json") == 0
@@ -99,7 +101,8 @@ def test_slices_of_a_scan_are_learned_from(tmp_path: Path, capsys: pytest.Captur
     weights = tmp_path / "w.safetensors"
     small = ["--set", "net.widths=4,6", "--steps", 4, "--json"]
     assert call(*command, "--slice", "all", "--out", weights, *small) == 0
-    assert len(json.loads(capsys.readouterr().out)["inputs"]) == 3
+    names = [entry["name"] for entry in json.loads(capsys.readouterr().out)["inputs"]]
+    assert names == [f"scan.npz, slice {i}" for i in range(3)]
 
 
 def test_a_clean_mri_image_is_one_slice(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -173,10 +176,50 @@ def test_finished_weights_are_kept(
     assert (tmp_path / "w.safetensors").read_bytes() != before
 
 
+def test_resuming_never_replaces_what_is_finished(
+    pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Neither weights without their training, nor a training without its weights."""
+    weights, folder = tmp_path / "w.safetensors", tmp_path / "w-training"
+    command = ["pretrain", "ugodit", "denoise", *pictures[:2], "--out", weights, *QUICK]
+    assert call(*command) == 0
+    before = weights.read_bytes()
+    folder.rename(tmp_path / "aside")
+    assert call(*command, "--resume") == 2
+    assert "never overwritten unasked" in capsys.readouterr().err
+    assert weights.read_bytes() == before
+    (tmp_path / "aside").rename(folder)
+    weights.unlink()
+    report = (folder / "result.json").read_bytes()
+    assert call(*command, "--resume") == 2
+    assert "are gone" in capsys.readouterr().err
+    assert (folder / "result.json").read_bytes() == report
+    assert call(*command, "--overwrite") == 0
+    assert weights.exists()
+
+
+def test_finished_weights_belong_to_their_measurements(
+    pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """The same files with another noise level are other measurements."""
+    weights = tmp_path / "w.safetensors"
+    command = ["pretrain", "ugodit", "denoise", *pictures[:2], "--out", weights, *QUICK]
+    assert call(*command, "--sigma", 10) == 0
+    assert call(*command, "--sigma", 10, "--resume") == 0
+    assert call(*command, "--sigma", 20, "--resume") == 2
+    assert "data" in capsys.readouterr().err
+    facts = json.loads((tmp_path / "w-training" / "result.json").read_text())
+    assert len(facts["data"]) == 2
+    assert facts["command"].startswith("untrained")
+    assert facts["threads"] >= 1
+
+
 WRONG = {
     "no input": (["denoise"], "INPUT"),
     "a missing file": (["denoise", "none.npy"], "none.npy"),
     "a file twice": (["denoise", "0.npy", "../{folder}/0.npy"], "0.npy is given twice"),
+    "a copy": (["denoise", "0.npy", "copy.npy"], "copy.npy is given twice (as 0.npy)"),
+    "a folder": (["denoise", "0.npy", "--out", "d.safetensors"], "is a folder"),
     "two shapes": (["denoise", "0.npy", "wide.npy"], "wide.npy has an image of (1, 18, 30)"),
     "a task it has not": (["paint", "0.npy"], "paint"),
     "an unknown setting": (["denoise", "0.npy", "--set", "gamma=1"], "gamma"),
@@ -194,6 +237,8 @@ def test_wrong_input_exits_2_and_names_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("wide.npy", np.zeros((18, 30), np.float32))
+    Path("copy.npy").write_bytes(Path("0.npy").read_bytes())
+    Path("d.safetensors").mkdir()
     arguments, message = WRONG[case]
     arguments = [one.format(folder=tmp_path.name) for one in arguments]
     out = [] if "--out" in arguments else ["--out", "w.safetensors"]

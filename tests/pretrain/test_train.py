@@ -206,7 +206,7 @@ def test_a_shared_decoder_is_one_decoder() -> None:
 
 
 def test_metadip_moves_towards_the_mean_of_the_copies() -> None:
-    """One outer step of size 1 and one image: the start of the next round is where it ended."""
+    """The first outer step is epsilon, the last of K a K-th of it."""
     problem = clean_problem(draw(1, 1, 9, 11))
     method = MetaDIPTraining(rounds=2, inner=3, epsilon=1.0, channels=4)
     module = Recipe(method, SMALL, ADAM).build(problem)
@@ -218,10 +218,29 @@ def test_metadip_moves_towards_the_mean_of_the_copies() -> None:
         for g, weight in enumerate(zip(*s.weights.values(), strict=True)):
             for w in weight:
                 w.add_(g + 1.0)
-        s.step = 3  # of 6: epsilon is 1/2
+        s.step = 3
+        method.advance(s)
+        for name, weight in s.weights.items():
+            torch.testing.assert_close(weight, before[name] + 1.5)
+            weight.add_(1.0)
+        s.step = 6
         method.advance(s)
     for name, weight in s.weights.items():
-        torch.testing.assert_close(weight, before[name] + 0.75)
+        torch.testing.assert_close(weight, before[name] + 2.0)
+
+
+def test_metadip_learns_of_all_images_in_whole_rounds_only() -> None:
+    images = [clean_problem(draw(1, 1, 9, 11, seed=seed)) for seed in (1, 2, 3)]
+    sets = ["net.widths=4,6", "net.skip=2", "channels=4", "inner=4"]
+    first, _ = train("metadip", images[:2], settings=sets, steps=4)
+    other, _ = train("metadip", images[1:], settings=sets, steps=4)
+    turned, _ = train("metadip", images[1::-1], settings=sets, steps=4)
+    name = next(iter(first.tensors))
+    assert not torch.equal(first.tensors[name], other.tensors[name])
+    torch.testing.assert_close(first.tensors[name], turned.tensors[name])
+    for steps in (3, 6):
+        with pytest.raises(UserError, match="rounds of 4 steps"):
+            train("metadip", images, settings=sets, steps=steps)
 
 
 def test_phantoms_are_new_at_every_step_and_the_same_for_a_seed() -> None:
@@ -319,6 +338,70 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
         weights.save(tmp_path / "w.safetensors")
 
 
+@pytest.mark.parametrize("text", ["5", "null", '"a"', "[]", "{}", '{"format": 2, "new": 1}'])
+def test_damaged_facts_are_refused(text: str, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.ones(2)}, tmp_path / "w.safetensors", {"untrained": text})
+    with pytest.raises(UserError, match="is damaged") as refused:
+        load_weights(tmp_path / "w.safetensors")
+    assert ("format 2" in str(refused.value)) == ("format" in text)
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda t: t * torch.nan, lambda t: t.to(torch.int32), lambda t: t.to(torch.complex64)]
+)
+def test_weights_that_are_no_finite_numbers_are_refused(
+    harm: Callable[[Tensor], Tensor], tmp_path: Path
+) -> None:
+    weights = learn("ugodit", steps=2)
+    harmed = {name: harm(tensor) for name, tensor in weights.tensors.items()}
+    replace(weights, tensors=harmed).save(tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="is damaged"):
+        load_weights(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("name", ["ugodit", "metadip"])
+def test_weights_that_lack_some_are_refused(name: str) -> None:
+    weights = learn(name)
+    some = {n: t for i, (n, t) in enumerate(weights.tensors.items()) if i % 2 or n == "input"}
+    chosen = plan("inpaint", weights=weights, steps=2)
+    with pytest.raises(UserError, match="lack"):
+        solve_recipe(chosen.recipe, hole(0).with_weights(some))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_several_seeds_only_where_something_is_drawn(name: str) -> None:
+    chosen = plan("inpaint", weights=learn(name), steps=2)
+    if name in ("ugodit", "strainer"):
+        assert chosen.seeds(2) == 2
+    else:
+        with pytest.raises(UserError, match="every seed gives the same image"):
+            chosen.seeds(2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_training_goes_on_with_its_own_data_only(
+    name: str, tmp_path: Path, pause_after: Callable[[int], Watch]
+) -> None:
+    learn(name, run_dir=tmp_path, watch=[pause_after(4)])
+    other = [clean_problem(p.y.flip(-1)) for p in inputs(name)]
+    if LESSONS[name].learns_from != IMAGES:
+        other = [Problem(p.y, Inpaint(p.physics.mask[0].flip(-1), p.x_shape)) for p in inputs(name)]
+    with pytest.raises(UserError, match="data"):
+        train(name, other, task="inpaint", settings=SHRINK[name], steps=6, run_dir=tmp_path)
+
+
+def test_what_a_task_has_not_is_not_learned() -> None:
+    grey = clean_problem(draw(1, 1, 9, 11))
+    with pytest.raises(UserError, match="images of mri have 2"):
+        train("metadip", [grey], task="mri")
+    with pytest.raises(UserError, match="learns from measurements of mri"):
+        train("ugodit", [hole(0)], task="mri")
+    with pytest.raises(UserError, match="steps must be a whole number"):
+        train("metadip", [grey], task="denoise", steps=-1)
+
+
 def test_metadip_refuses_another_size() -> None:
     weights = learn("metadip")
     physics = Inpaint(torch.ones(8, 8), (1, 8, 8))
@@ -349,6 +432,7 @@ def test_a_learned_encoder_that_hurts_is_trained_further() -> None:
     assert "20 steps of each had shown that the learned encoder predicts" in hurt.stop[0].reason
     assert hurt.settled().method.frozen is False  # type: ignore[attr-defined]
     assert {"fit", "refit"} == set(hurt.history["phase"])
+    assert hurt.steps == len(hurt.history["phase"]) + 2 * 20  # and those of the trial
     assert not any(torch.equal(hurt.weights[n][0], t) for n, t in blind.items() if "conv" in n)
 
 

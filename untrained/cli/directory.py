@@ -107,11 +107,16 @@ def clear_state(path: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def has_state(path: Path) -> bool:
+    """Whether an unfinished run can be taken up there."""
+    return any(path.glob(STATE)) or any(path.glob(f"slice-*/{STATE}"))
+
+
 def _inspect(path: Path, resume: bool, overwrite: bool) -> Directory:
     if overwrite:
         _clear(path)
         return Directory(path)
-    unfinished = _unfinished(path)
+    unfinished = has_state(path)
     if _finished(path):
         raise UserError(
             f"{path} holds a finished result, which is never overwritten unasked; add "
@@ -140,11 +145,7 @@ def _clear(path: Path) -> None:
 
 
 def _finished(path: Path) -> bool:
-    return (path / RESULT).exists() and not _unfinished(path)
-
-
-def _unfinished(path: Path) -> bool:
-    return any(path.glob(STATE)) or any(path.glob(f"slice-*/{STATE}"))
+    return (path / RESULT).exists() and not has_state(path)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -64,6 +64,7 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
         stop=options.stop,
         output=options.output,
     )
+    chosen.check_guide(bool(options.guide))
     with thread_count(options.threads):
         loaded = TASKS[task].load(path, **for_loader(task_options))
         slices = loaded if isinstance(loaded, list) else [loaded]
@@ -200,6 +201,7 @@ def _stacked(results: list[Result], slices: list[Measurement]) -> Result:
     about = replace(
         merged.about,
         axes="ZYX",
+        source=slices[0].source.rpartition(", slice ")[0] or slices[0].source,
         data=tuple(digest for r in results for digest in r.about.data),
         adjoint=stack("adjoint"),
         classical=stack("classical"),
@@ -240,8 +242,9 @@ def _same_settings(
     facts = place.finished or {}
     require_same(facts, wanted, f"{place.path} holds a finished result of")
     if facts.get("data") != [data_digest(chosen.start(_problem(m, options))) for m in slices]:
+        other = "measurements" if chosen.weights is None else "measurements or weights"
         raise UserError(
-            f"{place.path} holds the finished result of other measurements, from "
+            f"{place.path} holds the finished result of other {other}, from "
             f"{facts.get('source') or 'an unknown file'}; use another --out for these, or "
             "--overwrite to replace that"
         )

@@ -12,8 +12,10 @@ import click
 import torch
 
 from untrained.cli.directory import (
+    RESULT,
     Directory,
     clear_state,
+    has_state,
     kept_if_refused,
     open_directory,
     require_same,
@@ -28,7 +30,7 @@ from untrained.errors import UserError, from_file
 from untrained.files import sha256
 from untrained.methods.presets import PHOTOGRAPHS
 from untrained.pretrain import LESSONS, Weights, clean_problem, train
-from untrained.pretrain.train import IMAGES, Lesson, lesson_recipe
+from untrained.pretrain.train import IMAGES, Lesson, learned_from, lesson_recipe
 from untrained.pretrain.weights import check_path
 from untrained.problem import Problem
 from untrained.report import save_training
@@ -97,18 +99,27 @@ def _learn(
     task_options: dict[str, Any],
 ) -> int:
     assert options.out is not None
-    may_stand = options.overwrite or options.resume or options.dry_run
-    out = check_path(options.out, overwrite=may_stand)
+    beside = Path(options.out).with_name(f"{Path(options.out).stem}-training")
+    resumed = options.resume and (has_state(beside) or (beside / RESULT).exists())
+    out = check_path(options.out, overwrite=options.overwrite or resumed or options.dry_run)
     with thread_count(options.threads):
         inputs = _read(lesson, task, paths, for_loader(task_options))
         if options.dry_run:
             return _dry_run(lesson, task, inputs, options)
-        beside = out.with_name(f"{out.stem}-training")
         with open_directory(beside, resume=options.resume, overwrite=options.overwrite) as place:
-            if place.finished is not None and out.exists():
+            if place.finished is not None:
                 _same_settings(place.finished, lesson, task, inputs, options)
+                _require_weights(out, beside)
                 return _told(out, beside, place.finished, options)
             return _into(place, out, lesson, task, inputs, options)
+
+
+def _require_weights(out: Path, beside: Path) -> None:
+    if not out.exists():
+        raise UserError(
+            f"{beside} holds a finished training, and its weights {out} are gone; bring them back, "
+            "or learn them anew with --overwrite in place of --resume"
+        )
 
 
 def _dry_run(lesson: Lesson, task: str, inputs: Inputs, options: Options) -> int:
@@ -136,6 +147,7 @@ def _same_settings(
         "task": task,
         "recipe": recipe.to_dict(),
         "inputs": inputs.files,
+        "data": learned_from(lesson, inputs.problems),
         "seed": options.seed,
     }
     require_same(facts, wanted, "these weights were learned with")
@@ -197,18 +209,20 @@ def _read(lesson: Lesson, task: str, paths: Sequence[str], task_options: dict[st
     notes: list[str] = []
     if lesson.drawn and len(paths) > 1:
         raise UserError(f"{lesson.name} takes the geometry of one scan, and {len(paths)} are given")
-    _require_different(paths)
+    read: dict[str, str] = {}
     for path in paths:
         if lesson.learns_from == IMAGES:
             image = read_clean(task, path)
             found = [clean_problem(image, unit_range=task in PHOTOGRAPHS)]
             references.append(None)
+            names = [Path(path).name]
         else:
             loaded = TASKS[task].load(path, **task_options)
             slices: list[Measurement] = loaded if isinstance(loaded, list) else [loaded]
             with from_file(path):
                 found = [Problem(m.y, m.physics, sigma=m.sigma) for m in slices]
             references += [m.reference for m in slices]
+            names = [Path(m.source).name for m in slices]
             notes += [f"{m.source}: {note}" for m in slices for note in m.notes]
         if problems and found[0].x_shape != problems[0].x_shape:
             raise UserError(
@@ -217,17 +231,18 @@ def _read(lesson: Lesson, task: str, paths: Sequence[str], task_options: dict[st
                 "crop them"
             )
         problems += found
-        files += [{"name": Path(path).name, "sha256": sha256(path)}] * len(found)
+        digest = sha256(path)
+        _require_new(path, digest, read)
+        files += [{"name": name, "sha256": digest} for name in names]
     return Inputs(problems, references, files, tuple(notes))
 
 
-def _require_different(paths: Sequence[str]) -> None:
-    places = [Path(path).resolve() for path in paths]
-    for i, place in enumerate(places):
-        if place in places[:i]:
-            raise UserError(
-                f"{paths[i]} is given twice; what is learned from would count it double"
-            )
+def _require_new(path: str, digest: str, read: dict[str, str]) -> None:
+    """Remember a file among those that were read; none may be there twice, under any name."""
+    if digest in read:
+        same = "" if read[digest] == path else f" (as {read[digest]})"
+        raise UserError(f"{path} is given twice{same}; what is learned from would count it double")
+    read[digest] = path
 
 
 def _told(out: Path, beside: Path, facts: dict[str, Any], options: Options) -> int:

@@ -142,13 +142,14 @@ def _with_rival(
     assert recipe.rival is not None
     rivals = (recipe.method, recipe.rival)
     short = replace(recipe, rival=None).with_steps(recipe.trial)
-    errors = []
+    errors, trials = [], []
     for name, method in zip(("probe", "rival"), rivals, strict=True):
         tried = replace(short, method=method.within(short.budget))
         found = _members_phase(sitting, name, [tried] * len(members), members, fit, held)
         if not all(one.finished for one in found):
             return found
         errors.append([min(map(float, one.history["held-out error"])) for one in found])
+        trials.append(found)
     solved: dict[int, Outcome] = {}
     for won in (False, True):
         some = [
@@ -159,21 +160,31 @@ def _with_rival(
             ended = solve_members(sitting, alone, some)
             solved |= {m.row: replace(one, rival=won) for m, one in zip(some, ended, strict=True)}
     return [
-        _told(solved[m.row], rivals, (first, second), short.budget)
-        for m, first, second in zip(members, *errors, strict=True)
+        _told(solved[m.row], rivals, (first, second), tried)
+        for m, first, second, *tried in zip(members, *errors, *trials, strict=True)
     ]
 
 
 def _told(
-    one: Outcome, rivals: tuple[Method, Method], errors: tuple[float, float], steps: int
+    one: Outcome,
+    rivals: tuple[Method, Method],
+    errors: tuple[float, float],
+    trials: Sequence[Outcome],
 ) -> Outcome:
-    """The outcome with the trial's verdict in its reason."""
+    """The outcome with the trial's verdict in its reason, and what the trial took in its costs."""
+    steps = trials[0].steps
     why = (
         f"before, {steps} steps of each had shown that {rivals[0].told} predicts held-out "
         f"measurements {'worse' if one.rival else 'no worse'} ({errors[0]:.3g}) than "
         f"{rivals[1].told} ({errors[1]:.3g})"
     )
-    return replace(one, stop=replace(one.stop, reason=f"{one.stop.reason}; {why}"))
+    return replace(
+        one,
+        stop=replace(one.stop, reason=f"{one.stop.reason}; {why}"),
+        steps=one.steps + sum(trial.steps for trial in trials),
+        seconds=one.seconds + sum(trial.seconds for trial in trials),
+        cpu_seconds=one.cpu_seconds + sum(trial.cpu_seconds for trial in trials),
+    )
 
 
 def _not_refitted(first: Outcome, why: str) -> Outcome:

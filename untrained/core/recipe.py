@@ -147,6 +147,8 @@ class Recipe:
         if target is None:
             raise UserError(f"--set {assignment}: '{part}' is none of {', '.join(known)}")
         changed = replace_field(target, setting, text.strip(), assignment)
+        if part == "method" and setting in ("rounds", "inner") and getattr(changed, setting) < 1:
+            raise UserError(f"--set {assignment}: there is no run of less than 1; give 1 or more")
         if (part, setting) == ("method", "rounds") and self.steps:
             # the preset's number of steps would take no notice of it
             return replace(self, steps=0).with_setting(assignment)

@@ -177,8 +177,10 @@ class State:
     def take_given(self, tensors: dict[str, Tensor]) -> None:
         """Start from weights that were learned elsewhere, each without the axis G.
 
+        All of the network's, or all of its encoder's.
+
         Raises:
-            UserError: a name or shape that this network does not have.
+            UserError: a name or shape that this network does not have, or one that is missing.
         """
         tensors = {n: value for n, value in tensors.items() if n != INPUT and AMONG not in n}
         for name, value in tensors.items():
@@ -190,6 +192,13 @@ class State:
                     f"{tuple(value.shape)} in them, and the network has {has}; use the network "
                     "and the number of channels that they were trained with"
                 )
+        encoder = {name for name in self.weights if name.startswith("encoder.")}
+        lacking = (encoder if tensors.keys() <= encoder else self.weights.keys()) - tensors.keys()
+        if tensors and lacking:
+            raise UserError(
+                f"the pre-trained weights lack {len(lacking)} of the network's, '{min(lacking)}' "
+                "among them: the file is damaged, or of another network; learn them anew"
+            )
         self.take_weights({name: value.unsqueeze(0) for name, value in tensors.items()})
         self.given = frozenset(tensors)
 

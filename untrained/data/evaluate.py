@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from untrained.checks import check_unit_range
 from untrained.data.arrays import ARRAY_SUFFIXES, open_arrays, require_keys
 from untrained.data.images import Picture, from_array, read_picture
 from untrained.data.measurement import Measurement
-from untrained.errors import UserError
+from untrained.errors import UserError, from_file
 from untrained.maths import to_channels
 from untrained.methods.presets import PHOTOGRAPHS
 from untrained.metrics import evaluate
@@ -109,27 +110,35 @@ def read_guides(measurement: Measurement, paths: Sequence[str | Path]) -> Tensor
 
 
 def read_clean(task: str, path: str | Path) -> Tensor:
-    """A clean image to learn from, `(1, C, H, W)`; `(1, 2, H, W)` where the task's are complex.
+    """A clean image to learn from, `(1, C, H, W)`; `(1, 2, H, W)` where it is complex.
 
     Args:
         task: of the reconstructions to come.
         path: an image file, or an .npz / .h5 whose `reference` is taken; for MRI complex, or a
-            magnitude.
+            magnitude; complex for phase retrieval or an operator of your own, too.
 
     Raises:
-        UserError: unreadable, several images, or complex where the task is real.
+        UserError: unreadable, several images, complex where the task is real, colours where it
+            has none, or values far outside [0, 1] where images live there.
     """
     pixels = _read(path, "input").pixels
-    if task == "mri":
+    may_be_complex = np.iscomplexobj(pixels) and task in ("phase", "custom")
+    if task == "mri" or may_be_complex:
         if len(pixels) != 1:
             raise UserError(
-                f"{path} is {pixels.shape}: a clean MRI image is (H, W), complex or a magnitude; "
-                "save one slice a file"
+                f"{path} is {pixels.shape}: a clean image of {task} is (H, W), complex or (for "
+                "MRI) a magnitude; save one slice a file"
             )
         return to_channels(torch.from_numpy(pixels).to(torch.complex64))
     if np.iscomplexobj(pixels):
         raise UserError(f"{path} is complex, but {task} images are real")
-    return torch.from_numpy(pixels)[None]
+    if task == "ct" and len(pixels) != 1:
+        raise UserError(f"{path} is {pixels.shape}: a clean image of ct has one channel")
+    image = torch.from_numpy(pixels)[None]
+    if task in PHOTOGRAPHS:
+        with from_file(path):
+            check_unit_range(image, "denoise")
+    return image
 
 
 def _like(measurement: Measurement, pixels: np.ndarray, path: str | Path, option: str) -> Tensor:

@@ -72,6 +72,7 @@ class Card:
         optimises: what it fits; `nothing` for a formula, `the image` for a classical solver.
         recipe: (task, preset) -> Recipe; None for a classical method.
         pretrained: whether it needs weights that `untrained pretrain` learned.
+        guided: whether it leans on clean images of similar content (`--guide`).
     """
 
     name: str
@@ -81,6 +82,7 @@ class Card:
     optimises: str
     recipe: Callable[[str, str], Recipe] | None = None
     pretrained: bool = False
+    guided: bool = False
 
     @property
     def classical(self) -> bool:
@@ -180,6 +182,7 @@ _CARDS = (
         ALL_TASKS,
         "the network",
         refguided.recipe,
+        guided=True,
     ),
     Card(
         "sgld",
@@ -260,6 +263,7 @@ _CARDS = (
         LINEAR_TASKS,
         "the network on clean images, then its input",
         autoencoder.recipe,
+        guided=True,
     ),
     Card(
         "ugodit",

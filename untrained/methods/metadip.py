@@ -12,6 +12,7 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
+from untrained.errors import UserError
 from untrained.methods.inputs import uniform_input
 from untrained.methods.presets import PHOTOGRAPHS, fast
 from untrained.nets import SKIP
@@ -30,7 +31,7 @@ class MetaDIPTraining(Method):
 
     The paper published neither code nor settings, and learns the hyper-parameters too. The outer
     step here is first-order (Nichol, Achiam, Schulman 2018), which needs no second derivatives;
-    epsilon falls linearly to zero; settings are ours.
+    epsilon falls linearly, to a K-th of the first at the last outer step; settings are ours.
 
     Args:
         rounds: K.
@@ -52,8 +53,18 @@ class MetaDIPTraining(Method):
         return self.channels
 
     def within(self, steps: int) -> MetaDIPTraining:
-        """epsilon falls to zero over these steps."""
-        return replace(self, rounds=max(1, steps // self.inner))
+        """epsilon falls over these steps.
+
+        Raises:
+            UserError: no whole number of outer steps; what follows the last would be of one image.
+        """
+        rounds, rest = divmod(steps, self.inner)
+        if rest or not rounds:
+            raise UserError(
+                f"metadip learns in rounds of {self.inner} steps (inner): give a multiple of that "
+                f"in place of {steps} steps"
+            )
+        return replace(self, rounds=rounds)
 
     def start(self, s: State) -> None:
         """One z and one theta for all images; each trains a copy of theta."""
@@ -69,7 +80,7 @@ class MetaDIPTraining(Method):
 
     def advance(self, s: State) -> None:
         """theta <- theta + epsilon mean(theta_i - theta); every copy starts from it again."""
-        epsilon = self.epsilon * max(0.0, 1 - s.step / (self.rounds * self.inner))
+        epsilon = self.epsilon * (1 - (s.step // self.inner - 1) / self.rounds)
         for name, weight in s.weights.items():
             theta = s[f"theta/{name}"]
             s[f"theta/{name}"] = theta + epsilon * (weight - theta).mean(0, keepdim=True)

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Frame, Watch
 from untrained.core.solve import fit_together
 from untrained.core.state import AMONG, INPUT, State
+from untrained.digest import data_digest
 from untrained.errors import UserError
 from untrained.group import Group
 from untrained.maths import level, magnitude
@@ -28,6 +31,7 @@ from untrained.methods import (
     ugodit,
 )
 from untrained.physics import Denoise
+from untrained.physics.footprint import whole
 from untrained.pretrain.weights import Weights
 from untrained.problem import Problem
 
@@ -131,6 +135,7 @@ def lesson_recipe(
     """
     if preset not in PRESETS:
         raise UserError(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
+    steps = whole("steps", steps, least=0)
     recipe = lesson.recipe(task, preset)
     for assignment in settings:
         recipe = recipe.with_setting(assignment)
@@ -171,16 +176,18 @@ def train(
         learned them, `(M, C, ...)`, and it is not `finished` if it was interrupted.
 
     Raises:
-        UserError: unknown names or settings, images of several shapes, none at all.
+        UserError: unknown names or settings, images of several shapes, none at all, images that
+            the task has not, or a checkpoint of other data.
     """
     if not problems:
         raise UserError("there is nothing to learn from: give at least one input")
     task = task or problems[0].task
     lesson = find_lesson(method, task)
+    _require_fitting(lesson, task, problems)
     recipe = lesson_recipe(lesson, task, preset, settings, steps)
     group = learning_group(lesson, recipe, problems)
     each: list[Watch] = [] if lesson.drawn else [EachMisfit()]
-    names = [str(entry.get("sha256", entry.get("name", ""))) for entry in inputs]
+    data = learned_from(lesson, problems)
     result = fit_together(
         recipe,
         group,
@@ -188,8 +195,9 @@ def train(
         seed=seed,
         device=device,
         run_dir=run_dir,
-        settings={"lesson": method, "inputs": names},
+        settings={"lesson": method, "data": data},
     )
+    result.peak_memory_mb = peak_memory_mb(pick_device(device))
     kept = {
         name: weight[0]
         for name, weight in result.weights.items()
@@ -211,6 +219,7 @@ def train(
         image=tuple(group.x_shape),
         recipe=recipe.to_dict(),
         inputs=tuple(dict(entry) for entry in inputs),
+        data=tuple(data),
         seed=seed,
         steps=result.steps,
         seconds=result.seconds,
@@ -218,6 +227,30 @@ def train(
         tensors=kept,
     )
     return weights, result
+
+
+def learned_from(lesson: Lesson, problems: Sequence[Problem]) -> list[str]:
+    """A hash of what each problem is; of its operator alone where that is all that is learned."""
+    if not lesson.drawn:
+        return [data_digest(problem) for problem in problems]
+    silent = [problem.with_measurements(torch.zeros_like(problem.y)) for problem in problems]
+    return [data_digest(problem) for problem in silent]
+
+
+def _require_fitting(lesson: Lesson, task: str, problems: Sequence[Problem]) -> None:
+    """Images that the task reconstructs: its own measurements, or clean ones of its channels."""
+    channels = {"mri": 2, "ct": 1}.get(task)
+    for problem in problems:
+        if lesson.learns_from != IMAGES and problem.task != task:
+            raise UserError(
+                f"'{lesson.name}' for {task} learns from measurements of {task}, and one of "
+                f"{problem.task} was given"
+            )
+        if channels is not None and problem.x_shape[0] != channels:
+            raise UserError(
+                f"images of {task} have {channels} channel(s), and one of {problem.x_shape} was "
+                "given to learn from"
+            )
 
 
 def learning_group(lesson: Lesson, recipe: Recipe, problems: Sequence[Problem]) -> Group:

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from untrained.core.result import versions
+from untrained.core.state import AMONG
 from untrained.errors import UserError
 from untrained.files import atomic_write
 from untrained.nets import net_from_dict
@@ -31,6 +32,7 @@ class Weights:
         image: `(C, ...)`, the shape of the images that were learned from.
         recipe: the training's settings, plain JSON values; `recipe["net"]` is the network.
         inputs: what was learned from, `{"name": ..., "sha256": ...}` each.
+        data: a hash of each measurement that was learned from, its operator and noise included.
         seed, steps, seconds: of the training.
         misfit: the final data term of each image that was learned from.
         tensors: the weights by name, without a leading axis.
@@ -48,12 +50,18 @@ class Weights:
     seconds: float
     misfit: tuple[float, ...]
     tensors: dict[str, Tensor] = field(repr=False)
+    data: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=versions)
 
     @property
     def net(self) -> Any:
         """The description of the network that they belong to."""
         return net_from_dict(self.recipe["net"])
+
+    @property
+    def whole(self) -> bool:
+        """Whether they are all of the network's, and not its encoder's alone."""
+        return not all(name.startswith("encoder.") or AMONG in name for name in self.tensors)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write a safetensors file, atomically.
@@ -109,6 +117,8 @@ def check_path(path: str | Path, *, overwrite: bool) -> Path:
     path = Path(path)
     if path.suffix != SUFFIX:
         raise UserError(f"weights are written as {SUFFIX}, and {path} ends otherwise")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, and weights are a file; choose another --out")
     if path.exists() and not overwrite:
         raise UserError(
             f"{path} is there, and weights are never overwritten unasked; add --overwrite to "
@@ -141,16 +151,32 @@ def load_weights(path: str | Path) -> Weights:
             f"{path} holds tensors, but not where they come from: it was not written by "
             "`untrained pretrain`"
         )
+    for name, tensor in tensors.items():
+        if not (tensor.is_floating_point() and bool(tensor.isfinite().all())):
+            raise UserError(
+                f"{path} is damaged: '{name}' holds {tensor.dtype}, or NaN or infinite values; "
+                "copy it again, or learn it anew"
+            )
     try:
-        facts = json.loads(text)
-        made_by = facts.pop("format")
-        facts |= {name: tuple(facts[name]) for name in ("image", "inputs", "misfit")}
-        weights = Weights(tensors=tensors, **facts)
-        net_from_dict(weights.recipe["net"])
-    except (ValueError, KeyError, TypeError, UserError) as error:
+        return _weights(json.loads(text), tensors)
+    except (ValueError, KeyError, TypeError, AttributeError, UserError) as error:
         raise UserError(
             f"{path} was written by another version of untrained, or is damaged: {error}"
         ) from error
+
+
+def _weights(facts: Any, tensors: dict[str, Tensor]) -> Weights:
+    """What `Weights.facts` were of; raises what damaged ones cause."""
+    if not isinstance(facts, dict):
+        raise ValueError(f"its facts are {type(facts).__name__}")
+    made_by = facts.pop("format")
     if made_by != FORMAT:
-        raise UserError(f"{path} is of format {made_by}, and this version reads {FORMAT}")
+        raise ValueError(f"it is of format {made_by}, and this version reads {FORMAT}")
+    facts |= {name: tuple(facts[name]) for name in ("image", "inputs", "misfit")}
+    weights = Weights(tensors=tensors, **facts | {"data": tuple(facts.get("data", ()))})
+    net_from_dict(weights.recipe["net"])
+    if len(weights.image) < 2 or not all(isinstance(n, int) and n > 0 for n in weights.image):
+        raise ValueError(f"its images are {weights.image}")
+    for entry in weights.inputs:
+        entry.get("name", "")
     return weights

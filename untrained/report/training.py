@@ -39,8 +39,21 @@ def save_training(result: Result, weights: Weights, directory: str | Path) -> Pa
         UserError: it cannot be written.
     """
     directory = make_directory(directory)
-    stop = {"stop": vars(result.stop[0]), "metrics": None, "classical": None}
-    facts = json.dumps({**weights.facts(), **stop}, indent=2, ensure_ascii=False) + "\n"
+    run = {
+        "stop": vars(result.stop[0]),
+        "metrics": None,
+        "classical": None,
+        "psnr": _psnrs(result),
+        "notes": list(result.about.notes),
+        "command": result.about.command,
+        "cpu_seconds": result.cpu_seconds,
+        "device": result.device,
+        "precision": result.precision,
+        "threads": result.threads,
+        "resumed_from": result.resumed_from,
+        "peak_memory_mb": result.peak_memory_mb,
+    }
+    facts = json.dumps({**weights.facts(), **run}, indent=2, ensure_ascii=False) + "\n"
     pages = {
         "history.csv": history_csv(result.history),
         "report.html": render_training(result, weights).encode(),
@@ -89,18 +102,27 @@ def _panels(result: Result, g: int) -> list[Panel]:
 
 def _inputs(result: Result, weights: Weights) -> list[dict[str, str]]:
     """A row per image: file, final data term, PSNR where a reference is known."""
-    rows = []
-    reference = result.about.reference
+    rows, known = [], _psnrs(result)
     for g, entry in enumerate(weights.inputs):
         row = {"name": entry["name"], "sha256": entry["sha256"][:12], "psnr": ""}
         alone = weights.misfit[g] if len(weights.misfit) == len(weights.inputs) else None
         row["misfit"] = "" if alone is None else f"{alone:.3g}"
-        if reference is not None:
-            one = reference[g : g + 1]
-            data_range = usual_range(one, unit=result.about.task in PHOTOGRAPHS)
-            row["psnr"] = f"{psnr(result.image[g], one[0], data_range=data_range):.2f} dB"
+        if known:
+            row["psnr"] = f"{known[g]:.2f} dB"
         rows.append(row)
     return rows
+
+
+def _psnrs(result: Result) -> list[float]:
+    """Of each image that was learned from; none where a reference is missing."""
+    references = result.about.reference
+    if references is None:
+        return []
+    unit = result.about.task in PHOTOGRAPHS
+    return [
+        psnr(image, one, data_range=usual_range(one[None], unit=unit))
+        for image, one in zip(result.image, references, strict=True)
+    ]
 
 
 def _charts(result: Result) -> list[Chart]:
