@@ -195,6 +195,7 @@ class Loop:
 
     def _finished(self, label: str, replaced: bool, row: int, one: Outcome) -> Outcome:
         """One of `outcomes`: its output rule is asked, and closes where the image is to stay."""
+        began, cpu = time.perf_counter(), time.process_time()
         own = self._alone(row) if self._apart else self.s.problem
         image, output, steps = one.image, self.outputs[row], len(one.history["step"])
         history: dict[str, list[float | str]] = {"phase": [label] * steps}
@@ -205,7 +206,12 @@ class Loop:
             output = output.settled(one.chosen()) if judged else output
         if not (one.finished and replaced):
             image = output.finish(own, image)
-        return replace(one, image=own.to_units(image).clone())
+        return replace(
+            one,
+            image=own.to_units(image).clone(),
+            seconds=one.seconds + time.perf_counter() - began,
+            cpu_seconds=one.cpu_seconds + time.process_time() - cpu,
+        )
 
     @property
     def _apart(self) -> bool:
