@@ -3,6 +3,8 @@
 import dataclasses
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,11 @@ import torch
 from torch import Tensor
 
 import untrained as ut
+from untrained.api import run
+from untrained.core.rule import Watch
 from untrained.digest import data_digest
 from untrained.methods import find_recipe
+from untrained.plan import plan
 
 FAST = ["net.widths=8,16"]
 
@@ -52,6 +57,66 @@ def test_seeds_are_averaged_and_their_spread_reported() -> None:
     torch.testing.assert_close(both.image, torch.stack([first.image, second.image]).mean(0))
     assert both.std is not None
     assert float(both.std.max()) > 0
+
+
+def test_a_pause_in_a_further_seed_keeps_the_finished_ones(
+    tmp_path: Path, pause_after: Callable[[int], Watch]
+) -> None:
+    y, _, physics = measured()
+    problem = ut.Problem(y, physics)
+    chosen = plan("inpaint", method="dip", steps=8, settings=FAST, stop="none")
+    first, whole = (run(chosen, problem, seeds=n, compare=False) for n in (1, 3))
+    parts = {"seeds": 3, "compare": False, "run_dir": tmp_path}
+    part = run(chosen, problem, watch=[pause_after(10)], **parts)
+    assert not part.finished
+    assert part.stop[0].rule == "interrupted"
+    assert "1 of 3 seeds are in the image" in part.stop[0].reason
+    assert torch.equal(part.image, first.image)
+    assert torch.equal(run(chosen, problem, **parts).image, whole.image)
+
+
+def test_a_reference_may_come_and_go_between_two_sittings(
+    tmp_path: Path, pause_after: Callable[[int], Watch]
+) -> None:
+    y, truth, physics = measured()
+    problem = ut.Problem(y, physics)
+    chosen = plan("inpaint", method="dip", steps=8, settings=FAST, stop="none")
+    whole = run(chosen, problem, compare=False)
+    for before, after in ((None, truth), (truth, None)):
+        parts = {"compare": False, "run_dir": tmp_path / str(before is None)}
+        run(chosen, problem, truth=before, watch=[pause_after(3)], **parts)
+        rest = run(chosen, problem, truth=after, **parts)
+        assert torch.equal(rest.image, whole.image)
+        known = [value == value for value in rest.history["psnr"]]
+        assert known == [before is not None] * 3 + [after is not None] * 5
+        assert rest.history["data"] == whole.history["data"]
+
+
+def test_an_operator_that_writes_into_its_argument_is_refused() -> None:
+    class Forward:
+        x_shape = (1, 12, 12)
+
+        def A(self, x: Tensor) -> Tensor:
+            x *= 2
+            return x
+
+        def A_adjoint(self, y: Tensor) -> Tensor:
+            return 2 * y
+
+    class Backward(Forward):
+        def A(self, x: Tensor) -> Tensor:
+            return 2 * x
+
+        def A_adjoint(self, y: Tensor) -> Tensor:
+            y *= 2
+            return y
+
+    for operator, name in ((Forward(), "A"), (Backward(), "A_adjoint")):
+        y = torch.rand(1, 1, 12, 12)
+        before = y.clone()
+        with pytest.raises(ut.UserError, match=f"{name} changes its argument in place"):
+            ut.reconstruct(y, operator, "adjoint", progress=False)
+        assert torch.equal(y, before)
 
 
 def test_a_settled_recipe_keeps_the_share_that_was_chosen() -> None:
@@ -381,7 +446,17 @@ def test_two_real_channels_are_no_complex_image() -> None:
     [
         ({"method": "tv", "preset": "fats"}, "known: fast"),
         ({"method": "tv", "seeds": 2}, "leave seeds out"),
-        ({"method": "house", "settings": ["rounds=0"]}, "a budget of 0 steps"),
+        ({"method": "house", "settings": ["rounds=0"]}, "give 1 or more"),
+        ({"method": "dip", "guide": torch.zeros(1, 1, 20, 23)}, "takes no notice of --guide"),
+        ({"method": "dip", "seeds": 1.5}, "seeds must be a whole number"),
+        ({"method": "dip", "seed": "a"}, "seed must be a whole number"),
+        ({"method": "dip", "sigma": "a"}, "sigma must be a standard deviation"),
+        ({"method": "dip", "stop": "time:nan"}, "positive and finite"),
+        ({"method": "dip", "stop": "wmv:1.5"}, "a positive whole number"),
+        ({"method": "dip", "settings": ["output.mu=-1"]}, "output.mu must be"),
+        ({"method": "dip", "settings": ["output.decay=2"]}, "output.decay must be"),
+        ({"method": "house", "settings": ["output.share=7"]}, "output.share must lie"),
+        ({"method": "dip", "settings": ["stop.patience=-3"]}, "stop.patience must be"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options: dict, message: str) -> None:

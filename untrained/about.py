@@ -37,16 +37,7 @@ def about(
         told.notes = (
             f"it has the network and the start that {learned.method} learned from {files}",
         )
-    share = result.history.get("network share")
-    if share:
-        rest = guide_name(problem)
-        told.notes += (f"the image is {float(share[-1]):.0%} network, the rest {rest}",)
-    mu = result.history.get("closing mu")
-    if mu and float(mu[0]):
-        told.notes += (
-            f"it was moved towards the measurements at the end (mu {float(mu[0]):g}), since that "
-            "predicts held-out ones better",
-        )
+    told.notes += _of_the_output(problem, result)
     if compare:
         _add_classical(told, problem, result)
     if problem.task == "phase":
@@ -58,6 +49,22 @@ def about(
             against = same_view(told.reference, told.classical) if turned else told.reference
             told.classical_metrics = _measured(problem, told.classical, against, data_range)
     return told
+
+
+def _of_the_output(problem: Problem, result: Result) -> tuple[str, ...]:
+    """What the output rule made of the network's images; of several, of the first."""
+    row = max(0, result.stop[0].step - 1)
+    which = "the image" if len(problem) == 1 else "the first image"
+    notes: tuple[str, ...] = ()
+    if share := result.history.get("network share"):
+        rest = guide_name(problem)
+        notes += (f"{which} is {float(share[row]):.0%} network, the rest {rest}",)
+    if (mu := result.history.get("closing mu")) and float(mu[row]):
+        notes += (
+            f"{which} was moved towards the measurements at the end (mu {float(mu[row]):g}), since "
+            "that predicts held-out ones better",
+        )
+    return notes
 
 
 def _add_classical(about: About, problem: Problem, result: Result) -> None:

@@ -24,6 +24,7 @@ from untrained.digest import data_digest
 from untrained.errors import UserError
 from untrained.methods import ALL_TASKS
 from untrained.physics.check import adjoint_notes
+from untrained.physics.footprint import whole
 from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
@@ -90,6 +91,7 @@ def reconstruct(
     """
     if uncertainty not in (None, "seeds"):
         raise UserError(f"uncertainty={uncertainty!r} is unknown; known: None, 'seeds'")
+    seed = whole("seed", seed, least=0)
     problem = Problem(y, physics, sigma=sigma, guide=guide)
     if problem.unit_range:
         check_unit_range(problem.y, problem.task)
@@ -273,16 +275,25 @@ def _networks(
                 run_dir=None if run_dir is None else Path(run_dir) / f"seed-others-{i}",
                 settings=settings,
             )
-        found[i] = _mean([first, *[one for one in others if one.stop[0].step]])
+        found[i] = _mean(first, others)
     return found
 
 
-def _mean(runs: list[Result]) -> Result:
-    images = torch.stack([r.image for r in runs])
+def _mean(first: Result, others: list[Result]) -> Result:
+    """The mean of the seeds that came to their end; of the first alone where none other did."""
+    runs = [first, *others]
+    done = [first, *[one for one in others if one.finished]]
+    images = torch.stack([r.image for r in done])
+    stop = first.stop[0]
+    if len(done) < len(runs) and first.finished:
+        cut = runs[len(done)].stop[0]
+        reason = f"{cut.reason}; {len(done)} of {len(runs)} seeds are in the image"
+        stop = Stopped(cut.rule, stop.step, reason)
     return replace(
-        runs[0],
+        first,
         image=images.mean(0),
-        std=images.std(0) if len(runs) > 1 else torch.zeros_like(images[0]),
+        stop=[stop],
+        std=images.std(0) if len(done) > 1 else torch.zeros_like(images[0]),
         steps=sum(r.steps for r in runs),
         seconds=sum(r.seconds for r in runs),
         cpu_seconds=sum(r.cpu_seconds for r in runs),

@@ -35,7 +35,8 @@ def check_measurements(y: Tensor) -> None:
 
 def check_sigma(sigma: float | None) -> float | None:
     """The standard deviation of the noise, if it is one."""
-    if sigma is not None and not 0 <= float(sigma) < float("inf"):
+    number = isinstance(sigma, int | float | np.number | Tensor)
+    if sigma is not None and not (number and 0 <= float(sigma) < float("inf")):
         raise UserError(f"sigma must be a standard deviation, 0 or more, got {sigma}")
     return None if sigma is None else float(sigma)
 

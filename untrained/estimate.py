@@ -32,14 +32,17 @@ WARM = 2
 REPORT_MB = 60.0  # drawing the report, after the network's memory has been given back
 
 
-def estimate(chosen: Plan, problem: Problem, device: str = "auto", runs: int = 1) -> dict[str, Any]:
+def estimate(
+    chosen: Plan, problem: Problem, device: str = "auto", *, seeds: int = 1, slices: int = 1
+) -> dict[str, Any]:
     """What a run will need, as plain values.
 
     Args:
         chosen: the plan.
         problem: its measurements.
         device: where it would run.
-        runs: how many such runs follow one another (seeds x slices).
+        seeds: how many are averaged; those after the first fit all measurements at once.
+        slices: how many images follow one another.
 
     Returns:
         `method preset task network parameters steps seconds peak_memory_mb measured note`;
@@ -57,12 +60,12 @@ def estimate(chosen: Plan, problem: Problem, device: str = "auto", runs: int = 1
         return {**facts, "note": "a classical method: seconds, and no network"}
     recipe, one, stop = chosen.recipe, problem.select(0), chosen.recipe.stop
     passes = 1 + (stop.carry or 1.0) if stop.refit else 1.0
-    passes += 2 * recipe.trial / recipe.budget
+    passes += 2 * recipe.trial / recipe.budget + (seeds - 1)
 
     def take(few: Recipe, **how: Any) -> Result:
         return solve_recipe(replace(few, rival=None), one, device=device, **how)
 
-    return facts | _needs(recipe, one, place, passes, runs, take)
+    return facts | _needs(recipe, one, place, passes, slices, take)
 
 
 def estimate_training(
@@ -95,7 +98,10 @@ def _needs(
     runs: int,
     take: Callable[..., Result],
 ) -> dict[str, Any]:
-    """Network, steps, time and memory of `runs` runs; `take` takes a few real steps of one."""
+    """Network, steps, time and memory of `runs` runs of so many passes over the budget.
+
+    `take` takes a few real steps of one.
+    """
     need = footprint(recipe, problem)
     facts: dict[str, Any] = {
         "network": _network(recipe),

@@ -41,8 +41,7 @@ class Plan:
         Raises:
             UserError: fewer than one, or several of a method that draws nothing.
         """
-        if asked < 1:
-            raise UserError(f"seeds must be at least 1, got {asked}")
+        asked = whole("seeds", asked, least=1)
         if self.recipe is None and asked > 1:
             raise UserError(
                 f"'{self.card.name}' is a classical method, of which every run is the same: leave "
@@ -120,8 +119,6 @@ def plan(
     recipe = replace(recipe, output=_output(recipe, output))
     for assignment in settings:
         recipe = recipe.with_setting(assignment)
-    if recipe.budget < 1:
-        raise UserError(f"a budget of {recipe.budget} steps makes no image; give 1 or more")
     return Plan(card, task, preset, recipe, weights)
 
 

@@ -71,8 +71,7 @@ class Problem:
         guide: Tensor | None = None,
     ) -> None:
         check_measurements(y)
-        y = y.detach().clone() if y.is_inference() else y.detach()
-        self.y = y.float()
+        self.y = y.detach().clone().float()
         shape = image_shape_of(physics, self.y)
         self.physics = as_physics(physics, shape or None)
         self.unit_range = bool(getattr(physics, "unit_range", False))

@@ -246,6 +246,12 @@ def test_seeds_write_their_spread(noisy: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob("seed-*"))
 
 
+def test_a_dry_run_knows_that_further_seeds_fit_once(noisy: Path, capsys) -> None:
+    parts = ["--method", "dip", "--steps", 12, "--dry-run", "--json"]
+    assert reconstruct(noisy, *parts, "--seeds", 3) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 4 * 12
+
+
 def test_dry_run_runs_nothing(noisy: Path, tmp_path: Path, capsys) -> None:
     assert reconstruct(noisy, "--dry-run", "--json", "--out", tmp_path / "out") == 0
     facts = json.loads(capsys.readouterr().out)

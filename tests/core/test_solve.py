@@ -241,6 +241,13 @@ def test_a_refit_that_diverges_gives_the_first_fit_and_says_so() -> None:
     result = solve(SpyOnAll(seen=({},)), problem(), net=NET, stop=stop)
     assert "the fit of all measurements failed" in result.stop[0].reason
     assert bool(torch.isfinite(result.image).all())
+    alone = replace(stop, again=False)
+    for output in (Average(0.5), Average(0.5, mu=0.1)):  # its closing step included
+        failed, first = (
+            solve(SpyOnAll(seen=({},)), problem(), net=NET, stop=one, output=output)
+            for one in (stop, alone)
+        )
+        torch.testing.assert_close(failed.image, first.image)
 
 
 def test_a_run_that_never_had_an_image_fails_with_the_reason() -> None:

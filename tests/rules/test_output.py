@@ -150,6 +150,9 @@ def test_the_whole_is_closed_with_the_weight_that_its_part_found() -> None:
     expected = data_step(problem, problem.from_units(plain.image), mu)
     torch.testing.assert_close(problem.from_units(closed.image), expected)
     assert closed.settled().output == Average(mu=mu)
+    fixed = solve(method, problem, stop=stop, output=Average(ask=True, mu=mu), **parts)
+    torch.testing.assert_close(fixed.image, closed.image)
+    assert "closing mu" not in fixed.history
 
 
 def test_the_fit_alone_is_closed_where_nothing_follows_it() -> None:

@@ -76,6 +76,10 @@ class Scored(Watch):
         self.best: Tensor | None = None
         self.last: Tensor | None = None
 
+    def alone(self, row: int) -> Scored:
+        """Another for further seeds: what is kept is the first one's."""
+        return Scored(self._score)
+
     def begin(self, phase: str, total: int, step: int) -> None:
         """Forget the phase before."""
         self._best, self.best, self.last = -float("inf"), None, None

@@ -25,6 +25,7 @@ from untrained.classical.sliding_dct import (
 )
 from untrained.classical.total_variation import TVResult, tv, tv_solve, tv_weight
 from untrained.classical.wavelet import l1wavelet
+from untrained.classical.weight import only_noise
 from untrained.problem import Problem
 from untrained.slices import slices_of
 
@@ -108,7 +109,8 @@ def _guide(problem: Problem) -> Tensor:
 def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
     """What the guide is, in words, and what computes that of one problem."""
     if problem.task == "denoise" and len(problem.x_shape) in (3, 4):
-        return "non-local Bayes and total variation", denoised
+        mixed = " and total variation" if only_noise(problem) else ""
+        return f"non-local Bayes{mixed}", denoised
     if len(problem.x_shape) != 3:
         return "total variation", _rough_tv
     return _GUIDES.get(problem.task, ("sliding cosine transforms", partial(_answer, "dct")))

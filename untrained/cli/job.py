@@ -286,8 +286,9 @@ def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
     from untrained.estimate import estimate
 
     problem = chosen.start(_problem(slices[0], options))
-    runs = chosen.seeds(options.seeds) * len(slices)
-    return say_needs(estimate(chosen, problem, options.device, runs=runs), options)
+    seeds = chosen.seeds(options.seeds)
+    facts = estimate(chosen, problem, options.device, seeds=seeds, slices=len(slices))
+    return say_needs(facts, options)
 
 
 def say_needs(facts: dict[str, Any], options: Options) -> int:

@@ -64,6 +64,8 @@ class Engine:
                 raise UserError(f"engine.{field}={value!r} is unknown; known: {', '.join(known)}")
         if not self.lr > 0 or not self.lr_other > 0:
             raise UserError(f"engine.lr and engine.lr_other must be positive, got {self.lr}")
+        if not self.clip >= 0:
+            raise UserError(f"engine.clip must not be negative, got {self.clip}")
         if self.together < 0:
             raise UserError(f"engine.together must not be negative, got {self.together}")
         if self.every < 1:

@@ -12,7 +12,8 @@ from torch import Tensor
 class History:
     """A table of numbers per problem that grows by a row per step.
 
-    Its columns are fixed by the first row.
+    Its columns are those of the first row, and of what looks on when a run is taken up again; what
+    a row lacks is NaN.
 
     Args:
         total: the most rows there can be.
@@ -37,10 +38,10 @@ class History:
             groups: origin -> name -> number per problem `(G,)`, or one for all.
         """
         named = {name: value for group in groups.values() for name, value in group.items()}
-        if not self._names:
-            self._names = ["step", *named]
-            self.origins = {name: origin for origin, group in groups.items() for name in group}
-        values = _gathered(list(named.values()))
+        self.origins |= {name: origin for origin, group in groups.items() for name in group}
+        self._widen(["step", *named])
+        nan = torch.full((1,), torch.nan)
+        values = _gathered([named.get(name, nan) for name in self._names[1:]])
         if not self._rows.numel():
             self._rows = torch.empty(self._total, len(values), len(self._names), dtype=values.dtype)
         row = self._rows[self._count]
@@ -48,6 +49,14 @@ class History:
         row[:, 1:] = values
         self._count += 1
         return dict(zip(self._names, row[0].tolist(), strict=True))
+
+    def _widen(self, names: Sequence[str]) -> None:
+        """Columns of these names too, NaN so far."""
+        new = [name for name in names if name not in self._names]
+        if self._names and new and self._rows.numel():
+            empty = torch.full((*self._rows.shape[:2], len(new)), torch.nan, dtype=torch.float64)
+            self._rows = torch.cat([self._rows, empty], dim=2)
+        self._names += new
 
     def select(self, places: Sequence[int]) -> None:
         """Keep the tables of the problems at these places."""

@@ -105,7 +105,7 @@ def _refitted(sitting: Sitting, refits: Sequence[Refit]) -> dict[int, Outcome]:
     try:
         last = _members_phase(sitting, "refit", recipes, members, whole, None, weights)
     except Diverged as error:
-        return {r.member.row: _not_refitted(r.first, str(error)) for r in refits}
+        return {r.member.row: _not_refitted(r, str(error)) for r in refits}
     return {r.member.row: _followed(r, one) for r, one in zip(refits, last, strict=True)}
 
 
@@ -113,7 +113,7 @@ def _followed(refit: Refit, last: Outcome) -> Outcome:
     """A first fit and the fit of everything after it, as one outcome."""
     first = refit.first
     if last.stop.rule == "diverged":
-        return _not_refitted(first, last.stop.reason)
+        return _not_refitted(refit, last.stop.reason)
     stopped = Stopped(
         first.stop.rule,
         first.stop.step,
@@ -187,9 +187,13 @@ def _told(
     )
 
 
-def _not_refitted(first: Outcome, why: str) -> Outcome:
+def _not_refitted(refit: Refit, why: str) -> Outcome:
+    """The first fit's image, closed as it would have been without a second."""
+    first, part = refit.first, refit.member.problem.part
+    assert part is not None
+    image = part.to_units(refit.recipe.output.finish(part, part.from_units(first.image)))
     reason = f"{first.stop.reason}; the fit of all measurements failed: {why}"
-    return replace(first, stop=replace(first.stop, reason=reason))
+    return replace(first, image=image, stop=replace(first.stop, reason=reason))
 
 
 def _members_phase(

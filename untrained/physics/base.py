@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from untrained.errors import UserError
+
 P = TypeVar("P", bound=nn.Module)
 
 
@@ -124,7 +126,7 @@ def draw_positions(y: Tensor, axes: int, fraction: float, generator: torch.Gener
 
 def _check(owner: object, name: str, value: Tensor, shape: tuple[int, ...] | None) -> None:
     if shape is not None and tuple(value.shape[1:]) != shape:
-        raise ValueError(
+        raise UserError(
             f"{type(owner).__name__}: {name} must be (B, {', '.join(map(str, shape))}), "
             f"got {tuple(value.shape)}"
         )

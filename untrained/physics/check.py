@@ -19,7 +19,7 @@ UNDECLARED = (
     "A is not linear; set linear = False on the operator if so it is meant to be, and take out "
     "noise or a constant if A adds one"
 )
-IN_PLACE = "A changes its argument in place; copy it first, for example x = x.clone()"
+IN_PLACE = "{} changes its argument in place; copy it first, for example x = x.clone()"
 # Unmatched projector pairs, common in tomography, stay below; a wrong sign or scale does not.
 WRONG_ADJOINT = 0.1
 
@@ -75,14 +75,12 @@ def adjoint_notes(
     Raises:
         UserError: it is none.
     """
+    _require_untouched(operator, x_shape, name, batch)
     if not getattr(operator, "linear", True):
         return ()
     error = dot_test(operator, x_shape, batch=batch)
-    if not error <= WRONG_ADJOINT and batch == 1:
-        if _misuse(operator, x_shape) == IN_PLACE:
-            raise UserError(f"operator {name}: {IN_PLACE}")
-        if not is_linear(operator, x_shape):
-            raise UserError(f"operator {name}: {UNDECLARED}")
+    if not error <= WRONG_ADJOINT and batch == 1 and not is_linear(operator, x_shape):
+        raise UserError(f"operator {name}: {UNDECLARED}")
     if not error <= WRONG_ADJOINT:
         raise UserError(
             f"operator {name}: A_adjoint is not the adjoint of A (dot test {error:.1e}); leave "
@@ -91,6 +89,21 @@ def adjoint_notes(
     if error > ADJOINT_TOLERANCE:
         return (f"A_adjoint is only roughly the adjoint of A (dot test {error:.1e})",)
     return ()
+
+
+def _require_untouched(operator: Any, x_shape: Sequence[int], name: str, batch: int) -> None:
+    """Raise UserError where A or A_adjoint changes what it is given."""
+    x = torch.rand(batch, *x_shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        given = x.to(device_of(operator), copy=True)
+        y = operator.A(given)
+        touched = [] if torch.equal(given.cpu(), x) else ["A"]
+        if getattr(operator, "linear", True) and not touched:
+            before = y.clone()
+            operator.A_adjoint(y)
+            touched = [] if torch.equal(before, y) else ["A_adjoint"]
+    if touched:
+        raise UserError(f"operator {name}: {IN_PLACE.format(touched[0])}")
 
 
 def _inner(a: Tensor, b: Tensor) -> float:
@@ -190,7 +203,7 @@ def _misuse(physics: Any, x_shape: Sequence[int]) -> str:
     with torch.no_grad():
         physics.A(one)
         if not torch.equal(one, pair[:1]):
-            return IN_PLACE
+            return IN_PLACE.format("A")
         try:
             found = physics.A(pair)
         except (RuntimeError, ValueError):  # it may hold something for a single image

@@ -266,7 +266,7 @@ def _positive(name: str, value: float) -> None:
 
 def whole(name: str, value: float, least: int) -> int:
     """`value` as an integer of at least `least`; UserError naming `name` otherwise."""
-    if int(value) != value or value < least:
+    if isinstance(value, str) or int(value) != value or value < least:
         raise UserError(f"{name} must be a whole number of at least {least}, got {value}")
     return int(value)
 

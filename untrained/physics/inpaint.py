@@ -79,7 +79,7 @@ class Inpaint(LinearPhysics):
     def _masked(self, value: Tensor, name: str) -> Tensor:
         if value.ndim != self.mask.ndim or value.shape[2:] != self.mask.shape[2:]:
             sides = ", ".join(map(str, self.mask.shape[2:]))
-            raise ValueError(f"Inpaint: {name} must be (B, C, {sides}), got {tuple(value.shape)}")
+            raise UserError(f"Inpaint: {name} must be (B, C, {sides}), got {tuple(value.shape)}")
         return value * self.mask.to(value.dtype)
 
 

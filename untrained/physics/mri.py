@@ -205,7 +205,7 @@ class MRI(LinearPhysics):
     def _constants(self, value: Tensor) -> tuple[Tensor, Tensor]:
         before = torch.view_as_complex(self._before.to(value.dtype))
         if before.shape[0] not in (1, value.shape[0]):
-            raise ValueError(
+            raise UserError(
                 f"MRI: the maps are for {before.shape[0]} images, got a batch of {value.shape[0]}"
             )
         return before, torch.view_as_complex(self._after.to(value.dtype))

@@ -58,7 +58,7 @@ class Stack(LinearPhysics):
     def A_adjoint(self, y: Tensor) -> Tensor:
         """The adjoint: `(B, C', D, ...)` -> `(B, C, D, H, W)`."""
         if y.ndim < 4 or y.shape[2] != self.depth:
-            raise ValueError(
+            raise UserError(
                 f"Stack: y must have its {self.depth} slices on axis 2, got {tuple(y.shape)}"
             )
         return self._striped("A_adjoint", y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from untrained.classical import data_step, guide
 from untrained.core.rule import Memory, Output
 from untrained.core.state import State
+from untrained.errors import UserError
 from untrained.problem import Problem
 
 CLOSINGS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
@@ -30,16 +32,29 @@ class Closing(Output):
     them better, unless what it fits is noise. A nonlinear physics has no such step.
 
     Args:
-        mu: its weight where nothing is held out; 0 leaves the step out.
-        ask: take the weight, or none, that predicts held-out measurements best.
+        decay: of the average of the images, see `Average`.
+        keep_best: return the image of the stop rule's best step instead of the newest one.
+        mu: its weight; 0 leaves the step out, or to `ask`.
+        ask: where mu is 0, take the weight, or none, that predicts held-out measurements best.
+
+    Raises:
+        UserError: mu is negative or not finite, or decay not in [0, 1).
     """
 
+    decay: float = 0.95
+    keep_best: bool = True
     mu: float = field(default=0.0, kw_only=True)
     ask: bool = field(default=False, kw_only=True)
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.mu < math.inf:
+            raise UserError(f"output.mu must be a finite number of at least 0, got {self.mu}")
+        if not 0 <= self.decay < 1:
+            raise UserError(f"output.decay must be at least 0 and below 1, got {self.decay}")
+
     def judged(self, fit: Problem, image: Tensor, held: Problem) -> dict[str, float]:
         """mu of the smallest error; 0 where no step is better by 1 %."""
-        if not (self.ask and fit.linear):
+        if self.mu or not (self.ask and fit.linear):
             return {}
         errors = {mu: float(held.misfit(data_step(fit, image, mu))) for mu in CLOSINGS}
         best = min(errors, key=errors.__getitem__)
@@ -69,8 +84,6 @@ class Average(Closing):
     """
 
     name: ClassVar[str] = "average"
-    decay: float = 0.95
-    keep_best: bool = True
 
     def start(self, s: State, m: Memory) -> None:
         """Nothing until the first image."""
@@ -93,9 +106,7 @@ class Nearer(Closing):
     """
 
     name: ClassVar[str] = "nearer"
-    decay: float = 0.95
     newest: float = 0.0
-    keep_best: bool = True
 
     def start(self, s: State, m: Memory) -> None:
         """Nothing until the first image."""
@@ -145,10 +156,16 @@ class Blend(Closing):
     """
 
     name: ClassVar[str] = "blend"
-    decay: float = 0.95
     share: float = 0.5
     prior: float = 0.0
-    keep_best: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (0 <= self.share <= 1 and self.prior >= 0):
+            raise UserError(
+                f"output.share must lie in [0, 1] and output.prior be at least 0, got {self.share} "
+                f"and {self.prior}"
+            )
 
     def start(self, s: State, m: Memory) -> None:
         """The share; the rest waits for the first image."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 
 from untrained.core.rule import Both, Either, MaxSteps, Never, Stop
 from untrained.errors import UserError
@@ -75,7 +76,8 @@ def _single(text: str) -> Stop:
         value = float(number)
     except ValueError:
         raise UserError(f"stop rule '{text}': '{number}' is not a number") from None
-    if value <= 0:
-        raise UserError(f"stop rule '{text}': the number after ':' must be positive")
     whole = field in ("steps", "patience")
+    if not 0 < value < math.inf or (whole and value != int(value)):
+        kind = "a positive whole number" if whole else "positive and finite"
+        raise UserError(f"stop rule '{text}': the number after ':' must be {kind}")
     return RULES[name](**{field: int(value) if whole else value})

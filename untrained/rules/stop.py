@@ -269,6 +269,12 @@ class HeldOut(Stop):
     again: bool = False
     more: float = 0.0
 
+    def __post_init__(self) -> None:
+        for field, least in (("patience", 1), ("skip", 0), ("more", 0)):
+            value = getattr(self, field)
+            if not value >= least:
+                raise UserError(f"stop.{field} must be at least {least}, got {value}")
+
     @property
     def holdout(self) -> float:
         """The fraction held out."""
