@@ -72,6 +72,7 @@ def test_a_pause_in_a_further_seed_keeps_the_finished_ones(
     assert part.stop[0].rule == "interrupted"
     assert "1 of 3 seeds are in the image" in part.stop[0].reason
     assert torch.equal(part.image, first.image)
+    assert part.steps == 10
     assert torch.equal(run(chosen, problem, **parts).image, whole.image)
 
 

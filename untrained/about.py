@@ -53,15 +53,16 @@ def about(
 
 def _of_the_output(problem: Problem, result: Result) -> tuple[str, ...]:
     """What the output rule made of the network's images; of several, of the first."""
-    row = max(0, result.stop[0].step - 1)
+    # an unfinished refit counts its own steps, in which nothing of this changes
+    row = result.stop[0].step - 1 if result.finished and result.stop[0].step else -1
     which = "the image" if len(problem) == 1 else "the first image"
     notes: tuple[str, ...] = ()
     if share := result.history.get("network share"):
         rest = guide_name(problem)
         notes += (f"{which} is {float(share[row]):.0%} network, the rest {rest}",)
-    if (mu := result.history.get("closing mu")) and float(mu[row]):
+    if (mu := result.history.get("closing mu")) and float(mu[0]):
         notes += (
-            f"{which} was moved towards the measurements at the end (mu {float(mu[row]):g}), since "
+            f"{which} was moved towards the measurements at the end (mu {float(mu[0]):g}), since "
             "that predicts held-out ones better",
         )
     return notes

@@ -286,7 +286,7 @@ def _mean(first: Result, others: list[Result]) -> Result:
     images = torch.stack([r.image for r in done])
     stop = first.stop[0]
     if len(done) < len(runs) and first.finished:
-        cut = runs[len(done)].stop[0]
+        cut = next(one for one in others if not one.finished).stop[0]
         reason = f"{cut.reason}; {len(done)} of {len(runs)} seeds are in the image"
         stop = Stopped(cut.rule, stop.step, reason)
     return replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,15 @@ def check_measurements(y: Tensor) -> None:
 
 def check_sigma(sigma: float | None) -> float | None:
     """The standard deviation of the noise, if it is one."""
-    number = isinstance(sigma, int | float | np.number | Tensor)
-    if sigma is not None and not (number and 0 <= float(sigma) < float("inf")):
+    if sigma is None:
+        return None
+    try:
+        level = math.nan if isinstance(sigma, str) else float(sigma)
+    except (TypeError, ValueError, RuntimeError):  # no number, or several
+        level = math.nan
+    if not 0 <= level < math.inf:
         raise UserError(f"sigma must be a standard deviation, 0 or more, got {sigma}")
-    return None if sigma is None else float(sigma)
+    return level
 
 
 def check_consistent(y: Tensor, physics: Any, x_shape: tuple[int, ...]) -> None:

@@ -13,7 +13,7 @@ from untrained.methods import AUTO, METHODS, PRESETS, Card, find_recipe
 from untrained.physics.footprint import whole
 from untrained.pretrain import Weights
 from untrained.problem import Problem
-from untrained.rules import Average, Blend, Last, Nearer, parse_stop
+from untrained.rules import Average, Closing, Last, parse_stop
 
 OUTPUTS = ("auto", "last", "average", "best")
 
@@ -173,7 +173,7 @@ def _refuse_network_options(
 
 def _at_the_best(output: Output) -> Output:
     """Who asks for a rule wants the image that it finds best."""
-    if isinstance(output, (Average, Blend, Last, Nearer)):
+    if isinstance(output, (Closing, Last)):
         return replace(output, keep_best=True)
     return output
 
@@ -186,6 +186,6 @@ def _output(recipe: Recipe, name: str) -> Output:
     if name == "last":
         return Last(keep_best=False)
     average = recipe.output if isinstance(recipe.output, Average) else Average()
-    if isinstance(recipe.output, Nearer):
+    if isinstance(recipe.output, Closing):
         average = replace(average, mu=recipe.output.mu, ask=recipe.output.ask)
     return replace(average, keep_best=name == "best")

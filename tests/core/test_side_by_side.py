@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from skimage.data import camera
 from torch import Tensor
 
 import untrained as ut
@@ -87,7 +88,6 @@ RECIPES = {
     "more": Recipe(
         ut.methods.TVDIP(rounds=8), NET, MUON, replace(ONE_BY_ONE, more=0.5), Nearer(0.8)
     ),
-    "asked": Recipe(ut.methods.DIP(rounds=8), NET, MUON, ONE_BY_ONE, Average(0.8, ask=True)),
     "wmv": Recipe(ut.methods.DIP(rounds=14), NET, ADAM, WMV(window=3, patience=2), Average(0.8)),
     "selfval": Recipe(
         ut.methods.DIP(rounds=8), NET, ADAM, SelfValidation(window=3, patience=2, side=8, batch=2)
@@ -110,6 +110,22 @@ def test_three_side_by_side_are_three_in_turn(name: str) -> None:
     each = [problem.select(i) for i in range(3)]
     alone = [solve_recipe(RECIPES[name], one) for one in each]
     same(solve_each(beside(RECIPES[name], 3), each, seeds=[0, 0, 0]), alone)
+
+
+def test_each_has_a_closing_step_of_its_own() -> None:
+    x = torch.from_numpy(camera()[100:148, 100:148].astype(np.float32) / 255)[None, None]
+    physics = ut.physics.Blur(torch.ones(5, 5) / 25, (1, 48, 48))
+    draw = torch.randn(3, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+    levels = torch.tensor([0.5, 0.0, 0.2])[:, None, None, None]
+    problem = ut.Problem(physics.A(x) + levels * draw, physics)
+    recipe = Recipe(ut.methods.DIP(rounds=14), NET, MUON, ONE_BY_ONE, Average(0.8, ask=True))
+    each = [problem.select(i) for i in range(3)]
+    alone = [solve_recipe(recipe, one) for one in each]
+    found = solve_each(beside(recipe, 3), each, seeds=[0, 0, 0])
+    same(found, alone)
+    weights = [one.history["closing mu"][0] for one in found]
+    assert weights == [one.history["closing mu"][0] for one in alone]
+    assert len(set(weights)) > 1
 
 
 def test_each_ends_at_its_own_step() -> None:

@@ -242,7 +242,7 @@ def test_a_refit_that_diverges_gives_the_first_fit_and_says_so() -> None:
     assert "the fit of all measurements failed" in result.stop[0].reason
     assert bool(torch.isfinite(result.image).all())
     alone = replace(stop, again=False)
-    for output in (Average(0.5), Average(0.5, mu=0.1)):  # its closing step included
+    for output in (Average(0.5), Average(0.5, mu=0.1), Average(0.5, ask=True)):  # closed as well
         failed, first = (
             solve(SpyOnAll(seen=({},)), problem(), net=NET, stop=one, output=output)
             for one in (stop, alone)

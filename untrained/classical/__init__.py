@@ -23,7 +23,7 @@ from untrained.classical.sliding_dct import (
     dct_weighed,
     quick_tv,
 )
-from untrained.classical.total_variation import TVResult, tv, tv_solve, tv_weight
+from untrained.classical.total_variation import TVResult, rough_tv, tv, tv_solve, tv_weight
 from untrained.classical.wavelet import l1wavelet
 from untrained.classical.weight import only_noise
 from untrained.problem import Problem
@@ -112,7 +112,7 @@ def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
         mixed = " and total variation" if only_noise(problem) else ""
         return f"non-local Bayes{mixed}", denoised
     if len(problem.x_shape) != 3:
-        return "total variation", _rough_tv
+        return "total variation", lambda one: rough_tv(one, tv_weight(one))
     return _GUIDES.get(problem.task, ("sliding cosine transforms", partial(_answer, "dct")))
 
 
@@ -124,10 +124,6 @@ def _alike_if_quiet(problem: Problem) -> Tensor:
     """`lowrank` where aliases, and not noise, are what has to be told from structure."""
     level, _ = dct_settings(problem.part or problem)
     return _answer("lowrank" if level <= QUIET else "dct", problem)
-
-
-def _rough_tv(problem: Problem) -> Tensor:
-    return tv_solve(problem, tv_weight(problem), tolerance=1e-3, max_iterations=1000).image
 
 
 def _mean_of_three(problem: Problem) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from untrained.classical.nonlocal_bayes import nlbayes
-from untrained.classical.total_variation import tv_solve, tv_weight
+from untrained.classical.total_variation import rough_tv, tv_weight
 from untrained.classical.weight import only_noise, sure_error
 from untrained.problem import Problem
 
@@ -56,9 +56,5 @@ def _search(problem: Problem) -> Tensor:
 def _mixtures(problem: Problem, weight: float) -> Callable[[float], Tensor]:
     """From s to the mixture; `weight` is that of the total variation."""
     bayes = problem.cached("nlbayes", nlbayes)
-    flat = problem.cached("rough tv", lambda one: _rough(one, weight))
+    flat = problem.cached("rough tv", lambda one: rough_tv(one, weight))
     return lambda share: flat.lerp(bayes, share)
-
-
-def _rough(problem: Problem, weight: float) -> Tensor:
-    return tv_solve(problem, weight, tolerance=1e-3, max_iterations=1000).image

@@ -186,7 +186,7 @@ class Loop:
     def outcomes(self, label: str, replaced: bool) -> list[Outcome]:
         """What the phase leaves behind of each problem, or once where they share weights.
 
-        No closing step for an image that a refit replaces.
+        No closing step for an image that a refit replaces, or of a trial.
         """
         left = dict(self.left)
         for place in self._going()[: None if self._apart else 1]:
@@ -200,7 +200,7 @@ class Loop:
         image, output, steps = one.image, self.outputs[row], len(one.history["step"])
         history: dict[str, list[float | str]] = {"phase": [label] * steps}
         one = replace(one, history=history | one.history)
-        if one.finished and self.whole_held is not None:
+        if one.finished and label == "fit" and self.whole_held is not None:
             judged = output.judged(own, image, self.whole_held.select(self.rows.index(row)))
             one = one.told(judged)
             output = output.settled(one.chosen()) if judged else output

@@ -64,7 +64,8 @@ def phase(
             if loop.pause or kept.due():
                 kept.save(name, loop.s.step, {**loop.state_dict(), "watch": _remembered(watch)})
     label = name.rpartition("/")[2]
-    outcomes = loop.outcomes(label, replaced=label == "fit" and recipes[0].stop.refit)
+    replaced = recipes[0].stop.refit if label == "fit" else label != "refit"
+    outcomes = loop.outcomes(label, replaced)
     if all(one.finished for one in outcomes):
         plain = [one.plain() for one in outcomes]
         steps = sum(one.steps for one in outcomes)

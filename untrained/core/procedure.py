@@ -113,7 +113,13 @@ def _followed(refit: Refit, last: Outcome) -> Outcome:
     """A first fit and the fit of everything after it, as one outcome."""
     first = refit.first
     if last.stop.rule == "diverged":
-        return _not_refitted(refit, last.stop.reason)
+        failed = _not_refitted(refit, last.stop.reason)
+        return replace(
+            failed,
+            steps=failed.steps + last.steps,
+            seconds=failed.seconds + last.seconds,
+            cpu_seconds=failed.cpu_seconds + last.cpu_seconds,
+        )
     stopped = Stopped(
         first.stop.rule,
         first.stop.step,

@@ -245,6 +245,7 @@ def _not_begun(problem: Problem, previous: Outcome) -> Outcome:
         previous,
         image=problem.to_units(problem.estimate()),
         stop=replace(previous.stop, step=0, reason=f"not begun: {previous.stop.reason}"),
+        steps=0,
         seconds=0.0,
         cpu_seconds=0.0,
     )

@@ -75,7 +75,9 @@ def adjoint_notes(
     Raises:
         UserError: it is none.
     """
-    _require_untouched(operator, x_shape, name, batch)
+    touched = _writes(operator, x_shape, batch)
+    if touched:
+        raise UserError(f"operator {name}: {touched}")
     if not getattr(operator, "linear", True):
         return ()
     error = dot_test(operator, x_shape, batch=batch)
@@ -91,19 +93,20 @@ def adjoint_notes(
     return ()
 
 
-def _require_untouched(operator: Any, x_shape: Sequence[int], name: str, batch: int) -> None:
-    """Raise UserError where A or A_adjoint changes what it is given."""
+def _writes(operator: Any, x_shape: Sequence[int], batch: int = 1) -> str:
+    """Which of A and A_adjoint changes what it is given, in words, or empty."""
     x = torch.rand(batch, *x_shape, generator=torch.Generator().manual_seed(0))
+    given = x.to(device_of(operator), copy=True)
     with torch.no_grad():
-        given = x.to(device_of(operator), copy=True)
         y = operator.A(given)
-        touched = [] if torch.equal(given.cpu(), x) else ["A"]
-        if getattr(operator, "linear", True) and not touched:
+        if not torch.equal(given.cpu(), x):
+            return IN_PLACE.format("A")
+        if getattr(operator, "linear", True) and bool(y.isfinite().all()):
             before = y.clone()
             operator.A_adjoint(y)
-            touched = [] if torch.equal(before, y) else ["A_adjoint"]
-    if touched:
-        raise UserError(f"operator {name}: {IN_PLACE.format(touched[0])}")
+            if not torch.equal(before, y):
+                return IN_PLACE.format("A_adjoint")
+    return ""
 
 
 def _inner(a: Tensor, b: Tensor) -> float:
@@ -195,15 +198,14 @@ def check_operator(obj: Any, x_shape: Sequence[int] | None = None, seed: int = 0
 
 
 def _misuse(physics: Any, x_shape: Sequence[int]) -> str:
-    """What A does to a batch that it must not, or empty."""
+    """What the operator does to a batch that it must not, or empty."""
     pair = torch.rand(2, *x_shape, generator=torch.Generator().manual_seed(0)).to(
         device_of(physics)
     )
-    one = pair[:1].clone()
+    touched = _writes(physics, x_shape)
+    if touched:
+        return touched
     with torch.no_grad():
-        physics.A(one)
-        if not torch.equal(one, pair[:1]):
-            return IN_PLACE.format("A")
         try:
             found = physics.A(pair)
         except (RuntimeError, ValueError):  # it may hold something for a single image

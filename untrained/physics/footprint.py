@@ -266,7 +266,11 @@ def _positive(name: str, value: float) -> None:
 
 def whole(name: str, value: float, least: int) -> int:
     """`value` as an integer of at least `least`; UserError naming `name` otherwise."""
-    if isinstance(value, str) or int(value) != value or value < least:
+    try:
+        number = math.isfinite(value)
+    except (TypeError, ValueError):
+        number = False
+    if not number or int(value) != value or value < least:
         raise UserError(f"{name} must be a whole number of at least {least}, got {value}")
     return int(value)
 

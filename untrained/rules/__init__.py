@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from untrained.core.rule import Last, MaxSteps, Never
 from untrained.rules.guard import Rollback
-from untrained.rules.output import Average, Blend, Nearer, Posterior
+from untrained.rules.output import Average, Blend, Closing, Nearer, Posterior
 from untrained.rules.parse import RULES, parse_stop
 from untrained.rules.selfval import SelfValidation
 from untrained.rules.shadow import Shadow, Verdict, verdicts
@@ -18,6 +18,7 @@ __all__ = [
     "WMV",
     "Average",
     "Blend",
+    "Closing",
     "Discrepancy",
     "HeldOut",
     "Last",

@@ -88,7 +88,10 @@ class Shadow(Watch):
 def verdicts(history: Mapping[str, list[float | str]]) -> dict[str, Verdict]:
     """What the rules of a `Shadow` would have made of the first phase of a run, by name."""
     phases = history.get("phase", [])
-    last = sum(phase == phases[0] for phase in phases) - 1
+    known = history.get(next((n for n in history if n.endswith("/chosen")), ""), [])
+    rows = range(sum(phase == phases[0] for phase in phases))
+    # a run that was taken up without the `Shadow` has nothing of it from there on
+    last = max((row for row in rows if known and not math.isnan(float(known[row]))), default=-1)
     names = [name.split("/")[1] for name in history if name.endswith("/stopped")]
     return {name: _verdict(history, f"{PREFIX}/{name}", last) for name in names}
 
@@ -98,7 +101,8 @@ def _verdict(history: Mapping[str, list[float | str]], prefix: str, last: int) -
     chosen = int(history[f"{prefix}/chosen"][last])
 
     def at(name: str) -> float | None:
-        return float(history[name][chosen - 1]) if name in history else None
+        value = float(history[name][chosen - 1]) if name in history else math.nan
+        return None if math.isnan(value) else value
 
     return Verdict(
         None if math.isnan(stopped) else int(stopped), chosen, at("psnr"), at("psnr_output")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import textwrap
@@ -97,7 +98,7 @@ class Progress(Watch):
         """Move it."""
         if self._bar is None:
             return
-        if "psnr_output" in columns:
+        if math.isfinite(columns.get("psnr_output", math.nan)):
             self._bar.set_postfix_str(f"{columns['psnr_output']:.2f} dB", refresh=False)
         else:
             self._bar.set_postfix_str(f"data {columns['data']:.2e}", refresh=False)
