@@ -28,9 +28,10 @@ network on the other core, which slowed everything by up to a half. Alone on bot
 37 s for the MRI scan mprage-4x, 44 for ct-pepper-30, 52 for inpaint-0003, 33 for superres-0003, 28
 for deblur-0003 and 42 for denoise-0003; the whole command, with total variation for comparison and
 the report, 57, 71, 63, 41, 39 and 49. On two cores of an EPYC (AVX512-BF16, no AMX) they took 25,
-36 (ct-tooth-30), 41, 26, 24 and 36 s, the whole commands 38, 57, 51, 34, 31 and 42. `house best` (but for inpaint-0010
-and 0019) and second seeds are of the version before, whose classical images differ by -0.1 to
-+0.24 dB on MRI and by 0.03 elsewhere.
+36 (ct-tooth-30), 41, 26, 24 and 36 s, the whole commands 38, 57, 51, 34, 31 and 42.
+
+`house best` (but for inpaint-0010 and 0019) and second seeds are of the version before, whose
+classical images differ by -0.1 to +0.24 dB on MRI and by 0.03 elsewhere.
 
 bf16 against fp32 on that EPYC, `house` in both: denoise-0010 29.75 and 29.75 dB (57 and 74 CPU s),
 superres-0010 20.94 and 20.94 (39, 50), mri-t1-4x 30.02 and 30.03 (29, 35), ct-tooth-30 31.23 and
