@@ -16,7 +16,7 @@ from untrained.api import run
 from untrained.core.rule import Watch
 from untrained.digest import data_digest
 from untrained.methods import find_recipe
-from untrained.plan import plan
+from untrained.plan import Plan, plan
 
 FAST = ["net.widths=8,16"]
 
@@ -59,12 +59,17 @@ def test_seeds_are_averaged_and_their_spread_reported() -> None:
     assert float(both.std.max()) > 0
 
 
+def eight_steps() -> tuple[Plan, ut.Problem, Tensor]:
+    """A plan without a stop rule, its problem, and the truth."""
+    y, truth, physics = measured()
+    chosen = plan("inpaint", method="dip", steps=8, settings=FAST, stop="none")
+    return chosen, ut.Problem(y, physics), truth
+
+
 def test_a_pause_in_a_further_seed_keeps_the_finished_ones(
     tmp_path: Path, pause_after: Callable[[int], Watch]
 ) -> None:
-    y, _, physics = measured()
-    problem = ut.Problem(y, physics)
-    chosen = plan("inpaint", method="dip", steps=8, settings=FAST, stop="none")
+    chosen, problem, _ = eight_steps()
     first, whole = (run(chosen, problem, seeds=n, compare=False) for n in (1, 3))
     parts = {"seeds": 3, "compare": False, "run_dir": tmp_path}
     part = run(chosen, problem, watch=[pause_after(10)], **parts)
@@ -79,9 +84,7 @@ def test_a_pause_in_a_further_seed_keeps_the_finished_ones(
 def test_a_reference_may_come_and_go_between_two_sittings(
     tmp_path: Path, pause_after: Callable[[int], Watch]
 ) -> None:
-    y, truth, physics = measured()
-    problem = ut.Problem(y, physics)
-    chosen = plan("inpaint", method="dip", steps=8, settings=FAST, stop="none")
+    chosen, problem, truth = eight_steps()
     whole = run(chosen, problem, compare=False)
     for before, after in ((None, truth), (truth, None)):
         parts = {"compare": False, "run_dir": tmp_path / str(before is None)}

@@ -9,6 +9,12 @@ import torch
 from torch import Tensor
 
 
+def row_of(history: dict[str, list[float | str]], step: int) -> dict[str, float]:
+    """The numbers of a step, from 1; of step 0, where nothing was chosen yet, the first ones."""
+    row = max(1, step) - 1
+    return {name: float(column[row]) for name, column in history.items() if name != "phase"}
+
+
 class History:
     """A table of numbers per problem that grows by a row per step.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from untrained.core.footprint import ADVICE, is_out_of_memory, make_lean, needs_lean
-from untrained.core.history import History
+from untrained.core.history import History, row_of
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame, Output, Stop, Stopped, Watch
 from untrained.core.state import Memory, State
@@ -54,8 +54,7 @@ class Outcome:
 
     def chosen(self) -> dict[str, float]:
         """The history's row of the chosen step."""
-        step = self.stop.step
-        return {k: float(v[step - 1]) for k, v in self.history.items() if k != "phase"}
+        return row_of(self.history, self.stop.step)
 
     def told(self, more: dict[str, float]) -> Outcome:
         """With numbers of the output rule that hold for every step."""

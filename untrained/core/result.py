@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from untrained.core.history import row_of
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Stopped
 
@@ -108,8 +109,7 @@ class Result:
         """
         if self.recipe is None:
             raise ValueError("a classical answer has no recipe")
-        step = max(1, self.stop[0].step)
-        row = {k: float(v[step - 1]) for k, v in self.history.items() if k != "phase"}
+        row = row_of(self.history, self.stop[0].step)
         settled = replace(self.recipe, output=self.recipe.output.settled(row), rival=None)
         if self.recipe.rival is not None and self.rival[0]:
             settled = replace(settled, method=self.recipe.rival)
