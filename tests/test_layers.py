@@ -8,6 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "untrained"
 LAYERS = [
     ["errors", "files"],
+    ["folder"],
     ["maths", "optim"],
     ["physics", "nets"],
     ["checks"],

@@ -20,8 +20,9 @@ from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.rule import MaxSteps, Stopped, Watch
 from untrained.core.solve import as_one, solve_each
-from untrained.digest import data_digest
+from untrained.digest import data_digest, reference_digests
 from untrained.errors import UserError
+from untrained.folder import WORK
 from untrained.methods import ALL_TASKS
 from untrained.physics.check import adjoint_notes
 from untrained.physics.footprint import whole
@@ -155,7 +156,8 @@ def run(
         )
         result = as_one(each)
     result.about = about(chosen, problem, result, truth, data_range, compare)
-    result.about.data = tuple(digests)
+    result.about.data, result.about.seeds = tuple(digests), count if chosen.recipe else 1
+    result.about.reference_data = reference_digests(truth)
     result.peak_memory_mb = peak_memory_mb(place)
     return result
 
@@ -189,7 +191,8 @@ def run_each(
     each = zip(results, problems, known, ranges, digests, strict=True)
     for result, problem, truth, width, digest in each:
         result.about = about(chosen, problem, result, truth, width, compare=True)
-        result.about.data = (digest,)
+        result.about.data, result.about.seeds = (digest,), count
+        result.about.reference_data = reference_digests(truth)
         result.peak_memory_mb = peak_memory_mb(place)
     return results
 
@@ -272,7 +275,7 @@ def _networks(
                 seeds=range(seed + 1, seed + seeds),
                 watch=[w.alone(i) for w in watch],
                 device=device,
-                run_dir=None if run_dir is None else Path(run_dir) / f"seed-others-{i}",
+                run_dir=None if run_dir is None else Path(run_dir) / WORK / f"seeds-{i}",
                 settings=settings,
             )
         found[i] = _mean(first, others)

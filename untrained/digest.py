@@ -21,6 +21,17 @@ def data_digest(problem: Problem) -> str:
     return digest.hexdigest()[:16]
 
 
+def reference_digests(reference: Tensor | None) -> tuple[str, ...]:
+    """Hash each image of a reference `(G, C, ...)`, to tell later whether it is another one."""
+    return () if reference is None else tuple(_one(image) for image in reference.detach().float())
+
+
+def _one(image: Tensor) -> str:
+    digest = hashlib.sha256()
+    _digest(digest, image, seen=set())
+    return digest.hexdigest()[:16]
+
+
 def _digest(digest: Any, value: Any, seen: set[int]) -> None:
     """Tensors, arrays and plain values, and those of which an object or a container is made."""
     if isinstance(value, Tensor):

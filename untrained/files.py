@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and telling them apart."""
+"""Write files so that a reader never sees half of one, and never onto an input."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import contextlib
 import errno
 import hashlib
 import os
-import tempfile
-from collections.abc import Iterator
+import platform
+import re
+import secrets
+import stat
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from torch import Tensor
 
@@ -24,9 +28,11 @@ UNWRITABLE = (
     errno.ELOOP,
 )
 
+DAY = 86_400.0  # seconds
+
 
 def sha256(path: str | Path) -> str:
-    """Hash of a file's contents, in hexadecimal digits."""
+    """Compute the hash of a file's contents, in hexadecimal digits."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as stream:
         while block := stream.read(2**20):
@@ -38,25 +44,22 @@ def sha256(path: str | Path) -> str:
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
     """Open a temporary file beside `path`; on success it takes the place of `path` in one step.
 
-    After an error, a full disk or a kill, `path` is what it was before.
+    After an error, a full disk or a kill, `path` is what it was before. What an earlier process
+    that was killed left of such a file is removed.
 
     Raises:
         UserError: the disk is full, or the directory cannot be written; names the path.
     """
     path = Path(path)
     encoding = None if "b" in mode else "utf-8"
-    temporary = ""
+    part = path.with_name(_part_name(path.name))
     try:
-        handle, temporary = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=".part", dir=path.parent
-        )
-        with os.fdopen(handle, mode, encoding=encoding) as stream:
+        remove_stale_parts(path)
+        with part.open(mode.replace("w", "x"), encoding=encoding) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        _default_permissions(temporary)
-        Path(temporary).replace(path)
-        temporary = ""
+        part.replace(path)
     except OSError as error:
         raise _explained(error, path) from error
     except RuntimeError as error:
@@ -65,9 +68,158 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
             raise
         raise _explained(error.__context__, path) from error
     finally:
-        if temporary:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def remove_stale_parts(path: Path) -> None:
+    """Remove what killed processes left of `path`; a file that is still being written stays."""
+    pattern = re.compile(
+        re.escape(_part_start(path.name)) + r"([0-9a-f]{6})-([0-9]+)-[0-9a-f]{8}\.part"
+    )
+    with contextlib.suppress(OSError):
+        for other in path.parent.iterdir():
+            found = pattern.fullmatch(other.name)
+            if found and _is_stale(other, found[1], int(found[2])):
+                other.unlink(missing_ok=True)
+
+
+def _is_stale(part: Path, machine: str, process: int) -> bool:
+    """Whether nobody writes this file any more: its process is gone, or it is a day old."""
+    if time.time() - part.stat().st_mtime > DAY:
+        return True
+    if machine != _machine() or os.name != "posix":  # elsewhere no process can be asked for
+        return False
+    try:
+        os.kill(process, 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _part_start(name: str) -> str:
+    return f".{name[:150]}.untrained-"  # names of files may have 255 characters
+
+
+def _part_name(name: str) -> str:
+    return f"{_part_start(name)}{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+
+
+def _machine() -> str:
+    """Six digits for this machine's name."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+
+
+def is_regular(path: Path) -> bool:
+    """Whether `path` is a plain file: no link, folder, pipe or device."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def require_new(path: Path, *, overwrite: bool, what: str = "it") -> None:
+    """Refuse to replace a file unasked.
+
+    Args:
+        path: where is to be written.
+        overwrite: replace a file that is there.
+        what: the file's kind, for the message.
+
+    Raises:
+        UserError: a file is there and `overwrite` is False, or something is there that is no file.
+    """
+    if not os.path.lexists(path):
+        return
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, and {what} is a file; choose another --out")
+    if not overwrite:
+        raise UserError(
+            f"{path} is there already, and nothing is overwritten unasked; add --overwrite to "
+            "replace it, or choose another --out"
+        )
+
+
+def require_not_input(targets: Iterable[Path], inputs: Iterable[str | Path | None]) -> None:
+    """Refuse to write onto an input, by whatever name, link or spelling it is reached.
+
+    Args:
+        targets: the files that are to be written.
+        inputs: the files that are read; None and what is no file are passed over.
+
+    Raises:
+        UserError: one of the targets is one of the inputs.
+    """
+    there = [Path(given) for given in inputs if given is not None and _exists(given)]
+    for target in targets:
+        for given in there:
+            if _exists(target) and target.samefile(given):
+                raise UserError(
+                    f"{target} is an input of this command (given as {given}), and inputs are "
+                    "never written; choose another --out"
+                )
+
+
+def _exists(path: str | Path) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # text that cannot be a path
+        return False
+
+
+class SealedWriter:
+    """A stream that computes the hash of what passes through it; see `sealed_write`."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._digest = stream, hashlib.sha256()
+
+    def write(self, content: bytes) -> int:
+        """Write to the stream behind it."""
+        self._digest.update(content)
+        return self._stream.write(content)
+
+    def flush(self) -> None:
+        """Flush the stream behind it."""
+        self._stream.flush()
+
+    def footer(self) -> bytes:
+        """Return the seal of what was written: a mark of this program and the SHA-256."""
+        return SEAL + self._digest.hexdigest().encode() + b"\n"
+
+
+SEAL = b"\nsealed by untrained "
+SEAL_LENGTH = len(SEAL) + 65
+
+
+@contextlib.contextmanager
+def sealed_write(path: str | Path) -> Iterator[IO[bytes]]:
+    """Write a file atomically, ended by a seal that `seal_of` checks; raises as `atomic_write`."""
+    with atomic_write(path) as stream:
+        writer = SealedWriter(stream)
+        yield cast("IO[bytes]", writer)  # all that is needed of one
+        stream.write(writer.footer())
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether the file ends with the mark of `sealed_write`, its contents unread."""
+    if not is_regular(path) or path.stat().st_size < SEAL_LENGTH:
+        return False
+    with path.open("rb") as stream:
+        stream.seek(-SEAL_LENGTH, os.SEEK_END)
+        return stream.read(len(SEAL)) == SEAL
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a sealed file is bit for bit what was written."""
+    left = path.stat().st_size - SEAL_LENGTH
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while left > 0 and (block := stream.read(min(2**20, left))):
+            digest.update(block)
+            left -= len(block)
+        return stream.read() == SEAL + digest.hexdigest().encode() + b"\n"
 
 
 def make_directory(path: str | Path) -> Path:
@@ -106,13 +258,6 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} cannot be read as .safetensors: {error}") from error
-
-
-def _default_permissions(path: str) -> None:
-    """mkstemp files are private; a result should be as readable as any other new file."""
-    mask = os.umask(0)
-    os.umask(mask)
-    Path(path).chmod(0o666 & ~mask)
 
 
 def _explained(error: OSError, path: Path) -> Exception:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from untrained.bench import directory_of, open_grid, read_grid, select
+from untrained.bench import directory_of, jobs_of, open_grid, read_grid, select
 from untrained.errors import UserError
 
 
@@ -141,7 +141,8 @@ def test_runs_that_cannot_be_are_refused_before_anything_runs(write_grid, tmp_pa
     out = tmp_path / "out"
     with pytest.raises(UserError, match=message):
         open_grid(read_grid(write_grid(runs=runs)), out)
-    assert not (out / "grid.json").exists()
+    assert jobs_of(out) == []
+    assert open_grid(read_grid(write_grid("name = 'mended'")), out)
 
 
 def test_small_settings_of_one_run(write_grid):

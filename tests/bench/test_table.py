@@ -14,11 +14,11 @@ from untrained.bench import Case, Job, Run, directory_of
 from untrained.bench.report import chart_of, write_report
 from untrained.bench.table import (
     COLUMNS,
-    parquet_beside,
     rows_of,
     screen,
     summary_of,
     write_table,
+    write_tables,
 )
 from untrained.bench.work import note_failure, write_json
 from untrained.errors import UserError
@@ -76,7 +76,12 @@ def jobs(tmp_path: Path) -> list[Job]:
     finish(listed[6], tmp_path, 19.0, [])
     write_json(
         tmp_path / "grid.json",
-        {"name": "trial", "small": False, "jobs": [one.to_dict() for one in listed]},
+        {
+            "name": "trial",
+            "small": False,
+            "time_limit": 0.0,
+            "jobs": [one.to_dict() for one in listed],
+        },
     )
     return listed
 
@@ -136,8 +141,8 @@ def test_parquet_where_there_is_pyarrow_and_a_clear_word_where_not(
     with pytest.raises(UserError, match="pip install pyarrow"):
         write_table(rows, tmp_path / "other.parquet")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert parquet_beside(rows, tmp_path / "other.parquet") == []
-    assert not (tmp_path / "other.parquet").exists()
+    assert {p.name for p in write_tables(rows, rows, tmp_path)} == {"table.csv", "summary.csv"}
+    assert not (tmp_path / "table.parquet").exists()
     with pytest.raises(UserError, match=r"\.csv or \.parquet"):
         write_table(rows, tmp_path / "table.xls")
 

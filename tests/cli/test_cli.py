@@ -126,8 +126,8 @@ def test_resume_in_an_empty_or_missing_directory_starts_anew(noisy: Path, tmp_pa
 
 
 def test_one_process_per_directory(noisy: Path, tmp_path: Path, capsys) -> None:
-    (tmp_path / "out").mkdir()
-    with FileLock(tmp_path / "out" / ".lock"):
+    (tmp_path / "out" / ".untrained").mkdir(parents=True)
+    with FileLock(tmp_path / "out" / ".untrained" / "lock"):
         assert reconstruct(noisy, "--out", tmp_path / "out") == 2
     assert "another process" in capsys.readouterr().err
 

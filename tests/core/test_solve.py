@@ -113,12 +113,6 @@ def test_resume_with_other_settings_is_refused(
         solve(ut.methods.DIP(rounds=12, jitter=0.5), problem(), net=NET, run_dir=tmp_path)
 
 
-def test_a_damaged_state_is_named(tmp_path: Path) -> None:
-    (tmp_path / "state.pt").write_bytes(b"not a state")
-    with pytest.raises(ut.UserError, match="state.pt cannot be read"):
-        solve(METHODS["dip"], problem(), net=NET, run_dir=tmp_path)
-
-
 @pytest.mark.parametrize("name", METHODS)
 def test_a_batch_of_four_equals_four_singles(name: str) -> None:
     parts = {

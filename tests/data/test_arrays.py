@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import pickle
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -291,7 +290,7 @@ def test_unwritable_directory_is_named(tmp_path, monkeypatch):
     def denied(*_args, **_options):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(tempfile, "mkstemp", denied)  # root may write everywhere
+    monkeypatch.setattr(Path, "open", denied)  # root may write everywhere
     with pytest.raises(UserError, match=r"a\.npz cannot be written: Permission denied"):
         write_npz(tmp_path / "a.npz", {"a": np.ones(1)})
 

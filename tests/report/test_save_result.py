@@ -9,7 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from untrained.core.result import Result
 from untrained.errors import UserError
+from untrained.files import sha256
 from untrained.report import save, save_result
 from untrained.report.save import history_csv, summary
 
@@ -24,9 +26,19 @@ FILES = [
     "std.npy",
 ]
 KEYS = [
-    *("method", "preset", "task", "recipe", "seed", "device", "precision", "threads", "versions"),
-    *("steps", "stop", "seconds", "cpu_seconds", "peak_memory_mb", "resumed_from", "weights"),
-    *("axes", "metrics", "classical", "notes", "source", "data", "command"),
+    *("method", "preset", "task", "recipe", "seed", "seeds", "device", "precision", "threads"),
+    *(
+        "versions",
+        "steps",
+        "stop",
+        "seconds",
+        "cpu_seconds",
+        "peak_memory_mb",
+        "resumed_from",
+        "weights",
+    ),
+    *("axes", "metrics", "classical", "notes", "source", "data", "reference", "command"),
+    *("files", "signature"),
 ]
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -82,39 +94,38 @@ def test_without_classical_reference_or_recipe(make_result, tmp_path):
     assert not set(names(out)) & {"classical.npy", "std.npy"}
 
 
-def test_result_json_is_written_last(compared, tmp_path, monkeypatch):
-    written = []
-    real = save.atomic_write
-
-    def recording(path, mode="wb"):
-        written.append(path.name)
-        return real(path, mode)
-
-    monkeypatch.setattr(save, "atomic_write", recording)
+def test_result_json_lists_the_other_files(compared, tmp_path):
     save_result(compared, tmp_path)
-    assert sorted(written) == FILES
-    assert written[-1] == "result.json"
+    facts = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert facts["files"] == {name: sha256(tmp_path / name) for name in FILES[:6] + FILES[7:]}
 
 
-def test_a_kill_while_overwriting_leaves_no_finished_mark(compared, tmp_path, monkeypatch):
-    save_result(compared, tmp_path)
-
-    def killed(result):
+@pytest.mark.parametrize("culprit", ["render_page", "png", "summary"])
+def test_an_error_while_overwriting_leaves_the_old_result_whole(
+    compared, tmp_path, monkeypatch, culprit
+):
+    def killed(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(save, "render_page", killed)
+    save_result(compared, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(save, culprit, killed)
     with pytest.raises(KeyboardInterrupt):
         save_result(compared, tmp_path, overwrite=True)
-    assert "result.json" not in names(tmp_path)
-    assert (tmp_path / "reconstruction.npy").exists()
+    now = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert now == before
+    monkeypatch.undo()
+    save_result(replace(compared, seed=9), tmp_path, overwrite=True)
+    assert names(tmp_path) == FILES
 
 
 def test_no_overwriting_unless_asked(compared, tmp_path):
     save_result(compared, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     other = replace(compared, seed=9)
-    with pytest.raises(UserError, match=r"finished result.*--overwrite"):
-        save_result(other, tmp_path)
+    for save_it in (save_result, Result.save):
+        with pytest.raises(UserError, match=r"finished result.*--overwrite"):
+            save_it(other, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     save_result(other, tmp_path, overwrite=True)
     assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["seed"] == 9
@@ -130,12 +141,12 @@ def test_overwriting_removes_what_the_new_result_lacks(compared, make_result, tm
 def test_an_interrupted_run_has_no_result_json(compared, tmp_path, by_argument):
     result = compared if by_argument else replace(compared, finished=False)
     save_result(result, tmp_path, finished=not by_argument)
-    assert names(tmp_path) == [name for name in FILES if name != "result.json"]
+    assert names(tmp_path) == [".untrained", *(name for name in FILES if name != "result.json")]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Not finished" in page
     assert "--resume" in page
     save_result(compared, tmp_path)  # an unfinished directory needs no flag
-    assert "result.json" in names(tmp_path)
+    assert names(tmp_path) == FILES
 
 
 def test_history_bytes(compared):

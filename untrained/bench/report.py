@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from untrained.bench.run import GRID, JOBS
+from untrained.bench.made import GRID, JOBS, write_made
 from untrained.bench.table import (
     COSTS,
     SCORES,
@@ -21,7 +21,6 @@ from untrained.bench.table import (
 )
 from untrained.bench.work import RESULT, read_json
 from untrained.core.result import versions
-from untrained.files import atomic_write
 from untrained.report.charts import Chart, Line
 from untrained.report.page import drawn, page_template
 
@@ -37,6 +36,9 @@ def write_report(rows: Sequence[Row], out: Path) -> Path:
     Args:
         rows: of the table.
         out: the experiment's directory.
+
+    Raises:
+        UserError: a report is there that this program did not write.
     """
     facts = read_json(out / GRID)
     labels = list(dict.fromkeys(row["label"] for row in rows))
@@ -52,9 +54,7 @@ def write_report(rows: Sequence[Row], out: Path) -> Path:
         number=number,
         version=versions()["untrained"],
     )
-    with atomic_write(out / "report.html") as stream:
-        stream.write(page.encode())
-    return out / "report.html"
+    return write_made(out, "report.html", page.encode())
 
 
 def chart_of(title: str, rows: list[Row], out: Path, labels: list[str]) -> Chart:

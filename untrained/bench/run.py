@@ -20,6 +20,7 @@ from typing import Any
 
 from untrained.bench.grid import Grid
 from untrained.bench.job import Job, job_from_dict
+from untrained.bench.made import DATA, GRID, JOBS, read_own_grid
 from untrained.bench.pool import Pause, Processes
 from untrained.bench.work import (
     BUSY,
@@ -35,7 +36,6 @@ from untrained.bench.work import (
 from untrained.errors import UserError
 from untrained.files import make_directory
 
-GRID, JOBS, DATA = "grid.json", "jobs", "data"
 TRIES = 3  # a job whose process was killed so often will kill the next one too
 
 
@@ -58,20 +58,20 @@ def open_grid(grid: Grid, out: Path) -> list[Job]:
     """All jobs of the grid, noted in `out` so that missing ones can be told from none.
 
     Raises:
-        UserError: `out` belongs to another grid, or cannot be written; see `Grid.jobs`.
+        UserError: `out` belongs to another grid, or to somebody else, or cannot be written; see
+            `Grid.jobs`.
     """
     make_directory(out)
-    if (out / GRID).exists():
-        before = read_json(out / GRID)
-        if (before["name"], before["small"]) != (grid.name, grid.small):
-            size = " --small" if before["small"] else ""
-            raise UserError(f"{out} belongs to the grid '{before['name']}'{size}; choose another")
+    before = read_own_grid(out) or {}
+    facts = {"name": grid.name, "small": grid.small, "time_limit": grid.time_limit}
+    # of a grid that was refused there are no jobs yet, and any other may take its place
+    if before.get("jobs") and (before["name"], before["small"]) != (grid.name, grid.small):
+        size = " --small" if before["small"] else ""
+        raise UserError(f"{out} belongs to the grid '{before['name']}'{size}; choose another")
+    if not before:  # first of all, to prove that what follows is ours
+        write_json(out / GRID, {**facts, "jobs": []})
     jobs = grid.jobs(out / DATA)
-    listed = [job.to_dict() for job in jobs]
-    write_json(
-        out / GRID,
-        {"name": grid.name, "small": grid.small, "time_limit": grid.time_limit, "jobs": listed},
-    )
+    write_json(out / GRID, {**before, **facts, "jobs": [job.to_dict() for job in jobs]})
     return jobs
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from untrained.bench.job import Job
+from untrained.bench.made import write_made
 from untrained.bench.run import directory_of
 from untrained.bench.work import CUT, DONE, FAILED, FAILURE, KILLED, RESULT, read_json, status_of
 from untrained.errors import UserError
@@ -61,26 +62,48 @@ def summary_of(rows: Iterable[Row]) -> list[Row]:
     return [_summary(key, members) for key, members in sorted(groups.items(), key=_by_case)]
 
 
-def write_table(rows: list[Row], path: str | Path) -> Path:
-    """Rows of equal columns as `.csv`, or as `.parquet` where pyarrow is installed.
+def table_content(rows: list[Row], path: str | Path) -> bytes:
+    """Return rows of equal columns as `.csv`, or as `.parquet` where pyarrow is installed.
+
+    Args:
+        rows: of the table.
+        path: of the file; its suffix tells the format.
 
     Raises:
-        UserError: another suffix, no pyarrow, or the file cannot be written.
+        UserError: another suffix, or no pyarrow.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise UserError(f"--out {path}: a table is written as {' or '.join(SUFFIXES)}")
-    content = _csv(rows) if path.suffix == ".csv" else _parquet(rows, path)
+    return _csv(rows) if path.suffix == ".csv" else _parquet(rows, path)
+
+
+def write_table(rows: list[Row], path: str | Path) -> Path:
+    """Write rows as a file; see `table_content`.
+
+    Raises:
+        UserError: as `table_content`, or the file cannot be written.
+    """
+    content = table_content(rows, path)
     with atomic_write(path) as stream:
         stream.write(content)
-    return path
+    return Path(path)
 
 
-def parquet_beside(rows: list[Row], path: Path) -> list[Path]:
-    """The table as parquet, where pyarrow is installed; else nothing."""
-    if importlib.util.find_spec("pyarrow") is None:
-        return []
-    return [write_table(rows, path)]
+def write_tables(rows: list[Row], summary: list[Row], out: Path) -> list[Path]:
+    """Write `table.csv`, `summary.csv`, and `table.parquet` where pyarrow is installed.
+
+    Args:
+        rows, summary: of the tables.
+        out: the experiment's folder.
+
+    Raises:
+        UserError: one of them is there and not of this program.
+    """
+    tables = {"table.csv": rows, "summary.csv": summary}
+    if importlib.util.find_spec("pyarrow") is not None:
+        tables["table.parquet"] = rows
+    return [write_made(out, name, table_content(some, name)) for name, some in tables.items()]
 
 
 def screen(rows: list[Row], summary: list[Row]) -> list[str]:

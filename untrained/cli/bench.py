@@ -11,6 +11,8 @@ import click
 
 from untrained.cli.options import MOST_THREADS
 from untrained.core.machine import DEVICES
+from untrained.errors import UserError, from_file
+from untrained.files import require_new, require_not_input
 
 if TYPE_CHECKING:
     from untrained.bench import Job
@@ -72,7 +74,6 @@ def run_grid(
     Run it again after an interruption: it goes on. Exit status 1: not every job is done.
     """
     from untrained import bench as b
-    from untrained.errors import from_file
 
     grid = b.read_grid(grid_file, small=small)
     place = Path(out or Path("untrained-out") / f"bench-{grid.name}{'-small' if small else ''}")
@@ -127,6 +128,7 @@ def run_grid(
 @click.option("--threads", type=click.IntRange(1, MOST_THREADS), default=None)
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 @click.option("--out", default=None, metavar="FILE", help=".json to write too.")
+@click.option("--overwrite", is_flag=True, help="Replace the file of --out.")
 def speed(
     task: str,
     input_file: str,
@@ -137,6 +139,7 @@ def speed(
     threads: int | None,
     device: str,
     out: str | None,
+    overwrite: bool,
 ) -> None:
     """Time our presets beside the papers' own and the classical answer.
 
@@ -148,10 +151,12 @@ def speed(
     from untrained.bench.speed import measure_speed, screen
     from untrained.bench.work import write_json
     from untrained.data import TASKS
-    from untrained.errors import UserError
 
     if task not in TASKS:
         raise UserError(f"unknown task '{task}'; known: {', '.join(TASKS)}")
+    if out is not None:
+        require_not_input([Path(out)], [input_file])
+        require_new(Path(out), overwrite=overwrite, what="the table of times")
     if threads:
         torch.set_num_threads(threads)
     loaded = TASKS[task].load(input_file)
@@ -176,11 +181,13 @@ def speed(
 @bench.command("table")
 @click.argument("directory", metavar="DIR")
 @click.option("--out", default=None, metavar="FILE", help=".csv or .parquet [default: in DIR].")
+@click.option("--overwrite", is_flag=True, help="Replace the file of --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print rows and summary as JSON.")
-def table(directory: str, out: str | None, as_json: bool) -> None:
+def table(directory: str, out: str | None, overwrite: bool, as_json: bool) -> None:
     """Write one row per job, and show mean and spread.
 
-    Without --out: table.csv, summary.csv, and table.parquet where pyarrow is installed.
+    Without --out: table.csv, summary.csv, and table.parquet where pyarrow is installed, in place of
+    those of an earlier call.
     """
     from untrained import bench as b
     from untrained.bench import table as t
@@ -189,13 +196,11 @@ def table(directory: str, out: str | None, as_json: bool) -> None:
     rows = t.rows_of(b.jobs_of(place), place)
     summary = t.summary_of(rows)
     if out is not None:
+        _require_outside(Path(out), place)
+        require_new(Path(out), overwrite=overwrite, what="a table")
         written = [t.write_table(rows, out)]
     else:
-        written = [
-            t.write_table(rows, place / "table.csv"),
-            t.write_table(summary, place / "summary.csv"),
-            *t.parquet_beside(rows, place / "table.parquet"),
-        ]
+        written = t.write_tables(rows, summary, place)
     if as_json:
         click.echo(json.dumps({"rows": rows, "summary": summary}, indent=1))
         return
@@ -217,6 +222,17 @@ def report(directory: str) -> None:
     place = Path(directory)
     page = write_report(rows_of(b.jobs_of(place), place), place)
     click.echo(f"wrote {page}")
+
+
+def _require_outside(out: Path, place: Path) -> None:
+    """Refuse to write a table onto what it is made from.
+
+    Raises:
+        UserError: `out` is among the experiment's own files.
+    """
+    inside = out.resolve().is_relative_to(place.resolve())
+    if inside and out.resolve().parent != place.resolve():
+        raise UserError(f"--out {out} lies among the files of {place}; name another place")
 
 
 def closing_lines(jobs: list[Job], place: Path) -> list[str]:

@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
-import shutil
+import shlex
 import tempfile
 from pathlib import Path
 
 import click
 import numpy as np
 
+from untrained.cli.directory import made_by
 from untrained.cli.job import reconstruct_file
-from untrained.cli.options import Options
+from untrained.cli.options import MOST_THREADS, Options
 from untrained.errors import UserError
 
 TASKS = ("mri", "ct", "denoise", "inpaint", "superres", "deblur")
 STEPS = 90
+DEMO = ["untrained", "demo"]
 
 
 @click.command()
 @click.argument("task", type=click.Choice(TASKS), default="mri")
 @click.option("--out", default=None, metavar="DIR", help="[default: untrained-out/demo-TASK]")
-def demo(task: str, out: str | None) -> int:
+@click.option("--threads", type=click.IntRange(1, MOST_THREADS), default=None, help="CPU threads.")
+def demo(task: str, out: str | None, threads: int | None) -> int:
     """Simulate a small measurement and reconstruct it: mri (default), ct, denoise, ...
 
     Uses a generated phantom or a picture bundled with scikit-image; no network, under a minute
     on two cores.
     """
     place = Path(out or Path("untrained-out") / f"demo-{task}")
-    _make_room(place)
+    _require_own(place)
     with tempfile.TemporaryDirectory() as folder:
         measurement = _measure(task, Path(folder))
         click.echo(f"simulated a {task} measurement; reconstructing ({STEPS} steps at most)")
-        return reconstruct_file(
-            task, str(measurement), Options(steps=STEPS, out=str(place), overwrite=True), {}
+        options = Options(
+            steps=STEPS,
+            out=str(place),
+            overwrite=True,
+            threads=threads,
+            command=shlex.join([*DEMO, task, "--out", str(place)]),
         )
+        return reconstruct_file(task, str(measurement), options, {})
 
 
-def _make_room(place: Path) -> None:
-    """A demo replaces its own result, and nothing else."""
-    marker = place / "result.json"
-    if place.is_dir() and any(place.iterdir()) and not marker.exists():
-        if (place / "state.pt").exists():
-            shutil.rmtree(place)
-            return
-        raise UserError(f"{place} holds other files; choose another --out")
+def _require_own(place: Path) -> None:
+    """Refuse a folder that holds anything but what an earlier demo left: it would be replaced."""
+    if not place.is_dir() or not any(place.iterdir()):
+        return
+    if shlex.split(made_by(place) or "")[:2] != DEMO:
+        raise UserError(f"{place} holds other files than a demo's; choose another --out")
 
 
 def _measure(task: str, folder: Path) -> Path:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from untrained.core.checkpoint import FILE as STATE
 from untrained.errors import UserError
-from untrained.files import make_directory
+from untrained.files import is_regular, require_not_input, sha256
+from untrained.folder import RESULT, STATE, WORK, Folder, hold, read_facts
+from untrained.report.save import FILES
 
-RESULT = "result.json"
-LOCK = ".lock"
-ASIDE = ".replaced.json"
 SHOWN = {"method", "task", "recipe", "seed", "steps", "stop", "seconds", "metrics", "classical"}
+COMMAND = "command"
+"""The note of a folder that says which command made it."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +24,23 @@ class Directory:
     """A result directory that this process may write.
 
     Attributes:
-        path: where.
+        folder: where, held for writing (only read where `finished` is set).
         finished: the facts of a finished result found there and asked for with `--resume`.
+        old: whether a finished result stands there that the run is to replace or improve.
     """
 
-    path: Path
+    folder: Folder
     finished: dict[str, Any] | None = None
+    old: bool = False
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.folder.path
 
 
 def require_same(facts: dict[str, Any], wanted: dict[str, Any], whose: str) -> None:
-    """A finished result is only shown for the settings it was made with.
+    """Show a finished result only for the settings it was made with.
 
     Args:
         facts: those of the finished result.
@@ -54,108 +60,94 @@ def require_same(facts: dict[str, Any], wanted: dict[str, Any], whose: str) -> N
 
 
 @contextlib.contextmanager
-def open_directory(path: Path, *, resume: bool, overwrite: bool) -> Iterator[Directory]:
-    """Take hold of `path` for a run.
+def open_directory(
+    path: Path, *, resume: bool, overwrite: bool, inputs: Iterable[str | Path | None], command: str
+) -> Iterator[Directory]:
+    """Hold `path` for a run.
+
+    With `overwrite` the finished result there stays whole until the new one is; a command that is
+    refused before its first step leaves everything as it was.
+
+    Args:
+        path: where.
+        resume, overwrite: whether these flags were given.
+        inputs: the files that the command reads, which are never written.
+        command: the command, to tell later who made the folder.
 
     Raises:
-        UserError: another process has it; it holds a finished result and neither flag was
-            given; it holds an unfinished one without `--resume`; it cannot be written.
+        UserError: another process has it; it holds files of other origin by names of ours, or an
+            input; it holds a finished result and neither flag was given; it holds an unfinished
+            one without `--resume`; it cannot be written.
     """
-    from filelock import FileLock, Timeout
-
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other; give one of them")
-    if resume and _finished(path):
-        yield Directory(path, finished=_read(path / RESULT))  # only read: needs no lock
+    if resume and _only_finished(path):
+        yield Directory(Folder(path), finished=_read(path))  # only read: needs no lock
         return
-    make_directory(path)
-    lock = FileLock(path / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UserError(
-            f"another process is writing {path}; wait for it, or choose another --out"
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written: {error.strerror or error}; choose another --out"
-        ) from error
-    try:
-        yield _inspect(path, resume, overwrite)
-    finally:
-        lock.release()
-        for name in (LOCK, ASIDE):
-            with contextlib.suppress(OSError):
-                (path / name).unlink(missing_ok=True)
+    require_not_input([path / name for name in (*FILES, STATE)], inputs)
+    if path.is_dir():  # before anything is written there
+        _require_allowed(Folder(path), resume, overwrite)
+    with hold(path) as folder:
+        _require_allowed(folder, resume, overwrite)
+        folder.note(COMMAND, command)
+        if overwrite:
+            folder.set_aside()
+        try:
+            yield Directory(folder, old=folder.finished)
+        except UserError:
+            folder.bring_back()
+            raise
 
 
-@contextlib.contextmanager
-def kept_if_refused(path: Path) -> Iterator[None]:
-    """A command refused before its first step gives back the result it was to replace."""
-    try:
-        yield
-    except UserError:
-        if (path / ASIDE).exists() and not (path / STATE).exists():
-            (path / ASIDE).replace(path / RESULT)
-        raise
+def made_by(path: Path) -> str | None:
+    """Tell which command made a result directory, finished or not; None where that is unknown."""
+    noted = Folder(path).noted(COMMAND)
+    return noted or (read_facts(path / RESULT) or {}).get("command")
 
 
-def clear_state(path: Path) -> None:
-    """Remove what only an unfinished run needs."""
-    (path / STATE).unlink(missing_ok=True)
-    for folder in (*path.glob("seed-*"), *path.glob("slice-*")):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def has_state(path: Path) -> bool:
-    """Whether an unfinished run can be taken up there."""
-    return any(path.glob(STATE)) or any(path.glob(f"slice-*/{STATE}"))
-
-
-def _inspect(path: Path, resume: bool, overwrite: bool) -> Directory:
-    if overwrite:
-        _clear(path)
-        return Directory(path)
-    unfinished = has_state(path)
-    if _finished(path):
+def _require_allowed(folder: Folder, resume: bool, overwrite: bool) -> None:
+    path = folder.path
+    if not (resume or overwrite) and (path / RESULT).exists() and not folder.unfinished:
         raise UserError(
             f"{path} holds a finished result, which is never overwritten unasked; add "
             "--overwrite to replace it, --resume to show it, or choose another --out"
         )
-    if unfinished and not resume:
+    folder.require_own([*FILES, STATE])
+    if folder.unfinished and not (resume or overwrite):
         raise UserError(
             f"{path} holds an unfinished run; add --resume to go on with it, --overwrite to "
             "start again, or choose another --out"
         )
-    return Directory(path)
 
 
-def _clear(path: Path) -> None:
-    """Take what is to be replaced out of the way."""
-    result = path / RESULT
-    try:
-        if result.is_file():
-            result.replace(path / ASIDE)
-        result.unlink(missing_ok=True)
-        clear_state(path)
-    except OSError as error:
-        raise UserError(
-            f"{error.filename} cannot be replaced: {error.strerror}; choose another --out"
-        ) from error
-
-
-def _finished(path: Path) -> bool:
-    return (path / RESULT).exists() and not has_state(path)
+def _only_finished(path: Path) -> bool:
+    """Whether a finished result is there, and nothing that a run left to be done."""
+    return is_regular(path / RESULT) and not (path / STATE).exists() and not (path / WORK).exists()
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Read the facts of a finished result whose files are all there.
+
+    Raises:
+        UserError: they are damaged, or a file is missing or was changed since.
+    """
+    result = path / RESULT
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(result.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read: {error}; start again with --overwrite") from error
+        raise UserError(f"{result} cannot be read: {error}; choose another --out") from error
     if not isinstance(facts, dict) or not facts.keys() >= SHOWN:
         raise UserError(
-            f"{path} is not what this program writes: it is damaged or belongs to something "
-            "else; start again with --overwrite, or choose another --out"
+            f"{result} is not what this program writes: it is damaged or belongs to something "
+            "else; choose another --out"
         )
+    listed = facts.get("files")
+    files: dict[str, Any] = listed if isinstance(listed, dict) else {}
+    for name, digest in files.items():
+        if not is_regular(path / name) or sha256(path / name) != digest:
+            wrong = "was changed since" if (path / name).exists() else "is gone"
+            raise UserError(
+                f"{path} holds a finished result, and its {name} {wrong}; bring it back, or make "
+                "the result anew in another --out"
+            )
     return facts

@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,26 +17,20 @@ import torch
 from torch import Tensor
 
 from untrained.api import run, run_each
-from untrained.cli.directory import (
-    Directory,
-    clear_state,
-    kept_if_refused,
-    open_directory,
-    require_same,
-)
+from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.options import Options
 from untrained.core.machine import pick_device
 from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.core.solve import as_one
 from untrained.data import TASKS, Measurement, read_guides, with_references
-from untrained.digest import data_digest
+from untrained.digest import data_digest, reference_digests
 from untrained.errors import UserError
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
 from untrained.problem import Problem
-from untrained.report import save_result
 from untrained.report import summary as result_facts
+from untrained.report import write_result
 from untrained.rules.watch import Clock, Interrupt, Progress
 
 INTERRUPTED = 130
@@ -73,15 +67,30 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
         if options.dry_run:
             return _dry_run(chosen, slices, options)
         out = Path(options.out or Path("untrained-out") / f"{task}-{Path(path).stem}")
-        with open_directory(out, resume=options.resume, overwrite=options.overwrite) as place:
+        with open_directory(
+            out,
+            resume=options.resume,
+            overwrite=options.overwrite,
+            inputs=input_files([path], options, task_options),
+            command=options.command or command_line(),
+        ) as place:
             return _into(place, chosen, slices, options)
+
+
+def input_files(
+    paths: Sequence[str], options: Options, task_options: dict[str, Any]
+) -> list[str | None]:
+    """List what a command reads: inputs, and the files and code that its options name."""
+    values = [value for value in task_options.values() if isinstance(value, str)]
+    code = [value.rpartition(":")[0] for value in values]  # FILE.py:CALLABLE
+    return [*paths, options.reference, options.weights, *options.guide, *values, *code]
 
 
 def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Options) -> int:
     if place.finished is not None:
         _same_settings(place, chosen, slices, options)
         return _report(place.path, place.finished, options)
-    with Interrupt() as interrupt, kept_if_refused(place.path):
+    with Interrupt() as interrupt:
         watch: list[Watch] = [interrupt]
         if options.time_limit is not None:
             watch.append(Clock(options.time_limit))
@@ -89,22 +98,27 @@ def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Op
     result = results[0] if len(slices) == 1 else _stacked(results, slices)
     paused = not result.finished
     interrupted = interrupt.asked and paused
-    result.about.command = command_line()
+    result.about.command = options.command or command_line()
     # A run that met its time limit is a result, though --resume can still improve it.
     shown = replace(result, finished=True) if paused and not interrupted else result
-    save_result(shown, place.path, overwrite=True)
+    if not (interrupted and place.old):  # an old result stays until the new one is complete
+        write_result(shown, place.folder)
     if not paused:
-        clear_state(place.path)
+        place.folder.forget_states()
     if interrupted:
-        begun = len(results)
-        empty = f" (slices from {begun} on are still black)" if begun < len(slices) else ""
-        click.echo(
-            f"interrupted at step {result.steps}; the best so far is in {place.path}{empty}; run "
-            "the same command with --resume to go on",
-            err=True,
-        )
+        flag = "--resume in place of --overwrite" if options.overwrite else "--resume"
+        click.echo(_interruption(place, result, len(results), len(slices), flag), err=True)
         return INTERRUPTED
     return _report(place.path, result_facts(result), options)
+
+
+def _interruption(place: Directory, result: Result, begun: int, slices: int, flag: str) -> str:
+    """Say where an interrupted run stands, and what to do next."""
+    empty = f" (slices from {begun} on are still black)" if begun < slices else ""
+    kept = f"the best so far is in {place.path}{empty}"
+    if place.old:
+        kept = f"{place.path} still holds the result from before, and this run's state"
+    return f"interrupted at step {result.steps}; {kept}; run the same command with {flag} to go on"
 
 
 def _results(
@@ -170,7 +184,7 @@ def _one(
         truth=measurement.reference,
         data_range=measurement.data_range,
         watch=[*watch, *_bars(label, options)],
-        run_dir=place.path if count == 1 else place.path / f"slice-{index}",
+        run_dir=place.path if count == 1 else place.folder.work / f"slice-{index}",
     )
     _tell(result, measurement)
     return result
@@ -203,6 +217,7 @@ def _stacked(results: list[Result], slices: list[Measurement]) -> Result:
         axes="ZYX",
         source=slices[0].source.rpartition(", slice ")[0] or slices[0].source,
         data=tuple(digest for r in results for digest in r.about.data),
+        reference_data=tuple(digest for r in results for digest in r.about.reference_data),
         adjoint=stack("adjoint"),
         classical=stack("classical"),
         reference=stack("reference"),
@@ -232,14 +247,16 @@ def _mean(metrics: list[dict[str, float] | None]) -> dict[str, float] | None:
 def _same_settings(
     place: Directory, chosen: Plan, slices: list[Measurement], options: Options
 ) -> None:
-    """A finished result is only shown for the measurements and settings it was made with."""
+    """Show a finished result only for the measurements and settings it was made with."""
+    facts = place.finished or {}
     wanted = {
         "task": chosen.task,
         "method": chosen.card.name,
         "recipe": None if chosen.recipe is None else chosen.recipe.to_dict(),
         "seed": options.seed,
     }
-    facts = place.finished or {}
+    if chosen.recipe is not None and "seeds" in facts:
+        wanted["seeds"] = chosen.seeds(options.seeds)
     require_same(facts, wanted, f"{place.path} holds a finished result of")
     if facts.get("data") != [data_digest(chosen.start(_problem(m, options))) for m in slices]:
         other = "measurements" if chosen.weights is None else "measurements or weights"
@@ -247,6 +264,13 @@ def _same_settings(
             f"{place.path} holds the finished result of other {other}, from "
             f"{facts.get('source') or 'an unknown file'}; use another --out for these, or "
             "--overwrite to replace that"
+        )
+    references = [digest for m in slices for digest in reference_digests(m.reference)]
+    if facts.get("reference", references) != references:
+        was = "another reference" if facts["reference"] else "no reference"
+        raise UserError(
+            f"{place.path} holds a finished result that was compared with {was}; compare it with "
+            f"this one by: untrained evaluate {place.path / 'reconstruction.npy'} REFERENCE"
         )
 
 
@@ -303,7 +327,7 @@ def say_needs(facts: dict[str, Any], options: Options) -> int:
 
 
 def command_line() -> str:
-    """The command that repeats this run."""
+    """Return the command that repeats this run."""
     arguments = [a for a in sys.argv[1:] if a not in ("--resume", "--overwrite")]
     return shlex.join(["untrained", *arguments])
 

@@ -19,7 +19,10 @@ OUTPUTS = ("auto", "last", "average", "best")
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for, apart from the task's own options."""
+    """What was asked for, apart from the task's own options.
+
+    `command` is what a result says of where it comes from; empty = what was typed.
+    """
 
     method: str = "auto"
     preset: str = "fast"
@@ -41,6 +44,7 @@ class Options:
     dry_run: bool = False
     as_json: bool = False
     quiet: bool = False
+    command: str = ""
 
 
 def _a_number(context: click.Context, option: click.Parameter, value: float | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,33 +12,36 @@ from typing import Any
 import click
 import torch
 
-from untrained.cli.directory import (
-    RESULT,
-    Directory,
-    clear_state,
-    has_state,
-    kept_if_refused,
-    open_directory,
-    require_same,
+from untrained.cli.directory import Directory, open_directory, require_same
+from untrained.cli.job import (
+    INTERRUPTED,
+    command_line,
+    for_loader,
+    input_files,
+    say_needs,
+    thread_count,
 )
-from untrained.cli.job import INTERRUPTED, command_line, for_loader, say_needs, thread_count
 from untrained.cli.options import Options, shared_options
 from untrained.cli.reconstruct import reconstruct
 from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.data import TASKS, Measurement, read_clean
 from untrained.errors import UserError, from_file
-from untrained.files import sha256
+from untrained.files import require_not_input, sha256
+from untrained.folder import RESULT, Folder
 from untrained.methods.presets import PHOTOGRAPHS
 from untrained.pretrain import LESSONS, Weights, clean_problem, train
 from untrained.pretrain.train import IMAGES, Lesson, learned_from, lesson_recipe
 from untrained.pretrain.weights import check_path
 from untrained.problem import Problem
-from untrained.report import save_training
+from untrained.report import write_training
 from untrained.rules.watch import Clock, Interrupt, Progress
 
 APART = {"--method", "--stop", "--output", "--seeds", "--reference", "--guide", "--weights"}
 """Options of `reconstruct` that a training has not."""
+
+REPLACED, WRITTEN = "replaced", "written"
+"""Notes of a training's folder: the hashes of the weights that it replaces, and of its own."""
 
 
 @click.group()
@@ -99,19 +103,50 @@ def _learn(
     task_options: dict[str, Any],
 ) -> int:
     assert options.out is not None
+    given = input_files(paths, options, task_options)
     beside = Path(options.out).with_name(f"{Path(options.out).stem}-training")
-    resumed = options.resume and (has_state(beside) or (beside / RESULT).exists())
+    resumed = options.resume and (Folder(beside).unfinished or (beside / RESULT).exists())
     out = check_path(options.out, overwrite=options.overwrite or resumed or options.dry_run)
+    require_not_input([out], given)
     with thread_count(options.threads):
         inputs = _read(lesson, task, paths, for_loader(task_options))
         if options.dry_run:
             return _dry_run(lesson, task, inputs, options)
-        with open_directory(beside, resume=options.resume, overwrite=options.overwrite) as place:
+        with open_directory(
+            beside,
+            resume=options.resume,
+            overwrite=options.overwrite,
+            inputs=given,
+            command=command_line(),
+        ) as place:
             if place.finished is not None:
                 _same_settings(place.finished, lesson, task, inputs, options)
                 _require_weights(out, beside)
                 return _told(out, beside, place.finished, options)
+            if not options.resume:
+                place.folder.note(REPLACED, _content(out))
             return _into(place, out, lesson, task, inputs, options)
+
+
+def _content(path: Path) -> str:
+    """Hash a file; empty text where there is none."""
+    return sha256(path) if path.exists() else ""
+
+
+def _save(place: Directory, out: Path, weights: Weights) -> None:
+    """Write the weights, in place of what was there when the training began and nothing else.
+
+    Raises:
+        UserError: another file came to `out` since.
+    """
+    own = (place.folder.noted(REPLACED), place.folder.noted(WRITTEN))
+    if (found := _content(out)) and found not in own:
+        raise UserError(
+            f"{out} was written by something else while the weights were learned, and is not "
+            "replaced; move it away and run the same command with --resume: nothing is lost"
+        )
+    place.folder.note(WRITTEN, hashlib.sha256(weights.content()).hexdigest())
+    weights.save(out, overwrite=True)
 
 
 def _require_weights(out: Path, beside: Path) -> None:
@@ -156,7 +191,7 @@ def _same_settings(
 def _into(
     place: Directory, out: Path, lesson: Lesson, task: str, inputs: Inputs, options: Options
 ) -> int:
-    with Interrupt() as interrupt, kept_if_refused(place.path):
+    with Interrupt() as interrupt:
         watch: list[Watch] = [interrupt]
         if options.time_limit is not None:
             watch.append(Clock(options.time_limit))
@@ -186,9 +221,9 @@ def _into(
     result.about.command = command_line()
     result.about.notes = inputs.notes
     _pictures(result, weights, inputs, lesson)
-    weights.save(out, overwrite=True)
-    save_training(result, weights, place.path)
-    clear_state(place.path)
+    _save(place, out, weights)
+    write_training(result, weights, place.folder)
+    place.folder.forget_states()
     return _told(out, place.path, weights.facts(), options)
 
 

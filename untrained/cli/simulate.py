@@ -9,6 +9,9 @@ from typing import Any
 import click
 
 from untrained.errors import UserError
+from untrained.files import require_new, require_not_input
+
+_SIGMA = "Standard deviation of the noise, 0..255 scale."
 
 
 @click.group()
@@ -17,12 +20,19 @@ def simulate() -> None:
 
 
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what every task has."""
+    command = click.option(
+        "--overwrite", is_flag=True, help="Replace a file that is there (never an input)."
+    )(command)
     command = click.option("--seed", type=int, default=0, show_default=True)(command)
     command = click.option("--out", required=True, metavar="FILE", help="An .npz file.")(command)
     return click.argument("clean", metavar="CLEAN")(command)
 
 
-def _simulate(task: str, clean: str, out: str, seed: int, **options: Any) -> None:
+def _simulate(
+    task: str, *, clean: str, out: str, seed: int, overwrite: bool, **options: Any
+) -> None:
+    """Write the measurement of one task; `options` are those of its simulation."""
     from untrained.data import TASKS
 
     make = TASKS[task].simulate
@@ -31,6 +41,8 @@ def _simulate(task: str, clean: str, out: str, seed: int, **options: Any) -> Non
     if Path(out).suffix != ".npz":
         raise UserError(f"--out {out}: measurements are written as .npz; name it so")
     given = {name: value for name, value in options.items() if value is not None}
+    require_not_input([Path(out)], [clean, *(v for v in given.values() if isinstance(v, str))])
+    require_new(Path(out), overwrite=overwrite, what="a measurement")
     for note in make(clean, out, seed=seed, **given):
         click.echo(note, err=True)
     click.echo(f"wrote {out}; next: untrained reconstruct {task} {out}")
@@ -53,68 +65,64 @@ def _simulate(task: str, clean: str, out: str, seed: int, **options: Any) -> Non
     "deviation [0.2].",
 )
 @click.option("--sigma", type=float, default=None, help="The level of gaussian noise.")
-def denoise(
-    clean: str, out: str, seed: int, noise: str, level: float | None, sigma: float | None
-) -> None:
+def denoise(**given: Any) -> None:
     """Add noise (not clipped): white Gaussian by default."""
-    _simulate("denoise", clean, out, seed, noise=noise, level=level, sigma=sigma)
+    _simulate("denoise", **given)
 
 
 @simulate.command()
 @_shared
 @click.option("--missing", type=float, default=None, metavar="P", help="Fraction missing.")
 @click.option("--box", default=None, metavar="H,W", help="One missing box.")
-def inpaint(clean: str, out: str, seed: int, missing: float | None, box: str | None) -> None:
+def inpaint(box: str | None, **given: Any) -> None:
     """Remove pixels at random, or a box."""
-    _simulate("inpaint", clean, out, seed, missing=missing, box=_box(box))
+    _simulate("inpaint", box=_box(box), **given)
 
 
 @simulate.command()
 @_shared
 @click.option("--factor", type=int, default=4, show_default=True)
-@click.option("--sigma", type=float, default=0.0, show_default=True, help="0..255 scale.")
-def superres(clean: str, out: str, seed: int, factor: int, sigma: float) -> None:
+@click.option("--sigma", type=float, default=0.0, show_default=True, help=_SIGMA)
+def superres(**given: Any) -> None:
     """Reduce by antialiased bicubic interpolation."""
-    _simulate("superres", clean, out, seed, factor=factor, sigma=sigma)
+    _simulate("superres", **given)
 
 
 @simulate.command()
 @_shared
 @click.option("--kernel", default=None, metavar="FILE", help="[default: a Gaussian of 2 pixels]")
-@click.option("--sigma", type=float, default=2.0, show_default=True, help="0..255 scale.")
-def deblur(clean: str, out: str, seed: int, kernel: str | None, sigma: float) -> None:
+@click.option("--sigma", type=float, default=2.0, show_default=True, help=_SIGMA)
+def deblur(**given: Any) -> None:
     """Blur with a kernel and add noise."""
-    _simulate("deblur", clean, out, seed, kernel=kernel, sigma=sigma)
+    _simulate("deblur", **given)
 
 
 @simulate.command()
 @_shared
-@click.option("--bkse", default=None, metavar="FILE", help="Weights of the BKSE blur.")
+@click.option("--bkse", "weights", default=None, metavar="FILE", help="Weights of the BKSE blur.")
 @click.option("--kernel", default=None, metavar="FILE", help="Of the built-in blur, without BKSE.")
-@click.option("--sigma", type=float, default=2.0, show_default=True, help="0..255 scale.")
-def nldeblur(
-    clean: str, out: str, seed: int, bkse: str | None, kernel: str | None, sigma: float
-) -> None:
+@click.option("--sigma", type=float, default=2.0, show_default=True, help=_SIGMA)
+def nldeblur(**given: Any) -> None:
     """Blur non-linearly (BKSE, or a built-in blur) and add noise."""
-    _simulate("nldeblur", clean, out, seed, weights=bkse, kernel=kernel, sigma=sigma)
+    _simulate("nldeblur", **given)
 
 
 @simulate.command()
 @_shared
 @click.option("--ratio", type=float, default=0.25, show_default=True, help="Numbers per pixel.")
-@click.option("--sigma", type=float, default=0.0, show_default=True, help="0..255 scale.")
-def cs(clean: str, out: str, seed: int, ratio: float, sigma: float) -> None:
+@click.option("--sigma", type=float, default=0.0, show_default=True, help=_SIGMA)
+def cs(**given: Any) -> None:
     """Measure random combinations of all pixels."""
-    _simulate("cs", clean, out, seed, ratio=ratio, sigma=sigma)
+    _simulate("cs", **given)
 
 
 @simulate.command()
 @_shared
 @click.option("--pad", type=int, default=None, help="Zeros on each side [default: a quarter].")
-@click.option("--sigma", type=float, default=0.0, show_default=True, help="0..255 scale.")
-def phase(clean: str, out: str, seed: int, pad: int | None, sigma: float) -> None:
+@click.option("--sigma", type=float, default=0.0, show_default=True, help=_SIGMA)
+def phase(**given: Any) -> None:
     """Keep the amplitudes of the zero-padded picture's Fourier transform."""
-    _simulate("phase", clean, out, seed, pad=pad, sigma=sigma)
+    _simulate("phase", **given)
 
 
 @simulate.command()
@@ -125,26 +133,9 @@ def phase(clean: str, out: str, seed: int, pad: int | None, sigma: float) -> Non
     "--mask-kind", type=click.Choice(["random", "vdrs"]), default="random", show_default=True
 )
 @click.option("--coils", type=int, default=None, help="Simulated coils, for a single image.")
-def mri(
-    clean: str,
-    out: str,
-    seed: int,
-    acceleration: float,
-    center_fraction: float,
-    mask_kind: str,
-    coils: int | None,
-) -> None:
+def mri(**given: Any) -> None:
     """Undersample fully sampled k-space (or a complex image with simulated coils)."""
-    _simulate(
-        "mri",
-        clean,
-        out,
-        seed,
-        acceleration=acceleration,
-        center_fraction=center_fraction,
-        mask_kind=mask_kind,
-        coils=coils,
-    )
+    _simulate("mri", **given)
 
 
 @simulate.command()
@@ -153,9 +144,9 @@ def mri(
 @click.option(
     "--noise", type=float, default=0.01, show_default=True, help="Relative standard deviation."
 )
-def ct(clean: str, out: str, seed: int, angles: int, noise: float) -> None:
+def ct(**given: Any) -> None:
     """Project a picture along parallel rays."""
-    _simulate("ct", clean, out, seed, angles=angles, noise=noise)
+    _simulate("ct", **given)
 
 
 def _box(text: str | None) -> tuple[int, int] | None:

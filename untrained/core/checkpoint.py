@@ -9,11 +9,14 @@ from typing import Any
 
 import torch
 
+from untrained.core.result import versions
 from untrained.errors import UserError
-from untrained.files import atomic_write, make_directory
+from untrained.files import is_sealed, is_whole, make_directory, remove_stale_parts, sealed_write
+from untrained.folder import STATE as FILE
 
-FILE = "state.pt"
 EVERY_SECONDS = 10.0
+VERSIONS = ("untrained", "torch", "platform")
+"""What the bits of a run depend on; another Python gives the same ones."""
 
 
 class Checkpoint:
@@ -21,6 +24,9 @@ class Checkpoint:
 
     A procedure of several phases (fit, refit, one per problem of a group) stores each finished
     phase; a resumed run gets it back instead of repeating it.
+
+    The file ends with a checksum, which is checked before anything in it is read: a state that
+    lost a single bit is refused.
 
     `resumed_from` has one entry per sitting that took the run up again: the optimiser steps, over
     all phases, that it did not have to repeat.
@@ -30,7 +36,8 @@ class Checkpoint:
         settings: what must agree for a run to be taken up again, as plain JSON values.
 
     Raises:
-        UserError: `state.pt` is damaged or belongs to other settings.
+        UserError: `state.pt` is damaged, was written by other versions, or belongs to other
+            settings; it says whether the work in it is lost or kept.
     """
 
     def __init__(self, run_dir: str | Path | None, settings: dict[str, Any]) -> None:
@@ -42,8 +49,10 @@ class Checkpoint:
         self.threads = torch.get_num_threads()
         self._saved_at = -float("inf")  # the first step is saved at once
         self._cost = 0.0
-        if self.path is not None and self.path.exists():
-            self._load()
+        if self.path is not None:
+            remove_stale_parts(self.path)
+            if self.path.exists() or self.path.is_symlink():
+                self._load()
 
     def due(self) -> bool:
         """Whether it is time to save: at once, then every 10 s, at most 25 s where it is slow."""
@@ -62,7 +71,7 @@ class Checkpoint:
         self._write()
 
     def resume(self, phase: str) -> dict[str, Any] | None:
-        """The state of `phase` where it was left, or None."""
+        """Return the state of `phase` where it was left, or None."""
         if self.running.get("phase") != phase:
             return None
         return self.running["state"]
@@ -73,37 +82,70 @@ class Checkpoint:
         began = time.monotonic()
         content = {
             "settings": json.dumps(self.settings),
+            "versions": versions(),
             "finished": self.finished,
             "running": self.running,
             "resumed_from": self.resumed_from,
             "threads": self.threads,
         }
-        with atomic_write(self.path) as stream:
+        with sealed_write(self.path) as stream:
             torch.save(content, stream)
         self._saved_at = time.monotonic()
         self._cost = self._saved_at - began
 
     def _load(self) -> None:
         assert self.path is not None
-        try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
-            settings = json.loads(content["settings"])
-            self.finished, self.running = content["finished"], content["running"]
-            self.resumed_from = list(content["resumed_from"])
-            self.threads = int(content["threads"])
-            before = sum(int(phase["steps"]) for phase in self.finished.values())
-            self.resumed_from.append(before + int(self.running.get("step", 0)))
-        except Exception as error:
-            raise UserError(
-                f"{self.path} cannot be read ({type(error).__name__}): it is damaged or not a "
-                "state of this program; start again with --overwrite"
-            ) from error
-        changed = _differences(settings, self.settings)
+        content = _read(self.path)
+        _require_same_versions(self.path, content["versions"])
+        changed = _differences(json.loads(content["settings"]), self.settings)
         if changed:
             raise UserError(
-                f"{self.path} was made with other settings ({'; '.join(changed[:4])}); resume "
-                "with those settings, or start again with --overwrite or another --out"
+                f"{self.path} was made with other settings ({'; '.join(changed[:4])}); the work in "
+                "it is kept: resume with those settings, or start again with --overwrite or "
+                "another --out"
             )
+        self.finished, self.running = content["finished"], content["running"]
+        self.threads = content["threads"]
+        before = sum(int(phase["steps"]) for phase in self.finished.values())
+        self.resumed_from = [*content["resumed_from"], before + int(self.running.get("step", 0))]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a state that is bit for bit what was written.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not is_sealed(path):
+        raise UserError(
+            f"{path} is no state that this program wrote, or it lost its end, and with it the "
+            "work; it was not touched: move it away and start again, or choose another --out"
+        )
+    if not is_whole(path):
+        raise UserError(
+            f"{path} is damaged: its checksum is not that of its contents. The work in it is "
+            "lost; start again with --overwrite"
+        )
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what torch raises depends on its version
+        raise UserError(
+            f"{path} is whole, and torch {torch.__version__} cannot read it "
+            f"({type(error).__name__}); the work is kept: resume with the version that wrote it, "
+            "or start again with --overwrite"
+        ) from error
+    return content
+
+
+def _require_same_versions(path: Path, before: dict[str, str]) -> None:
+    now = versions()
+    changed = [name for name in VERSIONS if before.get(name) != now[name]]
+    if changed:
+        was, there = (" and ".join(f"{n} {v[n]}" for n in changed) for v in (before, now))
+        raise UserError(
+            f"{path} was written by {was}, and this is {there}: to go on would give other bits. "
+            "The work in it is kept: resume with those versions, or start again with --overwrite"
+        )
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[str]:

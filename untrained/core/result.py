@@ -26,6 +26,8 @@ class About:
         preset: the preset asked for, if any.
         source: where the measurements came from (a file's name).
         data: a hash of measurements and operator of each image.
+        reference_data: a hash of the reference of each image, empty where there is none.
+        seeds: how many seeds the image is the mean of.
         command: a command or expression that repeats the run.
         axes: of the saved array: `YX`, `CYX` or `ZYX`.
         notes: what was decided on the user's behalf, a sentence each.
@@ -41,6 +43,8 @@ class About:
     preset: str = ""
     source: str = ""
     data: tuple[str, ...] = ()
+    reference_data: tuple[str, ...] = ()
+    seeds: int = 1
     command: str = ""
     axes: str = "CYX"
     notes: tuple[str, ...] = ()
@@ -115,15 +119,20 @@ class Result:
             settled = replace(settled, method=self.recipe.rival)
         return settled
 
-    def save(self, directory: str | Path) -> Path:
+    def save(self, directory: str | Path, *, overwrite: bool = False) -> Path:
         """Write the result directory: arrays, pictures, history, report, and `result.json` last.
 
+        Args:
+            directory: where to; made if missing.
+            overwrite: replace a finished result of this program that is there.
+
         Raises:
-            UserError: the directory holds a finished result, or cannot be written.
+            UserError: the directory holds a finished result and `overwrite` is False, or files by
+                these names that this program did not write, or cannot be written.
         """
         from untrained.report import save_result  # drawing is a later layer; only saving needs it
 
-        return save_result(self, directory)
+        return save_result(self, directory, overwrite=overwrite)
 
 
 def versions() -> dict[str, str]:
@@ -132,7 +141,7 @@ def versions() -> dict[str, str]:
 
     return {
         "untrained": __version__,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "python": platform.python_version(),
         "platform": f"{sys.platform}-{platform.machine()}",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,13 +70,17 @@ class Weights:
         Raises:
             UserError: another suffix, a file that is there, or one that cannot be written.
         """
+        path = check_path(path, overwrite=overwrite)
+        with atomic_write(path) as stream:
+            stream.write(self.content())
+        return path
+
+    def content(self) -> bytes:
+        """Return the bytes of the file that `save` writes."""
         from safetensors.torch import save
 
-        path = check_path(path, overwrite=overwrite)
         tensors = {name: t.detach().cpu().contiguous() for name, t in self.tensors.items()}
-        with atomic_write(path) as stream:
-            stream.write(save(tensors, {KEY: json.dumps({"format": FORMAT, **self.facts()})}))
-        return path
+        return save(tensors, {KEY: json.dumps({"format": FORMAT, **self.facts()})})
 
     def facts(self) -> dict[str, Any]:
         """Everything but the tensors, plain JSON values."""
@@ -119,7 +124,7 @@ def check_path(path: str | Path, *, overwrite: bool) -> Path:
         raise UserError(f"weights are written as {SUFFIX}, and {path} ends otherwise")
     if path.is_dir():
         raise UserError(f"{path} is a folder, and weights are a file; choose another --out")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise UserError(
             f"{path} is there, and weights are never overwritten unasked; add --overwrite to "
             "replace it, or choose another --out"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from untrained.report.save import save_result, summary
-from untrained.report.training import save_training
+from untrained.report.save import save_result, summary, write_result
+from untrained.report.training import write_training
 
-__all__ = ["save_result", "save_training", "summary"]
+__all__ = ["save_result", "summary", "write_result", "write_training"]

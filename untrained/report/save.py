@@ -5,39 +5,46 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from untrained.core.result import Result, versions
 from untrained.errors import UserError
-from untrained.files import atomic_write, make_directory
+from untrained.folder import RESULT, Folder, Write, hold
 from untrained.report.arrays import axes_of, display_plane, saved_array, saved_spread
 from untrained.report.page import render_page
 from untrained.report.pictures import Window, grey_levels, image_window, png
 from untrained.report.words import method_name
 
-FINISHED = "result.json"
-OPTIONAL = ("classical.npy", "classical.png", "std.npy")
+FILES = (
+    "reconstruction.npy",
+    "reconstruction.png",
+    "classical.npy",
+    "classical.png",
+    "std.npy",
+    "history.csv",
+    "report.html",
+    RESULT,
+)
+"""The names that a result may have; a folder where one of them stands for another file is left
+alone."""
 
 
 def save_result(
     result: Result, directory: str | Path, *, overwrite: bool = False, finished: bool = True
 ) -> Path:
-    """Write a result's files, each atomically.
+    """Write a result's files into a folder.
 
-    `reconstruction.npy` (see `arrays.axes_of`), `reconstruction.png`, `classical.npy/.png` and
-    `std.npy` where there are such, `history.csv`, `report.html`, and at the very end
-    `result.json`.
+    See `write_result` for the files. The old result stays whole until all new files are written.
 
     Args:
         result: what to write.
         directory: where to; made if missing.
-        overwrite: replace a finished result; it stops counting as finished before anything else
-            changes, so that a kill in between leaves no mixture that looks complete.
+        overwrite: replace a finished result of this program.
         finished: False for an interrupted run: everything but `result.json`, which is left out
             for a result with `finished=False` in any case.
 
@@ -45,29 +52,51 @@ def save_result(
         The directory.
 
     Raises:
-        UserError: it holds a finished result and `overwrite` is False, or cannot be written.
+        UserError: it holds a finished result and `overwrite` is False, or files that this program
+            did not write, or cannot be written.
     """
-    directory = make_directory(directory)
-    if (directory / FINISHED).exists() and not overwrite:
+    place = Path(directory)
+    if (place / RESULT).exists() and not overwrite:
         raise UserError(
-            f"{directory} holds a finished result ({FINISHED}); give --overwrite to replace it, "
-            "or choose another directory with --out"
+            f"{place} holds a finished result ({RESULT}); give --overwrite (in Python "
+            "overwrite=True) to replace it, or choose another directory with --out"
         )
+    if place.is_dir():  # before anything is written there
+        Folder(place).require_own(FILES)
+    with hold(place) as folder:
+        folder.require_own(FILES)
+        write_result(result, folder, finished=finished)
+    return place
+
+
+def write_result(result: Result, folder: Folder, *, finished: bool = True) -> None:
+    """Write a result's files into a folder that is held.
+
+    `reconstruction.npy` (see `arrays.axes_of`), `reconstruction.png`, `classical.npy/.png` and
+    `std.npy` where there are such, `history.csv`, `report.html`, and at the very end
+    `result.json`, which lists the others with their hashes.
+
+    Args:
+        result: what to write.
+        folder: where to.
+        finished: as for `save_result`.
+
+    Raises:
+        UserError: the folder holds files of such names that this program did not write.
+    """
     if not finished:
         result = dataclasses.replace(result, finished=False)
-    for name in (FINISHED, *OPTIONAL):
-        _remove(directory / name)
-    _write_images(result, directory)
-    _write(directory / "history.csv", history_csv(result.history))
-    _write(directory / "report.html", render_page(result).encode())
-    if result.finished:
-        text = json.dumps(summary(result), indent=2, allow_nan=False, ensure_ascii=False)
-        _write(directory / FINISHED, (text + "\n").encode())
-    return directory
+    page, history = render_page(result).encode(), history_csv(result.history)
+    files = {
+        **_images(result),
+        "history.csv": lambda stream: stream.write(history),
+        "report.html": lambda stream: stream.write(page),
+    }
+    folder.publish(files, summary(result) if result.finished else None)
 
 
 def summary(result: Result) -> dict[str, Any]:
-    """The contents of `result.json`, plain JSON values; what is not finite is null."""
+    """Return the contents of `result.json`, plain JSON values; what is not finite is null."""
     about = result.about
     classical = None
     if about.classical is not None:
@@ -78,6 +107,7 @@ def summary(result: Result) -> dict[str, Any]:
         "task": about.task,
         "recipe": None if result.recipe is None else result.recipe.to_dict(),
         "seed": result.seed,
+        "seeds": about.seeds,
         "device": result.device,
         "precision": result.precision,
         "threads": result.threads,
@@ -95,9 +125,10 @@ def summary(result: Result) -> dict[str, Any]:
         "notes": about.notes,
         "source": about.source,
         "data": about.data,
+        "reference": about.reference_data,
         "command": about.command,
     }
-    return {name: _plain(value) for name, value in facts.items()}
+    return {name: plain_values(value) for name, value in facts.items()}
 
 
 def history_csv(history: dict[str, list[float | str]]) -> bytes:
@@ -126,54 +157,40 @@ def _cell(name: str, value: float | str) -> str:
     return str(int(value)) if name == "step" else repr(float(value))
 
 
-def _write_images(result: Result, directory: Path) -> None:
+def _images(result: Result) -> dict[str, Write]:
+    """Return what writes the arrays and pictures, by file name."""
     about = result.about
     plane = display_plane(result.image, about.task)
     reference = None if about.reference is None else display_plane(about.reference, about.task)
     window = image_window(about.task, plane, reference)
-    _write_array(
-        directory / "reconstruction.npy", saved_array(result.image, about.task, about.axes)
-    )
-    _write_picture(directory / "reconstruction.png", plane, window)
+    image = saved_array(result.image, about.task, about.axes)
+    files = {
+        "reconstruction.npy": _array(image),
+        "reconstruction.png": _picture(plane, window),
+    }
     if about.classical is not None:
-        classical = saved_array(about.classical, about.task, about.axes)
-        _write_array(directory / "classical.npy", classical)
+        files["classical.npy"] = _array(saved_array(about.classical, about.task, about.axes))
         shown = display_plane(about.classical, about.task)
-        _write_picture(directory / "classical.png", shown, window)
+        files["classical.png"] = _picture(shown, window)
     if result.std is not None:
-        _write_array(directory / "std.npy", saved_spread(result.std, about.task, about.axes))
+        files["std.npy"] = _array(saved_spread(result.std, about.task, about.axes))
+    return files
 
 
-def _write_array(path: Path, array: np.ndarray) -> None:
-    with atomic_write(path) as stream:
-        np.save(stream, array, allow_pickle=False)
+def _array(array: np.ndarray) -> Callable[[IO[bytes]], object]:
+    return lambda stream: np.save(stream, array, allow_pickle=False)
 
 
-def _write_picture(path: Path, plane: np.ndarray, window: Window) -> None:
-    _write(path, png(grey_levels(plane, window)))
+def _picture(plane: np.ndarray, window: Window) -> Callable[[IO[bytes]], object]:
+    return lambda stream: stream.write(png(grey_levels(plane, window)))
 
 
-def _write(path: Path, content: bytes) -> None:
-    with atomic_write(path) as stream:
-        stream.write(content)
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(
-            f"{path} cannot be replaced: {reason}; choose another place with --out"
-        ) from error
-
-
-def _plain(value: Any) -> Any:
-    """JSON values only: NaN and infinity become null, anything unknown its text."""
+def plain_values(value: Any) -> Any:
+    """Turn values into those of JSON: NaN and infinity become null, anything unknown its text."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_values(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from untrained.core.result import Result, versions
-from untrained.files import atomic_write, make_directory
+from untrained.folder import Folder, Write
 from untrained.methods.presets import PHOTOGRAPHS
 from untrained.metrics import psnr, usual_range
 from untrained.report import words
@@ -19,7 +18,7 @@ from untrained.report.charts import Chart, Line
 from untrained.report.gallery import Panel, grey_panel
 from untrained.report.page import drawn, page_template, repeat_facts, settings_tables
 from untrained.report.pictures import image_window
-from untrained.report.save import FINISHED, history_csv
+from untrained.report.save import history_csv, plain_values
 
 if TYPE_CHECKING:
     from untrained.pretrain import Weights
@@ -27,18 +26,17 @@ if TYPE_CHECKING:
 MOST = 12  # images shown
 
 
-def save_training(result: Result, weights: Weights, directory: str | Path) -> Path:
-    """Write `history.csv`, `report.html` and, last, `result.json`, each atomically.
+def write_training(result: Result, weights: Weights, folder: Folder) -> None:
+    """Write `history.csv`, `report.html` and, last, `result.json` into a folder that is held.
 
     Args:
         result: the training, see `pretrain.train`.
         weights: what was learned.
-        directory: where to; made if missing.
+        folder: where to.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the folder holds files of such names that this program did not write.
     """
-    directory = make_directory(directory)
     run = {
         "stop": vars(result.stop[0]),
         "metrics": None,
@@ -53,16 +51,12 @@ def save_training(result: Result, weights: Weights, directory: str | Path) -> Pa
         "resumed_from": result.resumed_from,
         "peak_memory_mb": result.peak_memory_mb,
     }
-    facts = json.dumps({**weights.facts(), **run}, indent=2, ensure_ascii=False) + "\n"
-    pages = {
-        "history.csv": history_csv(result.history),
-        "report.html": render_training(result, weights).encode(),
-        FINISHED: facts.encode(),
+    history, page = history_csv(result.history), render_training(result, weights).encode()
+    files: dict[str, Write] = {
+        "history.csv": lambda stream: stream.write(history),
+        "report.html": lambda stream: stream.write(page),
     }
-    for name, content in pages.items():
-        with atomic_write(directory / name) as stream:
-            stream.write(content)
-    return directory
+    folder.publish(files, plain_values({**weights.facts(), **run}))
 
 
 def render_training(result: Result, weights: Weights) -> str:
