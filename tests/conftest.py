@@ -15,6 +15,15 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--folders",
+        type=int,
+        default=16,
+        help="random folders of others for every command to leave alone (benchmarks: 240)",
+    )
+
+
 class PauseAfter(Watch):
     """Interrupts after a number of steps of this sitting."""
 

@@ -134,6 +134,16 @@ class Folder:
         with atomic_write(self.work / LIST, "w") as stream:
             stream.write(json.dumps(content))
 
+    def adopt(self, name: str) -> None:
+        """Count a file as ours as it is now, because the user asked to replace it.
+
+        Args:
+            name: relative to the folder; `../NAME` stands beside it.
+        """
+        if is_regular(self.path / name):
+            known = {**self._listed(), name: [sha256(self.path / name)]}
+            self._write_list(known, self._notes())
+
     # what changes -----------------------------------------------------------------------------
     def publish(self, files: Mapping[str, Write], facts: Mapping[str, Any] | None) -> None:
         """Put files in the place of those that an earlier run left here.
@@ -142,7 +152,8 @@ class Folder:
         result is whole. After a kill in between, the next `hold` puts the rest in place.
 
         Args:
-            files: name -> what writes its contents into a stream.
+            files: name -> what writes its contents into a stream; `../NAME` stands beside the
+                folder, and is replaced only as `adopt` found it.
             facts: contents of `result.json`, plain JSON values; None where the run is unfinished
                 and none is to be written.
 
@@ -154,9 +165,9 @@ class Folder:
         _remove(new)
         make_directory(new)
         for name, write in files.items():
-            with atomic_write(new / name) as stream:
+            with atomic_write(self._staged(name)) as stream:
                 write(stream)
-        hashes = {name: sha256(new / name) for name in files}
+        hashes = {name: sha256(self._staged(name)) for name in files}
         if facts is not None:
             with atomic_write(new / RESULT) as stream:
                 stream.write(signed({**facts, "files": hashes}))
@@ -181,13 +192,17 @@ class Folder:
         if not self._is(RESULT, wanted):
             (self.path / RESULT).unlink(missing_ok=True)  # no mixture looks finished
         for name in known.keys() - wanted.keys():
-            if self._is_own(name, known[name]):
+            if "/" not in name and self._is_own(name, known[name]):
                 (self.path / name).unlink()
         for name in sorted(wanted, key=lambda name: name == RESULT):  # result.json last
-            if (new / name).exists():
-                (new / name).replace(self.path / name)
+            if self._staged(name).exists():
+                self._staged(name).replace(self.path / name)
         self._write_list({name: [digest] for name, digest in wanted.items()}, self._notes())
         _remove(new)
+
+    def _staged(self, name: str) -> Path:
+        """Return where a file stands before it is put in place."""
+        return self.work / NEW / Path(name).name
 
     def _is(self, name: str, wanted: Mapping[str, str]) -> bool:
         return name in wanted and self._is_own(name, [wanted[name]])

@@ -192,7 +192,7 @@ def test_resuming_never_replaces_what_is_finished(
     weights.unlink()
     report = (folder / "result.json").read_bytes()
     assert call(*command, "--resume") == 2
-    assert "are gone" in capsys.readouterr().err
+    assert "its ../w.safetensors is gone" in capsys.readouterr().err
     assert (folder / "result.json").read_bytes() == report
     assert call(*command, "--overwrite") == 0
     assert weights.exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,9 +38,6 @@ from untrained.rules.watch import Clock, Interrupt, Progress
 
 APART = {"--method", "--stop", "--output", "--seeds", "--reference", "--guide", "--weights"}
 """Options of `reconstruct` that a training has not."""
-
-REPLACED, WRITTEN = "replaced", "written"
-"""Notes of a training's folder: the hashes of the weights that it replaces, and of its own."""
 
 
 @click.group()
@@ -121,40 +117,16 @@ def _learn(
         ) as place:
             if place.finished is not None:
                 _same_settings(place.finished, lesson, task, inputs, options)
-                _require_weights(out, beside)
                 return _told(out, beside, place.finished, options)
-            if not options.resume:
-                place.folder.note(REPLACED, _content(out))
+            if options.overwrite:
+                place.folder.adopt(_beside(out))
+            place.folder.require_own([_beside(out)])  # not only when hours are spent
             return _into(place, out, lesson, task, inputs, options)
 
 
-def _content(path: Path) -> str:
-    """Hash a file; empty text where there is none."""
-    return sha256(path) if path.exists() else ""
-
-
-def _save(place: Directory, out: Path, weights: Weights) -> None:
-    """Write the weights, in place of what was there when the training began and nothing else.
-
-    Raises:
-        UserError: another file came to `out` since.
-    """
-    own = (place.folder.noted(REPLACED), place.folder.noted(WRITTEN))
-    if (found := _content(out)) and found not in own:
-        raise UserError(
-            f"{out} was written by something else while the weights were learned, and is not "
-            "replaced; move it away and run the same command with --resume: nothing is lost"
-        )
-    place.folder.note(WRITTEN, hashlib.sha256(weights.content()).hexdigest())
-    weights.save(out, overwrite=True)
-
-
-def _require_weights(out: Path, beside: Path) -> None:
-    if not out.exists():
-        raise UserError(
-            f"{beside} holds a finished training, and its weights {out} are gone; bring them back, "
-            "or learn them anew with --overwrite in place of --resume"
-        )
+def _beside(out: Path) -> str:
+    """Return the name of the weights as seen from the training's folder."""
+    return f"../{out.name}"
 
 
 def _dry_run(lesson: Lesson, task: str, inputs: Inputs, options: Options) -> int:
@@ -221,8 +193,7 @@ def _into(
     result.about.command = command_line()
     result.about.notes = inputs.notes
     _pictures(result, weights, inputs, lesson)
-    _save(place, out, weights)
-    write_training(result, weights, place.folder)
+    write_training(result, weights, place.folder, _beside(out))
     place.folder.forget_states()
     return _told(out, place.path, weights.facts(), options)
 

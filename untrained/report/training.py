@@ -26,16 +26,17 @@ if TYPE_CHECKING:
 MOST = 12  # images shown
 
 
-def write_training(result: Result, weights: Weights, folder: Folder) -> None:
-    """Write `history.csv`, `report.html` and, last, `result.json` into a folder that is held.
+def write_training(result: Result, weights: Weights, folder: Folder, name: str) -> None:
+    """Write the weights, `history.csv`, `report.html` and, last, `result.json`, all or none.
 
     Args:
         result: the training, see `pretrain.train`.
         weights: what was learned.
-        folder: where to.
+        folder: where to; it is held.
+        name: of the file of weights, relative to the folder.
 
     Raises:
-        UserError: the folder holds files of such names that this program did not write.
+        UserError: there are files of such names that this program did not write.
     """
     run = {
         "stop": vars(result.stop[0]),
@@ -52,7 +53,9 @@ def write_training(result: Result, weights: Weights, folder: Folder) -> None:
         "peak_memory_mb": result.peak_memory_mb,
     }
     history, page = history_csv(result.history), render_training(result, weights).encode()
+    learned = weights.content()
     files: dict[str, Write] = {
+        name: lambda stream: stream.write(learned),
         "history.csv": lambda stream: stream.write(history),
         "report.html": lambda stream: stream.write(page),
     }
