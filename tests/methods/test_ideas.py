@@ -164,6 +164,24 @@ def test_sure_estimates_the_error_to_the_clean_image() -> None:
     assert abs(np.mean(risks) - np.mean(errors)) < 3 * spread
 
 
+@pytest.mark.parametrize(
+    ("channels", "kind", "spread"), [(3, "gaussian", 0.5), (1, "gaussian", 0.3), (1, "poisson", 0)]
+)
+def test_the_input_of_rethinking_is_as_noisy_as_the_authors_made_it(
+    channels: int, kind: str, spread: float
+) -> None:
+    """f(z) = z shows its input: y + gamma, gamma of deviation u * spread * sigma."""
+    y = torch.full((1, channels, 40, 40), 0.5)
+    state = State(Problem(y, Denoise((channels, 40, 40)), sigma=0.1), Gain(1.0).build(1, 1), 0)
+    method = m.Rethinking(noise=kind, peak=30.0)
+    method.start(state)
+    x, _ = method.loss(state)
+    u = state.noise("level", (1, 1, 1), "uniform")
+    gamma = u * spread * 0.1 * state.noise("gamma", (channels, 40, 40))
+    assert torch.allclose(x, y + gamma, atol=1e-6)
+    assert torch.equal(x, y) == (spread == 0)
+
+
 def test_rethinking_needs_the_noise_level_and_names_wrong_kinds() -> None:
     with pytest.raises(UserError, match="needs the noise level"):
         run(m.Rethinking(2), Problem(picture().y, Denoise((1, 17, 14))))
