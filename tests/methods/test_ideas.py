@@ -95,6 +95,43 @@ def test_refguided_takes_the_nearest_reference() -> None:
     assert torch.equal(run(m.RefGuided(1), guided).z, far[1:2])
 
 
+# dip ------------------------------------------------------------------------------------------
+
+
+def test_the_mesh_grid_is_the_coordinates_of_every_pixel() -> None:
+    z = run(m.DIP(1, input="meshgrid"), picture(5, 9)).z
+    assert z.shape == (1, 2, 5, 9)
+    assert torch.allclose(z[0, 0], torch.arange(9.0).expand(5, 9) / 8)
+    assert torch.allclose(z[0, 1], torch.arange(5.0)[:, None].expand(5, 9) / 4)
+    with pytest.raises(UserError, match="input='grid' is unknown; known: noise, meshgrid"):
+        m.DIP(input="grid")
+    line = Problem(torch.rand(1, 1, 16), Denoise((1, 16)))
+    with pytest.raises(UserError, match="images of two axes"):
+        run(m.DIP(1, input="meshgrid"), line)
+
+
+def test_the_kernels_walk_by_a_share_of_their_own_deviation() -> None:
+    problem, method = picture(), m.DIP(walk=1 / 50)
+    module = nets.Compact(widths=(32, 32)).build(32, 1)
+    initialise(module, 0)
+    state = State(problem, module, 0)
+    method.start(state)
+    with torch.no_grad():
+        before = {name: w.detach().clone() for name, w in state.weights.items()}
+        method.advance(state)
+    kernels = 0
+    for name, weight in state.weights.items():
+        moved = weight.detach() - before[name]
+        if weight.ndim == 5 and weight.numel() > 5000:
+            assert float(moved.std()) == pytest.approx(float(before[name].std()) / 50, rel=0.05)
+            kernels += 1
+        elif weight.ndim < 5:
+            assert not moved.any()
+    assert kernels
+    still, walking = (run(m.DIP(3, walk=walk), picture()).image for walk in (0.0, 1 / 50))
+    assert not torch.equal(still, walking)
+
+
 # sgld -----------------------------------------------------------------------------------------
 
 

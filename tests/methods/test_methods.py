@@ -42,7 +42,7 @@ TABLE: dict[str, Recipe] = {
     "convdecoder": small(m.ConvDecoderFit(12, channels=6), nets.ConvDecoder(6, depth=3, start=4)),
     "deepdecoder": small(m.DeepDecoderFit(12, channels=6), nets.DeepDecoder(6, depth=2)),
     "deepred": small(m.DeepRED(4, inner=3, denoiser="tv")),
-    "dip": small(m.DIP(12)),
+    "dip": small(m.DIP(12, walk=0.02)),
     "dop": small(m.DOP(12, first=1e-2), engine=Engine("sgd", lr=0.5, precision="fp32")),
     "doubledip": small(m.DoubleDIP(12)),
     "drp": small(m.DRP(12, walk=1e-3), nets.SkipNet(down=(6,), up=(6,), skip=(2,), sigmoid=False)),
