@@ -417,6 +417,87 @@ def test_the_updates_of_x_and_u(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.allclose(state["u"], dual, atol=1e-6)
 
 
+def deepred_alone(method: m.DeepRED) -> tuple[State, Tensor]:
+    """The state of a method at its start, and the first f of a network that is not trained."""
+    module = SMALL.build(32, 1)
+    initialise(module, 0)
+    state = State(picture(), module, 0)
+    method.start(state)
+    return state, state.net(state["z"]).detach()
+
+
+def test_the_released_order_keeps_a_denoised_image_for_n_steps(monkeypatch) -> None:
+    """x and u move at every step by the step's own output; D(x) is the one of every third."""
+    from untrained.classical import DENOISERS
+
+    asked = []
+
+    def half(image: np.ndarray, strength: float) -> np.ndarray:
+        asked.append(image.copy())
+        return image / 2
+
+    monkeypatch.setitem(DENOISERS, "half", half)
+    method = m.DeepRED(beta=2.0, mu=3.0, denoiser="half", inner=1, cache=3, fresh=False, jitter=0.5)
+    state, _ = deepred_alone(method)
+    x, u = state["x"].clone(), state["u"].clone()
+    kept = x.clone()
+    for step in range(1, 8):
+        f, _ = method.loss(state)
+        f = f.detach()
+        with torch.no_grad():
+            state.step = step  # as `solve` counts before it calls `advance`
+            method.advance(state)
+        kept = x / 2 if step % 3 == 0 else kept
+        x = ((2 * kept + 3 * (f + u)) / 5).clamp(0, 1)
+        u = u + f - x
+        assert torch.allclose(state["x"], x, atol=1e-6)
+        assert torch.allclose(state["u"], u, atol=1e-6)
+    assert len(asked) == 2
+    with pytest.raises(UserError, match="cache=3"):
+        m.DeepRED(cache=3, scheme="hqs")
+
+
+def test_by_default_x_and_u_move_at_every_nth_step_by_a_new_output() -> None:
+    """The paper's order; without jitter and with a network at rest both orders agree."""
+    method = m.DeepRED(denoiser="tv", jitter=0.0)
+    assert (method.inner, method.cache, method.fresh, method.answer) == (10, 1, True, "f")
+    images = []
+    for fresh in (True, False):
+        one = replace(method, fresh=fresh)
+        state, _ = deepred_alone(one)
+        one.loss(state)
+        with torch.no_grad():
+            state.step = 10
+            one.advance(state)
+        images.append(state["x"])
+    assert torch.equal(*images)
+
+
+@pytest.mark.parametrize("answer", ["f", "x", "x-u"])
+def test_the_answer_of_deepred_is_one_of_its_three_images(answer: str) -> None:
+    method = m.DeepRED(denoiser="tv", jitter=0.0, answer=answer)
+    state, f = deepred_alone(method)
+    state["u"] = torch.full_like(state["u"], 0.1)
+    wanted = {"f": f, "x": state["x"], "x-u": state["x"] - 0.1}[answer]
+    image, terms = method.loss(state)
+    assert torch.allclose(image, wanted, atol=1e-6)
+    assert terms["data"].requires_grad
+    with pytest.raises(UserError, match="answer='u' is unknown; known: f, x, x-u"):
+        m.DeepRED(answer="u")
+
+
+@pytest.mark.parametrize("name", ["nlm", "tv", "dct", "lowrank", "nlbayes"])
+def test_every_named_denoiser_removes_noise_from_each_image_alone(name: str) -> None:
+    """A smooth picture in white noise of deviation 0.1, twice in a group, real and complex."""
+    ramp = torch.linspace(0.2, 0.8, 40).expand(1, 2, 40, 40)
+    noisy = torch.cat([ramp + 0.1 * noise(1, 2, 40, 40, seed=seed) for seed in (1, 2)])
+    cleaned = find_denoiser(name)(noisy, 0.1)
+    assert cleaned.shape == noisy.shape
+    for one, before in zip(cleaned, noisy, strict=True):
+        assert float((one - ramp[0]).std()) < 0.5 * float((before - ramp[0]).std())
+    assert torch.equal(cleaned[1:], find_denoiser(name)(noisy[1:], 0.1))
+
+
 def test_denoisers_are_found_by_name_or_imported(tmp_path, monkeypatch) -> None:
     (tmp_path / "mydenoiser.py").write_text("def half(image, strength):\n    return image / 2\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])

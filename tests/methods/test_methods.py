@@ -166,6 +166,18 @@ def test_a_resumed_run_is_bit_identical(
     assert all(torch.equal(w, resumed.weights[n]) for n, w in whole.weights.items())
 
 
+def test_the_released_order_of_deepred_resumes_to_the_same_bits(
+    tmp_path: Path, pause_after: Callable[[int], Watch]
+) -> None:
+    """Step 7 lies between two denoised images, of which the first is kept."""
+    method = m.DeepRED(12, inner=1, cache=5, fresh=False, answer="x-u", denoiser="dct")
+    whole = solve_recipe(small(method), mri())
+    solve_recipe(small(method), mri(), run_dir=tmp_path, watch=[pause_after(7)])
+    resumed = solve_recipe(small(method), mri(), run_dir=tmp_path)
+    assert resumed.resumed_from == [7]
+    assert torch.equal(resumed.image, whole.image)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_only_what_the_paper_optimises_is_optimised(name: str) -> None:
     recipe, problem = TABLE[name], problem_for(name)
