@@ -24,7 +24,7 @@ from untrained.methods.edip import EDIPTraining, first_image
 from untrained.methods.metadip import MetaDIPTraining
 from untrained.methods.phantoms import phantoms
 from untrained.methods.strainer import StrainerTraining
-from untrained.methods.ugodit import UGoDITTraining
+from untrained.methods.ugodit import UGoDITTraining, features
 from untrained.nets import initialise
 from untrained.physics import CT, MRI, Denoise, Inpaint
 from untrained.plan import plan
@@ -135,6 +135,26 @@ def test_the_decoder_that_explains_the_measurements_best_is_the_start() -> None:
     chosen = plan("inpaint", weights=weights, steps=4, stop="none", settings=["decoder=true"])
     with pytest.raises(UserError, match="no decoders to choose from"):
         solve_recipe(chosen.recipe, hole(0).with_weights(bare))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("net", "layers"), [("unet", 4), ("skip", 3)])
+def test_the_features_of_table_3_are_every_layer_and_the_output(net: str, layers: int) -> None:
+    """The stem is the first layer of a U-Net; the skip network has none."""
+    kinds = {
+        "unet": nets.UNet(widths=(4, 5, 6, 7)),
+        "skip": nets.SkipNet((4, 5, 6), (4, 5, 6), (2,) * 3),
+    }
+    z = draw(1, 1, 32, 16)  # sides that need no padding
+    module = kinds[net].build(1, 1)
+    initialise(module, 0)
+    s = State(clean_problem(z), module, 0)
+    *maps, out = features(s, z)
+    assert len(maps) == layers
+    assert [m.shape[1] for m in maps] == [4, 5, 6, 7][:layers]
+    if net == "unet":
+        torch.testing.assert_close(maps[0], module.encoder.stem(z))
+    assert torch.equal(out, s.net(z))
+    assert not any(layer._forward_hooks for layer in module.modules())
 
 
 def test_ugodit_of_one_image_is_aseqdip() -> None:
