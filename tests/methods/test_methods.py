@@ -16,7 +16,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.core.solve import solve_recipe
-from untrained.core.state import State
+from untrained.core.state import LOG_RATE, State
 from untrained.errors import UserError
 from untrained.methods import PRESETS, find_recipe
 from untrained.nets import UNet, initialise, normalisations
@@ -48,7 +48,7 @@ TABLE: dict[str, Recipe] = {
     "drp": small(m.DRP(12, walk=1e-3), nets.SkipNet(down=(6,), up=(6,), skip=(2,), sigmoid=False)),
     "edip": small(m.EDIP(12)),
     "house": small(m.House(12)),
-    "metadip": small(m.MetaDIP(12)),
+    "metadip": small(m.MetaDIP(12), engine=Engine("sgd", lr=1.0, precision="fp32")),
     "nerp": small(m.NeRP(12), nets.Siren(8, 2, features=4)),
     "oes": small(m.OES(12, search=5, keep=0.8)),
     "refguided": small(m.RefGuided(12)),
@@ -117,6 +117,9 @@ def learned(name: str, problem: Problem) -> dict[str, Tensor]:
     module = TABLE[name].build(problem)
     initialise(module, 77)
     whole = {n: w.detach() for n, w in module.named_parameters()}
+    if name == "metadip":
+        rates = {LOG_RATE + n.rpartition(".")[0]: torch.tensor(0.1 + 0.01 * len(n)) for n in whole}
+        return whole | {n: rate.log() for n, rate in rates.items()}
     part = name in ("strainer", "ugodit")
     return {n: w for n, w in whole.items() if n.startswith("encoder.") or not part}
 
@@ -226,6 +229,16 @@ def test_every_task_has_a_recipe_whose_network_can_be_built(name: str, preset: s
         problem = mri() if task == "mri" else photograph()
         with torch.device("meta"):
             assert sum(p.numel() for p in recipe.build(problem).parameters()) > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_papers_settings_are_in_single_precision(name: str) -> None:
+    """Of the reconstruction, and of what is learned before it."""
+    card = METHODS[name]
+    recipes = [card.recipe] + ([LESSONS[name].recipe] if name in LESSONS else [])
+    for recipe in recipes:
+        for task in LESSONS[name].tasks if name in LESSONS else card.tasks:
+            assert name == "house" or recipe(task, "paper").engine.precision == "fp32"
 
 
 @pytest.mark.parametrize("name", NAMES)
