@@ -1,41 +1,37 @@
-"""UGoDIT, Appendix D: low frequencies in the features of a learned encoder, layer by layer.
+"""UGoDIT, Table 3 (Appendix D): low frequencies in what a learned encoder and a decoder make.
 
     python benchmarks/features.py TASK MEASUREMENT WEIGHTS...
 
-prints for every file of weights the share of low frequencies (Eq. 6, central eighth of the band) in
-what each scale of the encoder makes of the adjoint image, and in the image itself.
+reconstructs with every file of weights and prints the share of low frequencies (Eq. 6, central
+eighth of the band) in the adjoint image, in every layer of the encoder at the last input z (the
+stem is the first, where the network has one; largest scale first), and in the decoder's output.
 """
 
 from __future__ import annotations
 
 import argparse
 
-import torch
 from evidence import read_case
-from torch import Tensor, nn
 
 from untrained import Problem, load_weights
+from untrained.core.solve import solve_recipe
 from untrained.core.state import State
+from untrained.methods.ugodit import features
 from untrained.metrics import lf_ratio
+from untrained.plan import plan
 
 
 def ratios(problem: Problem, path: str) -> list[float]:
-    """Of the input and of every scale, largest first."""
+    """Of the adjoint image, of every layer of the encoder, and of the decoder's output."""
     weights = load_weights(path)
-    channels = problem.x_shape[0]
-    module = weights.net.build(channels, channels)
-    state = State(problem, module, 0)
-    state.take_given({n: t for n, t in weights.tensors.items() if n.startswith("encoder.")})
-    found = [lf_ratio(problem.estimate())]
-
-    def note(_: nn.Module, __: object, out: tuple[Tensor | None, Tensor]) -> None:
-        found.append(lf_ratio(out[1]))
-
-    for descent in module.encoder.descents:
-        descent.register_forward_hook(note)
-    with torch.no_grad():
-        state.net(problem.estimate())
-    return found
+    recipe = plan(problem.task, method="ugodit", weights=weights).recipe
+    assert recipe is not None
+    result = solve_recipe(recipe, weights.start(problem))
+    assert result.z is not None
+    state = State(problem, recipe.build(problem), 0)
+    state.take_weights(result.weights)
+    maps = [problem.estimate(), *features(state, result.z)]
+    return [lf_ratio(one) for one in maps]
 
 
 if __name__ == "__main__":

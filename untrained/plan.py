@@ -84,7 +84,7 @@ def plan(
     Args:
         task: a task's name.
         method, preset: names; `auto` is the method our evidence supports.
-        settings: `FIELD=VALUE` assignments, see `Recipe.with_setting`.
+        settings: `FIELD=VALUE` assignments, see `Recipe.with_settings`.
         steps: budget in optimiser steps, 0 = the preset's; what a method does before its first
             image that counts (training, search, burn-in) keeps its share of it.
         stop: `auto` (the recipe's), `none`, or a rule (see `parse_stop`), whose best step is then
@@ -117,8 +117,7 @@ def plan(
     if stop != "auto":
         recipe = replace(recipe, stop=parse_stop(stop), output=_at_the_best(recipe.output))
     recipe = replace(recipe, output=_output(recipe, output))
-    for assignment in settings:
-        recipe = recipe.with_setting(assignment)
+    recipe = recipe.with_settings(settings)
     return Plan(card, task, preset, recipe, weights)
 
 

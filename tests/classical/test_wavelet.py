@@ -9,6 +9,7 @@ import torch
 from skimage.data import camera
 
 from untrained.classical import CLASSICAL, SHOWN, l1wavelet
+from untrained.classical.wavelet import _Reconstruction
 from untrained.errors import UserError
 from untrained.maths import magnitude
 from untrained.physics import MRI, Denoise, random_mask_columns
@@ -35,6 +36,16 @@ def test_without_a_penalty_it_solves_least_squares():
     p, x = coil_problem(1.0, 0.0)
     image = p.to_units(l1wavelet(p, 1e-9))
     assert torch.allclose(image, x, atol=2e-3)
+
+
+def test_the_step_of_fista_is_below_one_over_the_norm():
+    """Of an operator whose largest eigenvalue 30 power iterations do not reach."""
+    g = torch.Generator().manual_seed(0)
+    physics = MRI(torch.ones(24), torch.polar(torch.rand(1, 24, 24, generator=g), torch.zeros(1)))
+    p = Problem(physics.A(torch.rand(1, 2, 24, 24, generator=g)), physics)
+    largest = float(physics.maps.abs().square().max())  # A^H A x = |S|^2 x
+    assert p.norm_squared < largest
+    assert _Reconstruction(p).step * largest <= 1
 
 
 @needs_sigpy

@@ -95,6 +95,43 @@ def test_refguided_takes_the_nearest_reference() -> None:
     assert torch.equal(run(m.RefGuided(1), guided).z, far[1:2])
 
 
+# dip ------------------------------------------------------------------------------------------
+
+
+def test_the_mesh_grid_is_the_coordinates_of_every_pixel() -> None:
+    z = run(m.DIP(1, input="meshgrid"), picture(5, 9)).z
+    assert z.shape == (1, 2, 5, 9)
+    assert torch.allclose(z[0, 0], torch.arange(9.0).expand(5, 9) / 8)
+    assert torch.allclose(z[0, 1], torch.arange(5.0)[:, None].expand(5, 9) / 4)
+    with pytest.raises(UserError, match="input='grid' is unknown; known: noise, meshgrid"):
+        m.DIP(input="grid")
+    line = Problem(torch.rand(1, 1, 16), Denoise((1, 16)))
+    with pytest.raises(UserError, match="images of two axes"):
+        run(m.DIP(1, input="meshgrid"), line)
+
+
+def test_the_kernels_walk_by_a_share_of_their_own_deviation() -> None:
+    problem, method = picture(), m.DIP(walk=1 / 50)
+    module = nets.Compact(widths=(32, 32)).build(32, 1)
+    initialise(module, 0)
+    state = State(problem, module, 0)
+    method.start(state)
+    with torch.no_grad():
+        before = {name: w.detach().clone() for name, w in state.weights.items()}
+        method.advance(state)
+    kernels = 0
+    for name, weight in state.weights.items():
+        moved = weight.detach() - before[name]
+        if weight.ndim == 5 and weight.numel() > 5000:
+            assert float(moved.std()) == pytest.approx(float(before[name].std()) / 50, rel=0.05)
+            kernels += 1
+        elif weight.ndim < 5:
+            assert not moved.any()
+    assert kernels
+    still, walking = (run(m.DIP(3, walk=walk), picture()).image for walk in (0.0, 1 / 50))
+    assert not torch.equal(still, walking)
+
+
 # sgld -----------------------------------------------------------------------------------------
 
 
@@ -162,6 +199,24 @@ def test_sure_estimates_the_error_to_the_clean_image() -> None:
         risks.append((terms["data"] + terms["divergence"]).item())
     spread = np.std(risks) / np.sqrt(len(risks))
     assert abs(np.mean(risks) - np.mean(errors)) < 3 * spread
+
+
+@pytest.mark.parametrize(
+    ("channels", "kind", "spread"), [(3, "gaussian", 0.5), (1, "gaussian", 0.3), (1, "poisson", 0)]
+)
+def test_the_input_of_rethinking_is_as_noisy_as_the_authors_made_it(
+    channels: int, kind: str, spread: float
+) -> None:
+    """f(z) = z shows its input: y + gamma, gamma of deviation u * spread * sigma."""
+    y = torch.full((1, channels, 40, 40), 0.5)
+    state = State(Problem(y, Denoise((channels, 40, 40)), sigma=0.1), Gain(1.0).build(1, 1), 0)
+    method = m.Rethinking(noise=kind, peak=30.0)
+    method.start(state)
+    x, _ = method.loss(state)
+    u = state.noise("level", (1, 1, 1), "uniform")
+    gamma = u * spread * 0.1 * state.noise("gamma", (channels, 40, 40))
+    assert torch.allclose(x, y + gamma, atol=1e-6)
+    assert torch.equal(x, y) == (spread == 0)
 
 
 def test_rethinking_needs_the_noise_level_and_names_wrong_kinds() -> None:
@@ -360,6 +415,87 @@ def test_the_updates_of_x_and_u(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.allclose(state["x"], wanted, atol=1e-6)
         dual = u if scheme == "hqs" else u + f - wanted
         assert torch.allclose(state["u"], dual, atol=1e-6)
+
+
+def deepred_alone(method: m.DeepRED) -> tuple[State, Tensor]:
+    """The state of a method at its start, and the first f of a network that is not trained."""
+    module = SMALL.build(32, 1)
+    initialise(module, 0)
+    state = State(picture(), module, 0)
+    method.start(state)
+    return state, state.net(state["z"]).detach()
+
+
+def test_the_released_order_keeps_a_denoised_image_for_n_steps(monkeypatch) -> None:
+    """x and u move at every step by the step's own output; D(x) is the one of every third."""
+    from untrained.classical import DENOISERS
+
+    asked = []
+
+    def half(image: np.ndarray, strength: float) -> np.ndarray:
+        asked.append(image.copy())
+        return image / 2
+
+    monkeypatch.setitem(DENOISERS, "half", half)
+    method = m.DeepRED(beta=2.0, mu=3.0, denoiser="half", inner=1, cache=3, fresh=False, jitter=0.5)
+    state, _ = deepred_alone(method)
+    x, u = state["x"].clone(), state["u"].clone()
+    kept = x.clone()
+    for step in range(1, 8):
+        f, _ = method.loss(state)
+        f = f.detach()
+        with torch.no_grad():
+            state.step = step  # as `solve` counts before it calls `advance`
+            method.advance(state)
+        kept = x / 2 if step % 3 == 0 else kept
+        x = ((2 * kept + 3 * (f + u)) / 5).clamp(0, 1)
+        u = u + f - x
+        assert torch.allclose(state["x"], x, atol=1e-6)
+        assert torch.allclose(state["u"], u, atol=1e-6)
+    assert len(asked) == 2
+    with pytest.raises(UserError, match="cache=3"):
+        m.DeepRED(cache=3, scheme="hqs")
+
+
+def test_by_default_x_and_u_move_at_every_nth_step_by_a_new_output() -> None:
+    """The paper's order; without jitter and with a network at rest both orders agree."""
+    method = m.DeepRED(denoiser="tv", jitter=0.0)
+    assert (method.inner, method.cache, method.fresh, method.answer) == (10, 1, True, "f")
+    images = []
+    for fresh in (True, False):
+        one = replace(method, fresh=fresh)
+        state, _ = deepred_alone(one)
+        one.loss(state)
+        with torch.no_grad():
+            state.step = 10
+            one.advance(state)
+        images.append(state["x"])
+    assert torch.equal(*images)
+
+
+@pytest.mark.parametrize("answer", ["f", "x", "x-u"])
+def test_the_answer_of_deepred_is_one_of_its_three_images(answer: str) -> None:
+    method = m.DeepRED(denoiser="tv", jitter=0.0, answer=answer)
+    state, f = deepred_alone(method)
+    state["u"] = torch.full_like(state["u"], 0.1)
+    wanted = {"f": f, "x": state["x"], "x-u": state["x"] - 0.1}[answer]
+    image, terms = method.loss(state)
+    assert torch.allclose(image, wanted, atol=1e-6)
+    assert terms["data"].requires_grad
+    with pytest.raises(UserError, match="answer='u' is unknown; known: f, x, x-u"):
+        m.DeepRED(answer="u")
+
+
+@pytest.mark.parametrize("name", ["nlm", "tv", "dct", "lowrank", "nlbayes"])
+def test_every_named_denoiser_removes_noise_from_each_image_alone(name: str) -> None:
+    """A smooth picture in white noise of deviation 0.1, twice in a group, real and complex."""
+    ramp = torch.linspace(0.2, 0.8, 40).expand(1, 2, 40, 40)
+    noisy = torch.cat([ramp + 0.1 * noise(1, 2, 40, 40, seed=seed) for seed in (1, 2)])
+    cleaned = find_denoiser(name)(noisy, 0.1)
+    assert cleaned.shape == noisy.shape
+    for one, before in zip(cleaned, noisy, strict=True):
+        assert float((one - ramp[0]).std()) < 0.5 * float((before - ramp[0]).std())
+    assert torch.equal(cleaned[1:], find_denoiser(name)(noisy[1:], 0.1))
 
 
 def test_denoisers_are_found_by_name_or_imported(tmp_path, monkeypatch) -> None:

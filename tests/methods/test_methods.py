@@ -16,11 +16,14 @@ from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.core.solve import solve_recipe
-from untrained.core.state import State
+from untrained.core.state import LOG_RATE, State
 from untrained.errors import UserError
 from untrained.methods import PRESETS, find_recipe
 from untrained.nets import UNet, initialise, normalisations
 from untrained.physics import MRI, Denoise, Inpaint, PhaseRetrieval
+from untrained.plan import plan
+from untrained.pretrain import LESSONS
+from untrained.pretrain.train import lesson_recipe
 from untrained.rules.watch import Reference
 
 SIDES = (19, 14)
@@ -39,13 +42,13 @@ TABLE: dict[str, Recipe] = {
     "convdecoder": small(m.ConvDecoderFit(12, channels=6), nets.ConvDecoder(6, depth=3, start=4)),
     "deepdecoder": small(m.DeepDecoderFit(12, channels=6), nets.DeepDecoder(6, depth=2)),
     "deepred": small(m.DeepRED(4, inner=3, denoiser="tv")),
-    "dip": small(m.DIP(12)),
+    "dip": small(m.DIP(12, walk=0.02)),
     "dop": small(m.DOP(12, first=1e-2), engine=Engine("sgd", lr=0.5, precision="fp32")),
     "doubledip": small(m.DoubleDIP(12)),
     "drp": small(m.DRP(12, walk=1e-3), nets.SkipNet(down=(6,), up=(6,), skip=(2,), sigmoid=False)),
     "edip": small(m.EDIP(12)),
     "house": small(m.House(12)),
-    "metadip": small(m.MetaDIP(12)),
+    "metadip": small(m.MetaDIP(12), engine=Engine("sgd", lr=1.0, precision="fp32")),
     "nerp": small(m.NeRP(12), nets.Siren(8, 2, features=4)),
     "oes": small(m.OES(12, search=5, keep=0.8)),
     "refguided": small(m.RefGuided(12)),
@@ -114,6 +117,9 @@ def learned(name: str, problem: Problem) -> dict[str, Tensor]:
     module = TABLE[name].build(problem)
     initialise(module, 77)
     whole = {n: w.detach() for n, w in module.named_parameters()}
+    if name == "metadip":
+        rates = {LOG_RATE + n.rpartition(".")[0]: torch.tensor(0.1 + 0.01 * len(n)) for n in whole}
+        return whole | {n: rate.log() for n, rate in rates.items()}
     part = name in ("strainer", "ugodit")
     return {n: w for n, w in whole.items() if n.startswith("encoder.") or not part}
 
@@ -161,6 +167,18 @@ def test_a_resumed_run_is_bit_identical(
     assert torch.equal(resumed.image, whole.image)
     assert resumed.history == whole.history
     assert all(torch.equal(w, resumed.weights[n]) for n, w in whole.weights.items())
+
+
+def test_the_released_order_of_deepred_resumes_to_the_same_bits(
+    tmp_path: Path, pause_after: Callable[[int], Watch]
+) -> None:
+    """Step 7 lies between two denoised images, of which the first is kept."""
+    method = m.DeepRED(12, inner=1, cache=5, fresh=False, answer="x-u", denoiser="dct")
+    whole = solve_recipe(small(method), mri())
+    solve_recipe(small(method), mri(), run_dir=tmp_path, watch=[pause_after(7)])
+    resumed = solve_recipe(small(method), mri(), run_dir=tmp_path)
+    assert resumed.resumed_from == [7]
+    assert torch.equal(resumed.image, whole.image)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -214,6 +232,16 @@ def test_every_task_has_a_recipe_whose_network_can_be_built(name: str, preset: s
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_papers_settings_are_in_single_precision(name: str) -> None:
+    """Of the reconstruction, and of what is learned before it."""
+    card = METHODS[name]
+    recipes = [card.recipe] + ([LESSONS[name].recipe] if name in LESSONS else [])
+    for recipe in recipes:
+        for task in LESSONS[name].tasks if name in LESSONS else card.tasks:
+            assert name == "house" or recipe(task, "paper").engine.precision == "fp32"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_nonlinear_tasks_are_claimed_by_those_that_need_no_adjoint(name: str) -> None:
     claimed = {"phase", "nldeblur"} & set(METHODS[name].tasks)
     special = name in ("convdecoder", "rethinking")  # of one task each
@@ -233,6 +261,36 @@ def test_another_network_keeps_the_range_of_the_output() -> None:
     assert other.method == bounded.method
     with pytest.raises(UserError, match="no such network; skip, unet, compact"):
         bounded.with_setting("net=resnet")
+
+
+def test_settings_that_have_to_agree_are_set_together() -> None:
+    """Three lists of one entry per scale: any one of them alone is refused."""
+    lists = ["net.down=8,16,32", "net.up=8,16,32", "net.skip=0,2,2"]
+    recipe = find_recipe(METHODS["dip"], "denoise", "paper")
+    for order in (lists, lists[::-1]):
+        net = plan("denoise", method="dip", preset="paper", settings=order).recipe.net
+        assert (net.down, net.up, net.skip) == ((8, 16, 32), (8, 16, 32), (0, 2, 2))
+        assert net == recipe.with_settings(["net=skip", *order]).net
+    assert lesson_recipe(LESSONS["metadip"], "denoise", "paper", lists).net == net
+    with pytest.raises(UserError, match="one entry per scale each, got 3, 3 and 5"):
+        recipe.with_settings(lists[:2])
+    assert recipe.with_settings(["rounds=5", "rounds=7"]).budget == 7
+
+
+def test_a_setting_whose_value_is_none_takes_one_of_its_type() -> None:
+    recipe = find_recipe(METHODS["rethinking"], "denoise", "fast")
+    assert recipe.with_setting("spread=0.25").method.spread == 0.25
+    assert recipe.with_settings(["spread=0.25", "spread=none"]).method.spread is None
+    with pytest.raises(UserError, match="'wide' is not a float"):
+        recipe.with_setting("spread=wide")
+    with pytest.raises(UserError, match="'many' is not a int"):
+        find_recipe(METHODS["dip"], "denoise", "fast").with_settings(["net.depth=many"])
+
+
+def test_settings_reach_both_sides_of_a_combined_rule() -> None:
+    sets = ["stop.window=7", "stop.patience=9", "stop.steps=8"]
+    stop = plan("denoise", method="dip", stop="wmv | steps:5", settings=sets).recipe.stop
+    assert (stop.left.window, stop.left.patience, stop.right.steps) == (7, 9, 8)
 
 
 @pytest.mark.parametrize("name", ["refguided", "autoencoder"])

@@ -24,7 +24,7 @@ from untrained.methods.edip import EDIPTraining, first_image
 from untrained.methods.metadip import MetaDIPTraining
 from untrained.methods.phantoms import phantoms
 from untrained.methods.strainer import StrainerTraining
-from untrained.methods.ugodit import UGoDITTraining
+from untrained.methods.ugodit import UGoDITTraining, features
 from untrained.nets import initialise
 from untrained.physics import CT, MRI, Denoise, Inpaint
 from untrained.plan import plan
@@ -36,7 +36,7 @@ ADAM = Engine("adam", lr=0.01, precision="fp32")
 SHRINK = {
     "ugodit": ("net.widths=4,6", "net.skip=2"),
     "edip": ("net.widths=4,6", "net.skip=2"),
-    "metadip": ("net.widths=4,6", "net.skip=2", "inner=3"),
+    "metadip": ("net.widths=4,6", "net.skip=2", "adapt=3"),
     "strainer": ("net.width=8", "net.layers=2"),
     "nerp": ("net.width=8", "net.layers=2", "net.features=4"),
 }
@@ -137,6 +137,26 @@ def test_the_decoder_that_explains_the_measurements_best_is_the_start() -> None:
         solve_recipe(chosen.recipe, hole(0).with_weights(bare))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("net", "layers"), [("unet", 4), ("skip", 3)])
+def test_the_features_of_table_3_are_every_layer_and_the_output(net: str, layers: int) -> None:
+    """The stem is the first layer of a U-Net; the skip network has none."""
+    kinds = {
+        "unet": nets.UNet(widths=(4, 5, 6, 7)),
+        "skip": nets.SkipNet((4, 5, 6), (4, 5, 6), (2,) * 3),
+    }
+    z = draw(1, 1, 32, 16)  # sides that need no padding
+    module = kinds[net].build(1, 1)
+    initialise(module, 0)
+    s = State(clean_problem(z), module, 0)
+    *maps, out = features(s, z)
+    assert len(maps) == layers
+    assert [m.shape[1] for m in maps] == [4, 5, 6, 7][:layers]
+    if net == "unet":
+        torch.testing.assert_close(maps[0], module.encoder.stem(z))
+    assert torch.equal(out, s.net(z))
+    assert not any(layer._forward_hooks for layer in module.modules())
+
+
 def test_ugodit_of_one_image_is_aseqdip() -> None:
     """The exact limit M = 1 of Algorithm 1."""
     alone = solve_recipe(Recipe(methods.ASeqDIP(4, lam=2.0), SMALL, ADAM), hole(3))
@@ -149,7 +169,8 @@ def test_ugodit_of_one_image_is_aseqdip() -> None:
 def test_clean_images_are_learned(name: str) -> None:
     """With each lesson's own network and rate; the image's variance is 0.022."""
     image = torch.from_numpy(shepp_logan(32))[None, None]
-    _, result = train(name, [clean_problem(image)], task="superres", steps=100)
+    steps = 15 if name == "metadip" else 100  # each of which takes ten of gradient descent
+    _, result = train(name, [clean_problem(image)], task="superres", steps=steps)
     assert min(map(float, result.history["data"])) < 0.006
 
 
@@ -205,42 +226,93 @@ def test_a_shared_decoder_is_one_decoder() -> None:
     assert all(len(weight) == 1 for weight in result.weights.values())
 
 
-def test_metadip_moves_towards_the_mean_of_the_copies() -> None:
-    """The first outer step is epsilon, the last of K a K-th of it."""
-    problem = clean_problem(draw(1, 1, 9, 11))
-    method = MetaDIPTraining(rounds=2, inner=3, epsilon=1.0, channels=4)
-    module = Recipe(method, SMALL, ADAM).build(problem)
-    initialise(module, 0)
-    s = State(Group([problem, problem]), module, 0)
+def gained(y: Tensor, weight: float, **how: object) -> tuple[State, MetaDIPTraining, float]:
+    """The state of a network f(z) = g z that learns y, its method, and the constant c of
+    ||f(z) - y||^2 = c (g - g_0)^2 + rest, with g_0 the best g, which is put at 0.
+    """
+    method = MetaDIPTraining(channels=1, amplitude=1.0, **how)  # type: ignore[arg-type]
+    module = Gain()
+    module.gain.data.fill_(weight)
+    s = State(Group([clean_problem(0 * y)]), module, 0)
     method.start(s)
-    before = {n: w.detach().clone() for n, w in s.weights.items()}
+    return s, method, float(s["z"].square().mean())
+
+
+class Gain(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Module()
+        self.layer.gain = torch.nn.Parameter(torch.ones(1))
+
+    @property
+    def gain(self) -> torch.nn.Parameter:
+        return self.layer.gain  # type: ignore[return-value]
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layer.gain * z  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_metadip_learns_start_and_rates_by_the_gradient_through_its_steps(second: bool) -> None:
+    """Of the cost c g^2 a step is g <- (1 - 2 c alpha) g, so that everything is known."""
+    s, method, c = gained(draw(1, 1, 9, 11), 1.5, adapt=2, first=0.3, second=second)
+    _, terms = method.loss(s)
+    terms["data"].sum().backward()
+    shrink = 1 - 2 * c * 0.3
+    last = 1.5 * shrink**2
+    assert terms["data"].item() == pytest.approx(c * last**2, rel=1e-5)
+    start, rate = s.weights["layer.gain"].grad, s.weights["log rate/layer"].grad
+    outer = 2 * c * last
+    # the second gradient is 2 c g_1, and g_1 moves with start and rate
+    inner = 2 * c * 1.5 * (1 + shrink), 2 * 2 * c * 1.5 * shrink
+    assert start.item() == pytest.approx(outer * (shrink**2 if second else 1), rel=1e-4)  # type: ignore[union-attr]
+    assert rate.item() == pytest.approx(-outer * 0.3 * inner[second], rel=1e-4)  # type: ignore[union-attr]
+
+
+def test_metadip_descends_as_it_was_taught() -> None:
+    """On an image learned from the first N steps are those of the training, to the same image."""
+    problem = clean_problem(draw(1, 1, 9, 11))
+    method = MetaDIPTraining(adapt=4, first=0.05, channels=4)
+    module = Recipe(method, SMALL).build(problem)
+    initialise(module, 0)
+    s = State(Group([problem]), module, 0)
+    method.start(s)
     with torch.no_grad():
-        for g, weight in enumerate(zip(*s.weights.values(), strict=True)):
-            for w in weight:
-                w.add_(g + 1.0)
-        s.step = 3
-        method.advance(s)
-        for name, weight in s.weights.items():
-            torch.testing.assert_close(weight, before[name] + 1.5)
-            weight.add_(1.0)
-        s.step = 6
-        method.advance(s)
-    for name, weight in s.weights.items():
-        torch.testing.assert_close(weight, before[name] + 2.0)
+        for i, name in enumerate(n for n in s.weights if n.startswith("log rate/")):
+            s.weights[name] += 0.1 * i  # every layer has a rate of its own
+    wanted, _ = method.loss(s)
+    learned = {n: w.detach()[0] for n, w in s.weights.items()} | {"input": s["z"][0]}
+    descent = Engine("sgd", lr=1.0, precision="fp32")
+    recipe = Recipe(methods.MetaDIP(5, channels=4), SMALL, descent)
+    found = solve_recipe(recipe, problem.with_weights(learned))
+    torch.testing.assert_close(found.image, wanted.detach())
+    other = {n: w + 0.5 if n.startswith("log rate/") else w for n, w in learned.items()}
+    assert not torch.allclose(solve_recipe(recipe, problem.with_weights(other)).image, wanted)
 
 
-def test_metadip_learns_of_all_images_in_whole_rounds_only() -> None:
+def test_metadip_weights_carry_a_rate_for_every_layer_and_are_refused_without() -> None:
+    weights = learn("metadip", steps=4)
+    rates = {n: float(t) for n, t in weights.tensors.items() if n.startswith("log rate/")}
+    layers = {n.rpartition(".")[0] for n in weights.tensors if "/" not in n and n != "input"}
+    assert {n.removeprefix("log rate/") for n in rates} == layers
+    assert len(set(rates.values())) > 1
+    chosen = plan("inpaint", weights=weights, steps=2)
+    assert chosen.recipe is not None
+    assert chosen.seeds(1) == 1
+    old = {n: t for n, t in weights.tensors.items() if n not in rates}
+    with pytest.raises(UserError, match="lack the learning rate .* learned before metadip learned"):
+        solve_recipe(chosen.recipe, hole(0).with_weights(old))
+
+
+def test_metadip_learns_of_all_images() -> None:
     images = [clean_problem(draw(1, 1, 9, 11, seed=seed)) for seed in (1, 2, 3)]
-    sets = ["net.widths=4,6", "net.skip=2", "channels=4", "inner=4"]
+    sets = ["net.widths=4,6", "net.skip=2", "channels=4", "adapt=4"]
     first, _ = train("metadip", images[:2], settings=sets, steps=4)
     other, _ = train("metadip", images[1:], settings=sets, steps=4)
     turned, _ = train("metadip", images[1::-1], settings=sets, steps=4)
     name = next(iter(first.tensors))
     assert not torch.equal(first.tensors[name], other.tensors[name])
     torch.testing.assert_close(first.tensors[name], turned.tensors[name])
-    for steps in (3, 6):
-        with pytest.raises(UserError, match="rounds of 4 steps"):
-            train("metadip", images, settings=sets, steps=steps)
 
 
 def test_phantoms_are_new_at_every_step_and_the_same_for_a_seed() -> None:

@@ -89,6 +89,16 @@ def test_emv_is_the_exponentially_weighted_variance_of_a_stationary_signal() -> 
     assert math.isclose(sum(values[200:]) / 200, expected, rel_tol=0.01)
 
 
+def test_the_mean_of_emv_starts_at_the_first_image() -> None:
+    """Of a run that does not move the variance is 0 from the first step on."""
+    s, rule = state(), EMV(alpha=0.1, skip=0, patience=1000)
+    m = s.memory("stop")
+    rule.start(s, m)
+    for step in (1, 2, 3):
+        rule.see(s, m, frame(step, torch.full((1, 1, 8, 8), 0.7)))
+        assert float(m["variance"]) == 0
+
+
 def test_the_discrepancy_stops_at_the_noise_level() -> None:
     s = state(sigma=0.1)
     levels = [0.5, 0.3, 0.2, 0.11, 0.09]

@@ -9,7 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from untrained.classical.alike import alike_blocks
+from untrained.classical.low_rank import BLOCKS, shrink_groups
+from untrained.classical.nonlocal_bayes import bayes_denoise
 from untrained.classical.nonlocal_means import non_local_means
+from untrained.classical.sliding_dct import dct_denoise
 from untrained.errors import UserError
 
 Denoiser = Callable[[np.ndarray, float], np.ndarray]
@@ -34,8 +38,22 @@ def nlm_denoiser(image: np.ndarray, strength: float) -> np.ndarray:
     return non_local_means(image, strength, distance=6, share=0.6)
 
 
+def lowrank_denoiser(image: Tensor, strength: float) -> Tensor:
+    """Groups of alike blocks of one image `(1, C, H, W)` brought to low rank, blocks matched in the
+    image itself.
+    """
+    return shrink_groups(image, alike_blocks(image, BLOCKS), strength)
+
+
 DENOISERS: dict[str, Denoiser] = {"nlm": nlm_denoiser, "tv": tv_denoiser}
 """Name -> denoiser; one's own may be added, or named as `package.module:function`."""
+
+OURS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "dct": dct_denoise,
+    "lowrank": lowrank_denoiser,
+    "nlbayes": bayes_denoise,
+}
+"""Those behind our classical answers: one image `(1, C, H, W)`, which stays on its device."""
 
 
 def find_denoiser(name: str) -> Callable[[Tensor, float], Tensor]:
@@ -44,6 +62,11 @@ def find_denoiser(name: str) -> Callable[[Tensor, float], Tensor]:
     Raises:
         UserError: an unknown name, or a module or function that cannot be found.
     """
+    if name in OURS:
+        ours = OURS[name]
+        return lambda images, strength: torch.cat(
+            [ours(one, strength) for one in images.detach().split(1)]
+        )
     function = DENOISERS.get(name) or _imported(name)
 
     def denoise(images: Tensor, strength: float) -> Tensor:
@@ -57,7 +80,8 @@ def _imported(name: str) -> Denoiser:
     module, colon, function = name.partition(":")
     if not colon:
         raise UserError(
-            f"unknown denoiser '{name}'; known: {', '.join(DENOISERS)}, or package.module:function"
+            f"unknown denoiser '{name}'; known: {', '.join([*DENOISERS, *OURS])}, or "
+            "package.module:function"
         )
     try:
         found: Denoiser = getattr(importlib.import_module(module), function)

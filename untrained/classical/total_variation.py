@@ -14,12 +14,11 @@ from untrained.classical.gradient import Laplacian, gradient, gradient_adjoint, 
 from untrained.classical.linear import cgsense, require_linear
 from untrained.classical.weight import choose_weight, only_noise, taken_over
 from untrained.errors import UserError
-from untrained.maths import power_iteration
+from untrained.maths import above_norm, power_iteration
 from untrained.problem import Problem
 
 RELAXATION = 1.9  # any value below 2 converges
 BALANCE_AT = (10, 20, 40, 80)  # iterations that choose the two dual steps anew
-SAFETY = 1.05  # power iteration approaches a norm from below
 WEIGHTS = (1e-5, 0.5)  # the weights searched, relative to ||A||^2
 OF_NOISE = (0.03, 3.0)  # those of denoising, relative to ||A|| times the noise's deviation
 SEARCH_TOLERANCE, SEARCH_ITERATIONS = 1e-2, 60
@@ -249,12 +248,12 @@ class _Metric:
     def norm_squared(self, problem: Problem) -> float:
         """An upper estimate of ||A^T (Sigma / sigma) A||."""
         if self.response is None:
-            return SAFETY * problem.norm_squared
+            return above_norm(problem.norm_squared)
 
         def normal(x: Tensor) -> Tensor:
             return problem.A_adjoint(self._filter(problem.A(x), self.response))
 
-        return SAFETY * power_iteration(normal, (1, *problem.x_shape), problem.y)
+        return above_norm(power_iteration(normal, (1, *problem.x_shape), problem.y))
 
     def _filter(self, r: Tensor, gain: Tensor | None) -> Tensor:
         return torch.fft.irfft(torch.fft.rfft(r, dim=-2) * gain, n=r.shape[-2], dim=-2)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from untrained.classical.weight import choose_weight
 from untrained.errors import UserError
-from untrained.maths import to_channels, to_complex
+from untrained.maths import above_norm, to_channels, to_complex
 from untrained.problem import Problem
 
 # Relative to the largest |A^H y|; the best weights of the scans tried lie well inside.
@@ -29,7 +29,7 @@ def l1wavelet(problem: Problem, weight: float | None = None) -> Tensor:
     M. Lustig, D. Donoho, J. Pauly, Magn. Reson. Med. 58 (2007), with SigPy's `L1WaveletRecon`
     (Daubechies-4 wavelets, FISTA). Both sides use centred orthonormal FFTs, so coil maps, mask
     and units pass unchanged; the power iteration of SigPy, which starts at random, is replaced
-    by the norm of the problem.
+    by the norm of the problem with its safety factor (`above_norm`).
 
     Args:
         problem: G MRI problems, solved in turn.
@@ -70,7 +70,7 @@ class _Reconstruction:
         if problem.keep is not None:
             visible = visible * problem.keep[:1, :1, :1]
         self.mask = _numpy(visible[0, 0, 0])
-        self.step = 1 / problem.norm_squared
+        self.step = 1 / above_norm(problem.norm_squared)
         self.image: np.ndarray | None = None
 
     def warm(self, weight: float) -> Tensor:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, get_type_hints
+from typing import Any, Protocol, get_args, get_type_hints
 
 from torch import nn
 
@@ -28,6 +29,9 @@ class NetSpec(Protocol):
     def build(self, in_channels: int, out_channels: int, dim: int = 2) -> nn.Module:
         """A new network; its weights are drawn later, from the seed."""
 
+
+PARTS = ("method", "net", "engine", "stop", "output", "guard")
+"""What a setting may be of."""
 
 LEAST = 20
 """Steps below which a trial of two methods tells nothing."""
@@ -126,36 +130,50 @@ class Recipe:
         )
 
     def with_setting(self, assignment: str) -> Recipe:
-        """One `--set`: `lam=2` sets a field of the method, `net.depth=5`, `engine.lr=1e-3`,
-        `stop.patience=200`, `output.decay=0.9` those of the others; `net=unet` takes another
-        network with its own defaults; `rounds=50` takes the place of the preset's number of
-        steps. The rival follows; where the two no longer differ, because
-        the field is the one that sets them apart, there is none.
+        """`with_settings` of one assignment."""
+        return self.with_settings([assignment])
+
+    def with_settings(self, assignments: Sequence[str]) -> Recipe:
+        """All `--set` of a run, applied together: each part is made once, from all its fields, so
+        that fields which have to agree (`net.down`, `net.up`, `net.skip`) can be set beside each
+        other. Of two values of one field the later holds.
+
+        `lam=2` sets a field of the method, `net.depth=5`, `engine.lr=1e-3`, `stop.patience=200`,
+        `output.decay=0.9` those of the others; `net=unet` takes another network with its own
+        defaults; `rounds=50` takes the place of the preset's number of steps. The rival follows;
+        where the two no longer differ, because the field is the one that sets them apart, there
+        is none.
 
         Raises:
-            UserError: not FIELD=VALUE, an unknown field or network, or a value of another type.
+            UserError: not FIELD=VALUE, an unknown field or network, a value of another type, or
+                values that do not go together.
         """
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise UserError(f"--set {assignment}: expected FIELD=VALUE, for example lam=2")
-        if name.strip() == "net":
-            return replace(self, net=self._other_net(text.strip()))
-        part, dot, setting = name.strip().rpartition(".")
-        part = part if dot else "method"
-        known = ("method", "net", "engine", "stop", "output", "guard")
-        target = getattr(self, part) if part in known else None
+        made, parts = self, dict[str, list[Setting]]()
+        for setting in map(Setting.of, assignments):
+            if setting.part == "net" and not setting.field:
+                made = replace(made, net=made._other_net(setting.text))
+            else:
+                parts.setdefault(setting.part, []).append(setting)
+        for part, settings in parts.items():
+            made = made._with_part(part, settings)
+        return made
+
+    def _with_part(self, part: str, settings: Sequence[Setting]) -> Recipe:
+        """The recipe with these fields of one of its parts."""
+        target = getattr(self, part) if part in PARTS else None
         if target is None:
-            raise UserError(f"--set {assignment}: '{part}' is none of {', '.join(known)}")
-        changed = replace_field(target, setting, text.strip(), assignment)
-        if part == "method" and setting in ("rounds", "inner") and getattr(changed, setting) < 1:
-            raise UserError(f"--set {assignment}: there is no run of less than 1; give 1 or more")
-        if (part, setting) == ("method", "rounds") and self.steps:
-            # the preset's number of steps would take no notice of it
-            return replace(self, steps=0).with_setting(assignment)
-        if part == "method" and self.rival is not None:
-            rival = replace_field(self.rival, setting, text.strip(), assignment)
-            return replace(self, method=changed, rival=None if rival == changed else rival)
-        return replace(self, **{part: changed})
+            raise UserError(f"{settings[0]}: '{part}' is none of {', '.join(PARTS)}")
+        changed = with_fields(target, settings)
+        if part != "method":
+            return replace(self, **{part: changed})
+        counts = [one for one in settings if one.field in ("rounds", "inner")]
+        for one in counts:
+            if getattr(changed, one.field) < 1:
+                raise UserError(f"{one}: there is no run of less than 1; give 1 or more")
+        # the preset's number of steps would take no notice of rounds
+        steps = 0 if any(one.field == "rounds" for one in counts) else self.steps
+        rival = None if self.rival is None else with_fields(self.rival, settings)
+        return replace(self, method=changed, steps=steps, rival=None if rival == changed else rival)
 
     def _other_net(self, name: str) -> NetSpec:
         """The network of that name; the range of its output stays what the task needs."""
@@ -166,47 +184,87 @@ class Recipe:
         return net if bounded is None else replace(net, sigmoid=bounded)  # type: ignore[type-var]
 
 
-def replace_field(target: Any, name: str, text: str, assignment: str) -> Any:
-    """A copy of the dataclass `target` with field `name` parsed from `text`."""
-    fields = {f.name: f for f in dataclasses.fields(target)}
-    nested = [n for n in fields if n in ("left", "right")]
-    if name not in fields and nested:
-        return _replace_nested(target, nested, name, text, assignment)
-    if name not in fields:
-        raise UserError(
-            f"--set {assignment}: {type(target).__name__} has no field '{name}'; "
-            f"it has: {', '.join(fields)}"
-        )
-    hint = get_type_hints(type(target))[name]
-    return replace(target, **{name: _parse(text, hint, getattr(target, name), assignment)})
+@dataclass(frozen=True)
+class Setting:
+    """One `--set`: the field of a part of the recipe, and its value as text."""
+
+    part: str
+    field: str
+    text: str
+    assignment: str
+
+    @classmethod
+    def of(cls, assignment: str) -> Setting:
+        """`lam=2` is of the method, `net.depth=5` of the network; `net=unet` has no field.
+
+        Raises:
+            UserError: there is no `=`.
+        """
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set {assignment}: expected FIELD=VALUE, for example lam=2")
+        part, dot, field_ = name.strip().rpartition(".")
+        if name.strip() == "net":
+            part, dot, field_ = "net", ".", ""
+        return cls(part if dot else "method", field_, text.strip(), assignment)
+
+    def __str__(self) -> str:
+        return f"--set {self.assignment}"
 
 
-def _replace_nested(target: Any, sides: list[str], name: str, text: str, assignment: str) -> Any:
-    """Set the field on whichever side of a combined rule has it."""
-    for side in sides:
-        try:
-            changed = replace_field(getattr(target, side), name, text, assignment)
-        except UserError:
+def with_fields(target: Any, settings: Sequence[Setting]) -> Any:
+    """A copy of the dataclass `target` with all these fields, made and checked once.
+
+    A field that it has not is looked for in the two sides of a combined rule.
+    """
+    hints, sides = get_type_hints(type(target)), _sides(target)
+    changes: dict[str, Any] = {}
+    inside: dict[str, list[Setting]] = {}
+    for one in settings:
+        if one.field in {f.name for f in dataclasses.fields(target)}:
+            changes[one.field] = _parse(one, hints[one.field], getattr(target, one.field))
             continue
-        return replace(target, **{side: changed})
-    raise UserError(f"--set {assignment}: no rule of {target} has a field '{name}'")
+        holders = [side for side in sides if _has_field(getattr(target, side), one.field)]
+        if not holders:
+            raise UserError(_unknown(target, one))
+        inside.setdefault(holders[0], []).append(one)
+    for side, own in inside.items():
+        changes[side] = with_fields(getattr(target, side), own)
+    return replace(target, **changes)
 
 
-def _parse(text: str, hint: Any, current: Any, assignment: str) -> Any:
-    kind = type(current) if current is not None else int
+def _sides(target: Any) -> list[str]:
+    return [f.name for f in dataclasses.fields(target) if f.name in ("left", "right")]
+
+
+def _has_field(target: Any, name: str) -> bool:
+    own = {f.name for f in dataclasses.fields(target)}
+    return name in own or any(_has_field(getattr(target, side), name) for side in _sides(target))
+
+
+def _unknown(target: Any, setting: Setting) -> str:
+    if _sides(target):
+        return f"{setting}: no rule of {target} has a field '{setting.field}'"
+    has = ", ".join(f.name for f in dataclasses.fields(target))
+    return f"{setting}: {type(target).__name__} has no field '{setting.field}'; it has: {has}"
+
+
+def _parse(setting: Setting, hint: Any, current: Any) -> Any:
+    """The value of a field by its type: that of the value now, or what may stand in for None."""
+    text, choices = setting.text, get_args(hint)
+    if type(None) in choices and text.lower() == "none":
+        return None
+    kind = type(current) if current is not None else choices[0]
     try:
         if kind is bool:
             return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
         if kind is tuple:
             return tuple(type(current[0])(part) for part in text.strip("()").split(",") if part)
-        if kind is int and "None" in str(hint) and text.lower() == "none":
-            return None
-        value = kind(text)
+        return kind(text)
     except (ValueError, KeyError):
         raise UserError(
-            f"--set {assignment}: '{text}' is not a {kind.__name__} (the value now is {current!r})"
+            f"{setting}: '{text}' is not a {kind.__name__} (the value now is {current!r})"
         ) from None
-    return value
 
 
 def _describe(thing: Any) -> dict[str, Any]:

@@ -27,6 +27,10 @@ AMONG = "@"
 """Likewise `NAME@0`, `NAME@1`, ...: several learned values of one weight, to choose from."""
 
 
+LOG_RATE = "log rate/"
+"""Likewise `log rate/LAYER`: the natural logarithm of the learning rate learned for one layer."""
+
+
 class Memory:
     """Named tensors of one rule, a corner of `State.tensors` under its own prefix."""
 
@@ -182,7 +186,7 @@ class State:
         Raises:
             UserError: a name or shape that this network does not have, or one that is missing.
         """
-        tensors = {n: value for n, value in tensors.items() if n != INPUT and AMONG not in n}
+        tensors = {n: value for n, value in tensors.items() if _of_the_network(n)}
         for name, value in tensors.items():
             own = self.weights.get(name)
             if own is None or own.shape[1:] != value.shape:
@@ -226,6 +230,47 @@ class State:
         best = torch.stack(errors).argmin(0)
         each = list(choices.values())
         self.take_weights({n: torch.cat([c[n] for c in each])[best] for n in each[0]})
+
+    # rates of the layers ----------------------------------------------------------------------
+    def learn_rates(self, first: float, ratio: float) -> None:
+        """Optimise a learning rate for every layer, a kernel with its offsets, beside its weights.
+
+        Their logarithms are kept with the weights, once for all problems, without being the
+        network's: give `net` the weights that it is to have.
+
+        Args:
+            first: what they begin at.
+            ratio: rate of the logarithms relative to the engine's.
+        """
+        for layer in dict.fromkeys(map(_layer_of, list(self.weights))):
+            name = LOG_RATE + layer
+            self.weights[name] = torch.full((1,), first, device=self.device).log()
+            self.train_net(ratio, only=[name])
+
+    def learned_rates(self) -> dict[str, Tensor]:
+        """The rates of `learn_rates`, name of a weight -> that of its layer, `(1,)`."""
+        names = [name for name in self.weights if not name.startswith(LOG_RATE)]
+        return {name: self.weights[LOG_RATE + _layer_of(name)].exp() for name in names}
+
+    def given_rates(self) -> dict[str, float]:
+        """The rates that came with the weights, name of a weight -> that of its layer.
+
+        All are 1 where no weights came.
+
+        Raises:
+            UserError: weights came without the rate of a layer.
+        """
+        if not self.given:
+            return dict.fromkeys(self.weights, 1.0)
+        given = self.problem.pretrained
+        lacking = [n for n in self.weights if LOG_RATE + _layer_of(n) not in given]
+        if lacking:
+            raise UserError(
+                f"the pre-trained weights lack the learning rate of the layer "
+                f"'{_layer_of(lacking[0])}': they are damaged, or were learned before metadip "
+                "learned rates; learn them anew with: untrained pretrain metadip"
+            )
+        return {n: float(given[LOG_RATE + _layer_of(n)].exp()) for n in self.weights}
 
     # what is optimised ------------------------------------------------------------------------
     def train_net(self, rate: float = 1.0, only: Collection[str] | None = None) -> None:
@@ -342,6 +387,16 @@ def in_one_call(device: torch.device) -> bool:
     that each has alone.
     """
     return device.type == "cuda"
+
+
+def _of_the_network(name: str) -> bool:
+    """Whether a tensor learned elsewhere is one weight of the network."""
+    return name != INPUT and AMONG not in name and not name.startswith(LOG_RATE)
+
+
+def _layer_of(name: str) -> str:
+    """The module that a weight belongs to."""
+    return name.rpartition(".")[0]
 
 
 def _assign(store: dict[str, Tensor], name: str, value: Tensor) -> None:

@@ -20,6 +20,7 @@ from untrained.nets import SKIP
 from untrained.rules import Average
 
 SCHEMES = ("red", "admm", "hqs")
+ANSWERS = ("f", "x", "x-u")
 
 
 @dataclass(frozen=True)
@@ -39,22 +40,26 @@ class DeepRED(Method):
     `scheme=admm` is plug-and-play ADMM, x <- D(f + u); `scheme=hqs` is half-quadratic splitting,
     x <- D(f) with u = 0. Both take beta as unused.
 
-    The image of a step is f(z). Differs from the code: there x and u are updated at every optimiser
-    step, from its jittered output, and D(x) at every N-th; here all three at every N-th, from a
-    fresh output, as Alg. 1 has it. NLM takes all channels together, there one by one. The denoiser
-    runs in step with the network (there in a thread that is some steps late, never twice the same);
-    it is non-local means or TV (BM3D in Matlab for super-resolution there); super-resolution's
-    operator is the caller's; the schedule that raises the denoiser's strength when a threshold is
-    passed is left out.
+    Differs from the released code, whose order is `inner=1, cache=10, fresh=false`: x and u move
+    at every optimiser step, from that step's own output with its jitter, and D(x) is made anew at
+    every 10th (a first x that no denoiser saw stands in for D(x) until then). There it comes from a
+    thread, some steps late and never twice the same; here it is in step with the network. The
+    code's super-resolution returns `answer=x-u`, its denoising the averaged f. NLM takes all
+    channels together, there one by one; super-resolution's D was BM3D in Matlab, and its operator
+    is the caller's here; the schedule that raises beta and mu once f comes near to y is left out.
 
     Args:
         rounds: K, updates of x.
         inner: N, optimiser steps between them.
-        beta: weight of the denoiser.
+        beta: weight of the denoiser (the paper's lambda).
         mu: of the splitting.
-        strength: standard deviation of the noise that D removes, in the image's units.
-        denoiser: `nlm`, `tv`, or `package.module:function` (image `(C, H, W)`, strength -> image).
+        strength: standard deviation of the noise that D removes, in the image's units, > 0.
+        denoiser: `nlm`, `tv`, `dct`, `lowrank`, `nlbayes`, or `package.module:function` (image
+            `(C, H, W)`, strength -> image).
         scheme: `red`, `admm` or `hqs`.
+        cache: updates of x for which one D(x) is kept; 1 = it is made for each (`red` only).
+        fresh: whether x and u move by a new f(z), or by the output of the step before.
+        answer: the image of a step, `f`, `x` or `x-u`; x and u are those before its update.
         jitter, channels, amplitude: of the input, as in DIP.
     """
 
@@ -66,13 +71,25 @@ class DeepRED(Method):
     strength: float = 3 / 255
     denoiser: str = "nlm"
     scheme: str = "red"
+    cache: int = 1
+    fresh: bool = True
+    answer: str = "f"
     jitter: float = 0.033
     channels: int = 32
     amplitude: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.scheme not in SCHEMES:
-            raise UserError(f"scheme={self.scheme!r} is unknown; known: {', '.join(SCHEMES)}")
+        for field, known in (("scheme", SCHEMES), ("answer", ANSWERS)):
+            if getattr(self, field) not in known:
+                raise UserError(
+                    f"{field}={getattr(self, field)!r} is unknown; known: {', '.join(known)}"
+                )
+        if self.cache < 1 or (self.cache > 1 and self.scheme != "red"):
+            raise UserError(
+                f"cache={self.cache}: D(x) is kept for 1 update or more, and by scheme=red only"
+            )
+        if not self.strength > 0:
+            raise UserError(f"strength must be positive, got {self.strength}")
         find_denoiser(self.denoiser)
 
     def input_channels(self, image_channels: int) -> int:
@@ -86,27 +103,41 @@ class DeepRED(Method):
         s["z"] = uniform_input(s, self.channels, self.amplitude)
         s["x"] = s.problem.estimate()
         s["u"] = s["x"] * 0
+        if self.cache > 1:
+            s["D(x)"] = s["x"]
+        if not self.fresh:
+            s["f"] = s["x"]
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """||A f - y||^2 + mu ||f - (x - u)||^2."""
-        x = s.net(jittered(s, self.jitter))
-        split = self.mu * mse(x, s["x"] - s["u"])
-        return x, {"data": s.problem.misfit(x), "splitting": split}
+        f, x, u = s.net(jittered(s, self.jitter)), s["x"], s["u"]
+        if not self.fresh:
+            s["f"] = f
+        terms = {"data": s.problem.misfit(f), "splitting": self.mu * mse(f, x - u)}
+        return {"f": f, "x": x, "x-u": x - u}[self.answer], terms
 
     def advance(self, s: State) -> None:
-        """The updates of x and u, with a fresh f."""
-        f, x, u = s.net(s["z"]), s["x"], s["u"]
-        denoise = find_denoiser(self.denoiser)
+        """The updates of x and u."""
+        f, x, u = s.net(s["z"]) if self.fresh else s["f"], s["x"], s["u"]
         if self.scheme == "red":
-            x = (self.beta * denoise(x, self.strength) + self.mu * (f + u)) / (self.beta + self.mu)
+            x = (self.beta * self._denoised(s) + self.mu * (f + u)) / (self.beta + self.mu)
         else:
-            x = denoise(f + u, self.strength)
+            x = find_denoiser(self.denoiser)(f + u, self.strength)
         if s.problem.unit_range:
             x = x.clamp(0, 1)
         s["x"] = x
         if self.scheme != "hqs":
             s["u"] = u + f - x
+
+    def _denoised(self, s: State) -> Tensor:
+        """D(x), new or kept."""
+        if s.step // self.inner % self.cache:
+            return s["D(x)"]
+        denoised = find_denoiser(self.denoiser)(s["x"], self.strength)
+        if self.cache > 1:
+            s["D(x)"] = denoised
+        return denoised
 
 
 def recipe(task: str, preset: str) -> Recipe:

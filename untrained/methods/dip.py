@@ -11,10 +11,13 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
-from untrained.methods.inputs import jittered, uniform_input
+from untrained.errors import UserError
+from untrained.methods.inputs import jittered, pixel_coordinates, uniform_input
 from untrained.methods.presets import PHOTOGRAPHS, fast
 from untrained.nets import SKIP
 from untrained.rules import Average, Rollback
+
+INPUTS = ("noise", "meshgrid")
 
 
 @dataclass(frozen=True)
@@ -25,18 +28,25 @@ class DIP(Method):
               \tfrac1{10} U(0,1)\ \text{fixed},\quad \varepsilon_t \sim N(0, I)
 
     The network fits natural structure before it fits noise, so the run is ended early and the
-    outputs are averaged.
+    outputs are averaged. For large holes z is the mesh grid, the coordinates (x, y) of every pixel
+    in [0, 1]; for text every kernel w of theta takes a random step after every step,
+
+    .. math:: w \leftarrow w + \rho\, \mathrm{std}(w)\, \xi, \qquad \xi \sim N(0, I), \quad
+              \rho = \tfrac1{50}
 
     Differs from the released code: the data term is divided by ||A||^2 (for denoising it is the
     code's mean squared error); the code's super-resolution uses a Lanczos operator that differs
     from the one that made its data, here the physics is the caller's; the input is padded inside
-    the network instead of cropping the image.
+    the network instead of cropping the image; the code's line of the random step (`param_noise`)
+    makes new tensors and changes no weight, here the weights move.
 
     Args:
         rounds: K, optimiser steps (N = 1).
         jitter: sigma_p, the standard deviation of the input's perturbation at each step.
-        channels: depth of z.
+        channels: depth of z, where it is noise.
         amplitude: z is uniform on [0, amplitude).
+        input: `noise`, or `meshgrid` for images of two axes.
+        walk: rho, of the random steps of the kernels; 0 = none.
     """
 
     name: ClassVar[str] = "dip"
@@ -46,20 +56,39 @@ class DIP(Method):
     jitter: float = 1 / 30
     channels: int = 32
     amplitude: float = 0.1
+    input: str = "noise"
+    walk: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.input not in INPUTS:
+            raise UserError(f"input={self.input!r} is unknown; known: {', '.join(INPUTS)}")
 
     def input_channels(self, image_channels: int) -> int:
         """Depth of z."""
-        return self.channels
+        return self.channels if self.input == "noise" else 2
 
     def start(self, s: State) -> None:
-        """z ~ U(0, amplitude), fixed; every weight of f is trained."""
-        s["z"] = uniform_input(s, self.channels, self.amplitude)
+        """z ~ U(0, amplitude) or the mesh grid, fixed; every weight of f is trained."""
+        if self.input == "noise":
+            s["z"] = uniform_input(s, self.channels, self.amplitude)
+        else:
+            s["z"] = pixel_coordinates(s, "dip with input=meshgrid", 0.0, 1.0).flip(1)
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """||A f(z + sigma_p eps) - y||^2."""
         x = s.net(jittered(s, self.jitter))
         return x, {"data": s.problem.misfit(x)}
+
+    def advance(self, s: State) -> None:
+        """w <- w + rho std(w) xi, convolution kernels only."""
+        if not self.walk:
+            return
+        kernel_axes = 3 + len(s.input_sides)  # the problem's, two of channels, the spatial ones
+        for name, w in s.weights.items():
+            if w.ndim == kernel_axes:
+                size = w.std(tuple(range(1, w.ndim)), keepdim=True)
+                w.add_(self.walk * size * s.noise(f"walk/{name}", w.shape[1:]))
 
 
 def recipe(task: str, preset: str) -> Recipe:

@@ -147,7 +147,9 @@ def training(task: str, preset: str) -> Recipe:
         method=EDIPTraining()
         if paper
         else EDIPTraining(1000 if preset == "fast" else 5000, batch=4),
-        engine=Engine("adam", lr=5e-4, weight_decay=1e-5, schedule="cosine", final=0.01)
+        engine=Engine(
+            "adam", lr=5e-4, weight_decay=1e-5, schedule="cosine", final=0.01, precision="fp32"
+        )
         if paper
         else Engine("adam", lr=2e-3, warmup=20, schedule="cosine", final=0.01),
         stop=Never(),

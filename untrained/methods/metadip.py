@@ -1,10 +1,11 @@
-"""MetaDIP: DIP from a meta-learned initialisation."""
+"""MetaDIP: DIP from a meta-learned start, with meta-learned rates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from untrained.core.engine import Engine
@@ -21,78 +22,82 @@ from untrained.rules import Average, Last
 
 @dataclass(frozen=True)
 class MetaDIPTraining(Method):
-    r"""Meta-learning for MetaDIP (Zhang et al., arXiv 2209.08452), by Reptile.
+    r"""Meta-learning for MetaDIP (Zhang et al., arXiv 2209.08452).
 
-    .. math:: \theta_i = \text{N steps on}\ \|f_{\theta}(z) - x_i\|^2\ \text{from}\ \theta, \qquad
-              \theta \leftarrow \theta + \epsilon\, \tfrac1M \sum_i (\theta_i - \theta)
+    .. math:: \min_{\theta, \alpha} \sum_{i=1}^M \|f_{\theta_i^N}(z) - x_i\|^2, \qquad
+              \theta_i^0 = \theta, \quad \theta_i^{j+1} = \theta_i^j - \alpha_\ell\,
+              \nabla_\theta \|f_{\theta_i^j}(z) - x_i\|^2
 
-    A start from which a few steps lead to any of M clean images, and so to one of their kind; the
-    input z, fixed noise as in DIP, belongs to it. K outer steps.
+    A start theta from which N steps of gradient descent lead to any of M clean images, and so to
+    one of their kind, and with it the rate alpha_l of every layer l (a kernel with its offsets),
+    learned by the optimiser of the recipe in K outer steps. The input z, fixed noise as in DIP,
+    belongs to them.
 
-    The paper published neither code nor settings, and learns the hyper-parameters too. The outer
-    step here is first-order (Nichol, Achiam, Schulman 2018), which needs no second derivatives;
-    epsilon falls linearly, to a K-th of the first at the last outer step; settings are ours.
+    The paper published neither code nor settings; they are ours. The gradients of the inner steps
+    count as constants in the outer one (first-order MAML, Finn, Abbeel, Levine 2017), which keeps
+    one inner step in memory in place of N; `second=true` differentiates them too. What is learned
+    of alpha is its logarithm, so that it stays positive.
 
     Args:
         rounds: K.
-        inner: N.
-        epsilon: first outer step.
+        adapt: N.
+        first: alpha of every layer at the beginning.
+        ratio: rate of log alpha relative to that of theta.
+        second: whether the gradients of the inner steps are differentiated.
         channels: depth of z.
         amplitude: z is uniform on [0, amplitude).
     """
 
     name: ClassVar[str] = "metadip-training"
     rounds: int = 200
-    inner: int = 10
-    epsilon: float = 0.5
+    inner: int = 1
+    adapt: int = 10
+    first: float = 0.02
+    ratio: float = 10.0
+    second: bool = False
     channels: int = 32
     amplitude: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.adapt < 1 or not self.first > 0 or not self.ratio >= 0:
+            raise UserError(
+                "metadip learns with adapt of at least 1, first above 0 and ratio of at least 0, "
+                f"got {self.adapt}, {self.first} and {self.ratio}"
+            )
 
     def input_channels(self, image_channels: int) -> int:
         """Depth of z."""
         return self.channels
 
-    def within(self, steps: int) -> MetaDIPTraining:
-        """epsilon falls over these steps.
-
-        Raises:
-            UserError: no whole number of outer steps; what follows the last would be of one image.
-        """
-        rounds, rest = divmod(steps, self.inner)
-        if rest or not rounds:
-            raise UserError(
-                f"metadip learns in rounds of {self.inner} steps (inner): give a multiple of that "
-                f"in place of {steps} steps"
-            )
-        return replace(self, rounds=rounds)
-
     def start(self, s: State) -> None:
-        """One z and one theta for all images; each trains a copy of theta."""
+        """One z, one theta and one alpha for all images."""
         s["z"] = uniform_input(s, self.channels, self.amplitude)
-        for name, weight in s.weights.items():
-            s[f"theta/{name}"] = weight
+        s.share(list(s.weights))
         s.train_net()
+        s.learn_rates(self.first, self.ratio)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||f_i(z) - x_i||^2."""
-        x = s.net(s["z"])
+        """||f_i(z) - x_i||^2 after the N inner steps of every image."""
+        alpha = s.learned_rates()
+        theta = {n: s.weights[n].expand(s.size, *s.weights[n].shape[1:]) for n in alpha}
+        for _ in range(self.adapt):
+            cost = s.problem.misfit(s.net(s["z"], theta)).sum()
+            gradient = torch.autograd.grad(cost, list(theta.values()), create_graph=self.second)
+            theta = {n: w - alpha[n] * g for (n, w), g in zip(theta.items(), gradient, strict=True)}
+        x = s.net(s["z"], theta)
         return x, {"data": s.problem.misfit(x)}
-
-    def advance(self, s: State) -> None:
-        """theta <- theta + epsilon mean(theta_i - theta); every copy starts from it again."""
-        epsilon = self.epsilon * (1 - (s.step // self.inner - 1) / self.rounds)
-        for name, weight in s.weights.items():
-            theta = s[f"theta/{name}"]
-            s[f"theta/{name}"] = theta + epsilon * (weight - theta).mean(0, keepdim=True)
-        s.take_weights({name: s[f"theta/{name}"] for name in s.weights})
 
 
 @dataclass(frozen=True)
 class MetaDIP(Method):
     r"""DIP from a meta-learned start (Zhang et al., arXiv 2209.08452).
 
-    .. math:: \min_\theta \|A f_\theta(z) - y\|^2 \quad\text{from}\ \theta^*\ \text{of
-              `MetaDIPTraining`, with its}\ z
+    .. math:: \min_\theta \|A f_\theta(z) - y\|^2 \quad\text{by}\quad \theta \leftarrow \theta -
+              \alpha_\ell\, \nabla_\theta \|A f_\theta(z) - y\|^2, \qquad
+              \theta, \alpha, z\ \text{of `MetaDIPTraining`}
+
+    The engine is gradient descent (`sgd`) whose rate, 1, is multiplied by alpha_l in every layer l:
+    on one of the images learned from, the first N steps are those of the training.
 
     Args:
         rounds: K, optimiser steps.
@@ -111,9 +116,10 @@ class MetaDIP(Method):
         return self.channels
 
     def start(self, s: State) -> None:
-        """z is that of the training; every weight is trained."""
+        """z is that of the training; every weight is trained, at the rate of its layer."""
         s["z"] = s.given_input(uniform_input(s, self.channels, self.amplitude))
-        s.train_net()
+        for weight, rate in s.given_rates().items():
+            s.train_net(rate, only=[weight])
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """||A f(z) - y||^2."""
@@ -122,26 +128,27 @@ class MetaDIP(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`, all ours: the network and rate of DIP."""
+    """The settings of `preset` on `task`, all ours: the network of DIP, and rates as learned."""
     if preset != "paper":
-        made = fast(MetaDIP(), task, preset, "DIP from a meta-learned start; settings ours")
-        return replace(made, engine=Engine("adam", lr=2e-3, schedule="cosine", final=0.02))
+        made = fast(MetaDIP(), task, preset, "the learned start and rates; settings ours")
+        return replace(made, engine=Engine("sgd", lr=1.0))
     return Recipe(
         method=MetaDIP(),
         net=SKIP if task in PHOTOGRAPHS else replace(SKIP, sigmoid=False),
-        engine=Engine("adam", lr=0.01, precision="fp32"),
+        engine=Engine("sgd", lr=1.0, precision="fp32"),
         output=Average(decay=0.99, keep_best=False),
-        source="Zhang et al. 2022 published no settings: DIP's network and rate, steps ours",
+        source="Zhang et al. 2022 published no settings: DIP's network, learned rates, our steps",
     )
 
 
 def training(task: str, preset: str) -> Recipe:
     """The settings of the meta-learning, all ours; with the network of `recipe`."""
-    made = recipe(task, preset)
+    paper = preset == "paper"
     return replace(
-        made,
-        method=MetaDIPTraining(rounds={"fast": 60}.get(preset, 200)),
-        engine=Engine("adam", lr=2e-3 if preset != "paper" else 0.01),
+        recipe(task, preset),
+        # larger steps for the compact network; without its sigmoid, DIP's diverges at 0.05
+        method=MetaDIPTraining(60 if preset == "fast" else 200, first=0.02 if paper else 0.05),
+        engine=Engine("adam", lr=1e-3, precision="fp32") if paper else Engine("adam", lr=2e-3),
         stop=Never(),
         output=Last(),
         steps=0,

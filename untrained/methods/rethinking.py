@@ -33,16 +33,18 @@ class Rethinking(Method):
     is negative (`ZeroCrossing`), and the images are averaged (STE).
 
     For Poisson noise, y = k / peak with k ~ Poisson(peak x), the estimate is PURE to first order
-    in 1 / peak: 2 / (peak n) (b * y)^T J b - mean(y) / peak.
+    in 1 / peak: 2 / (peak n) (b * y)^T J b - mean(y) / peak; the input is y itself.
 
     The noise level must be known. Differs from the code: images are RGB, not BGR; the average is
-    not reset at steps 10 and 200, where it compares with the truth.
+    not reset at steps 10 and 200, where it compares with the truth; for Poisson noise the code has
+    finite differences along random signs b where the derivative is taken here.
 
     Args:
         rounds: K, optimiser steps (N = 1).
         noise: `gaussian` or `poisson`.
         peak: of Poisson noise, in counts at brightness 1.
-        spread: s is uniform on [0, spread sigma).
+        spread: s is uniform on [0, spread sigma); None for the authors' values: 0.5 for colour, 0.3
+            for grey (one channel), 0 for Poisson noise.
     """
 
     name: ClassVar[str] = "rethinking"
@@ -50,7 +52,7 @@ class Rethinking(Method):
     inner: int = 1
     noise: str = "gaussian"
     peak: float = 0.0
-    spread: float = 0.5
+    spread: float | None = None
 
     def __post_init__(self) -> None:
         if self.noise not in NOISES:
@@ -67,8 +69,7 @@ class Rethinking(Method):
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """SURE (or PURE) of f at y."""
         y, n = s.problem.y, s.problem.n_image
-        level = self.spread * s["sigma"] * s.noise("level", (1,) * (y.ndim - 1), "uniform")
-        z = (y + level * s.noise("gamma", y.shape[1:])).requires_grad_()
+        z = self._noisier(s).requires_grad_()
         x = s.net(z)
         b = s.noise("probe", y.shape[1:])
         weighed = b * y if self.noise == "poisson" else b
@@ -80,6 +81,17 @@ class Rethinking(Method):
             variance = s["sigma"].flatten().square()
             risk = variance * (2 * divergence - 1)
         return x, {"data": s.problem.misfit(x), "divergence": risk}
+
+    def _noisier(self, s: State) -> Tensor:
+        """y + gamma."""
+        y, spread = s.problem.y, self.spread
+        if spread is None:
+            grey = y.shape[1] == 1
+            spread = 0.0 if self.noise == "poisson" else 0.3 if grey else 0.5
+        if spread == 0:
+            return y.clone()
+        level = spread * s["sigma"] * s.noise("level", (1,) * (y.ndim - 1), "uniform")
+        return y + level * s.noise("gamma", y.shape[1:])
 
     def _level(self, s: State) -> Tensor:
         y = s.problem.y
@@ -95,7 +107,7 @@ class Rethinking(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset`; `paper` is the authors' configuration for colour images."""
+    """The settings of `preset`; `paper` is the authors' configuration."""
     if preset != "paper":
         steps = {"fast": 300, "best": 1000}[preset]
         return Recipe(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from untrained.core.engine import Engine
 from untrained.core.method import Method
@@ -115,6 +116,30 @@ class UGoDIT(Method):
     def advance(self, s: State) -> None:
         """z <- g(h(z))."""
         s["z"] = s.net(s["z"])
+
+
+@torch.no_grad()
+def features(s: State, z: Tensor) -> list[Tensor]:
+    """Maps of h and g at z `(1, C, H, W)` of which Table 3 (Appendix D) counts low frequencies.
+
+    Those of every layer of the encoder, largest scale first (the stem is the first, where the
+    network has one), and last the decoder's output.
+    """
+    encoder, kept = s.module.get_submodule("encoder"), list[Tensor]()
+
+    def keep(_: nn.Module, __: object, out: Tensor | tuple[Tensor | None, Tensor]) -> None:
+        kept.append(out if isinstance(out, Tensor) else out[1])
+
+    layers = [encoder.get_submodule("stem"), *encoder.get_submodule("descents").children()]
+    hooks = [
+        layer.register_forward_hook(keep) for layer in layers if not isinstance(layer, nn.Identity)
+    ]
+    try:
+        out = s.net(z, cut=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [*kept, out]
 
 
 def recipe(task: str, preset: str) -> Recipe:

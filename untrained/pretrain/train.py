@@ -136,9 +136,7 @@ def lesson_recipe(
     if preset not in PRESETS:
         raise UserError(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
     steps = whole("steps", steps, least=0)
-    recipe = lesson.recipe(task, preset)
-    for assignment in settings:
-        recipe = recipe.with_setting(assignment)
+    recipe = lesson.recipe(task, preset).with_settings(settings)
     return recipe.with_steps(steps) if steps else recipe
 
 

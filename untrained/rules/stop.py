@@ -143,12 +143,12 @@ class WMV(Stop):
 class EMV(Stop):
     r"""ES-EMV: exponentially weighted moving variance (Wang et al., TMLR 2023, Sec. 3).
 
-    .. math:: d_t = x_t - m_{t-1},\quad m_t = m_{t-1} + \alpha d_t,\quad
-              V_t = (1-\alpha)(V_{t-1} + \alpha \|d_t\|^2 / n)
+    .. math:: m_1 = x_1,\quad V_1 = 0,\qquad d_t = x_t - m_{t-1},\quad
+              m_t = m_{t-1} + \alpha d_t,\quad V_t = (1-\alpha)(V_{t-1} + \alpha \|d_t\|^2 / n)
 
     One image of memory instead of W. The first `skip` steps are not considered. The authors' code
-    clips the images of photographs to [0, 1] before, and returns the mean m_t; here the output rule
-    says what is returned.
+    clips the mean m_t of photographs to [0, 1] and returns it; here the output rule says what is
+    returned.
 
     Args:
         alpha: the forgetting rate.
@@ -167,9 +167,9 @@ class EMV(Stop):
         m["variance"] = full(s, 0.0)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """One step of the recursion."""
+        """One step of the recursion; the mean starts at the first image."""
         if "mean" not in m:
-            m["mean"] = torch.zeros_like(frame.x)
+            m["mean"] = frame.x
         d = frame.x - m["mean"]
         m["mean"] = m["mean"] + self.alpha * d
         change = sum_squares(d) / d[0].numel()
