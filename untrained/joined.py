@@ -41,6 +41,7 @@ def joined(problems: Sequence[Problem]) -> Problem | None:
     whole.singles = tuple(problems)
     whole.forget()
     whole.part = None
+    whole._norms, whole._means = {}, {}
     return whole
 
 

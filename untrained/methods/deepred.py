@@ -39,6 +39,9 @@ class DeepRED(Method):
     `scheme=admm` is plug-and-play ADMM, x <- D(f + u); `scheme=hqs` is half-quadratic splitting,
     x <- D(f) with u = 0. Both take beta as unused.
 
+    The data term is divided by ||A||^2, the largest squared singular value, and both terms by the
+    number of image entries.
+
     The image of a step is f(z). Differs from the code: there x and u are updated at every optimiser
     step, from its jittered output, and D(x) at every N-th; here all three at every N-th, from a
     fresh output, as Alg. 1 has it. NLM takes all channels together, there one by one. The denoiser
@@ -92,7 +95,7 @@ class DeepRED(Method):
         """||A f - y||^2 + mu ||f - (x - u)||^2."""
         x = s.net(jittered(s, self.jitter))
         split = self.mu * mse(x, s["x"] - s["u"])
-        return x, {"data": s.problem.misfit(x), "splitting": split}
+        return x, {"data": s.problem.misfit(x, "norm"), "splitting": split}
 
     def advance(self, s: State) -> None:
         """The updates of x and u, with a fresh f."""

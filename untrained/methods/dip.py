@@ -27,10 +27,11 @@ class DIP(Method):
     The network fits natural structure before it fits noise, so the run is ended early and the
     outputs are averaged.
 
-    Differs from the released code: the data term is divided by ||A||^2 (for denoising it is the
-    code's mean squared error); the code's super-resolution uses a Lanczos operator that differs
-    from the one that made its data, here the physics is the caller's; the input is padded inside
-    the network instead of cropping the image.
+    Differs from the released code: the data term is divided by the operator's mean squared
+    singular value (see `Problem`; for denoising it is the code's mean squared error); the code's
+    super-resolution uses a Lanczos operator that differs from the one that made its data, here
+    the physics is the caller's; the input is padded inside the network instead of cropping the
+    image.
 
     Args:
         rounds: K, optimiser steps (N = 1).

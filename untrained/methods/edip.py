@@ -78,10 +78,10 @@ class EDIP(Method):
               x = c f_\theta(z / c),\quad z = A^\dagger y,\quad
               \text{from}\ \theta\ \text{of `EDIPTraining`}
 
-    Both terms are divided by the number of image entries and the data term by ||A||^2, as in
-    `TVDIP`; the paper's gamma (1e-4 for a mean over measurements and a sum over pixels) depends
-    on the scan's units, so gamma is ours. The released code also clamps every parameter to
-    [-1000, 1000] after each step, which never acted in our runs.
+    Both terms are divided by the number of image entries and the data term by ||A||^2, the largest
+    squared singular value, as in `TVDIP`; the paper's gamma (1e-4 for a mean over measurements and
+    a sum over pixels) depends on the scan's units, so gamma is ours. The released code also clamps
+    every parameter to [-1000, 1000] after each step, which never acted in our runs.
 
     Args:
         rounds: steps.
@@ -103,7 +103,7 @@ class EDIP(Method):
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """||A x - y||^2 + gamma TV(x), x = c f(z / c)."""
         x = s["c"] * s.net(s["z"])
-        return x, {"data": s.problem.misfit(x), "tv": self.gamma * tv(x)}
+        return x, {"data": s.problem.misfit(x, "norm"), "tv": self.gamma * tv(x)}
 
 
 def first_image(problem: Problem) -> Tensor:

@@ -119,6 +119,11 @@ class _Wrapped(LinearPhysics):
         self._check_x(x)
         return self.source.A(x)
 
+    def mean_squared_singular_value(self, weighting: str = "uniform") -> Tensor | float | None:
+        """Give the object's own answer, if it has one."""
+        own = getattr(self.source, "mean_squared_singular_value", None)
+        return None if own is None else own(weighting)
+
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """The object's own `holdout`, else single entries of y drawn at random."""
         own = getattr(self.source, "holdout", None)

@@ -90,6 +90,16 @@ class Stack(LinearPhysics):
         known = getattr(self.physics, "norm_squared", None)
         return None if known is None else float(known)
 
+    def mean_squared_singular_value(self, weighting: str = "uniform") -> float | None:
+        """Give the mean over the slices, each counted by how much of it is seen; None likewise."""
+        own = getattr(self.physics, "mean_squared_singular_value", None)
+        each = None if own is None else own(weighting)
+        if not isinstance(each, Tensor):
+            return each
+        support = getattr(self.physics, "support", None)
+        seen = torch.ones_like(each) if support is None else support.double().flatten(1).sum(1)
+        return float((each * seen).sum() / seen.sum().clamp_min(1))
+
     def weight(self, r: Tensor, name: str) -> Tensor:
         """The slices' own data weighting; see `CT.weight`."""
         return self._striped("weight", r, name)
