@@ -21,8 +21,9 @@ from untrained.physics import as_physics
 from untrained.physics.base import Physics
 from untrained.said import held_out, image_shape_of, sampling_mask, task_of
 from untrained.scaling import (
+    checked_guide,
     degree_scale,
-    image_level,
+    image_levels,
     matched_adjoint,
     per_problem,
     scaled_guide,
@@ -40,8 +41,10 @@ class Problem:
     r"""y = A(x) + noise, in network units.
 
     Scaling. Photographs (``physics.unit_range``) stay as they are. Everything else is divided by
-    the 99.9th percentile of |estimate()|, so that images are O(1); `to_units` undoes it. Only a
-    linear physics, or one that declares its homogeneity ``degree``, is rescaled.
+    the 99.9th percentile of the magnitude of a first image, so that images are O(1); `to_units`
+    undoes it. The first image is filtered backprojection for CT (a physics with `fbp(y)`), whose
+    brightness is fitted to y, and |estimate()| elsewhere. Only a linear physics, or one that
+    declares its homogeneity ``degree``, is rescaled.
 
     Data term. :math:`\|W^{1/2}(A x - y)\|^2 / (m\, n_x)`, n_x the number of image entries, with
 
@@ -69,8 +72,16 @@ class Problem:
             ramp filter) or `half-ramp` (its fourth root).
         guide: clean images of similar content `(M, C, ...)` for methods that lean on some
             (`refguided`, `autoencoder`), of any scale; a magnitude `(M, 1, ...)` will do for a
-            complex image. Each is divided by its own 99.9th percentile unless images live in
-            [0, 1].
+            complex image. Each is divided by the level that would be found in its own measurement,
+            unless images live in [0, 1].
+
+    Attributes:
+        scale: what images are divided by, `(G,)`.
+        adjoint_level: level of |estimate()| in network units, `(G,)`: 1 but for CT, whose
+            unfiltered backprojection is blurred. Numbers of ours that are relative to an image's
+            values (weights of total variation, noise levels of a prior) were set where it was 1,
+            and are multiplied by it.
+        guide: as given, in network units, `(1 or G, M, C, ...)`.
 
     Raises:
         UserError: y is not finite, or its shape or that of `guide` is not what the physics says.
@@ -111,13 +122,15 @@ class Problem:
         self.weighting = check_weighting(weighting, self.physics)
         self._norms: dict[str, float] = {}
         self._means: dict[str, Tensor] = {}
-        self.scale = self._find_scale()
+        self.scale, self.adjoint_level = self._find_scale()
         self.y = self.y / self._y_scale()
         known = check_sigma(sigma)
         self.sigma = None if known is None else known / float(self._y_scale().max())
-        self.guide = None if guide is None else scaled_guide(self, guide)
         self.pretrained: dict[str, Tensor] = {}
+        self.guide: Tensor | None = None
         self.forget()
+        if guide is not None:
+            self.guide = scaled_guide(self, checked_guide(self, guide))
 
     def __len__(self) -> int:
         """G, the number of problems."""
@@ -256,7 +269,7 @@ class Problem:
                 "them; use another stop rule, for example --stop none with --steps"
             )
         fit = self._masked(~held)
-        hidden = self._masked(held, rescale=fit.scale / self.scale)
+        hidden = self._masked(held, like=fit)
         if hasattr(self.physics, "measuring_only"):  # cheaper than all, of which few are held out
             hidden.seen = self.physics.measuring_only(held)
         importance = getattr(self.physics, "importance", None)
@@ -276,7 +289,9 @@ class Problem:
         """The same physics with other measurements `(G, ...)`, which are in network units."""
         other = copy.copy(self)
         other.y = y
-        other.scale = self.scale[:1].expand(len(y))
+        other.scale, other.adjoint_level = (
+            value[:1].expand(len(y)) for value in (self.scale, self.adjoint_level)
+        )
         other.forget()
         other.part, other.singles = None, ()
         return other
@@ -320,6 +335,9 @@ class Problem:
         other = copy.copy(self)
         other.y = self.y[index : index + 1]
         other.scale = self.scale[index : index + 1]
+        other.adjoint_level = self.adjoint_level[index : index + 1]
+        if self.guide is not None and len(self.guide) > 1:
+            other.guide = self.guide[index : index + 1]
         alone = getattr(self.physics, "alone", None)
         if alone is not None:
             other.physics = alone(index)
@@ -345,6 +363,7 @@ class Problem:
         """The same problem on another device."""
         other = copy.copy(self)
         other.y, other.scale = self.y.to(device), self.scale.to(device)
+        other.adjoint_level = self.adjoint_level.to(device)
         other.keep = None if self.keep is None else self.keep.to(device)
         other.guide = None if self.guide is None else self.guide.to(device)
         other.importance = None if self.importance is None else self.importance.to(device)
@@ -398,7 +417,8 @@ class Problem:
                 break
         return held
 
-    def _masked(self, visible: Tensor, rescale: Tensor | None = None) -> Problem:
+    def _masked(self, visible: Tensor, like: Problem | None = None) -> Problem:
+        """The problem of some measurements; in units of its own, or in those of `like`."""
         other = copy.copy(self)
         other.keep = visible.to(self.y.dtype)
         if self.keep is not None:
@@ -406,20 +426,26 @@ class Problem:
         other.y = self.y * other.keep
         other.forget()
         other.singles = ()
-        ratio = other._find_scale() if rescale is None else rescale
+        if like is None:
+            ratio, other.adjoint_level = other._find_scale()
+        else:
+            ratio, other.adjoint_level = like.scale / self.scale, like.adjoint_level
         other.y = other.y / per_problem(degree_scale(ratio, self.physics), other.y)
         other.scale = self.scale * ratio
+        if self.guide is not None:
+            other.guide = scaled_guide(other, self.guide) if like is None else like.guide
         if self.sigma is not None:
             before, now = (degree_scale(p.scale, self.physics).max() for p in (self, other))
             other.sigma = self.sigma * float(before / now)
         return other
 
-    def _find_scale(self) -> Tensor:
+    def _find_scale(self) -> tuple[Tensor, Tensor]:
+        """See `image_levels`; 1 and 1 where nothing is rescaled."""
         ones = torch.ones(len(self.y), device=self.y.device)
         degree = getattr(self.physics, "degree", 1.0 if self.linear else None)
         if self.unit_range or degree is None:
-            return ones
-        return image_level(matched_adjoint(self), self.task)
+            return ones, ones
+        return image_levels(self)
 
     def _y_scale(self) -> Tensor:
         return per_problem(degree_scale(self.scale, self.physics), self.y)

@@ -101,9 +101,11 @@ class EDIP(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A x - y||^2 + gamma TV(x), x = c f(z / c)."""
+        """||A x - y||^2 + gamma TV(x), x = c f(z / c), both in units of the level of A^H y."""
         x = s["c"] * s.net(s["z"])
-        return x, {"data": s.problem.misfit(x, "norm"), "tv": self.gamma * tv(x)}
+        unit = s.problem.adjoint_level
+        data = s.problem.misfit(x, "norm") / unit.square()
+        return x, {"data": data, "tv": self.gamma * tv(x) / unit}
 
 
 def first_image(problem: Problem) -> Tensor:

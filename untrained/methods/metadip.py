@@ -13,7 +13,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
 from untrained.errors import UserError
-from untrained.methods.inputs import uniform_input
+from untrained.methods.inputs import learned_level, uniform_input
 from untrained.methods.presets import PHOTOGRAPHS, fast
 from untrained.nets import SKIP
 from untrained.rules import Average, Last
@@ -91,8 +91,11 @@ class MetaDIPTraining(Method):
 class MetaDIP(Method):
     r"""DIP from a meta-learned start (Zhang et al., arXiv 2209.08452).
 
-    .. math:: \min_\theta \|A f_\theta(z) - y\|^2 \quad\text{from}\ \theta^*\ \text{of
+    .. math:: \min_\theta \|A\, c f_\theta(z) - y\|^2 \quad\text{from}\ \theta^*\ \text{of
               `MetaDIPTraining`, with its}\ z
+
+    c, found once, is the brightness of the first image that fits y best (`learned_level`; 1 for
+    photographs): what was learned from had levels of its own.
 
     Args:
         rounds: K, optimiser steps.
@@ -111,13 +114,14 @@ class MetaDIP(Method):
         return self.channels
 
     def start(self, s: State) -> None:
-        """z is that of the training; every weight is trained."""
+        """z is that of the training, and c; every weight is trained."""
         s["z"] = s.given_input(uniform_input(s, self.channels, self.amplitude))
         s.train_net()
+        s["c"] = learned_level(s)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(z) - y||^2."""
-        x = s.net(s["z"])
+        """||A c f(z) - y||^2."""
+        x = s["c"] * s.net(s["z"])
         return x, {"data": s.problem.misfit(x)}
 
 
