@@ -12,7 +12,7 @@ from torch import Tensor
 from untrained.errors import UserError
 from untrained.physics.base import LinearPhysics, Physics
 
-_PASSED_ON = ("degree", "mask", "weight", "norm_squared", "initial", "A_dagger")
+_PASSED_ON = ("degree", "mask", "weight", "norm_squared", "initial", "A_dagger", "fbp")
 
 
 def as_physics(obj: Any, x_shape: Sequence[int] | None = None) -> Any:
