@@ -20,8 +20,11 @@ range max |reference|, coil maps from the undersampled data's own centre. CT: me
 reference FBP of all views, scored inside the disc that every view sees. Photographs: 256x256
 colour crops. `paper` is that preset, cut after the seconds given below where marked; the rest is
 `fast`, for `dip` and `aseqdip` with its closing step. A dash: not run yet, or removed because the
-settings have changed since. `paper` on mprage-4x in fp32 saw the coil maps of an earlier version,
-which took singular values from 2 % on for signal; those maps cost total variation 0.1 dB there.
+settings have changed since. `aseqdip`, in any preset, was measured before lambda's scale changed,
+and every network on CT before its images were scaled by filtered backprojection (see CHANGELOG);
+this holds for every table of this page. `paper` on mprage-4x in fp32 saw the coil maps of an
+earlier version, which took singular values from 2 % on for signal; those maps cost total variation
+0.1 dB there.
 
 The CPU seconds of `dct`, `lowrank`, `nlbayes` and `house` were taken beside a long run of aSeqDIP's
 network on the other core, which slowed everything by up to a half. Alone on both cores `auto` takes

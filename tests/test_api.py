@@ -409,6 +409,15 @@ def test_a_run_is_resumed_for_the_same_noise_level_and_operator_only(tmp_path) -
         assert torch.equal(reconstruct(y, first[1], **options, **first[0]).image, image)
 
 
+def test_a_run_at_another_scale_is_not_gone_on_with(tmp_path, monkeypatch) -> None:
+    y, physics = torch.rand(1, 1, 16, 16), ut.physics.Denoise((1, 16, 16))
+    with monkeypatch.context() as before:
+        before.setattr("untrained.core.recipe.SCALE", "largest squared singular value")
+        reconstruct(y, physics, method="dip", run_dir=tmp_path)
+    with pytest.raises(ut.UserError, match=r"recipe.scale was .*largest.*start again with"):
+        reconstruct(y, physics, method="dip", run_dir=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -5,6 +5,8 @@ import torch
 
 import untrained as ut
 from untrained.errors import UserError
+from untrained.joined import joined
+from untrained.maths import sum_squares
 from untrained.physics import CT, MRI, Blur, Denoise, Inpaint
 
 
@@ -46,15 +48,68 @@ def test_the_data_term_is_the_mean_square_for_denoising() -> None:
     y, x = torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8)
     problem = ut.Problem(y, Denoise((1, 8, 8)))
     torch.testing.assert_close(problem.misfit(x), (x - y).square().flatten(1).mean(1))
+    assert torch.equal(problem.misfit(x), sum_squares(x - y) / 64), "to the bit, as ever"
 
 
-def test_the_data_term_is_divided_by_the_squared_norm() -> None:
+def dense_ct() -> tuple[ut.Problem, torch.Tensor]:
+    """A problem, and the squared singular values of its operator."""
     physics = CT((16, 16), [0, 40, 80, 120], 24)
-    x = torch.rand(1, 1, 16, 16)
-    problem = ut.Problem(physics.A(x), physics)
+    problem = ut.Problem(physics.A(torch.rand(1, 1, 16, 16)), physics)
     dense = torch.stack([physics.A(e.view(1, 1, 16, 16)).flatten() for e in torch.eye(256)], 1)
-    top = torch.linalg.matrix_norm(dense, 2) ** 2
-    assert problem.norm_squared == pytest.approx(float(top), rel=1e-2)
+    return problem, torch.linalg.eigvalsh(dense.T @ dense)
+
+
+def test_the_data_term_is_divided_by_the_mean_squared_singular_value() -> None:
+    problem, squares = dense_ct()
+    assert float(problem.mean_squared_singular_value) == pytest.approx(float(squares.mean()))
+    x = torch.rand(1, 1, 16, 16)
+    expected = sum_squares(problem.A(x) - problem.y) / (squares.mean() * 256)
+    torch.testing.assert_close(problem.misfit(x), expected)
+
+
+def test_the_data_term_by_the_norm_is_divided_by_the_largest_squared_singular_value() -> None:
+    problem, squares = dense_ct()
+    assert problem.norm_squared == pytest.approx(float(squares.max()), rel=1e-2)
+    x = torch.rand(1, 1, 16, 16)
+    expected = sum_squares(problem.A(x) - problem.y) / (problem.norm_squared * 256)
+    assert torch.equal(problem.misfit(x, "norm"), expected)
+
+
+@pytest.mark.parametrize("weighting", ["uniform", "ramp", "half-ramp"])
+def test_neither_a_split_nor_the_measurements_move_lambda(weighting: str) -> None:
+    physics = CT((16, 16), range(0, 180, 15), 24)
+    x = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    one, other = (ut.Problem(physics.A(i[None]), physics, weighting=weighting) for i in x)
+    fit, held = one.split(0.3, seed=0)
+    means = [p.mean_squared_singular_value for p in (one, other, fit, held, one.weighted("ramp"))]
+    assert all(torch.equal(means[0], mean) for mean in means[1:4])
+    assert torch.equal(means[0], means[4]) == (weighting == "ramp")
+
+
+@pytest.mark.parametrize("columns", [True, False])
+def test_the_data_terms_of_a_group_are_those_of_its_members_to_the_bit(columns: bool) -> None:
+    g = torch.Generator().manual_seed(0)
+    mask = torch.rand(12, 40, generator=g) < 0.4
+    mask = mask[:1].expand(12, 40) if columns else mask
+    problems = []
+    for size in (1.0, 0.3, 2.0):
+        maps = size * torch.randn(3, 12, 40, generator=g, dtype=torch.cfloat)
+        maps[..., : int(4 * size)] = 0
+        physics = MRI(mask, maps)
+        problems.append(ut.Problem(physics.A(torch.randn(1, 2, 12, 40, generator=g)), physics))
+    whole = joined(problems)
+    assert whole is not None
+    x = torch.randn(3, 2, 12, 40, generator=g)
+    singles = torch.cat([p.misfit(x[i : i + 1]) for i, p in enumerate(problems)])
+    assert torch.equal(whole.misfit(x), singles)
+    means = torch.cat([p.mean_squared_singular_value for p in problems])
+    assert len(means.unique()) == 3
+    assert torch.equal(whole.mean_squared_singular_value, means)
+    fits = [p.split(0.2, seed=0)[0] for p in problems]
+    split = joined(fits)
+    assert split is not None
+    singles = torch.cat([p.misfit(x[i : i + 1]) for i, p in enumerate(fits)])
+    assert torch.equal(split.misfit(x), singles)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +145,8 @@ def test_what_is_held_out_speaks_for_what_was_never_measured() -> None:
     assert float(held.importance.sum()) > 2 * float(held.importance.count_nonzero())
     x = torch.randn(1, 2, 16, 20, generator=torch.Generator().manual_seed(1))
     weighted = (held.A(x) - held.y).square() * held.importance
-    expected = fit.misfit(x) + weighted.sum() / (fit.norm_squared * fit.n_image)
+    divisor = float(fit.mean_squared_singular_value) * fit.n_image
+    expected = fit.misfit(x) + weighted.sum() / divisor
     torch.testing.assert_close(fit.expected_misfit(x, held), expected)
 
 

@@ -16,14 +16,15 @@ from untrained.problem import Problem
 def joined(problems: Sequence[Problem]) -> Problem | None:
     """The problems as one of `(G, ...)` measurements; one problem is itself.
 
-    What they know stays theirs: adjoint and classical images, scale, held-out measurements and
-    operator norm are those of each alone. `select(g)` gives problem g back.
+    What they know stays theirs: adjoint and classical images, scale, guides, held-out measurements,
+    operator norm and mean squared singular value are those of each alone. `select(g)` gives
+    problem g back.
 
     Returns:
         None where they have to be solved in turn: they differ in shape, weighting, noise level,
-        guide or learned weights, or one operator cannot stand for all of theirs. Operators agree
-        if they are one object or hold the same numbers; some can be joined (MRI: one mask and
-        coil maps of their own, `Physics.joined`).
+        number of guides or learned weights, or one operator cannot stand for all of theirs.
+        Operators agree if they are one object or hold the same numbers; some can be joined (MRI:
+        one mask and coil maps of their own, `Physics.joined`).
     """
     first = problems[0]
     if len(problems) == 1:
@@ -35,12 +36,16 @@ def joined(problems: Sequence[Problem]) -> Problem | None:
     whole.physics = physics
     whole.y = torch.cat([p.y for p in problems])
     whole.scale = torch.cat([p.scale for p in problems])
+    whole.adjoint_level = torch.cat([p.adjoint_level for p in problems])
+    if not all(_same(p.guide, first.guide) for p in problems):
+        whole.guide = _cat([p.guide for p in problems])
     whole.keep = _cat([p.keep for p in problems])
     whole.importance = _cat([p.importance for p in problems])
     whole.seen = first.seen if all(_same(p.keep, first.keep) for p in problems) else None
     whole.singles = tuple(problems)
     whole.forget()
     whole.part = None
+    whole._norms, whole._means = {}, {}
     return whole
 
 
@@ -50,12 +55,16 @@ def _alike(a: Problem, b: Problem) -> bool:
         and a.y.shape[1:] == b.y.shape[1:]
         and a.weighting == b.weighting
         and a.sigma == b.sigma
-        and a.guide is b.guide
+        and _shape(a.guide) == _shape(b.guide)
         and (a.keep is None) == (b.keep is None)
         and (a.importance is None) == (b.importance is None)
         and a.pretrained.keys() == b.pretrained.keys()
         and all(_same(value, b.pretrained[name]) for name, value in a.pretrained.items())
     )
+
+
+def _shape(value: Tensor | None) -> tuple[int, ...]:
+    return () if value is None else tuple(value.shape)
 
 
 def _cat(parts: list[Tensor | None]) -> Tensor | None:

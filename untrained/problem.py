@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,24 +21,47 @@ from untrained.physics import as_physics
 from untrained.physics.base import Physics
 from untrained.said import held_out, image_shape_of, sampling_mask, task_of
 from untrained.scaling import (
+    checked_guide,
     degree_scale,
-    image_level,
+    image_levels,
     matched_adjoint,
     per_problem,
     scaled_guide,
 )
+
+PROBES = 32
+"""Random images that estimate an operator's mean squared singular value. The relative standard
+deviation is at most sqrt(2 / (PROBES r)), r = (sum s^2)^2 / sum s^4 being about how many singular
+values s are large: 1 % for 600 of them."""
+
+Divisor = Literal["mean", "norm"]
 
 
 class Problem:
     r"""y = A(x) + noise, in network units.
 
     Scaling. Photographs (``physics.unit_range``) stay as they are. Everything else is divided by
-    the 99.9th percentile of |estimate()|, so that images are O(1); `to_units` undoes it. Only a
-    linear physics, or one that declares its homogeneity ``degree``, is rescaled.
+    the 99.9th percentile of the magnitude of a first image, so that images are O(1); `to_units`
+    undoes it. The first image is filtered backprojection for CT (a physics with `fbp(y)`), whose
+    brightness is fitted to y, and |estimate()| elsewhere. Only a linear physics, or one that
+    declares its homogeneity ``degree``, is rescaled.
 
-    Data term. :math:`\|W^{1/2}(A x - y)\|^2 / (\|W^{1/2}A\|^2\, n_x)`, n_x the number of
-    image entries: divided by the squared operator norm, so that a regularisation weight means the
-    same for an orthonormal FFT and a Radon sum; for denoising it is the mean squared error.
+    Data term. :math:`\|W^{1/2}(A x - y)\|^2 / (m\, n_x)`, n_x the number of image entries, with
+
+    .. math:: m = \mathrm{trace}(A^H W A) / n,
+
+    the mean squared singular value of the operator over the n entries that it can see
+    (`physics.support`). So lambda keeps its meaning on every task: for a random image the data
+    term is as large, on average, as the mean square that a term on the image itself has. For
+    denoising m is 1, and the data term the mean squared error. m is the operator's and that of
+    its weighting, of all measurements: it depends neither on y nor on what is held out. Operators
+    that know it exactly say so (`Physics.mean_squared_singular_value`), for others it is estimated
+    from PROBES random images of a fixed seed. A nonlinear operator that does not say keeps its
+    `norm_squared`, or 1.
+
+    The largest squared singular value, `norm_squared`, is another number: on CT 376 times m, since
+    it belongs to the mean grey level alone. Solvers need it for their steps, and some objectives
+    are stated relative to it (`misfit` with `by="norm"`).
 
     Args:
         y: measurements `(G, ...)`, the first axis counts problems that share the physics. What
@@ -49,8 +72,16 @@ class Problem:
             ramp filter) or `half-ramp` (its fourth root).
         guide: clean images of similar content `(M, C, ...)` for methods that lean on some
             (`refguided`, `autoencoder`), of any scale; a magnitude `(M, 1, ...)` will do for a
-            complex image. Each is divided by its own 99.9th percentile unless images live in
-            [0, 1].
+            complex image. Each is divided by the level that would be found in its own measurement,
+            unless images live in [0, 1].
+
+    Attributes:
+        scale: what images are divided by, `(G,)`.
+        adjoint_level: level of |estimate()| in network units, `(G,)`: 1 but for CT, whose
+            unfiltered backprojection is blurred. Numbers of ours that are relative to an image's
+            values (weights of total variation, noise levels of a prior) were set where it was 1,
+            and are multiplied by it.
+        guide: as given, in network units, `(1 or G, M, C, ...)`.
 
     Raises:
         UserError: y is not finite, or its shape or that of `guide` is not what the physics says.
@@ -90,13 +121,16 @@ class Problem:
             self.y = self.y * (mask != 0)  # what stands elsewhere was not measured
         self.weighting = check_weighting(weighting, self.physics)
         self._norms: dict[str, float] = {}
-        self.scale = self._find_scale()
+        self._means: dict[str, Tensor] = {}
+        self.scale, self.adjoint_level = self._find_scale()
         self.y = self.y / self._y_scale()
         known = check_sigma(sigma)
         self.sigma = None if known is None else known / float(self._y_scale().max())
-        self.guide = None if guide is None else scaled_guide(self, guide)
         self.pretrained: dict[str, Tensor] = {}
+        self.guide: Tensor | None = None
         self.forget()
+        if guide is not None:
+            self.guide = scaled_guide(self, checked_guide(self, guide))
 
     def __len__(self) -> int:
         """G, the number of problems."""
@@ -137,10 +171,10 @@ class Problem:
             self._estimate = torch.cat(each) if each else matched_adjoint(self)
         return self._estimate
 
-    def misfit(self, x: Tensor) -> Tensor:
-        """The normalised data term per problem, `(G,)`."""
+    def misfit(self, x: Tensor, by: Divisor = "mean") -> Tensor:
+        """The normalised data term per problem, `(G,)`; `by` as of `cost`."""
         quick = self.quick()
-        return quick.cost(quick.A(x) - quick.y)
+        return quick.cost(quick.A(x) - quick.y, by)
 
     def expected_misfit(self, x: Tensor, held: Problem) -> Tensor:
         """What `split` makes of x: its error on `held`, or on everything, seen or not, `(G,)`.
@@ -157,10 +191,20 @@ class Problem:
             residual * (quick.visible(torch.ones_like(quick.y)) + rest.importance).sqrt()
         )
 
-    def cost(self, residual: Tensor) -> Tensor:
-        """The data term of a residual in measurement space, `(G,)`."""
-        norm = self._norms_of_singles() if self.singles else self.norm_squared
-        return sum_squares(self.whiten(residual)) / (norm * self.n_image)
+    def cost(self, residual: Tensor, by: Divisor = "mean") -> Tensor:
+        """The data term of a residual in measurement space, `(G,)`.
+
+        Args:
+            residual: `(G, ...)`, like y.
+            by: `mean` divides by the mean squared singular value. `norm` divides by the largest
+                one, `norm_squared`: for objectives whose weights, step lengths or clipping were
+                set for an operator of norm one.
+        """
+        squares = sum_squares(self.whiten(residual))
+        if by == "norm":
+            norm = self._norms_of_singles() if self.singles else self.norm_squared
+            return squares / (norm * self.n_image)
+        return squares / self.cached(f"divisor {self.weighting}", _divisor)
 
     def visible(self, values: Tensor) -> Tensor:
         """Values in measurement space, zero where they are not visible to this problem."""
@@ -193,6 +237,15 @@ class Problem:
             self._norms[self.weighting] = self._power_norm()
         return self._norms[self.weighting]
 
+    @property
+    def mean_squared_singular_value(self) -> Tensor:
+        """m of the data term, see the class: float64 `(1,)`, or `(G,)` of an operator that differs
+        from problem to problem. On the CPU.
+        """
+        if self.weighting not in self._means:
+            self._means[self.weighting] = self._mean_square()
+        return self._means[self.weighting]
+
     def _norms_of_singles(self) -> Tensor:
         """`norm_squared` of each of the joined problems, `(G,)`."""
         return self.cached(
@@ -216,7 +269,7 @@ class Problem:
                 "them; use another stop rule, for example --stop none with --steps"
             )
         fit = self._masked(~held)
-        hidden = self._masked(held, rescale=fit.scale / self.scale)
+        hidden = self._masked(held, like=fit)
         if hasattr(self.physics, "measuring_only"):  # cheaper than all, of which few are held out
             hidden.seen = self.physics.measuring_only(held)
         importance = getattr(self.physics, "importance", None)
@@ -236,7 +289,9 @@ class Problem:
         """The same physics with other measurements `(G, ...)`, which are in network units."""
         other = copy.copy(self)
         other.y = y
-        other.scale = self.scale[:1].expand(len(y))
+        other.scale, other.adjoint_level = (
+            value[:1].expand(len(y)) for value in (self.scale, self.adjoint_level)
+        )
         other.forget()
         other.part, other.singles = None, ()
         return other
@@ -280,10 +335,14 @@ class Problem:
         other = copy.copy(self)
         other.y = self.y[index : index + 1]
         other.scale = self.scale[index : index + 1]
+        other.adjoint_level = self.adjoint_level[index : index + 1]
+        if self.guide is not None and len(self.guide) > 1:
+            other.guide = self.guide[index : index + 1]
         alone = getattr(self.physics, "alone", None)
         if alone is not None:
             other.physics = alone(index)
-            other._norms = self._norms if other.physics is self.physics else {}
+            if other.physics is not self.physics:
+                other._norms, other._means = {}, {}
         if self.sigma is not None:  # that of the group is the one with the largest scale
             factor = degree_scale(self.scale, self.physics)
             other.sigma = self.sigma * float(factor.max() / factor[index])
@@ -304,6 +363,7 @@ class Problem:
         """The same problem on another device."""
         other = copy.copy(self)
         other.y, other.scale = self.y.to(device), self.scale.to(device)
+        other.adjoint_level = self.adjoint_level.to(device)
         other.keep = None if self.keep is None else self.keep.to(device)
         other.guide = None if self.guide is None else self.guide.to(device)
         other.importance = None if self.importance is None else self.importance.to(device)
@@ -357,7 +417,8 @@ class Problem:
                 break
         return held
 
-    def _masked(self, visible: Tensor, rescale: Tensor | None = None) -> Problem:
+    def _masked(self, visible: Tensor, like: Problem | None = None) -> Problem:
+        """The problem of some measurements; in units of its own, or in those of `like`."""
         other = copy.copy(self)
         other.keep = visible.to(self.y.dtype)
         if self.keep is not None:
@@ -365,20 +426,26 @@ class Problem:
         other.y = self.y * other.keep
         other.forget()
         other.singles = ()
-        ratio = other._find_scale() if rescale is None else rescale
+        if like is None:
+            ratio, other.adjoint_level = other._find_scale()
+        else:
+            ratio, other.adjoint_level = like.scale / self.scale, like.adjoint_level
         other.y = other.y / per_problem(degree_scale(ratio, self.physics), other.y)
         other.scale = self.scale * ratio
+        if self.guide is not None:
+            other.guide = scaled_guide(other, self.guide) if like is None else like.guide
         if self.sigma is not None:
             before, now = (degree_scale(p.scale, self.physics).max() for p in (self, other))
             other.sigma = self.sigma * float(before / now)
         return other
 
-    def _find_scale(self) -> Tensor:
+    def _find_scale(self) -> tuple[Tensor, Tensor]:
+        """See `image_levels`; 1 and 1 where nothing is rescaled."""
         ones = torch.ones(len(self.y), device=self.y.device)
         degree = getattr(self.physics, "degree", 1.0 if self.linear else None)
         if self.unit_range or degree is None:
-            return ones
-        return image_level(matched_adjoint(self), self.task)
+            return ones, ones
+        return image_levels(self)
 
     def _y_scale(self) -> Tensor:
         return per_problem(degree_scale(self.scale, self.physics), self.y)
@@ -405,3 +472,30 @@ class Problem:
 
         with torch.no_grad():
             return power_iteration(normal, (1, *self.x_shape), self.y)
+
+    def _mean_square(self) -> Tensor:
+        """trace(A^H W A) / n, from the operator where it knows; see the class."""
+        ask = getattr(self.physics, "mean_squared_singular_value", None)
+        known = None if ask is None else ask(self.weighting)
+        if known is None:
+            known = self._probed() if self.linear else self.norm_squared
+        means = torch.as_tensor(known, dtype=torch.float64).detach().cpu().reshape(-1)
+        # an operator that sees nothing has no scale
+        return torch.where(means > 0, means, torch.ones_like(means))
+
+    def _probed(self) -> float:
+        """Hutchinson's estimate: the mean of ||W^(1/2) A v||^2 over random signs v, over n."""
+        ones = self.supported(self.y.new_ones(1, *self.x_shape))[:1]
+        generator = torch.Generator().manual_seed(0)
+        total = 0.0
+        with torch.no_grad():
+            for _ in range(PROBES):
+                signs = torch.randint(2, ones.shape, generator=generator).to(ones) * 2 - 1
+                seen = self.whiten(self.physics.A(signs * ones).to(self.y.dtype))
+                total += float(sum_squares(seen.double())[0])
+        return total / (PROBES * max(1.0, float(ones.double().sum())))
+
+
+def _divisor(one: Problem) -> Tensor:
+    """What the squared residual is divided by; the product in float64, to be rounded once."""
+    return (one.mean_squared_singular_value * one.n_image).to(one.device, torch.float32)

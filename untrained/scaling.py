@@ -21,11 +21,49 @@ def matched_adjoint(p: Problem) -> Tensor:
         if initial is not None:
             return initial(p.y)
         back = p.A_adjoint(p.y)
-        forth = p.A(back)
-        gain = (forth * p.y).flatten(1).sum(1) / sum_squares(forth).clamp_min(1e-30)
-        image = back * per_problem(gain, back)
+        image = back * per_problem(least_squares_gain(p, back), back)
         fill = getattr(p.physics, "fill", None)
         return image if fill is None or p.keep is None else fill(image, p.keep)
+
+
+def matched_fbp(p: Problem) -> Tensor | None:
+    """Find c B y, B the filtered backprojection, with the c for which A of it is closest to y.
+
+    Views that are held out or missing only lower the brightness of B y; c restores it.
+
+    Returns:
+        `(G, C, ...)`; None where the physics has no `fbp`, or c is not positive.
+    """
+    own = getattr(p.physics, "fbp", None)
+    if own is None:
+        return None
+    with torch.no_grad():
+        image: Tensor = own(p.y)
+        if tuple(image.shape[1:]) != p.x_shape:
+            return None
+        gain = least_squares_gain(p, image)
+        return image * per_problem(gain, image) if bool((gain > 0).all()) else None
+
+
+def least_squares_gain(p: Problem, image: Tensor) -> Tensor:
+    """Find the c that minimises ||c A x - y||^2 for each image x, `(G,)`; 0 where A x is 0."""
+    forth = p.A(image)
+    return (forth * p.y).flatten(1).sum(1) / sum_squares(forth).clamp_min(1e-30)
+
+
+def image_levels(p: Problem) -> tuple[Tensor, Tensor]:
+    """Find the level of the image that y is of, and that of c A^H y relative to it, `(G,)` each.
+
+    CT takes it from filtered backprojection: the unfiltered one is blurred, and its level up to
+    five times off (more where the object is small). Other operators, and CT where that fails, take
+    it from c A^H y, so that the second number is 1.
+    """
+    adjoint, image = image_level(matched_adjoint(p), p.task), matched_fbp(p)
+    if image is None:
+        return adjoint, torch.ones_like(adjoint)
+    found = image_level(image, p.task)
+    found = torch.where(found.isfinite() & (found > 0), found, adjoint)
+    return found, adjoint / found
 
 
 def image_level(image: Tensor, task: str) -> Tensor:
@@ -33,8 +71,11 @@ def image_level(image: Tensor, task: str) -> Tensor:
     return level(magnitude(image) if task == "mri" else image.abs())
 
 
-def scaled_guide(p: Problem, guide: Tensor) -> Tensor:
-    """Clean images like those of p, each divided by its own level; see `Problem`.
+def checked_guide(p: Problem, guide: Tensor) -> Tensor:
+    """Check clean images like those of p, and give a magnitude its second channel.
+
+    Returns:
+        `(1, M, C, ...)`, in the units that they came in.
 
     Raises:
         UserError: another shape than the image's, or values that are not finite.
@@ -48,8 +89,38 @@ def scaled_guide(p: Problem, guide: Tensor) -> Tensor:
         )
     if not bool(guide.isfinite().all()):
         raise UserError("the guide holds NaN or infinite values; clean it first")
-    guide = guide.float().to(p.device)
-    return guide if p.unit_range else guide / per_problem(image_level(guide, p.task), guide)
+    return guide.float().to(p.device)[None]
+
+
+def scaled_guide(p: Problem, guide: Tensor) -> Tensor:
+    """Divide each guide by the level that p would find in a measurement of it.
+
+    So the truth, as a guide, is in network units exactly what the network has to draw.
+
+    Args:
+        p: G problems, of whose measurements some may be held out.
+        guide: `(1 or G, M, C, ...)`, of any scale.
+
+    Returns:
+        The same shape; `(G, M, C, ...)` where each problem has an operator of its own.
+    """
+    if p.unit_range:
+        return guide
+    alone = getattr(p.physics, "alone", None)
+    differ = len(guide) > 1 or (len(p) > 1 and alone is not None and alone(0) is not p.physics)
+    each = [p.select(g) for g in range(len(p))] if differ else [p]
+    rows = [guide[min(g, len(guide) - 1)] for g in range(len(each))]
+    return torch.stack([_divided(one, row) for one, row in zip(each, rows, strict=True)])
+
+
+def _divided(p: Problem, images: Tensor) -> Tensor:
+    """Images `(M, C, ...)`, each divided by the level found in its own measurement."""
+    degree = getattr(p.physics, "degree", 1.0 if p.linear else None)
+    if degree is None:  # nothing is known of how its measurements scale
+        return images / per_problem(image_level(images, p.task), images)
+    with torch.no_grad():
+        levels = [image_levels(p.with_measurements(p.A(one[None])))[0] for one in images]
+    return images / per_problem(torch.cat(levels), images)
 
 
 def per_problem(value: Tensor, like: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ def slices_of(volume: Problem) -> tuple[Problem, ...]:
 def _slice(volume: Problem, physics: Any, index: int, part: Problem | None) -> Problem:
     one = copy.copy(volume)
     one.forget()
-    one.physics, one.part, one.importance, one._norms = physics, part, None, {}
+    one.physics, one.part, one.importance = physics, part, None
+    one._norms, one._means = {}, {}
     one.x_shape = tuple(physics.x_shape)
     one.y = volume.y[:, :, index]
     one.keep = None if volume.keep is None else volume.keep[:, :, index]

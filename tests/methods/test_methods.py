@@ -306,3 +306,24 @@ def test_a_missing_or_misshapen_guide_is_named(name: str) -> None:
 def test_rounds_that_are_asked_for_are_taken(name: str, inner: int) -> None:
     recipe = find_recipe(METHODS[name], "denoise", "fast").with_setting("rounds=50")
     assert recipe.budget == 50 * inner
+
+
+SET_FOR_NORM_ONE = {
+    *("deepred", "dop", "drp", "edip", "house", "metadip", "oes", "sgld", "tvdip"),
+}
+"""Methods whose weights, steps or clipping were set for an operator of norm one."""
+
+
+@pytest.mark.parametrize("name", sorted(TABLE.keys() - {"convdecoder", "doubledip", "dop"}))
+def test_what_the_data_term_is_divided_by(name: str) -> None:
+    """A paper's lambda meets the mean squared singular value, ours the largest one, as ever."""
+    problem, recipe = problem_for(name), TABLE[name]
+    module = recipe.build(problem)
+    initialise(module, 0)
+    state = State(problem, module, 0)
+    state.take_given(problem.pretrained)
+    recipe.method.start(state)
+    image, terms = recipe.method.loss(state)
+    found = terms["data"].square() if name == "drp" else terms["data"]
+    by = "norm" if name in SET_FOR_NORM_ONE else "mean"
+    torch.testing.assert_close(found, problem.misfit(image, by))

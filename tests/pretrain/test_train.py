@@ -410,14 +410,24 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
         weights.save(tmp_path / "w.safetensors")
 
 
-@pytest.mark.parametrize("text", ["5", "null", '"a"', "[]", "{}", '{"format": 2, "new": 1}'])
+@pytest.mark.parametrize("text", ["5", "null", '"a"', "[]", "{}", '{"format": 3, "new": 1}'])
 def test_damaged_facts_are_refused(text: str, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({"a": torch.ones(2)}, tmp_path / "w.safetensors", {"untrained": text})
     with pytest.raises(UserError, match="is damaged") as refused:
         load_weights(tmp_path / "w.safetensors")
-    assert ("format 2" in str(refused.value)) == ("format" in text)
+    assert ("format 3" in str(refused.value)) == ("format" in text)
+
+
+def test_weights_learned_at_another_scale_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr("untrained.pretrain.weights.FORMAT", 1)
+        learn("ugodit", steps=2).save(tmp_path / "old.safetensors")
+    with pytest.raises(UserError, match=r"format 1.*scale.*learn it anew with: untrained pretrain"):
+        load_weights(tmp_path / "old.safetensors")
 
 
 @pytest.mark.parametrize(

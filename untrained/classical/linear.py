@@ -8,6 +8,7 @@ from torch import Tensor
 from untrained.errors import UserError
 from untrained.maths import sum_squares
 from untrained.problem import Problem
+from untrained.scaling import least_squares_gain, per_problem
 
 
 @torch.no_grad()
@@ -46,9 +47,7 @@ def fbp(problem: Problem) -> Tensor:
     if problem.keep is None:
         return image
     # Missing views only lower the brightness: restore it by the least-squares factor.
-    back = problem.A(image)
-    gain = (back * problem.y).flatten(1).sum(1) / sum_squares(back).clamp_min(1e-30)
-    return image * gain.reshape(-1, 1, 1, 1)
+    return image * per_problem(least_squares_gain(problem, image), image)
 
 
 @torch.no_grad()

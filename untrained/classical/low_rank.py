@@ -14,6 +14,7 @@ from untrained.classical.sliding_dct import (
     dct_weighed,
     falling,
     tv_start,
+    unit,
 )
 from untrained.problem import Problem
 
@@ -77,7 +78,8 @@ def _solved(problem: Problem) -> Tensor:
     last = LAST_LEVEL.get(task, 1.5) * level
     x = problem.of_part("lowrank", lowrank)
     if x is None:
-        x, first, rounds = problem.cached("dct", dct), max(FIRST_LEVEL, last), ROUNDS.get(task, 30)
+        x, rounds = problem.cached("dct", dct), ROUNDS.get(task, 30)
+        first = max(FIRST_LEVEL * unit(problem), last)
     else:
         above, rounds = MORE.get(task, (3.0, 15))
         first = above * last

@@ -20,8 +20,9 @@ THRESHOLD = 2.7  # of the first pass, in standard deviations of the noise
 OPPONENT = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (0.5, -1.0, 0.5))  # grey, red-blue, green
 LEAST_SIGMA = 1e-3  # gains of a picture without noise would be 0/0
 
+# levels and weights are relative to the level of A^H y (`Problem.adjoint_level`)
 UNTRIED = 0.016  # the level where no measurement can be held out
-LEVEL, HALVINGS, DOUBLINGS = 0.064, 5, 2  # tried: 0.002 to 0.256; images are about 1 high
+LEVEL, HALVINGS, DOUBLINGS = 0.064, 5, 2  # tried: 0.002 to 0.256
 FIRST_WEIGHT = 2e-3  # of the total variation that it starts from, relative to ||A||^2
 FIRST_LEVEL, COUPLING = 0.05, 0.3
 ROUNDS, TRIAL_ROUNDS = 16, 8
@@ -82,7 +83,7 @@ def _solved(problem: Problem) -> Tensor:
     if before is not None:
         more = falling(MORE_LEVEL * level, level, MORE_ROUNDS)
         return _split(problem, before, more, closing)
-    return _split(problem, tv_start(problem), _levels(level, ROUNDS), closing)
+    return _split(problem, tv_start(problem), _levels(problem, level, ROUNDS), closing)
 
 
 def noise_level(problem: Problem, image: Tensor) -> float:
@@ -108,15 +109,15 @@ def _search(problem: Problem) -> Tensor:
         # few views or columns tell levels apart by so little that the last pass has to be the full
         stride = 2 if problem.unit_range else 1
         return lambda level, closing: _split(
-            fit, start, _levels(level, TRIAL_ROUNDS), closing, stride
+            fit, start, _levels(fit, level, TRIAL_ROUNDS), closing, stride
         )
 
     asked = held_out_error(problem, prepare)
     if asked is None:
-        return torch.tensor([UNTRIED, False], dtype=torch.float64)
+        return torch.tensor([UNTRIED * unit(problem), False], dtype=torch.float64)
     error = cache(asked)
-    tie = tie_of(problem)
-    best = by_octaves(lambda level: error(level, False), LEVEL, HALVINGS, DOUBLINGS, tie)
+    tie, start = tie_of(problem), LEVEL * unit(problem)
+    best = by_octaves(lambda level: error(level, False), start, HALVINGS, DOUBLINGS, tie)
     closing = tie * error(best, True) <= error(best, False)
     return torch.tensor([best, closing], dtype=torch.float64)
 
@@ -129,12 +130,17 @@ def tv_start(problem: Problem) -> Tensor:
 
 def quick_tv(problem: Problem, relative: float = FIRST_WEIGHT) -> Tensor:
     """Total variation of a fixed weight, solved roughly; splitting starts from it."""
-    weight = relative * problem.weighted("uniform").norm_squared
+    weight = relative * unit(problem) * problem.weighted("uniform").norm_squared
     return tv_solve(problem, weight, tolerance=1e-2, max_iterations=100).image
 
 
-def _levels(last: float, rounds: int) -> list[float]:
-    return falling(max(FIRST_LEVEL, last), last, rounds)
+def _levels(problem: Problem, last: float, rounds: int) -> list[float]:
+    return falling(max(FIRST_LEVEL * unit(problem), last), last, rounds)
+
+
+def unit(problem: Problem) -> float:
+    """Level of A^H y of one problem, which our weights and levels are relative to."""
+    return float(problem.adjoint_level[0])
 
 
 def falling(first: float, last: float, rounds: int) -> list[float]:

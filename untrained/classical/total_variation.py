@@ -19,7 +19,7 @@ from untrained.problem import Problem
 
 RELAXATION = 1.9  # any value below 2 converges
 BALANCE_AT = (10, 20, 40, 80)  # iterations that choose the two dual steps anew
-WEIGHTS = (1e-5, 0.5)  # the weights searched, relative to ||A||^2
+WEIGHTS = (1e-5, 0.5)  # the weights searched, relative to ||A||^2 and the level of A^H y
 OF_NOISE = (0.03, 3.0)  # those of denoising, relative to ||A|| times the noise's deviation
 SEARCH_TOLERANCE, SEARCH_ITERATIONS = 1e-2, 60
 CHECK_EVERY = 10  # iterations between two evaluations of the gap
@@ -299,7 +299,8 @@ def _search(problem: Problem) -> Tensor:
     if problem.part is not None and problem.task not in ("mri", "ct"):
         return taken_over(problem, problem.part, tv_weight(problem.part))
     plain = problem.weighted("uniform")
-    bracket = (WEIGHTS[0] * plain.norm_squared, WEIGHTS[1] * plain.norm_squared)
+    size = float(problem.adjoint_level[0]) * plain.norm_squared
+    bracket = (WEIGHTS[0] * size, WEIGHTS[1] * size)
     if only_noise(problem):
         level = float(problem.sigma or 0.0) * math.sqrt(plain.norm_squared)
         bracket = (OF_NOISE[0] * level, OF_NOISE[1] * level)

@@ -33,6 +33,10 @@ class NetSpec(Protocol):
 PARTS = ("method", "net", "engine", "stop", "output", "guard")
 """What a setting may be of."""
 
+SCALE = "mean squared singular value; CT images by FBP"
+"""What data terms and images are divided by, see `Problem`. It stands in every recipe, so that
+what was begun or learned at another scale is never gone on with at this one."""
+
 LEAST = 20
 """Steps below which a trial of two methods tells nothing."""
 
@@ -113,6 +117,7 @@ class Recipe:
             "steps": self.budget,
             "seeds": self.seeds,
             "rival": None if self.rival is None else _describe(self.rival),
+            "scale": SCALE,
             "source": self.source,
         }
 

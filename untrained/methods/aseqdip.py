@@ -29,11 +29,11 @@ class ASeqDIP(Method):
     z is not differentiated through.
 
     Symbols: K `rounds`, N `inner`, lambda `lam`. Both terms are sums of squares divided by the
-    number of image entries, the data term also by ||A||^2, so that lambda weighs them as in the
-    paper's denoising, where the operator has norm one; z_0 is A^H y times the scalar that fits y
-    best (Sec. 3.2: y itself for denoising, inpainting and deblurring; a blurred image of which
-    pixels are held out begins at A^H y too). A nonlinear operator begins at its own `initial(y)`,
-    for non-linear deblurring y.
+    number of image entries, the data term also by the operator's mean squared singular value
+    (see `Problem`), so that lambda weighs them as in the paper's denoising, where that is one;
+    z_0 is A^H y times the scalar that fits y best (Sec. 3.2: y itself for denoising, inpainting
+    and deblurring; a blurred image of which pixels are held out begins at A^H y too). A nonlinear
+    operator begins at its own `initial(y)`, for non-linear deblurring y.
 
     Differs from the released code. MRI: there z is not f(z) but the image of the predicted
     k-space with the measured lines put back, N = 10, K = 6000, norms are not squared, the

@@ -29,8 +29,9 @@ class Autoencoder(Method):
     optimised. It shows what the autoencoding term is worth with a network that has seen clean
     data: lambda matters less, since g(z) = z holds nearly everywhere.
 
-    The clean images are given as guide. The paper trains on 3,000 scans and gives neither
-    network, rates nor steps; these are aSeqDIP's, and ours.
+    The clean images are given as guide. The terms of (18) are scaled as in `ASeqDIP`: the data term
+    is divided by the operator's mean squared singular value (see `Problem`). The paper trains on
+    3,000 scans and gives neither network, rates nor steps; these are aSeqDIP's, and ours.
 
     Args:
         rounds: K, optimiser steps of (17) and (18) together (N = 1).

@@ -40,6 +40,9 @@ class DeepRED(Method):
     `scheme=admm` is plug-and-play ADMM, x <- D(f + u); `scheme=hqs` is half-quadratic splitting,
     x <- D(f) with u = 0. Both take beta as unused.
 
+    The data term is divided by ||A||^2, the largest squared singular value, and both terms by the
+    number of image entries.
+
     Differs from the released code, whose order is `inner=1, cache=10, fresh=false`: x and u move
     at every optimiser step, from that step's own output with its jitter, and D(x) is made anew at
     every 10th (a first x that no denoiser saw stands in for D(x) until then). There it comes from a
@@ -114,7 +117,7 @@ class DeepRED(Method):
         f, x, u = s.net(jittered(s, self.jitter)), s["x"], s["u"]
         if not self.fresh:
             s["f"] = f
-        terms = {"data": s.problem.misfit(f), "splitting": self.mu * mse(f, x - u)}
+        terms = {"data": s.problem.misfit(f, "norm"), "splitting": self.mu * mse(f, x - u)}
         return {"f": f, "x": x, "x-u": x - u}[self.answer], terms
 
     def advance(self, s: State) -> None:

@@ -34,11 +34,12 @@ class DIP(Method):
     .. math:: w \leftarrow w + \rho\, \mathrm{std}(w)\, \xi, \qquad \xi \sim N(0, I), \quad
               \rho = \tfrac1{50}
 
-    Differs from the released code: the data term is divided by ||A||^2 (for denoising it is the
-    code's mean squared error); the code's super-resolution uses a Lanczos operator that differs
-    from the one that made its data, here the physics is the caller's; the input is padded inside
-    the network instead of cropping the image; the code's line of the random step (`param_noise`)
-    makes new tensors and changes no weight, here the weights move.
+    Differs from the released code: the data term is divided by the operator's mean squared
+    singular value (see `Problem`; for denoising it is the code's mean squared error); the code's
+    super-resolution uses a Lanczos operator that differs from the one that made its data, here
+    the physics is the caller's; the input is padded inside the network instead of cropping the
+    image; the code's line of the random step (`param_noise`) makes new tensors and changes no
+    weight, here the weights move.
 
     Args:
         rounds: K, optimiser steps (N = 1).

@@ -27,7 +27,8 @@ class DOP(Method):
 
     by plain gradient descent. g and h start near zero and learn alpha times faster than theta: the
     implicit bias is that of minimising the l1 norm of the corruption s = g*g - h*h with weight
-    1 / alpha. Impulses go into s, the image into f, and no stop is needed.
+    1 / alpha. Impulses go into s, the image into f, and no stop is needed. The data term is divided
+    by ||A||^2, the largest squared singular value: a step of length 1 is stable then.
 
     Args:
         rounds: K, optimiser steps (N = 1).
@@ -62,7 +63,7 @@ class DOP(Method):
         p = s.problem
         x = s.net(jittered(s, self.jitter))
         corruption = p.visible(s["g"].square() - s["h"].square())
-        return x, {"data": p.cost(p.A(x) + corruption - p.y)}
+        return x, {"data": p.cost(p.A(x) + corruption - p.y, "norm")}
 
 
 def recipe(task: str, preset: str) -> Recipe:

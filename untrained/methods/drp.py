@@ -33,8 +33,8 @@ class DRP(Method):
     of the normalisations, one of z itself included. One scale instead of five is enough, which
     with the few trained weights is where the speed comes from.
 
-    The data term is the root of this library's (mean square for denoising), TV the mean over
-    entries, as in the code.
+    The data term is the root of the mean square, for operators other than the identity divided by
+    ||A||, the largest singular value; TV is the mean over entries, as in the code.
 
     Args:
         rounds: K, optimiser steps (N = 1).
@@ -73,7 +73,7 @@ class DRP(Method):
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """sqrt(||A f(BN(z)) - y||^2) + lambda TV(f(BN(z)))."""
         x = s.net(_normalised(s["z"], s["gain"], s["offset"]))
-        data = s.problem.misfit(x).clamp_min(1e-12).sqrt()
+        data = s.problem.misfit(x, "norm").clamp_min(1e-12).sqrt()
         return x, {"data": data, "tv": self.lam * tv(x)}
 
     def advance(self, s: State) -> None:

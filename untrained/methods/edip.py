@@ -78,10 +78,10 @@ class EDIP(Method):
               x = c f_\theta(z / c),\quad z = A^\dagger y,\quad
               \text{from}\ \theta\ \text{of `EDIPTraining`}
 
-    Both terms are divided by the number of image entries and the data term by ||A||^2, as in
-    `TVDIP`; the paper's gamma (1e-4 for a mean over measurements and a sum over pixels) depends
-    on the scan's units, so gamma is ours. The released code also clamps every parameter to
-    [-1000, 1000] after each step, which never acted in our runs.
+    Both terms are divided by the number of image entries and the data term by ||A||^2, the largest
+    squared singular value, as in `TVDIP`; the paper's gamma (1e-4 for a mean over measurements and
+    a sum over pixels) depends on the scan's units, so gamma is ours. The released code also clamps
+    every parameter to [-1000, 1000] after each step, which never acted in our runs.
 
     Args:
         rounds: steps.
@@ -101,9 +101,11 @@ class EDIP(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A x - y||^2 + gamma TV(x), x = c f(z / c)."""
+        """||A x - y||^2 + gamma TV(x), x = c f(z / c), both in units of the level of A^H y."""
         x = s["c"] * s.net(s["z"])
-        return x, {"data": s.problem.misfit(x), "tv": self.gamma * tv(x)}
+        unit = s.problem.adjoint_level
+        data = s.problem.misfit(x, "norm") / unit.square()
+        return x, {"data": data, "tv": self.gamma * tv(x) / unit}
 
 
 def first_image(problem: Problem) -> Tensor:

@@ -62,7 +62,7 @@ class FillIn(Method):
         told = s.net(torch.cat([fill_gaps(y, shown), shown], dim=1))
         x = shown * y + (1 - shown) * told
         asked = (measured * (1 - shown)).flatten(1).mean(1)
-        return x, {"data": s.problem.misfit(x) / asked.clamp_min(1 / y[0].numel())}
+        return x, {"data": s.problem.misfit(x, "norm") / asked.clamp_min(1 / y[0].numel())}
 
     def _pattern(self, s: State) -> Tensor:
         """What may be shown at this step, 1 or 0."""

@@ -37,6 +37,9 @@ class House(Method):
     judge by. The learning rate falls to almost nothing, which makes the last image the best or
     nearly.
 
+    The data term is divided by ||W^(1/2) A||^2, the largest squared singular value, and lambda is
+    relative to the level of A^H y (`Problem.adjoint_level`): there it was set.
+
     A nonlinear physics has no classical image here: its `initial(y)` takes that place.
 
     Sources: the parts are Ulyanov et al. 2018 (noise input, jitter), Liu et al. 2019 (TV term);
@@ -76,7 +79,8 @@ class House(Method):
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """||W^(1/2) (A f(z) - y)||^2 + lambda TV(f(z))."""
         x = s.net(jittered(s, self.jitter))
-        return x, {"data": s.problem.misfit(x), "tv": self.lam * tv(x)}
+        weight = self.lam * s.problem.adjoint_level
+        return x, {"data": s.problem.misfit(x, "norm"), "tv": weight * tv(x)}
 
 
 WEIGHTS = {"denoise": 0.025, "superres": 0.06, "deblur": 0.0005, "ct": 0.03}

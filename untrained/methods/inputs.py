@@ -8,6 +8,7 @@ from torch import Tensor
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import sum_squares
+from untrained.scaling import least_squares_gain, per_problem
 
 
 def uniform_input(s: State, channels: int, amplitude: float) -> Tensor:
@@ -51,7 +52,7 @@ def guides(s: State, method: str) -> Tensor:
             f"{method} needs clean images of similar content: give --guide FILE, or guide= in "
             "Python"
         )
-    return guide.expand(s.size, *guide.shape)
+    return guide.expand(s.size, *guide.shape[1:])
 
 
 def nearest_guide(s: State, method: str) -> Tensor:
@@ -60,3 +61,24 @@ def nearest_guide(s: State, method: str) -> Tensor:
     apart = [sum_squares(given[:, i] - estimate) for i in range(given.shape[1])]
     nearest = torch.stack(apart, dim=1).argmin(1)
     return given[torch.arange(s.size, device=given.device), nearest]
+
+
+def learned_level(s: State) -> Tensor:
+    r"""Find the factor between images as a learned network draws them and network units.
+
+    .. math:: c = \langle A f_0, y \rangle / \|A f_0\|^2
+
+    with f_0 the network's image before the first step. The images that it was learned from had
+    levels of their own, which no measurement told; c f_0 has the brightness that fits y best.
+
+    Returns:
+        `(G, 1, ...)`; 1 where there is nothing to fit: images in [0, 1], an operator that is
+        nonlinear, a network of which a part was not learned, or a c that is not positive.
+    """
+    problem = s.problem
+    one = torch.ones(s.size, *[1] * len(problem.x_shape), device=s.device)
+    if problem.unit_range or not problem.linear or not s.given or s.given != s.weights.keys():
+        return one
+    with torch.no_grad():
+        gain = per_problem(least_squares_gain(problem, s.net(s["z"])), one)
+    return torch.where(gain.isfinite() & (gain > 0), gain, one)

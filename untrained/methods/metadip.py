@@ -14,7 +14,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
 from untrained.errors import UserError
-from untrained.methods.inputs import uniform_input
+from untrained.methods.inputs import learned_level, uniform_input
 from untrained.methods.presets import PHOTOGRAPHS, fast
 from untrained.nets import SKIP
 from untrained.rules import Average, Last
@@ -92,12 +92,16 @@ class MetaDIPTraining(Method):
 class MetaDIP(Method):
     r"""DIP from a meta-learned start (Zhang et al., arXiv 2209.08452).
 
-    .. math:: \min_\theta \|A f_\theta(z) - y\|^2 \quad\text{by}\quad \theta \leftarrow \theta -
-              \alpha_\ell\, \nabla_\theta \|A f_\theta(z) - y\|^2, \qquad
+    .. math:: \min_\theta \|A\, c f_\theta(z) - y\|^2 / c^2 \quad\text{by}\quad \theta \leftarrow
+              \theta - \alpha_\ell\, \nabla_\theta \|A\, c f_\theta(z) - y\|^2 / c^2, \qquad
               \theta, \alpha, z\ \text{of `MetaDIPTraining`}
 
     The engine is gradient descent (`sgd`) whose rate, 1, is multiplied by alpha_l in every layer l:
-    on one of the images learned from, the first N steps are those of the training.
+    on one of the images learned from, the first N steps are those of the training. The data term is
+    divided by ||A||^2, so that no operator asks for smaller steps than the identity learned with.
+
+    c, found once, is the brightness of the first image that fits y best (`learned_level`; 1 for
+    photographs): what was learned from had levels of its own.
 
     Args:
         rounds: K, optimiser steps.
@@ -116,15 +120,16 @@ class MetaDIP(Method):
         return self.channels
 
     def start(self, s: State) -> None:
-        """z is that of the training; every weight is trained, at the rate of its layer."""
+        """z is that of the training, and c; every weight is trained, at the rate of its layer."""
         s["z"] = s.given_input(uniform_input(s, self.channels, self.amplitude))
         for weight, rate in s.given_rates().items():
             s.train_net(rate, only=[weight])
+        s["c"] = learned_level(s)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(z) - y||^2."""
-        x = s.net(s["z"])
-        return x, {"data": s.problem.misfit(x)}
+        """||A c f(z) - y||^2 / c^2."""
+        x = s["c"] * s.net(s["z"])
+        return x, {"data": s.problem.misfit(x, "norm") / s["c"].flatten().square()}
 
 
 def recipe(task: str, preset: str) -> Recipe:

@@ -12,7 +12,7 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
-from untrained.methods.inputs import pixel_coordinates
+from untrained.methods.inputs import learned_level, pixel_coordinates
 from untrained.nets import Siren
 from untrained.rules import HeldOut, Last
 
@@ -54,9 +54,11 @@ class NeRPTraining(Method):
 class NeRP(Method):
     r"""Reconstruction of Shen, Pauly, Xing (IEEE TNNLS 2022), Eq. 5.
 
-    .. math:: \min_\theta \|A M_\theta(\gamma(r)) - y\|^2 \quad\text{from}\ \theta^*
+    .. math:: \min_\theta \|A\, c M_\theta(\gamma(r)) - y\|^2 \quad\text{from}\ \theta^*
 
-    The small rate and the few steps are the regulariser: they keep the image near the prior.
+    The prior was learned at a level of its own; c, found once, is the brightness of the first
+    image that fits y best (`learned_level`). Ours: the paper's images share their units. The small
+    rate and the few steps are the regulariser: they keep the image near the prior.
     """
 
     name: ClassVar[str] = "nerp"
@@ -69,13 +71,14 @@ class NeRP(Method):
         return 2
 
     def start(self, s: State) -> None:
-        """z = r; all layers are trained, B is not."""
+        """z = r, and c; all layers are trained, B is not."""
         s["z"] = pixel_coordinates(s, "nerp", 0.0, 1.0)
         s.train_net(only=[name for name in s.weights if FREQUENCIES not in name])
+        s["c"] = learned_level(s)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A M(gamma(r)) - y||^2."""
-        x = s.net(s["z"])
+        """||A c M(gamma(r)) - y||^2."""
+        x = s["c"] * s.net(s["z"])
         return x, {"data": s.problem.misfit(x)}
 
 

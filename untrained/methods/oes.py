@@ -42,6 +42,8 @@ class OES(Method):
     largest ones, (3) starts those from theta_0 again. A mask found on another image is used with
     `mask=FILE` (see `save_mask`), which leaves out (1).
 
+    The data term is divided by ||A||^2, the largest squared singular value, at which lambda stands.
+
     Differs from the code: ties at the threshold are broken by position, not by chance.
     The code at hand does not run (an argument is given twice).
 
@@ -105,10 +107,10 @@ class OES(Method):
         """(1) with the sampled mask and the KL term, then (3) with the mask found."""
         if self._searching(s):
             x = s.net(s["z"], {name: self._candidate(s, name) for name in s.weights})
-            return x, {"data": s.problem.misfit(x), "kl": self._divergence(s)}
+            return x, {"data": s.problem.misfit(x, "norm"), "kl": self._divergence(s)}
         kept = {name: weight * s[f"mask/{name}"] for name, weight in s.weights.items()}
         x = s.net(s["z"], kept)
-        data = s.problem.misfit(x)
+        data = s.problem.misfit(x, "norm")
         return x, {"data": data, "kl": torch.zeros_like(data)}
 
     def advance(self, s: State) -> None:

@@ -27,6 +27,9 @@ class RefGuided(Method):
     this one, which takes fewer changes than noise does. Of several references the one nearest
     (in the Euclidean norm) to A^H y is taken, as aSeqDIP's baseline does (App. C.6).
 
+    The data term is divided by the operator's mean squared singular value (see `Problem`), which
+    changes nothing, since it stands alone.
+
     No official code is known. Unlike DIP's, the input is not perturbed: it is an image.
 
     Args:

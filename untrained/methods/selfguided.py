@@ -30,7 +30,8 @@ class SelfGuided(Method):
     The input is optimised with the network and so becomes the reference that reference-guided DIP
     has to be given. E is the mean of J draws, eta_j ~ U(0, max z / 2).
 
-    Both terms are divided by the number of image entries, the data term also by ||A||^2.
+    Both terms are divided by the number of image entries, the data term also by the operator's
+    mean squared singular value (see `Problem`).
 
     Differs from the released notebook: norms are squared, as in the paper (the notebook takes
     their roots); the regulariser compares two-channel images with each other (the notebook

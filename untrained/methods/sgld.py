@@ -31,7 +31,8 @@ class SGLD(Method):
 
     The noise is the authors' and not the textbook's: the same for every convolution kernel (biases
     and normalisations have none), not preconditioned by Adam's metric, of standard deviation
-    tau = 2 lr (0.02 in the notebook) where theory has sqrt(2 lr). Weight decay 5e-8.
+    tau = 2 lr (0.02 in the notebook) where theory has sqrt(2 lr). Weight decay 5e-8, beside a data
+    term divided by ||A||^2, the largest squared singular value.
 
     Args:
         rounds: K, optimiser steps (N = 1).
@@ -60,7 +61,7 @@ class SGLD(Method):
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """||A f(z + sigma_p eps) - y||^2."""
         x = s.net(jittered(s, self.jitter))
-        return x, {"data": s.problem.misfit(x)}
+        return x, {"data": s.problem.misfit(x, "norm")}
 
     def advance(self, s: State) -> None:
         """theta <- theta + tau xi, convolution kernels only."""

@@ -12,7 +12,7 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
-from untrained.methods.inputs import pixel_coordinates
+from untrained.methods.inputs import learned_level, pixel_coordinates
 from untrained.nets import Siren
 from untrained.rules import HeldOut, Last
 
@@ -58,7 +58,9 @@ class Strainer(Method):
 
     .. math:: \min_{\phi, \psi} \|A g_\psi(h_\phi(r)) - y\|^2
 
-    h starts from `StrainerTraining`, the head g anew; both are trained.
+    h starts from `StrainerTraining`, the head g anew; both are trained. Where the head is learned
+    too, its image is multiplied by the brightness c that fits y best (`learned_level`); a random
+    head has no brightness to go by.
     """
 
     name: ClassVar[str] = "strainer"
@@ -74,10 +76,11 @@ class Strainer(Method):
         """z = r; everything is trained."""
         s["z"] = pixel_coordinates(s, "strainer", -1.0, 1.0)
         s.train_net()
+        s["c"] = learned_level(s)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A g(h(r)) - y||^2."""
-        x = s.net(s["z"])
+        """||A c g(h(r)) - y||^2."""
+        x = s["c"] * s.net(s["z"])
         return x, {"data": s.problem.misfit(x)}
 
 

@@ -26,8 +26,10 @@ class TVDIP(Method):
               + \lambda\,\mathrm{TV}(f_\theta(z + \sigma_p\varepsilon_t))
 
     with the anisotropic :math:`\mathrm{TV}(x) = \sum |\partial_1 x| + |\partial_2 x|`. Both terms
-    are divided by the number of image entries here and the data term by ||A||^2, which leaves
-    their ratio, and so lambda, what it is for sums of squares and an operator of norm one.
+    are divided by the number of image entries here. The data term is divided by ||A||^2, the
+    largest squared singular value, and not by the mean one as a paper's lambda would ask for:
+    lambda is ours, was set per task at that scale, and is relative to the level of A^H y
+    (`Problem.adjoint_level`, 1 but for CT).
 
     No official code is known. Re-uses differ in the reduction of TV (sums, means, a dropped last
     row); none is followed.
@@ -59,7 +61,8 @@ class TVDIP(Method):
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """||A f(z) - y||^2 + lambda TV(f(z))."""
         x = s.net(jittered(s, self.jitter))
-        return x, {"data": s.problem.misfit(x), "tv": self.lam * tv(x)}
+        weight = self.lam * s.problem.adjoint_level
+        return x, {"data": s.problem.misfit(x, "norm"), "tv": weight * tv(x)}
 
 
 WEIGHTS = {"denoise": 0.05, "superres": 0.02, "inpaint": 0.01, "deblur": 0.002}

@@ -30,7 +30,8 @@ class UGoDITTraining(Method):
     M degraded images, each with its own operator, one encoder h for all and a decoder g for each.
     N optimiser steps per update of the inputs, K updates; no clean image is seen.
 
-    Symbols: K `rounds`, N `inner`, lambda `lam`; the terms are scaled as in `ASeqDIP`.
+    Symbols: K `rounds`, N `inner`, lambda `lam`; the terms are scaled as in `ASeqDIP`: each data
+    term is divided by the mean squared singular value of its own operator.
     Normalisations use the statistics of each image alone, in training as at test time.
 
     Differs from the released code, which does not run as published (its network takes no number
@@ -78,7 +79,7 @@ class UGoDIT(Method):
     Differs from the released code, whose MRI notebook trains the encoder too, weighs the
     autoencoding term by 0.001 and adds others.
 
-    Symbols: K `rounds`, N `inner`, lambda `lam`.
+    Symbols: K `rounds`, N `inner`, lambda `lam`; the terms are scaled as in `ASeqDIP`.
 
     Args:
         frozen: False for Appendix B, where the learned encoder is a start only; there, with

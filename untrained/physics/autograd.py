@@ -12,7 +12,7 @@ from torch import Tensor
 from untrained.errors import UserError
 from untrained.physics.base import LinearPhysics, Physics
 
-_PASSED_ON = ("degree", "mask", "weight", "norm_squared", "initial", "A_dagger")
+_PASSED_ON = ("degree", "mask", "weight", "norm_squared", "initial", "A_dagger", "fbp")
 
 
 def as_physics(obj: Any, x_shape: Sequence[int] | None = None) -> Any:
@@ -118,6 +118,11 @@ class _Wrapped(LinearPhysics):
         """The object's own `A`."""
         self._check_x(x)
         return self.source.A(x)
+
+    def mean_squared_singular_value(self, weighting: str = "uniform") -> Tensor | float | None:
+        """Give the object's own answer, if it has one."""
+        own = getattr(self.source, "mean_squared_singular_value", None)
+        return None if own is None else own(weighting)
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """The object's own `holdout`, else single entries of y drawn at random."""

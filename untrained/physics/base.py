@@ -41,6 +41,22 @@ class Physics(nn.Module):
         """Measurements `(B, *y_shape)` -> image `(B, *x_shape)`; exact where A is linear."""
         raise TypeError(f"{type(self).__name__} does not define A_adjoint")
 
+    def mean_squared_singular_value(self, weighting: str = "uniform") -> Tensor | float | None:
+        r"""Give trace(A^H W A) / n exactly, where it is known; see `Problem`.
+
+        It is the mean of the n squared singular values of W^(1/2) A, n the number of real image
+        entries that the operator can see, in squared units of y over x. The default knows
+        nothing: `Problem` then estimates it.
+
+        Args:
+            weighting: the name of W, one of those that `weight` takes, or `uniform`.
+
+        Returns:
+            One number; or a float64 tensor `(B,)` for an operator that differs from image to
+            image of a batch; or None.
+        """
+        return None
+
     def forward(self, x: Tensor) -> Tensor:
         """`physics(x)` is `physics.A(x)`: no noise is added here."""
         return self.A(x)

@@ -71,6 +71,27 @@ class Blur(LinearPhysics):
         left, right, top, bottom = self._padding()
         return _fold(_fold(x, left, right, width, -1), top, bottom, height, -2)
 
+    def mean_squared_singular_value(self, weighting: str = "uniform") -> float | None:
+        r"""Give the sum of all squared weights of A over the number of pixels.
+
+        With S the matrix of how often two taps of the kernel k meet on one pixel of a row of the
+        image, and T that of a column, it is sum(k * (T k S)) / (H W): at the border taps meet
+        where the image is mirrored.
+
+        Returns:
+            None where the operator takes images of any size.
+        """
+        if self.x_shape is None:
+            return None
+        height, width = self.x_shape[-2:]
+        kernel = self.kernel.double()
+        if self.boundary == "circular":  # the kernel is no larger than the image: no taps meet
+            return float(kernel.square().sum())
+        left, right, top, bottom = self._padding()
+        rows = _meetings(height, top, bottom).to(kernel)
+        columns = _meetings(width, left, right).to(kernel)
+        return float((kernel * (rows @ kernel @ columns)).sum()) / (height * width)
+
     def _padding(self) -> tuple[int, int, int, int]:
         """(left, right, top, bottom) so that the valid part of the convolution is the image."""
         (h, w) = self.kernel.shape
@@ -103,6 +124,20 @@ class Blur(LinearPhysics):
                 "to its support or use a larger image."
             )
         return height, width
+
+
+def _meetings(size: int, before: int, after: int) -> Tensor:
+    """Count for each two taps of a kernel of `before + after + 1` the places where they meet.
+
+    Along one axis of `size` pixels that is mirrored about its edge pixels, two taps meet where
+    they take the same pixel; symmetric `(taps, taps)`.
+    """
+    taps = before + after + 1
+    position = torch.arange(-before, size + after).abs()
+    pixel = torch.minimum(position, 2 * (size - 1) - position).unfold(0, taps, 1)
+    # position n of the padded axis meets the kernel's last tap first
+    flipped = pixel.flip(1)
+    return torch.stack([(flipped == flipped[:, k : k + 1]).sum(0) for k in range(taps)])
 
 
 def _fold(x: Tensor, before: int, after: int, size: int, axis: int) -> Tensor:

@@ -75,6 +75,10 @@ class CompressedSensing(LinearPhysics):
         x = hartley(spectrum) * self.signs.to(y.dtype)
         return (math.sqrt(self.norm_squared) * x).unflatten(2, self.x_shape[1:])  # type: ignore[index]
 
+    def mean_squared_singular_value(self, weighting: str = "uniform") -> float:
+        """Give 1: m of the n singular values are sqrt(n / m), the others 0."""
+        return 1.0
+
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Measurements to hold out, bool `(1, C, m)`: the same draw in each channel."""
         drawn = torch.rand(y.shape[-1], generator=generator) < fraction

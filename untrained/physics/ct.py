@@ -126,11 +126,33 @@ class CT(LinearPhysics):
         Raises:
             ValueError: `name` is neither.
         """
+        response = self._response(name, r)
+        self._check_y(r)
+        return filter_detectors(r, response)
+
+    def _response(self, name: str, like: Tensor) -> Tensor:
+        """Response of the weighting `name` at every frequency along the detectors."""
         if name not in ("ramp", "half-ramp"):
             raise ValueError(f"CT has no data weight {name!r}; it has 'ramp' and 'half-ramp'")
-        self._check_y(r)
-        response = self.root_ramp.to(r.dtype)
-        return filter_detectors(r, response if name == "ramp" else response.sqrt())
+        response = self.root_ramp.to(like.device, like.dtype)
+        return response if name == "ramp" else response.sqrt()
+
+    def mean_squared_singular_value(self, weighting: str = "uniform") -> float:
+        """Give the sum of the squared entries of the (weighted) matrix over the pixels.
+
+        Raises:
+            ValueError: an unknown weighting.
+        """
+        height, width = self.geometry.image_shape
+        if weighting == "uniform":
+            return float(self.project_value.double().square().sum()) / (height * width)
+        impulses = torch.eye(self.geometry.detectors, dtype=torch.float64)
+        response = self._response(weighting, impulses)
+        filtered = filter_detectors(impulses[None, None], response)[0, 0]
+        squares = _sum_of_products(
+            self._matrix("backproject"), filtered.T @ filtered, self.geometry.detectors
+        )
+        return squares / (height * width)
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Whole views to hold out: bool `(1, C, detectors, views)`, True = held out.
@@ -212,6 +234,35 @@ class _Rows(NamedTuple):
         order = self.column.argsort(stable=True)
         start = _starts(self.column.bincount(minlength=width))
         return _Rows(start, rows.repeat_interleave(self.start.diff())[order], self.value[order])
+
+
+def _sum_of_products(matrix: _Rows, metric: Tensor, detectors: int) -> float:
+    """Sum a^T G a over every pixel and view, a what the pixel casts on the detector in that view.
+
+    Args:
+        matrix: a row for every pixel, its columns `view * detectors + bin` in ascending order.
+        metric: G, symmetric float64 `(detectors, detectors)` on the CPU.
+        detectors: number of bins.
+    """
+    step = max(1, CHUNK * (len(matrix.start) - 1) // max(1, len(matrix.column)))
+    total = 0.0
+    for first in range(0, len(matrix.start) - 1, step):
+        start = matrix.start[first : first + step + 1].cpu()
+        entries = slice(int(start[0]), int(start[-1]))
+        column, value = (part[entries].cpu() for part in (matrix.column, matrix.value))
+        pixel = torch.arange(len(start) - 1).repeat_interleave(start.diff().long())
+        view, bins, value = column // detectors, (column % detectors).long(), value.double()
+        total += float((value.square() * metric.diagonal()[bins]).sum())
+        apart = 1  # entries of one pixel and view lie side by side
+        while apart < len(value):
+            near, far = slice(None, -apart), slice(apart, None)
+            pair = (pixel[near] == pixel[far]) & (view[near] == view[far])
+            if not bool(pair.any()):
+                break
+            products = value[near] * value[far] * metric[bins[near], bins[far]]
+            total += 2 * float(products[pair].sum())
+            apart += 1
+    return total
 
 
 def _starts(counts: Tensor) -> Tensor:

@@ -33,6 +33,10 @@ class Denoise(LinearPhysics):
         self._check_y(y)
         return y
 
+    def mean_squared_singular_value(self, weighting: str = "uniform") -> float:
+        """Give 1, that of the identity."""
+        return 1.0
+
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Pixels (voxels) to hold out, `(1, C, ...)`: the same draw in each channel."""
         return draw_positions(y, y.ndim - 2, fraction, generator)

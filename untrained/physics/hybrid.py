@@ -57,6 +57,12 @@ class Hybrid(LinearPhysics):
         coils = torch.fft.ifft(full, dim=self.across, norm="ortho")
         return to_channels((coils * self.before.to(coils.dtype).conj()).sum(1))
 
+    def mean_squared_singular_value(self, weighting: str = "uniform") -> Tensor:
+        """Give that of the `MRI` it stands for, `(1 or B,)`: the same operator, to a rotation."""
+        lines = self.y_shape[self.across]  # type: ignore[index]
+        share = lines / self.before.shape[self.across]
+        return share * mean_of_maps(self.before, self.support)
+
     def measured(self, values: Tensor) -> Tensor:
         """Of values at every position of k-space `(..., H, W)`, those of the measured lines."""
         return values[self._measured]
@@ -68,3 +74,20 @@ class Hybrid(LinearPhysics):
         kspace = kspace * self.after.to(kspace.dtype).conj()
         positions = torch.fft.ifft(kspace, dim=along, norm="ortho")
         return to_channels(self.measured(positions))
+
+
+def mean_of_maps(maps: Tensor, support: Tensor | None) -> Tensor:
+    """Average sum_c |S_c|^2 over the pixels that some coil sees, for every set of maps.
+
+    Args:
+        maps: complex `(1 or B, coils, H, W)`, zero outside the support; phases do not matter.
+        support: `(1 or B, 1, H, W)`, 1 where some coil sees the image; None is everywhere.
+
+    Returns:
+        float64 `(1 or B,)`; 0 where nothing is seen.
+    """
+    energy = [float(torch.view_as_real(one).double().square().sum()) for one in maps]
+    size = maps.shape[-2] * maps.shape[-1]
+    seen = [size] * len(maps) if support is None else [int(one.sum()) for one in support]
+    means = [e / max(n, 1) for e, n in zip(energy, seen, strict=True)]
+    return torch.tensor(means, dtype=torch.float64)

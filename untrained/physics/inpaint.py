@@ -60,6 +60,10 @@ class Inpaint(LinearPhysics):
         self._check_y(y)
         return self._masked(y, "y")
 
+    def mean_squared_singular_value(self, weighting: str = "uniform") -> float:
+        """Give the share of the pixels that is measured."""
+        return float(self.mask.double().mean())
+
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Pixels to hold out, `(1, C, H, W)`: measured ones only, the same draw in each channel.
 

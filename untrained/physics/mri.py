@@ -12,7 +12,7 @@ from torch import Tensor
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c, to_channels, to_complex
 from untrained.physics.base import LinearPhysics, among, twin
-from untrained.physics.hybrid import Hybrid
+from untrained.physics.hybrid import Hybrid, mean_of_maps
 from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop
 
 _LINES = 3  # fewest columns or rows worth holding out
@@ -101,6 +101,14 @@ class MRI(LinearPhysics):
         before, after = (torch.view_as_complex(c) for c in (self._before, self._after))
         lines = mask.select(along, 0).nonzero().flatten()
         return Hybrid(before, after, lines, across=-1 - along, support=self.support)
+
+    def mean_squared_singular_value(self, weighting: str = "uniform") -> Tensor:
+        """Give the sampled share of k-space times the mean of sum_c |S_c|^2 on the support.
+
+        Float64 `(1 or B,)`: one for each set of maps.
+        """
+        share = int(self.mask.count_nonzero()) / self.mask.numel()
+        return share * mean_of_maps(torch.view_as_complex(self._before), self.support)
 
     def sampled(self, coils: Tensor) -> Tensor:
         """M F: coil images `(B, 2, coils, H, W)` -> k-space, zero where not sampled."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -89,6 +89,22 @@ class Stack(LinearPhysics):
         """That of one slice, where it is known."""
         known = getattr(self.physics, "norm_squared", None)
         return None if known is None else float(known)
+
+    def mean_squared_singular_value(self, weighting: str = "uniform") -> float | None:
+        """Give the mean over the slices, each counted by how much of it is seen; None likewise."""
+        own = getattr(self.physics, "mean_squared_singular_value", None)
+        each = None if own is None else own(weighting)
+        if not isinstance(each, Tensor):
+            return each
+        support = getattr(self.physics, "support", None)
+        seen = torch.ones_like(each) if support is None else support.double().flatten(1).sum(1)
+        return float((each * seen).sum() / seen.sum().clamp_min(1))
+
+    @property
+    def fbp(self) -> Callable[[Tensor], Tensor] | None:
+        """Filtered backprojection of every slice; None where the slices' operator has none."""
+        own = getattr(self.physics, "fbp", None)
+        return None if own is None else lambda y: self._striped("fbp", y)
 
     def weight(self, r: Tensor, name: str) -> Tensor:
         """The slices' own data weighting; see `CT.weight`."""

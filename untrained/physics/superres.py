@@ -57,6 +57,11 @@ class SuperRes(LinearPhysics):
         self._check_y(y)
         return _both_sides(self.rows.T, y, self.columns.T)
 
+    def mean_squared_singular_value(self, weighting: str = "uniform") -> float:
+        """Give ||R_h||_F^2 ||R_w||_F^2 / (H W)."""
+        squares = [float(side.double().square().sum()) for side in (self.rows, self.columns)]
+        return squares[0] * squares[1] / (self.rows.shape[1] * self.columns.shape[1])
+
 
 def _both_sides(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
     """Left @ x @ right^T for every channel of every image."""

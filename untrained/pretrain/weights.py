@@ -18,7 +18,10 @@ from untrained.files import atomic_write
 from untrained.nets import net_from_dict
 from untrained.problem import Problem
 
-FORMAT = 1
+FORMAT = 2
+"""1 was learned with the data term divided by the largest squared singular value, and images of CT
+by the level of their backprojection; see CHANGELOG."""
+
 KEY = "untrained"
 SUFFIX = ".safetensors"
 
@@ -176,7 +179,10 @@ def _weights(facts: Any, tensors: dict[str, Tensor]) -> Weights:
         raise ValueError(f"its facts are {type(facts).__name__}")
     made_by = facts.pop("format")
     if made_by != FORMAT:
-        raise ValueError(f"it is of format {made_by}, and this version reads {FORMAT}")
+        raise ValueError(
+            f"it is of format {made_by}, and this version reads {FORMAT}, since the scale of data "
+            "terms and images has changed; learn it anew with: untrained pretrain"
+        )
     facts |= {name: tuple(facts[name]) for name in ("image", "inputs", "misfit")}
     weights = Weights(tensors=tensors, **facts | {"data": tuple(facts.get("data", ()))})
     net_from_dict(weights.recipe["net"])
