@@ -29,6 +29,7 @@ from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
 from untrained.rules.watch import Progress, Reference
+from untrained.threads import current_threads
 
 
 @torch.inference_mode(False)
@@ -315,5 +316,5 @@ def _classical(chosen: Plan, problem: Problem, seed: int, place: torch.device) -
         cpu_seconds=time.process_time() - cpu,
         device=str(place),
         precision="fp32",
-        threads=torch.get_num_threads(),
+        threads=current_threads(),
     )

@@ -20,7 +20,7 @@ from untrained.cli.directory import (
     open_directory,
     require_same,
 )
-from untrained.cli.job import INTERRUPTED, command_line, for_loader, say_needs, thread_count
+from untrained.cli.job import INTERRUPTED, command_line, for_loader, say_needs
 from untrained.cli.options import Options, shared_options
 from untrained.cli.reconstruct import reconstruct
 from untrained.core.result import Result
@@ -35,6 +35,7 @@ from untrained.pretrain.weights import check_path
 from untrained.problem import Problem
 from untrained.report import save_training
 from untrained.rules.watch import Clock, Interrupt, Progress
+from untrained.threads import asked_threads
 
 APART = {"--method", "--stop", "--output", "--seeds", "--reference", "--guide", "--weights"}
 """Options of `reconstruct` that a training has not."""
@@ -102,7 +103,7 @@ def _learn(
     beside = Path(options.out).with_name(f"{Path(options.out).stem}-training")
     resumed = options.resume and (has_state(beside) or (beside / RESULT).exists())
     out = check_path(options.out, overwrite=options.overwrite or resumed or options.dry_run)
-    with thread_count(options.threads):
+    with asked_threads(options.threads):
         inputs = _read(lesson, task, paths, for_loader(task_options))
         if options.dry_run:
             return _dry_run(lesson, task, inputs, options)

@@ -11,6 +11,7 @@ import torch
 
 from untrained.errors import UserError
 from untrained.files import atomic_write, make_directory
+from untrained.threads import current_threads
 
 FILE = "state.pt"
 EVERY_SECONDS = 10.0
@@ -39,7 +40,7 @@ class Checkpoint:
         self.finished: dict[str, Any] = {}
         self.running: dict[str, Any] = {}
         self.resumed_from: list[int] = []
-        self.threads = torch.get_num_threads()
+        self.threads = current_threads()
         self._saved_at = -float("inf")  # the first step is saved at once
         self._cost = 0.0
         if self.path is not None and self.path.exists():
