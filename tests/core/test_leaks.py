@@ -1,4 +1,4 @@
-"""A process that reconstructs all day does not grow; its MiB: benchmarks/concurrent.py."""
+"""A process that reconstructs all day does not grow; its MiB: benchmarks/at_once.py."""
 
 from __future__ import annotations
 

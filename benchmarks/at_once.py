@@ -1,6 +1,6 @@
 """200 reconstructions in one process, in two threads at once, and in two processes at once.
 
-    python benchmarks/concurrent.py OUT.json --count 200
+    python benchmarks/at_once.py OUT.json --count 200
 
 Tells what a call leaves behind, whether every image has the bits that it has alone, and whether the
 global random state and the numbers of threads are as they were.
