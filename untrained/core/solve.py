@@ -28,7 +28,7 @@ from untrained.core.rule import Guard, Last, Never, Output, Stop, Watch
 from untrained.group import Group
 from untrained.nets import Compact
 from untrained.problem import Problem
-from untrained.threads import use_threads
+from untrained.threads import threads_for, use_threads
 
 
 def solve(
@@ -121,9 +121,9 @@ def solve_each(
     """
     place = pick_device(device)
     half = recipe.engine.resolve(place) == "bf16"
-    sitting = Sitting(
-        _checkpoint(recipe, list(seeds), place, run_dir, settings), tuple(watch), half
-    )
+    with use_threads(threads_for(problems[0].x_shape[1:])):
+        kept = _checkpoint(recipe, list(seeds), place, run_dir, settings)
+    sitting = Sitting(kept, tuple(watch), half)
     members = [
         Member(row, problem.weighted(recipe.weighting).to(place), seed)
         for row, (problem, seed) in enumerate(zip(problems, seeds, strict=True))
@@ -159,7 +159,9 @@ def fit_together(
     place = pick_device(device)
     group = group.weighted(recipe.weighting).to(place)
     half = recipe.engine.resolve(place) == "bf16"
-    sitting = Sitting(_checkpoint(recipe, [seed], place, run_dir, settings), tuple(watch), half)
+    with use_threads(threads_for(group.x_shape[1:])):
+        kept = _checkpoint(recipe, [seed], place, run_dir, settings)
+    sitting = Sitting(kept, tuple(watch), half)
     with use_threads(sitting.kept.threads):
         fitted = phase(sitting, "fit", [recipe] * len(group), group, None, seed)
     return _result(fitted[0], recipe, seed, place, sitting.kept)
