@@ -1,10 +1,11 @@
-"""What a second CPU thread brings and costs, on an idle machine and beside four busy loops.
+"""What a second CPU thread brings and costs, on an idle machine and beside busy loops.
 
     python benchmarks/idle_threads.py OUT.json --sides 256 --repeats 5 --loops 0 4
 
-40 steps of `auto` on a noisy picture, each in a process of its own: from the command line and from
-Python, on one thread and on two, in turn. CPU seconds and wall seconds are those of the whole
-process; medians. The 15-minute load says whether the machine was idle but for the loops.
+40 steps on a noisy picture, each in a process of its own: from the command line and from Python,
+told to take one thread (1), and not told but with two cores (2), in turn; with --exact told to take
+two. CPU seconds and wall seconds are those of the whole process; medians. The load before says
+whether the machine was idle but for the loops.
 """
 
 from __future__ import annotations
@@ -49,12 +50,13 @@ def picture(side: int, place: Path) -> None:
     np.save(place / "picture.npy", noisy.clip(0, 1).astype(np.float32))
 
 
-def command(way: str, place: Path, threads: int, method: str) -> list[str]:
+def command(way: str, place: Path, threads: int, method: str, exact: bool) -> list[str]:
     if way == "python":
         numbers = [str(threads), str(STEPS), method]
         return [sys.executable, "-c", SCRIPT, str(place / "picture.npy"), *numbers]
     told = f"reconstruct denoise {place / 'picture.png'} --sigma {SIGMA} --method {method}"
-    told += f" --steps {STEPS} --stop none --threads {threads} --quiet --overwrite"
+    told += f" --steps {STEPS} --stop none --quiet --overwrite"
+    told += f" --threads {threads}" if threads == 1 or exact else ""
     return [sys.executable, "-m", "untrained", *told.split(), "--out", str(place / "out")]
 
 
@@ -67,16 +69,16 @@ def cost(arguments: list[str]) -> tuple[float, float]:
     return used, wall
 
 
-def measure(side: int, repeats: int, ways: list[str], method: str) -> dict[str, Any]:
+def measure(side: int, given: argparse.Namespace) -> dict[str, Any]:
     """Costs of every way and number of threads, taken in turn."""
     runs: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
         picture(side, place)
-        for _ in range(repeats):
-            for way in ways:
+        for _ in range(given.repeats):
+            for way in given.ways:
                 for threads in (1, 2):
-                    spent = cost(command(way, place, threads, method))
+                    spent = cost(command(way, place, threads, given.method, given.exact))
                     runs.setdefault(f"{way}/{threads}", []).append(spent)
     return runs
 
@@ -112,6 +114,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=["command line", "python"])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--method", default="auto")
+    parser.add_argument("--exact", action="store_true")
     parser.add_argument("--note", default="", help="what else was to be said of the machine")
     given = parser.parse_args()
     table, raw = [], []
@@ -120,7 +123,7 @@ def main() -> None:
         try:
             for side in given.sides:
                 load = os.getloadavg()
-                runs = measure(side, given.repeats, given.ways, given.method)
+                runs = measure(side, given)
                 raw.append({"side": side, "busy_loops": loops, "load_before": load, "runs": runs})
                 table += rows(side, loops, runs, given.ways)
                 print(*table[-len(given.ways) :], sep="\n", flush=True)

@@ -7,7 +7,14 @@ import threading
 import pytest
 import torch
 
-from untrained.threads import asked_threads, current_threads, set_threads, use_threads
+import untrained as ut
+from untrained.threads import (
+    asked_threads,
+    current_threads,
+    set_threads,
+    threads_for,
+    use_threads,
+)
 
 
 def elsewhere() -> int:
@@ -76,3 +83,50 @@ def test_a_thread_that_sets_it_for_good_sets_it_for_itself():
     thread.join()
     assert found == [5]
     assert elsewhere() == others
+
+
+@pytest.mark.parametrize(
+    ("policy", "sides", "count"),
+    [
+        ("", (64, 64), 1),
+        ("", (199, 200), 1),
+        ("", (200, 200), 2),
+        ("", (16, 16, 16), 1),
+        ("", (32, 32, 32), 2),
+        ("passive", (256, 256), 1),
+        ("PASSIVE", (320, 320), 2),
+    ],
+)
+def test_the_number_follows_the_size(policy, sides, count, monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    with use_threads(2):
+        assert threads_for(sides) == count
+    with use_threads(1):
+        assert threads_for(sides) == 1
+    with asked_threads(2):
+        assert threads_for(sides) == 2
+
+
+def test_a_run_says_its_number_and_leaves_the_callers(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    y = torch.rand(1, 1, 200, 200, generator=torch.Generator().manual_seed(0))
+    physics = ut.physics.Denoise()
+    how = {"settings": ["net.widths=4,8"], "steps": 2, "progress": False, "compare": False}
+    with use_threads(2):
+        large = ut.reconstruct(y, physics, "dip", **how)
+        small = ut.reconstruct(y[..., :32, :32], physics, "dip", **how)
+        classical = ut.reconstruct(y[..., :32, :32], physics, "dct", progress=False)
+        assert torch.get_num_threads() == 2
+    assert (large.threads, small.threads, classical.threads) == (2, 1, 1)
+
+
+def test_a_run_that_goes_on_takes_the_threads_that_it_had(tmp_path, monkeypatch, pause_after):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    y = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    how = {"net": ut.nets.Compact(widths=(4, 8)), "steps": 4, "run_dir": tmp_path}
+    with asked_threads(2):
+        ut.solve(
+            ut.methods.DIP(), ut.Problem(y, ut.physics.Denoise()), watch=[pause_after(2)], **how
+        )
+    last = ut.solve(ut.methods.DIP(), ut.Problem(y, ut.physics.Denoise()), **how)
+    assert (last.threads, last.resumed_from) == (2, [2])

@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
 import torch
 
-SMALL = 40_000
-"""Pixels; 200 x 200. Measured by benchmarks/idle_threads.py."""
+PIXELS = 40_000
+"""From so many on, 200 x 200, an image is worth more than one thread."""
 
-LARGE = 100_000
-"""Pixels, from which on it pays to divide single operations among threads, too."""
+PIXELS_ASLEEP = 100_000
+"""Likewise where idle threads sleep, and have to be woken for each of a step's operations."""
 
 _LOCK = threading.Lock()
 """Held while the number with which threads begin may be another than the program's."""
 
 _ASKED: ContextVar[bool] = ContextVar("asked", default=False)
 """Whether the number of this thread was asked for as it is."""
-
-_SECOND: ContextVar[Executor | None] = ContextVar("second", default=None)
 
 
 def current_threads() -> int:
@@ -78,46 +76,26 @@ def asked_threads(count: int | None) -> Iterator[None]:
 
 
 def threads_for(sides: Sequence[int]) -> int:
-    """How many CPU threads a run takes for images of these sides, by their size alone.
+    """How many CPU threads a run takes for images of these sides.
 
-    1 for images of fewer than SMALL pixels, which gain little by more; else those of the calling
-    thread. What `asked_threads` was given is taken as it is. The load of the machine has no say,
-    or the same run would have other bits on another day.
+    1 for images of fewer than PIXELS pixels (PIXELS_ASLEEP where idle threads sleep), which gain
+    little or nothing by more; else those of the calling thread. What `asked_threads` was given is
+    taken as it is. The load of the machine has no say, or the same run would have other bits on
+    another day.
     """
     count = current_threads()
-    return count if _ASKED.get() or _size(sides) >= SMALL else 1
+    least = PIXELS_ASLEEP if _asleep() else PIXELS
+    return count if _ASKED.get() or _size(sides) >= least else 1
+
+
+def _asleep() -> bool:
+    """Whether idle threads sleep at once; the default is to spin for milliseconds."""
+    return os.environ.get("OMP_WAIT_POLICY", "").strip().upper() == "PASSIVE"
 
 
 def _size(sides: Sequence[int]) -> int:
     """Pixels, three times as many per axis beyond two: kernels have three taps along each."""
     return math.prod(sides) * 3 ** max(0, len(sides) - 2)
-
-
-@contextlib.contextmanager
-def second_beside(count: int, sides: Sequence[int]) -> Iterator[None]:
-    """Inside, some work is done in a second thread at the same time, see `second_thread`.
-
-    It takes half of the `count` CPU threads, and the calling thread the other half, or all of them
-    where images have LARGE pixels or more. At 2 threads and below that size every operation is
-    thereby done by one thread: nothing is divided among threads that have to wait for each other,
-    thousands of times a second, and spin where another program has the core of one of them.
-    """
-    if count < 2:
-        yield
-        return
-    half = count // 2
-    with ThreadPoolExecutor(1, initializer=set_threads, initargs=(half,)) as pool:
-        token = _SECOND.set(pool)
-        try:
-            with use_threads(half if _size(sides) < LARGE else count):
-                yield
-        finally:
-            _SECOND.reset(token)
-
-
-def second_thread() -> Executor | None:
-    """What takes work beside the calling thread; None where there is nothing (`second_beside`)."""
-    return _SECOND.get()
 
 
 def _in_new_thread(ask: Callable[[], Any]) -> Any:

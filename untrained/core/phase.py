@@ -15,7 +15,6 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Watch
 from untrained.group import Group
 from untrained.problem import Problem
-from untrained.threads import second_beside
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,6 @@ def phase(
         done = kept.finished[name]
         _recall(watch, done["watch"])
         return [Outcome.of(one).to(problem.device) for one in done["outcomes"]]
-    on_cpu = problem.device.type == "cpu"
     with _watched(watch, name):
         loop = Loop(recipes, problem, held, seed, sitting.half, rows)
         if weights is not None:
@@ -56,8 +54,15 @@ def phase(
         for w in watch:
             w.begin(name, loop.total, loop.s.step)
         _recall(watch, (saved or {}).get("watch", {}))
-        with second_beside(kept.threads if on_cpu else 1, problem.x_shape[1:]):
-            _steps(sitting, name, loop)
+        while not loop.over():
+            try:
+                loop.step(watch)
+            except (MemoryError, RuntimeError) as error:
+                _say(watch, loop.leaner(error))
+                continue
+            loop.pause = next(filter(None, (w.interrupted() for w in watch)), None)
+            if loop.pause or kept.due():
+                kept.save(name, loop.s.step, {**loop.state_dict(), "watch": _remembered(watch)})
     label = name.rpartition("/")[2]
     replaced = recipes[0].stop.refit if label == "fit" else label != "refit"
     outcomes = loop.outcomes(label, replaced)
@@ -66,20 +71,6 @@ def phase(
         steps = sum(one.steps for one in outcomes)
         kept.finish(name, {"outcomes": plain, "steps": steps, "watch": _remembered(watch)})
     return outcomes
-
-
-def _steps(sitting: Sitting, name: str, loop: Loop) -> None:
-    """Steps until the phase is over, saved now and then."""
-    kept, watch = sitting.kept, sitting.watch
-    while not loop.over():
-        try:
-            loop.step(watch)
-        except (MemoryError, RuntimeError) as error:
-            _say(watch, loop.leaner(error))
-            continue
-        loop.pause = next(filter(None, (w.interrupted() for w in watch)), None)
-        if loop.pause or kept.due():
-            kept.save(name, loop.s.step, {**loop.state_dict(), "watch": _remembered(watch)})
 
 
 @contextlib.contextmanager

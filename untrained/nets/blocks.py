@@ -12,9 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-
-from untrained.nets.gradients import convolution, has_second
 
 PADDINGS = ("zeros", "reflect", "replicate")
 UPSAMPLINGS = ("nearest", "bilinear")
@@ -57,29 +54,7 @@ def _careful(kind: type) -> type:
         return carefully(call, len(self.kernel_size), extent, *given, **named)
 
     plain: Any = kind.forward  # type: ignore[attr-defined]
-    changed = {"forward": forward, "careful": True}
-    if not issubclass(kind, nn.modules.conv._ConvTransposeNd):
-        changed["_conv_forward"] = _shared(kind)
-    return type(kind.__name__, (kind,), changed)
-
-
-def _shared(kind: Any) -> Callable[..., Tensor]:
-    """The inner forward pass of a class of convolutions, its gradients shared with a second
-    thread where there is one (`gradients`).
-    """
-
-    def inner(self: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        padding = self.padding
-        if isinstance(padding, str) or not has_second(x, weight):
-            result: Tensor = kind._conv_forward(self, x, weight, bias)
-            return result
-        if self.padding_mode != "zeros":
-            wide = self._reversed_padding_repeated_twice
-            x, padding = functional.pad(x, wide, mode=self.padding_mode), (0,) * len(padding)
-        rest = (False, (0,) * len(padding), self.groups)
-        return convolution(x, weight, bias, (self.stride, padding, self.dilation, *rest))
-
-    return inner
+    return type(kind.__name__, (kind,), {"forward": forward, "careful": True})
 
 
 def _full(value: Any) -> Any:

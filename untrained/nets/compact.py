@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from untrained.nets import blocks
 from untrained.nets.fields import check_build, check_depth, check_width, check_widths, per_scale
-from untrained.nets.gradients import convolution, has_second
 from untrained.nets.hourglass import Decoder, Descent, Encoder, Hourglass
 
 SLOPE = 0.1
@@ -58,16 +57,10 @@ class JoinUp(nn.Module):
         for axis in range(self.dim):
             before = (0, 0) * axis
             taps = functional.pad(taps, (*before, 0, 1)) + functional.pad(taps, (*before, 1, 0))
-        enlarged = self._enlarged(x, taps.transpose(0, 1))
+        enlarged = _TRANSPOSED[self.dim](x, taps.transpose(0, 1), stride=2, padding=1)
         if side is None:
             return enlarged
         return enlarged + _CONV[self.dim](side, weight[:, : self.side], padding=1)
-
-    def _enlarged(self, x: Tensor, taps: Tensor) -> Tensor:
-        if not has_second(x, taps):
-            return _TRANSPOSED[self.dim](x, taps, stride=2, padding=1)
-        ones, zeros = (1,) * self.dim, (0,) * self.dim
-        return convolution(x, taps, None, ((2,) * self.dim, ones, ones, True, zeros, 1))
 
 
 class CompactAscent(nn.Module):

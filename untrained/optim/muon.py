@@ -24,8 +24,6 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.adam import adam
 
-from untrained.threads import second_thread
-
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 STEP_RMS = 0.2
 EPS = 1e-7
@@ -131,26 +129,9 @@ class Muon(Optimizer):
                 continue
             # A GPU waits for launches; a CPU takes a fifth longer for one product of many matrices.
             together = _by_shape(params) if params and params[0].is_cuda else [[p] for p in params]
-            self._kernels(together, group)
+            for alike in together:
+                self._muon(alike, group)
         return loss
-
-    def _kernels(self, together: list[list[Tensor]], group: dict[str, Any]) -> None:
-        """Step along kernels, every other one in a second thread where there is one."""
-        second = second_thread()
-        if second is None:
-            return self._each(together, group)
-        together = sorted(together, key=lambda alike: alike[0].numel())
-        others = second.submit(self._each, together[0::2], group)
-        try:
-            self._each(together[1::2], group)
-        finally:
-            others.result()
-        return None
-
-    @torch.no_grad()
-    def _each(self, together: list[list[Tensor]], group: dict[str, Any]) -> None:
-        for alike in together:
-            self._muon(alike, group)
 
     def _muon(self, params: list[Tensor], group: dict[str, Any]) -> None:
         """Step along the orthogonalised momentum of kernels of one shape, all in one go."""
