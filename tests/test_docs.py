@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import untrained as ut
-from untrained.cli import commands
+from untrained.cli.commands import commands
 from untrained.core.recipe import Recipe
 from untrained.data import TASKS
 from untrained.plan import plan

@@ -7,39 +7,70 @@ and gives a *result*.
 
 from __future__ import annotations
 
+import importlib
 import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 # Read by torch when it loads: operations that Apple's GPU lacks then run on the CPU.
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
-from untrained import classical, maths, methods, metrics, nets, optim, physics, pretrain, rules
-from untrained.api import reconstruct, reconstructor
-from untrained.core.engine import Engine
-from untrained.core.method import Method
-from untrained.core.recipe import Recipe
-from untrained.core.result import Result
-from untrained.core.solve import solve
-from untrained.core.state import State
-from untrained.errors import Diverged, UserError
-from untrained.methods import METHODS
-from untrained.nets import NETS
-from untrained.pretrain import Weights, load_weights
-from untrained.problem import Problem
-
 if TYPE_CHECKING:
+    from untrained import classical, maths, methods, metrics, nets, optim, physics, pretrain, rules
+    from untrained.api import reconstruct, reconstructor
+    from untrained.core.engine import Engine
+    from untrained.core.method import Method
+    from untrained.core.recipe import Recipe
+    from untrained.core.result import Result
+    from untrained.core.solve import solve
+    from untrained.core.state import State
     from untrained.data import TASKS
+    from untrained.errors import Diverged, UserError
+    from untrained.methods import METHODS
+    from untrained.nets import NETS
+    from untrained.pretrain import Weights, load_weights
+    from untrained.problem import Problem
 
 __version__ = "0.1.0"
 
+_HOMES = {
+    "METHODS": "methods",
+    "NETS": "nets",
+    "TASKS": "data",
+    "Diverged": "errors",
+    "Engine": "core.engine",
+    "Method": "core.method",
+    "Problem": "problem",
+    "Recipe": "core.recipe",
+    "Result": "core.result",
+    "State": "core.state",
+    "UserError": "errors",
+    "Weights": "pretrain",
+    "load_weights": "pretrain",
+    "reconstruct": "api",
+    "reconstructor": "api",
+    "solve": "core.solve",
+}
+"""Name -> the module that it is read from."""
+
 
 def __getattr__(name: str) -> Any:
-    """`TASKS` is read with the file formats, a third of the import's time, when asked for."""
-    if name != "TASKS":
-        raise AttributeError(f"module 'untrained' has no attribute '{name}'")
-    from untrained.data import TASKS
+    """A part of the package when it is first asked for.
 
-    return TASKS
+    The command line thereby says how CPU threads wait before torch is loaded, which reads it once.
+    """
+    if name in _HOMES:
+        found = getattr(importlib.import_module(f"untrained.{_HOMES[name]}"), name)
+    elif name.startswith("_") or find_spec(f"untrained.{name}") is None:
+        raise AttributeError(f"module 'untrained' has no attribute '{name}'")
+    else:
+        found = importlib.import_module(f"untrained.{name}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 __all__ = [

@@ -30,6 +30,7 @@ from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
 from untrained.rules.watch import Progress, Reference
+from untrained.threads import current_threads, threads_for, use_threads
 
 
 @torch.inference_mode(False)
@@ -141,6 +142,24 @@ def run(
     run_dir: str | Path | None = None,
 ) -> Result:
     """Carry out a plan; see `reconstruct` for the arguments."""
+    with use_threads(threads_for(problem.x_shape[1:])):
+        return _run(
+            chosen, problem, seed, seeds, device, truth, data_range, watch, compare, run_dir
+        )
+
+
+def _run(
+    chosen: Plan,
+    problem: Problem,
+    seed: int,
+    seeds: int,
+    device: str,
+    truth: Tensor | None,
+    data_range: float | None,
+    watch: Sequence[Watch],
+    compare: bool,
+    run_dir: str | Path | None,
+) -> Result:
     count = chosen.seeds(seeds)
     place = pick_device(device)
     problem = _ready(chosen, problem, place)
@@ -318,5 +337,5 @@ def _classical(chosen: Plan, problem: Problem, seed: int, place: torch.device) -
         cpu_seconds=time.process_time() - cpu,
         device=str(place),
         precision="fp32",
-        threads=torch.get_num_threads(),
+        threads=current_threads(),
     )

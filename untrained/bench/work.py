@@ -27,6 +27,7 @@ from untrained.errors import UserError
 from untrained.files import atomic_write, make_directory
 from untrained.report.arrays import saved_array
 from untrained.report.save import history_csv
+from untrained.threads import asked_threads
 
 JOB, RESULT, FAILED, STATE, LOCK = "job.json", "result.json", "failed.json", "state", ".lock"
 NOT_BEGUN, KILLED, DONE, CUT, FAILURE = "missing", "killed", "done", "cut", "failed"
@@ -78,8 +79,7 @@ def perform(
         `done`, `cut`, `failed`, `paused`, or `busy`: another process has it.
     """
     place = make_directory(directory)
-    torch.set_num_threads(threads)
-    with _held(place) as mine:
+    with asked_threads(threads), _held(place) as mine:
         if not mine:
             return BUSY
         if not is_due(place, time_limit, retry=True):  # another process was faster

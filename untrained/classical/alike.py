@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from untrained.threads import current_threads, set_threads
+
 AT_ONCE = 512  # groups whose matrices are held at a time
 
 
@@ -90,7 +92,7 @@ def from_groups(estimate: Estimate, blocks: Tensor, *images: Tensor) -> Tensor:
     def told(part: Tensor) -> tuple[Tensor, Tensor]:
         return estimate(*(_rows(image, part) for image in images))
 
-    threads = torch.get_num_threads() if like.device.type == "cpu" else 1
+    threads = current_threads() if like.device.type == "cpu" else 1
     with _workers(threads) as each_of:
         for some in blocks.split(threads * AT_ONCE):
             parts = some.split(AT_ONCE)
@@ -109,11 +111,8 @@ def _workers(threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
     if threads == 1:
         yield map
         return
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool.map
-    finally:
-        torch.set_num_threads(threads)  # what a worker sets is set for those who come later
+    with ThreadPoolExecutor(threads, initializer=set_threads, initargs=(1,)) as pool:
+        yield pool.map
 
 
 def _rows(image: Tensor, blocks: Tensor) -> Tensor:

@@ -1,82 +1,30 @@
-"""The command line: `untrained demo | reconstruct | simulate | evaluate | list | ...`."""
+"""The command line: `untrained demo | reconstruct | simulate | evaluate | list | ...`.
+
+Nothing heavy is imported before `main` has made its settings.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-import traceback
 
-import click
-
-from untrained.cli.bench import bench
-from untrained.cli.check import check_operator
-from untrained.cli.demo import demo
-from untrained.cli.evaluate import evaluate
-from untrained.cli.listing import listing
-from untrained.cli.pretrain import pretrain
-from untrained.cli.reconstruct import reconstruct
-from untrained.cli.simulate import simulate
-from untrained.core.footprint import is_out_of_memory
-from untrained.errors import UserError
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 79})
-@click.version_option(package_name="untrained")
-def commands() -> None:
-    """Reconstruct images from measurements with networks that never saw training data."""
-
-
-for command in (
-    demo,
-    reconstruct,
-    pretrain,
-    simulate,
-    evaluate,
-    listing,
-    check_operator,
-    bench,
-):
-    commands.add_command(command)
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""What tells OpenMP's threads how to wait for work; read once, when torch is loaded."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 2 bad input or usage, 130 interrupted, 1 anything else."""
-    sys.exit(_status(arguments))
+    wait_asleep()
+    from untrained.cli.commands import status
+
+    sys.exit(status(arguments))
 
 
-def _status(arguments: list[str] | None) -> int:
-    try:
-        status = commands.main(arguments, standalone_mode=False)
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("\ninterrupted", err=True)
-        return 130
-    except UserError as error:
-        _debug()
-        click.echo(f"untrained: {error}", err=True)
-        return 2
-    except BrokenPipeError:
-        return 1
-    except Exception as error:  # the last resort: one paragraph, never a traceback
-        _debug()
-        click.echo(f"untrained: {_sentence(error)} (set UNTRAINED_DEBUG=1 for details)", err=True)
-        return 1
-    return status if isinstance(status, int) else 0
+def wait_asleep() -> None:
+    """Let idle CPU threads sleep, unless the user has said how they wait or torch is loaded.
 
-
-def _sentence(error: Exception) -> str:
-    if is_out_of_memory(error):
-        return (
-            "there is not enough memory for this; take a smaller image, network or number of "
-            "steps; `reconstruct ... --dry-run` tells what a run needs"
-        )
-    return f"{type(error).__name__}: {error}"
-
-
-def _debug() -> None:
-    if os.environ.get("UNTRAINED_DEBUG") == "1":
-        traceback.print_exc()
+    By default they spin for milliseconds. Where other programs want the cores, the thread that has
+    work then waits for one that only spins.
+    """
+    if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"

@@ -146,32 +146,30 @@ def speed(
     FILE is a measurement of TASK with a reference. Steps are timed in interleaved blocks of 20;
     then everything is run once. Use an idle machine.
     """
-    import torch
-
     from untrained.bench.speed import measure_speed, screen
     from untrained.bench.work import write_json
     from untrained.data import TASKS
+    from untrained.threads import asked_threads
 
     if task not in TASKS:
         raise UserError(f"unknown task '{task}'; known: {', '.join(TASKS)}")
     if out is not None:
         require_not_input([Path(out)], [input_file])
         require_new(Path(out), overwrite=overwrite, what="the table of times")
-    if threads:
-        torch.set_num_threads(threads)
     loaded = TASKS[task].load(input_file)
     measurement = loaded[0] if isinstance(loaded, list) else loaded
     if measurement.reference is None:
         raise UserError(f"{input_file} has no 'reference', and without it there is no quality")
-    found = measure_speed(
-        measurement,
-        presets=presets,
-        limit=limit,
-        blocks=blocks,
-        target=target,
-        device=device,
-        say=lambda text: click.echo(text, err=True),
-    )
+    with asked_threads(threads):
+        found = measure_speed(
+            measurement,
+            presets=presets,
+            limit=limit,
+            blocks=blocks,
+            target=target,
+            device=device,
+            say=lambda text: click.echo(text, err=True),
+        )
     for line in screen(found):
         click.echo(line)
     if out is not None:

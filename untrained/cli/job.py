@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from untrained.problem import Problem
 from untrained.report import summary as result_facts
 from untrained.report import write_result
 from untrained.rules.watch import Clock, Interrupt, Progress
+from untrained.threads import asked_threads
 
 INTERRUPTED = 130
 WIDTH = 80
@@ -59,7 +59,7 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
         output=options.output,
     )
     chosen.check_guide(bool(options.guide))
-    with thread_count(options.threads):
+    with asked_threads(options.threads):
         loaded = TASKS[task].load(path, **for_loader(task_options))
         slices = loaded if isinstance(loaded, list) else [loaded]
         if options.reference:
@@ -330,15 +330,3 @@ def command_line() -> str:
     """Return the command that repeats this run."""
     arguments = [a for a in sys.argv[1:] if a not in ("--resume", "--overwrite")]
     return shlex.join(["untrained", *arguments])
-
-
-@contextlib.contextmanager
-def thread_count(count: int | None) -> Iterator[None]:
-    """Run on so many CPU threads."""
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

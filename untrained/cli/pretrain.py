@@ -18,7 +18,6 @@ from untrained.cli.job import (
     for_loader,
     input_files,
     say_needs,
-    thread_count,
 )
 from untrained.cli.options import Options, shared_options
 from untrained.cli.reconstruct import reconstruct
@@ -35,6 +34,7 @@ from untrained.pretrain.weights import check_path
 from untrained.problem import Problem
 from untrained.report import write_training
 from untrained.rules.watch import Clock, Interrupt, Progress
+from untrained.threads import asked_threads
 
 APART = {"--method", "--stop", "--output", "--seeds", "--reference", "--guide", "--weights"}
 """Options of `reconstruct` that a training has not."""
@@ -104,7 +104,7 @@ def _learn(
     resumed = options.resume and (Folder(beside).unfinished or (beside / RESULT).exists())
     out = check_path(options.out, overwrite=options.overwrite or resumed or options.dry_run)
     require_not_input([out], given)
-    with thread_count(options.threads):
+    with asked_threads(options.threads):
         inputs = _read(lesson, task, paths, for_loader(task_options))
         if options.dry_run:
             return _dry_run(lesson, task, inputs, options)

@@ -13,6 +13,7 @@ from untrained.core.result import versions
 from untrained.errors import UserError
 from untrained.files import is_sealed, is_whole, make_directory, remove_stale_parts, sealed_write
 from untrained.folder import STATE as FILE
+from untrained.threads import current_threads
 
 EVERY_SECONDS = 10.0
 VERSIONS = ("untrained", "torch", "platform")
@@ -46,7 +47,7 @@ class Checkpoint:
         self.finished: dict[str, Any] = {}
         self.running: dict[str, Any] = {}
         self.resumed_from: list[int] = []
-        self.threads = torch.get_num_threads()
+        self.threads = current_threads()
         self._saved_at = -float("inf")  # the first step is saved at once
         self._cost = 0.0
         if self.path is not None:

@@ -65,11 +65,17 @@ class _Tally:
             block.register_forward_hook(self._leave)
 
     def pack(self, tensor: Tensor) -> Tensor:
+        """Count a stored tensor; what is kept in its place has no history.
+
+        A tensor handed back as it came would hold the step that holds it, and the two would stay
+        for ever: Python's collector does not see into torch. Its storage is kept, or the next one
+        could get its address and pass for it.
+        """
         key, size = _storage(tensor)
         if key not in self._seen:
             self._seen.add(key)
             self._now[key] = size
-        return tensor
+        return tensor.detach()
 
     def _enter(self, block: nn.Module, given: Any) -> None:
         self._now = self.inside.setdefault(id(block), {})

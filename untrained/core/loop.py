@@ -19,7 +19,7 @@ from untrained.core.state import Memory, State
 from untrained.errors import Diverged, UserError
 from untrained.group import Group
 from untrained.joined import joined
-from untrained.nets import initialise
+from untrained.nets import DrawnFrom, initialise
 from untrained.problem import Problem
 
 LEAN = (
@@ -108,9 +108,10 @@ class Loop:
         recipe = self.recipe = each[0]
         self.whole, self.held, self.whole_held = problem, held, held
         self.total = max(min(r.budget, r.stop.limit or r.budget) for r in each)
-        with torch.random.fork_rng(devices=[]):  # building draws weights that are drawn again
+        first = seed if isinstance(seed, int) else seed[0]
+        with DrawnFrom(first):  # the weights are drawn again, not what else a network may draw
             module = recipe.build(problem.select(0))
-        initialise(module, seed if isinstance(seed, int) else seed[0])
+        initialise(module, first)
         self.lean = needs_lean(recipe, problem) and make_lean(module)
         self.s = State(problem, module, seed, half=half, rows=rows)
         self.rows = self.s.rows

@@ -7,8 +7,7 @@ are split before anything else when the stop rule holds some out.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from untrained.core.rule import Guard, Last, Never, Output, Stop, Watch
 from untrained.group import Group
 from untrained.nets import Compact
 from untrained.problem import Problem
+from untrained.threads import threads_for, use_threads
 
 
 def solve(
@@ -121,15 +121,15 @@ def solve_each(
     """
     place = pick_device(device)
     half = recipe.engine.resolve(place) == "bf16"
-    sitting = Sitting(
-        _checkpoint(recipe, list(seeds), place, run_dir, settings), tuple(watch), half
-    )
+    with use_threads(threads_for(problems[0].x_shape[1:])):
+        kept = _checkpoint(recipe, list(seeds), place, run_dir, settings)
+    sitting = Sitting(kept, tuple(watch), half)
     members = [
         Member(row, problem.weighted(recipe.weighting).to(place), seed)
         for row, (problem, seed) in enumerate(zip(problems, seeds, strict=True))
     ]
     solved: list[Outcome] = []
-    with _threads(sitting.kept):
+    with use_threads(sitting.kept.threads):  # those of the first sitting: the bits depend on it
         for some in side_by_side(recipe, members, place):
             if not all(one.finished for one in solved):
                 solved += [_not_begun(member.problem, solved[-1]) for member in some]
@@ -159,8 +159,10 @@ def fit_together(
     place = pick_device(device)
     group = group.weighted(recipe.weighting).to(place)
     half = recipe.engine.resolve(place) == "bf16"
-    sitting = Sitting(_checkpoint(recipe, [seed], place, run_dir, settings), tuple(watch), half)
-    with _threads(sitting.kept):
+    with use_threads(threads_for(group.x_shape[1:])):
+        kept = _checkpoint(recipe, [seed], place, run_dir, settings)
+    sitting = Sitting(kept, tuple(watch), half)
+    with use_threads(sitting.kept.threads):
         fitted = phase(sitting, "fit", [recipe] * len(group), group, None, seed)
     return _result(fitted[0], recipe, seed, place, sitting.kept)
 
@@ -226,17 +228,6 @@ def as_one(each: Sequence[Result]) -> Result:
         weights={n: torch.cat([one.weights[n] for one in each]) for n in first.weights},
         z=None if first.z is None else torch.cat([one.z for one in each if one.z is not None]),
     )
-
-
-@contextlib.contextmanager
-def _threads(kept: Checkpoint) -> Iterator[None]:
-    """Run on the thread count of the first sitting: the bits depend on it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(kept.threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _not_begun(problem: Problem, previous: Outcome) -> Outcome:

@@ -9,6 +9,7 @@ from untrained.nets.compact import Compact
 from untrained.nets.decoder import ConvDecoder, DeepDecoder
 from untrained.nets.edip import EdipUNet
 from untrained.nets.initialise import initialise
+from untrained.nets.randomness import DrawnFrom
 from untrained.nets.s2s import S2SNet
 from untrained.nets.side_by_side import SideBySide
 from untrained.nets.siren import Siren
@@ -69,6 +70,7 @@ __all__ = [
     "Compact",
     "ConvDecoder",
     "DeepDecoder",
+    "DrawnFrom",
     "EdipUNet",
     "S2SNet",
     "SideBySide",

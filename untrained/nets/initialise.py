@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from untrained.errors import UserError
+from untrained.nets.randomness import DrawnFrom
 
 
 def initialise(net: nn.Module, seed: int) -> None:
@@ -15,7 +16,8 @@ def initialise(net: nn.Module, seed: int) -> None:
 
     Layers are asked before the modules that contain them, so a network's own scheme has the last
     word. The numbers are drawn in float32 on the CPU and then copied, hence the same for every
-    device, and the global random state is left as it was.
+    device. The global random state is neither read nor written, so that any number of threads may
+    do this at once.
 
     Args:
         net: any module whose parameters belong to layers with a `reset_parameters` method.
@@ -25,9 +27,7 @@ def initialise(net: nn.Module, seed: int) -> None:
         UserError: a layer owns parameters and cannot draw them.
     """
     fresh = copy.deepcopy(net).to(device="cpu", dtype=torch.float32)
-    with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would re-seed the accelerators' generators too
-        torch.default_generator.manual_seed(seed)
+    with DrawnFrom(seed):
         for name, module in reversed(list(fresh.named_modules())):
             _reset(name, module)
     with torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -298,6 +299,9 @@ def _multiply(matrix: _Rows, dense: Tensor, width: int) -> Tensor:
         return torch.mm(sparse, dense)
 
 
+_TRIAL = threading.Lock()
+
+
 @functools.cache
 def _has_product(name: str, device: str, dtype: torch.dtype) -> bool:
     """Whether this build of torch multiplies compressed sparse rows there (mps does not).
@@ -306,7 +310,8 @@ def _has_product(name: str, device: str, dtype: torch.dtype) -> bool:
     """
     one = torch.ones(1, dtype=dtype, device=device)
     start = torch.tensor([0, 1], dtype=torch.int32, device=device)
-    with warnings.catch_warnings(), torch.autocast(device, enabled=False):
+    # the filters of warnings are those of the process: one thread at a time
+    with _TRIAL, warnings.catch_warnings(), torch.autocast(device, enabled=False):
         warnings.simplefilter("ignore", UserWarning)
         try:
             sparse = torch.sparse_csr_tensor(start, start[:1], one, size=(1, 1))

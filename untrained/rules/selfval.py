@@ -13,7 +13,7 @@ from torch.nn import functional
 from untrained.core.rule import Frame, Memory, Stop
 from untrained.core.state import State
 from untrained.errors import UserError
-from untrained.nets import initialise
+from untrained.nets import DrawnFrom, initialise
 from untrained.rules.autoencoder import Autoencoder, structure
 from untrained.rules.minimum import (
     full,
@@ -79,7 +79,7 @@ class SelfValidation(Stop):
         """Draw the autoencoder's weights; the window is empty."""
         start_minimum(s, m)
         channels, dim = s.problem.x_shape[0], len(s.problem.x_shape) - 1
-        with torch.random.fork_rng(devices=[]):  # building draws weights that are drawn again
+        with DrawnFrom(0):  # building draws weights that are drawn again
             net = Autoencoder(channels, dim, self.side)
         drawn = {seed: _drawn(net, seed) for seed in s.seeds}
         for name in net.state_dict():

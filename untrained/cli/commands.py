@@ -1,0 +1,77 @@
+"""The commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import os
+import traceback
+
+import click
+
+from untrained.cli.bench import bench
+from untrained.cli.check import check_operator
+from untrained.cli.demo import demo
+from untrained.cli.evaluate import evaluate
+from untrained.cli.listing import listing
+from untrained.cli.pretrain import pretrain
+from untrained.cli.reconstruct import reconstruct
+from untrained.cli.simulate import simulate
+from untrained.core.footprint import is_out_of_memory
+from untrained.errors import UserError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 79})
+@click.version_option(package_name="untrained")
+def commands() -> None:
+    """Reconstruct images from measurements with networks that never saw training data."""
+
+
+for command in (
+    demo,
+    reconstruct,
+    pretrain,
+    simulate,
+    evaluate,
+    listing,
+    check_operator,
+    bench,
+):
+    commands.add_command(command)
+
+
+def status(arguments: list[str] | None) -> int:
+    """Run a command: 0 done, 2 bad input or usage, 130 interrupted, 1 anything else."""
+    try:
+        answer = commands.main(arguments, standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\ninterrupted", err=True)
+        return 130
+    except UserError as error:
+        _debug()
+        click.echo(f"untrained: {error}", err=True)
+        return 2
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # the last resort: one paragraph, never a traceback
+        _debug()
+        click.echo(f"untrained: {_sentence(error)} (set UNTRAINED_DEBUG=1 for details)", err=True)
+        return 1
+    return answer if isinstance(answer, int) else 0
+
+
+def _sentence(error: Exception) -> str:
+    if is_out_of_memory(error):
+        return (
+            "there is not enough memory for this; take a smaller image, network or number of "
+            "steps; `reconstruct ... --dry-run` tells what a run needs"
+        )
+    return f"{type(error).__name__}: {error}"
+
+
+def _debug() -> None:
+    if os.environ.get("UNTRAINED_DEBUG") == "1":
+        traceback.print_exc()
