@@ -56,7 +56,7 @@ def _of_the_output(problem: Problem, result: Result) -> tuple[str, ...]:
     # an unfinished refit counts its own steps, in which nothing of this changes
     row = result.stop[0].step - 1 if result.finished and result.stop[0].step else -1
     which = "the image" if len(problem) == 1 else "the first image"
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = (result.dropped,) if result.dropped else ()
     if share := result.history.get("network share"):
         rest = guide_name(problem)
         notes += (f"{which} is {float(share[row]):.0%} network, the rest {rest}",)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from untrained.about import about, checked_reference
 from untrained.checks import check_unit_range
 from untrained.classical import CLASSICAL
+from untrained.core.loop import OFF_TRACK
 from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
@@ -296,21 +297,38 @@ def _networks(
                 device=device,
                 run_dir=None if run_dir is None else Path(run_dir) / WORK / f"seeds-{i}",
                 settings=settings,
+                track=_last_track(first),
             )
         found[i] = _mean(first, others)
     return found
 
 
+LOST = (OFF_TRACK, "diverged")
+"""Rules that end a fit whose image is of no use."""
+
+
+def _last_track(first: Result) -> list[float]:
+    """Return the data term at each step of the last fit of the first seed."""
+    phases, data = first.history["phase"], first.history.get("data", [])
+    return [float(v) for phase, v in zip(phases, data, strict=False) if phase == phases[-1]]
+
+
 def _mean(first: Result, others: list[Result]) -> Result:
-    """The mean of the seeds that came to their end; of the first alone where none other did."""
+    """Return the mean of the seeds that came to a good end; the first alone where no other did."""
     runs = [first, *others]
-    done = [first, *[one for one in others if one.finished]]
+    ended = [one for one in others if one.finished]
+    lost = [one for one in ended if one.stop[0].rule in LOST]
+    done = [first, *[one for one in ended if one.stop[0].rule not in LOST]]
     images = torch.stack([r.image for r in done])
-    stop = first.stop[0]
-    if len(done) < len(runs) and first.finished:
-        cut = next(one for one in others if not one.finished).stop[0]
-        reason = f"{cut.reason}; {len(done)} of {len(runs)} seeds are in the image"
-        stop = Stopped(cut.rule, stop.step, reason)
+    stop, dropped = first.stop[0], first.dropped
+    cut = [one for one in others if not one.finished]
+    if cut and first.finished:
+        reason = f"{cut[0].stop[0].reason}; {len(done)} of {len(runs)} seeds are in the image"
+        stop = Stopped(cut[0].stop[0].rule, stop.step, reason)
+    if lost:
+        seeds = ", ".join(str(one.seed) for one in lost)
+        why = f"seed {seeds} was dropped from the mean: {lost[0].stop[0].reason}"
+        dropped = f"{dropped}; {why}" if dropped else why
     return replace(
         first,
         image=images.mean(0),
@@ -320,6 +338,7 @@ def _mean(first: Result, others: list[Result]) -> Result:
         seconds=sum(r.seconds for r in runs),
         cpu_seconds=sum(r.cpu_seconds for r in runs),
         finished=all(r.finished for r in runs),
+        dropped=dropped,
     )
 
 

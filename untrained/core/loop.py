@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from untrained.core.history import History, row_of
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame, Output, Stop, Stopped, Watch
 from untrained.core.state import Memory, State
+from untrained.core.track import FACTOR, PATIENCE, Track, off_track
 from untrained.errors import Diverged, UserError
 from untrained.group import Group
 from untrained.joined import joined
@@ -26,6 +27,9 @@ LEAN = (
     "memory is short: the network's inner images are computed twice from here on instead of being "
     "kept, which takes a third longer and changes no number"
 )
+
+OFF_TRACK = "off track"
+"""The rule that ended a fit whose data term grew and stayed large."""
 
 
 @dataclass
@@ -43,6 +47,7 @@ class Outcome:
     weights: dict[str, Tensor]
     z: Tensor | None
     rival: bool = False
+    dropped: str = ""
 
     def plain(self) -> dict[str, Any]:
         return {**vars(self), "stop": vars(self.stop)}
@@ -92,6 +97,7 @@ class Loop:
         seed: one for all problems, or one for each.
         half: run the network under bfloat16 autocast.
         rows: which of the caller's problems these are; counted from 0 if not given.
+        tracks: what tells that a fit has gone wrong, see `off_track`; None = nothing does.
     """
 
     def __init__(
@@ -102,6 +108,7 @@ class Loop:
         seed: int | Sequence[int],
         half: bool,
         rows: Sequence[int] | None = None,
+        tracks: Mapping[int, Track] | None = None,
     ) -> None:
         began, cpu = time.perf_counter(), time.process_time()
         each = [recipes] * len(problem) if isinstance(recipes, Recipe) else list(recipes)
@@ -114,7 +121,7 @@ class Loop:
         initialise(module, first)
         self.lean = needs_lean(recipe, problem) and make_lean(module)
         self.s = State(problem, module, seed, half=half, rows=rows)
-        self.rows = self.s.rows
+        self.rows, self.tracks = self.s.rows, tracks
         self.outputs = {row: own.output for row, own in zip(self.rows, each, strict=True)}
         self.s.take_given(problem.pretrained)
         recipe.method.start(self.s)
@@ -145,6 +152,10 @@ class Loop:
         objective = torch.stack(list(terms.values())).sum(0)
         if not bool(torch.isfinite(objective).all()):
             return self._diverged(terms, ~torch.isfinite(objective))
+        if self.tracks is not None and "data" in terms:
+            off = off_track(s, terms["data"].detach(), self.tracks)
+            if bool(off.any()):
+                return self._end(off, (OFF_TRACK, self._off_track()))
         objective.sum().backward()
         self.recipe.engine.clip_gradients(s)
         detached = {name: value.detach() for name, value in terms.items()}
@@ -283,6 +294,14 @@ class Loop:
         if "image" not in self.s.memory("kept"):
             raise Diverged(reason)
         self._end(failed, ("diverged", reason))
+
+    def _off_track(self) -> str:
+        """Say since when the fit was off its track, and what may help."""
+        since = self.s.step + 1 - PATIENCE
+        return (
+            f"from step {since} on the data term was more than {FACTOR:g} times what it had been; "
+            "a smaller engine.lr may help"
+        )
 
     def _end(self, flags: Tensor, why: tuple[str, str] | None = None) -> None:
         """Take the result of the problems that are flagged, and go on without them."""

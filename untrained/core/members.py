@@ -10,6 +10,7 @@ import torch
 from untrained.core.footprint import footprint
 from untrained.core.machine import available_memory
 from untrained.core.recipe import Recipe
+from untrained.core.track import Track
 from untrained.joined import joined
 from untrained.problem import Problem
 
@@ -19,11 +20,19 @@ MOST = 64
 
 @dataclass(frozen=True)
 class Member:
-    """One problem of a call: its number there, its measurements and its seed."""
+    """One problem of a call.
+
+    Attributes:
+        row: its number there.
+        problem: its measurements.
+        seed: its own.
+        track: the data term of an earlier fit, to notice one that goes wrong; None without any.
+    """
 
     row: int
     problem: Problem
     seed: int
+    track: Track | None = None
 
 
 def side_by_side(

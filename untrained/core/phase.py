@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from untrained.core.checkpoint import Checkpoint
 from untrained.core.loop import LEAN, Loop, Outcome
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Watch
+from untrained.core.track import Track
 from untrained.group import Group
 from untrained.problem import Problem
 
@@ -35,6 +36,7 @@ def phase(
     seed: int | Sequence[int],
     weights: dict[str, Tensor] | None = None,
     rows: Sequence[int] | None = None,
+    tracks: Mapping[int, Track] | None = None,
 ) -> list[Outcome]:
     """The loop, from the start or from where a checkpoint left it."""
     kept, watch = sitting.kept, sitting.watch
@@ -43,7 +45,7 @@ def phase(
         _recall(watch, done["watch"])
         return [Outcome.of(one).to(problem.device) for one in done["outcomes"]]
     with _watched(watch, name):
-        loop = Loop(recipes, problem, held, seed, sitting.half, rows)
+        loop = Loop(recipes, problem, held, seed, sitting.half, rows, tracks)
         if weights is not None:
             loop.s.take_weights(weights)
         if loop.lean:

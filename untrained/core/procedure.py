@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from untrained.core.loop import Outcome
+from untrained.core.loop import OFF_TRACK, Outcome
 from untrained.core.members import Member
 from untrained.core.method import Method
 from untrained.core.phase import Sitting, phase
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Last, MaxSteps, Never, Stopped
+from untrained.core.track import Track
 from untrained.errors import Diverged
 from untrained.joined import joined
 from untrained.problem import Problem
@@ -36,7 +37,16 @@ def solve_members(sitting: Sitting, recipe: Recipe, members: Sequence[Member]) -
         return [one for m in members for one in solve_members(sitting, recipe, [m])]
     if recipe.trial and held is not None:
         return _with_rival(sitting, recipe, members, fit, held)
-    first = _members_phase(sitting, "fit", [recipe] * len(members), members, fit, held)
+    watched = {m.row: m.track for m in members if m.track is not None}
+    first = _members_phase(
+        sitting,
+        "fit",
+        [recipe] * len(members),
+        members,
+        fit,
+        held,
+        tracks=watched if watched or held is not None else None,
+    )
     if not (recipe.stop.refit and all(one.finished for one in first)):
         return first
     refits = [
@@ -103,16 +113,23 @@ def _refitted(sitting: Sitting, refits: Sequence[Refit]) -> dict[int, Outcome]:
         {name: torch.cat([own[name] for own in given]) for name in given[0]} if given else None
     )
     try:
-        last = _members_phase(sitting, "refit", recipes, members, whole, None, weights)
+        tracks = {r.member.row: _track(r) for r in refits}
+        last = _members_phase(sitting, "refit", recipes, members, whole, None, weights, tracks)
     except Diverged as error:
         return {r.member.row: _not_refitted(r, str(error)) for r in refits}
     return {r.member.row: _followed(r, one) for r, one in zip(refits, last, strict=True)}
 
 
+def _track(refit: Refit) -> list[float]:
+    """Return the data term that the second fit should have at each of its steps, at most twice."""
+    data = [float(value) for value in refit.first.history["data"]]
+    return data if refit.weights is None else data[-1:]  # it goes on where the first one ended
+
+
 def _followed(refit: Refit, last: Outcome) -> Outcome:
     """A first fit and the fit of everything after it, as one outcome."""
     first = refit.first
-    if last.stop.rule == "diverged":
+    if last.stop.rule in ("diverged", OFF_TRACK):
         failed = _not_refitted(refit, last.stop.reason)
         return replace(
             failed,
@@ -198,8 +215,11 @@ def _not_refitted(refit: Refit, why: str) -> Outcome:
     first, part = refit.first, refit.member.problem.part
     assert part is not None
     image = part.to_units(refit.recipe.output.finish(part, part.from_units(first.image)))
-    reason = f"{first.stop.reason}; the fit of all measurements failed: {why}"
-    return replace(first, image=image, stop=replace(first.stop, reason=reason))
+    dropped = (
+        f"the fit of all measurements failed, and its image was dropped for the first's: {why}"
+    )
+    stop = replace(first.stop, reason=f"{first.stop.reason}; {dropped}")
+    return replace(first, image=image, stop=stop, dropped=dropped)
 
 
 def _members_phase(
@@ -210,12 +230,13 @@ def _members_phase(
     problem: Problem,
     held: Problem | None,
     weights: dict[str, Tensor] | None = None,
+    tracks: Mapping[int, Track] | None = None,
 ) -> list[Outcome]:
     """A phase whose name tells whose it is."""
     rows = [m.row for m in members]
     name = f"{','.join(map(str, rows))}/{label}"
     seeds = [m.seed for m in members]
-    return phase(sitting, name, recipes, problem, held, seeds, weights, rows)
+    return phase(sitting, name, recipes, problem, held, seeds, weights, rows, tracks)
 
 
 def _joined_history(

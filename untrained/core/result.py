@@ -80,6 +80,7 @@ class Result:
         about: what the report needs beside the solve's own facts.
         weights, z: the network's weights and input at the end, each `(G, ...)`.
         rival: whether the recipe's rival took over, per problem.
+        dropped: why a fit of all measurements, or a further seed, was not used; empty if none was.
         origins: column of the history -> `objective`, `stop`, `output` or `watch`: whose number
             it is.
     """
@@ -104,6 +105,7 @@ class Result:
     z: Tensor | None = None
     origins: dict[str, str] = field(default_factory=dict)
     rival: list[bool] = field(default_factory=list)
+    dropped: str = ""
 
     def settled(self) -> Recipe:
         """The recipe, with what its output rule chose by held-out data fixed.

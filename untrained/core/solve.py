@@ -25,6 +25,7 @@ from untrained.core.procedure import solve_members
 from untrained.core.recipe import NetSpec, Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Guard, Last, Never, Output, Stop, Watch
+from untrained.core.track import Track
 from untrained.group import Group
 from untrained.nets import Compact
 from untrained.problem import Problem
@@ -112,8 +113,11 @@ def solve_each(
     device: str | torch.device = "auto",
     run_dir: str | Path | None = None,
     settings: dict[str, Any] | None = None,
+    track: Track | None = None,
 ) -> list[Result]:
     """Solve problems of one image each, every one with its own seed; a result for each.
+
+    With `track`, the data term of an earlier fit of each step, one that goes wrong is ended.
 
     In turn on a CPU. A GPU takes as many side by side as its memory holds (`engine.together`),
     as far as one operator can stand for theirs (see `joined`); each stops by itself. Those that an
@@ -125,7 +129,7 @@ def solve_each(
         kept = _checkpoint(recipe, list(seeds), place, run_dir, settings)
     sitting = Sitting(kept, tuple(watch), half)
     members = [
-        Member(row, problem.weighted(recipe.weighting).to(place), seed)
+        Member(row, problem.weighted(recipe.weighting).to(place), seed, track)
         for row, (problem, seed) in enumerate(zip(problems, seeds, strict=True))
     ]
     solved: list[Outcome] = []
@@ -205,6 +209,7 @@ def _result(
         resumed_from=kept.resumed_from,
         finished=one.finished,
         rival=[one.rival],
+        dropped=one.dropped,
         weights=one.weights,
         z=one.z,
     )
