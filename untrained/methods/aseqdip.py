@@ -73,7 +73,9 @@ def recipe(task: str, preset: str) -> Recipe:
     lambda = 1, Adam 1e-4, and the network that the authors name for the task.
     """
     if preset != "paper":
-        return sequential(ASeqDIP(), task, preset, "Algorithm 1 with the fast engine")
+        inner, why = (10, "; N = 10 as in the released code") if task == "ct" else (2, "")
+        source = f"Algorithm 1 with the fast engine{why}"
+        return sequential(ASeqDIP(inner=inner), task, preset, source)
     return Recipe(
         method=ASeqDIP(),
         net=SHALLOW_UNET if task in PHOTOGRAPHS else MEDIUM_UNET,

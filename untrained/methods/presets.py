@@ -34,6 +34,9 @@ SLACK = {"denoise": 0.005, "superres": 0.005, "inpaint": 0.1, "mri": 0.05, "ct":
 views or columns is noisy, and measured pixels still get better when the held-out ones no longer do;
 noisy ones do not."""
 
+SMALL_STEPS = ("mri", "ct", "superres", "deblur")
+"""Where much of the image is hardly measured, see `sequential`."""
+
 
 def fast(method: Method, task: str, preset: str, source: str) -> Recipe:
     """The engine of `fast` and `best` around `method`."""
@@ -61,21 +64,21 @@ def sequential(method: Method, task: str, preset: str, source: str) -> Recipe:
     """The engine of `fast` and `best` around a method that follows its own output.
 
     Such a method has nothing to hold on to where nothing is measured, and long steps carry it
-    away (docs/methods/aseqdip.md has the numbers): MRI and super-resolution take small steps, more
-    of them, and the shape of the paper's networks.
+    away (docs/methods/aseqdip.md has the numbers): MRI, CT, deblurring and super-resolution take
+    small steps, more of them, and the shape of the paper's networks.
     """
     made = fast(method, task, preset, source)
     # on MRI and CT it still rises at the end of its budget, and the average lags behind
     made = replace(made, output=Nearer(decay=0.95, **_closing(task)))
-    if task not in ("mri", "superres"):
+    if task not in SMALL_STEPS:
         return made
     wide = 2 if preset == "best" else 1
-    if task == "mri":
-        net: NetSpec = UNet(widths=(16 * wide, 32 * wide, 64 * wide, 64 * wide))
+    if task == "superres":
+        widths = (32 * wide,) * 5
+        net: NetSpec = SkipNet(down=widths, up=widths, join_norm=False)
+        engine = Engine("adam", lr=1e-3)
+    else:
+        net = UNet(widths=(16 * wide, 32 * wide, 64 * wide, 64 * wide))
         # with a rate near zero the network can no longer follow its own, ever new input
         engine = replace(made.engine, lr=0.005, final=0.3)
-    else:
-        widths = (32 * wide,) * 5
-        net = SkipNet(down=widths, up=widths, join_norm=False)
-        engine = Engine("adam", lr=1e-3)
     return replace(made, net=net, engine=engine, steps=2 * made.steps)
