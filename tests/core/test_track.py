@@ -42,9 +42,8 @@ class Jumps(ut.methods.DIP):
 
 def solve(method: ut.Method, count: int = 1, **more: object) -> ut.Result:
     parts = {"net": NET, "engine": ENGINE, "steps": 90}
-    return ut.solve(
-        method, problem(count), stop=HeldOut(fraction=0.2, patience=60, skip=2, again=True), **{**parts, **more}
-    )
+    stop = HeldOut(fraction=0.2, patience=60, skip=2, again=True)
+    return ut.solve(method, problem(count), stop=stop, **{**parts, **more})
 
 
 def test_a_second_fit_that_jumps_is_dropped_for_the_first() -> None:
