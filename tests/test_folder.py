@@ -14,8 +14,8 @@ from untrained.errors import UserError
 from untrained.files import is_sealed, is_whole, sealed_write
 from untrained.folder import WORK, hold, read_facts
 
-OLD = {"a.npy": b"old a", "b.npy": b"old b", "only-old.npy": b"old"}
-NEW = {"a.npy": b"new a", "b.npy": b"new b", "only-new.npy": b"new"}
+OLD = {"reconstruction.npy": b"old a", "classical.npy": b"old b", "std.npy": b"old"}
+NEW = {"reconstruction.npy": b"new a", "classical.npy": b"new b", "history.csv": b"new"}
 
 
 def publish(path: Path, files: dict[str, bytes], *, finished: bool = True) -> None:
@@ -155,27 +155,27 @@ def test_files_of_others_are_never_touched(tmp_path: Path, seed: int) -> None:
 
 def test_a_file_that_was_changed_since_is_somebodys(tmp_path: Path) -> None:
     publish(tmp_path, OLD)
-    (tmp_path / "b.npy").write_bytes(b"my own b")
-    with pytest.raises(UserError, match=r"b\.npy; nothing was touched"):
+    (tmp_path / "classical.npy").write_bytes(b"my own b")
+    with pytest.raises(UserError, match=r"classical\.npy; nothing was touched"):
         publish(tmp_path, NEW)
-    assert contents(tmp_path)["a.npy"] == b"old a"
+    assert contents(tmp_path)["reconstruction.npy"] == b"old a"
 
 
 def test_a_result_json_that_was_changed_proves_nothing(tmp_path: Path) -> None:
     publish(tmp_path, OLD)
     facts = json.loads((tmp_path / "result.json").read_text())
-    facts["files"]["b.npy"] = "0" * 64
+    facts["files"]["classical.npy"] = "0" * 64
     (tmp_path / "result.json").write_text(json.dumps(facts))
-    with pytest.raises(UserError, match=r"a\.npy, b\.npy, result\.json"):
+    with pytest.raises(UserError, match=r"reconstruction\.npy, classical\.npy, result\.json"):
         publish(tmp_path, NEW)
 
 
 def test_links_and_folders_by_our_names_are_somebodys(tmp_path: Path) -> None:
     publish(tmp_path / "out", OLD)
     (tmp_path / "precious").write_bytes(b"old a")
-    (tmp_path / "out" / "a.npy").unlink()
-    (tmp_path / "out" / "a.npy").symlink_to(tmp_path / "precious")
-    with pytest.raises(UserError, match=r"a\.npy"):
+    (tmp_path / "out" / "reconstruction.npy").unlink()
+    (tmp_path / "out" / "reconstruction.npy").symlink_to(tmp_path / "precious")
+    with pytest.raises(UserError, match=r"reconstruction\.npy"):
         publish(tmp_path / "out", NEW)
     assert (tmp_path / "precious").read_bytes() == b"old a"
 
@@ -209,7 +209,30 @@ def test_a_seal_breaks_with_any_bit(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "a.npy")
-    assert not is_sealed(tmp_path / "a.npy")
-    with pytest.raises(UserError, match=r"a\.npy"):
+    os.mkfifo(tmp_path / "reconstruction.npy")
+    assert not is_sealed(tmp_path / "reconstruction.npy")
+    with pytest.raises(UserError, match=r"reconstruction\.npy"):
         publish(tmp_path, NEW)
+
+
+@pytest.mark.parametrize("name", ["new", "aside", "slice-0", "seeds-1"])
+@pytest.mark.parametrize("kind", ["file", "link", "part", "pipe"])
+def test_nothing_foreign_in_the_working_folder_is_touched(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    out, mine = tmp_path / "out", tmp_path / "mine"
+    publish(out, OLD)
+    mine.mkdir()
+    (mine / "reconstruction.npy").write_text("precious")
+    (out / WORK).mkdir()
+    if kind == "link":
+        (out / WORK / name).symlink_to(mine)
+    else:
+        (out / WORK / name).mkdir()
+        inside = out / WORK / name / (".mine.part" if kind == "part" else "list.json")
+        os.mkfifo(inside) if kind == "pipe" else inside.write_text("precious")
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match="in the way, and this program did not make it"):
+        publish(out, NEW)
+    assert set(tmp_path.rglob("*")) == before
+    assert (mine / "reconstruction.npy").read_text() == "precious"

@@ -9,7 +9,7 @@ import torch
 
 import untrained as ut
 from untrained.threads import (
-    asked_threads,
+    at_most_threads,
     current_threads,
     set_threads,
     threads_for,
@@ -46,8 +46,9 @@ def test_it_ends_with_an_error_too():
 
 
 def test_none_is_asked_for():
-    with asked_threads(None):
-        assert torch.get_num_threads() == current_threads()
+    before = torch.get_num_threads()
+    with at_most_threads(None):
+        assert torch.get_num_threads() == current_threads() == before
 
 
 def test_many_threads_at_once_keep_their_own():
@@ -86,30 +87,25 @@ def test_a_thread_that_sets_it_for_good_sets_it_for_itself():
 
 
 @pytest.mark.parametrize(
-    ("policy", "sides", "count"),
+    ("threads", "sides", "count"),
     [
-        ("", (64, 64), 1),
-        ("", (199, 200), 1),
-        ("", (200, 200), 2),
-        ("", (16, 16, 16), 1),
-        ("", (32, 32, 32), 2),
-        ("passive", (256, 256), 1),
-        ("PASSIVE", (320, 320), 2),
+        (2, (64, 64), 1),
+        (2, (256, 256), 1),
+        (2, (320, 320), 2),
+        (2, (16, 16, 16), 1),
+        (2, (40, 40, 40), 2),
+        (8, (199, 200), 1),
+        (8, (200, 200), 8),
+        (1, (512, 512), 1),
     ],
 )
-def test_the_number_follows_the_size(policy, sides, count, monkeypatch):
-    monkeypatch.setenv("OMP_WAIT_POLICY", policy)
-    with use_threads(2):
+def test_the_number_follows_the_size_and_the_cores(threads, sides, count):
+    with at_most_threads(threads):
         assert threads_for(sides) == count
-    with use_threads(1):
-        assert threads_for(sides) == 1
-    with asked_threads(2):
-        assert threads_for(sides) == 2
 
 
-def test_a_run_says_its_number_and_leaves_the_callers(monkeypatch):
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    y = torch.rand(1, 1, 200, 200, generator=torch.Generator().manual_seed(0))
+def test_a_run_says_its_number_and_leaves_the_callers():
+    y = torch.rand(1, 1, 320, 320, generator=torch.Generator().manual_seed(0))
     physics = ut.physics.Denoise()
     how = {"settings": ["net.widths=4,8"], "steps": 2, "progress": False, "compare": False}
     with use_threads(2):
@@ -120,13 +116,11 @@ def test_a_run_says_its_number_and_leaves_the_callers(monkeypatch):
     assert (large.threads, small.threads, classical.threads) == (2, 1, 1)
 
 
-def test_a_run_that_goes_on_takes_the_threads_that_it_had(tmp_path, monkeypatch, pause_after):
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    y = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+def test_a_run_that_goes_on_takes_the_threads_that_it_had(tmp_path, pause_after):
+    y = torch.rand(1, 1, 200, 200, generator=torch.Generator().manual_seed(0))
     how = {"net": ut.nets.Compact(widths=(4, 8)), "steps": 4, "run_dir": tmp_path}
-    with asked_threads(2):
-        ut.solve(
-            ut.methods.DIP(), ut.Problem(y, ut.physics.Denoise()), watch=[pause_after(2)], **how
-        )
-    last = ut.solve(ut.methods.DIP(), ut.Problem(y, ut.physics.Denoise()), **how)
-    assert (last.threads, last.resumed_from) == (2, [2])
+    problem = ut.Problem(y, ut.physics.Denoise())
+    with use_threads(3):
+        ut.solve(ut.methods.DIP(), problem, watch=[pause_after(2)], **how)
+    last = ut.solve(ut.methods.DIP(), problem, **how)
+    assert (last.threads, last.resumed_from) == (3, [2])

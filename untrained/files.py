@@ -29,6 +29,8 @@ UNWRITABLE = (
 )
 
 DAY = 86_400.0  # seconds
+_WRITING: set[str] = set()
+"""Names of the temporary files that this process is writing."""
 
 
 def sha256(path: str | Path) -> str:
@@ -53,6 +55,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
     path = Path(path)
     encoding = None if "b" in mode else "utf-8"
     part = path.with_name(_part_name(path.name))
+    _WRITING.add(part.name)
     try:
         remove_stale_parts(path)
         with part.open(mode.replace("w", "x"), encoding=encoding) as stream:
@@ -70,6 +73,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+        _WRITING.discard(part.name)
 
 
 def remove_stale_parts(path: Path) -> None:
@@ -88,6 +92,8 @@ def _is_stale(part: Path, machine: str, process: int) -> bool:
     """Whether nobody writes this file any more: its process is gone, or it is a day old."""
     if time.time() - part.stat().st_mtime > DAY:
         return True
+    if process == os.getpid():  # in a container every process may have the same number
+        return machine == _machine() and part.name not in _WRITING
     if machine != _machine() or os.name != "posix":  # elsewhere no process can be asked for
         return False
     try:
@@ -100,7 +106,8 @@ def _is_stale(part: Path, machine: str, process: int) -> bool:
 
 
 def _part_start(name: str) -> str:
-    return f".{name[:150]}.untrained-"  # names of files may have 255 characters
+    short = name.encode(errors="surrogateescape")[:150].decode(errors="ignore")
+    return f".{short}.untrained-"  # names of files may have 255 bytes
 
 
 def _part_name(name: str) -> str:
@@ -204,11 +211,14 @@ def sealed_write(path: str | Path) -> Iterator[IO[bytes]]:
 
 def is_sealed(path: Path) -> bool:
     """Whether the file ends with the mark of `sealed_write`, its contents unread."""
-    if not is_regular(path) or path.stat().st_size < SEAL_LENGTH:
+    try:
+        if not is_regular(path) or path.stat().st_size < SEAL_LENGTH:
+            return False
+        with path.open("rb") as stream:
+            stream.seek(-SEAL_LENGTH, os.SEEK_END)
+            return stream.read(len(SEAL)) == SEAL
+    except OSError:  # it may not be read
         return False
-    with path.open("rb") as stream:
-        stream.seek(-SEAL_LENGTH, os.SEEK_END)
-        return stream.read(len(SEAL)) == SEAL
 
 
 def is_whole(path: Path) -> bool:
@@ -264,7 +274,7 @@ def _explained(error: OSError, path: Path) -> Exception:
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
         return UserError(
             f"the disk is full: {path} could not be written; free some space or choose another "
-            "place, then run again with --resume"
+            "place, then run again (a run that had begun goes on with --resume)"
         )
     reason = error.strerror or str(error)
     if error.errno in UNWRITABLE:

@@ -35,7 +35,14 @@ WORK = ".untrained"
 LIST, LOCK, NEW, ASIDE = "list.json", "lock", "new", "aside"
 STATES = re.compile(r"(slice|seeds)-\d+")
 """Sub-folders of `.untrained` that hold states of parts of a run."""
-KNOWN = re.compile(rf"{LIST}|{LOCK}|{NEW}|{ASIDE}|{STATE}|{STATES.pattern}|\..+\.part")
+PART = r"\..+\.untrained-[0-9a-f]{6}-[0-9]+-[0-9a-f]{8}\.part"
+"""Files that `atomic_write` has not ended."""
+
+FILES = (
+    *("reconstruction.npy", "reconstruction.png", "classical.npy", "classical.png", "std.npy"),
+    *("history.csv", "report.html", RESULT),
+)
+"""The names that a result may have; see `report.save` for what is in them."""
 
 Write = Callable[[IO[bytes]], object]
 
@@ -80,10 +87,13 @@ class Folder:
         """
         found = self.foreign(names)
         if found:
+            lost = ""
+            if STATE in found:
+                lost = f" (if {STATE} was written by this program it is damaged, and its work lost)"
             raise UserError(
                 f"{self.path} holds files that this program did not write, or that were changed "
-                f"since: {', '.join(found)}; nothing was touched: choose another --out, or move "
-                "them away"
+                f"since: {', '.join(found)}{lost}; nothing was touched: choose another --out, or "
+                "move them away"
             )
 
     @property
@@ -236,8 +246,9 @@ class Folder:
     def _recover(self) -> None:
         """Put right what a killed process left."""
         remove_stale_parts(self.path / STATE)
-        for path in self.work.glob(".*.part"):
-            path.unlink(missing_ok=True)
+        for path in self.work.iterdir():
+            if re.fullmatch(PART, path.name):
+                path.unlink(missing_ok=True)
         self._put_in_place()
         self.bring_back()
 
@@ -265,7 +276,7 @@ def hold(path: str | Path) -> Iterator[Folder]:
 
     path = make_directory(path)
     folder = Folder(path)
-    _require_own_work(folder.work)
+    require_own_work(path)
     make_directory(folder.work)
     lock = FileLock(folder.work / LOCK, timeout=0)
     try:
@@ -291,7 +302,7 @@ def signed(facts: Mapping[str, Any]) -> bytes:
     """Return facts as the text of a `result.json` that proves itself: `signature` is its hash."""
     content = {**facts, "signature": _signature(facts)}
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
-    return (text + "\n").encode()
+    return (text + "\n").encode(errors="backslashreplace")  # names of files need not be text
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:
@@ -313,6 +324,8 @@ def _signature(facts: Mapping[str, Any]) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     """Return the object of a JSON file; an empty one where there is none."""
+    if not is_regular(path):  # a pipe would be waited for
+        return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -320,16 +333,59 @@ def _read_json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _require_own_work(work: Path) -> None:
-    """Refuse a `.untrained` that this program did not make."""
-    if not os.path.lexists(work):
-        return
-    own = work.is_dir() and not work.is_symlink()
-    if not own or not all(KNOWN.fullmatch(path.name) for path in work.iterdir()):
+def require_own_work(path: Path) -> None:
+    """Refuse a result folder whose `.untrained` holds anything that this program did not make.
+
+    Raises:
+        UserError: names it.
+    """
+    work = path / WORK
+    if os.path.lexists(work):
+        _require_own(work, work)
+
+
+def _require_own(place: Path, work: Path) -> None:
+    """Look at a folder and all below it: no links, pipes or devices, and no other names."""
+    if place.is_dir() and not place.is_symlink():
+        for inner in place.iterdir():
+            _require_own(inner, work)
+        known = place in (work, work / NEW, work / ASIDE) or place.name == WORK
+        own = known or STATES.fullmatch(place.name) is not None
+    else:
+        own = is_regular(place) and _may_stand(place, work)
+    if not own:
         raise UserError(
-            f"{work} is in the way, and this program did not make it; nothing was touched: move "
+            f"{place} is in the way, and this program did not make it; nothing was touched: move "
             "it away, or choose another --out"
         )
+
+
+def _may_stand(file: Path, work: Path) -> bool:
+    """Whether `.untrained` may hold a file of this name there."""
+    if re.fullmatch(PART, file.name):
+        return True
+    if file.parent == work / NEW:
+        return _is_list_of_hashes(file) if file.name == LIST else _is_staged(file)
+    if file.name == STATE:
+        return is_sealed(file)
+    return file.parent == work and file.name in (LIST, LOCK) and _is_own_text(file)
+
+
+def _is_staged(file: Path) -> bool:
+    """Whether a file that was written and not yet put in place could be one of a result's."""
+    return file.name in FILES or file.suffix == ".safetensors"
+
+
+def _is_list_of_hashes(file: Path) -> bool:
+    values = list(_read_json(file).values())
+    return bool(values) and all(re.fullmatch("[0-9a-f]{64}", str(value)) for value in values)
+
+
+def _is_own_text(file: Path) -> bool:
+    """Whether a list is one of ours, and a lock is empty."""
+    if file.name == LOCK:
+        return file.stat().st_size == 0
+    return _read_json(file).keys() == {"files", "notes"}
 
 
 def _remove(folder: Path) -> None:

@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
 from typing import Any
 
 import torch
 
-PIXELS = 40_000
-"""From so many on, 200 x 200, an image is worth more than one thread."""
+PIXELS = 100_000
+"""From so many on, 316 x 316, an image is worth two threads; measured by
+benchmarks/idle_threads.py."""
 
-PIXELS_ASLEEP = 100_000
-"""Likewise where idle threads sleep, and have to be woken for each of a step's operations."""
+PIXELS_OF_MANY = 40_000
+"""Likewise where there are more than two threads to take."""
 
 _LOCK = threading.Lock()
 """Held while the number with which threads begin may be another than the program's."""
-
-_ASKED: ContextVar[bool] = ContextVar("asked", default=False)
-"""Whether the number of this thread was asked for as it is."""
 
 
 def current_threads() -> int:
@@ -62,35 +58,25 @@ def use_threads(count: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def asked_threads(count: int | None) -> Iterator[None]:
-    """`use_threads`, also where an image is too small to gain by them; None changes nothing."""
-    if count is None:
+def at_most_threads(count: int | None) -> Iterator[None]:
+    """Take `count` CPU threads in the calling thread, as far as an image is worth them.
+
+    See `threads_for`; None changes nothing.
+    """
+    with use_threads(current_threads() if count is None else count):
         yield
-        return
-    token = _ASKED.set(True)
-    try:
-        with use_threads(count):
-            yield
-    finally:
-        _ASKED.reset(token)
 
 
 def threads_for(sides: Sequence[int]) -> int:
-    """How many CPU threads a run takes for images of these sides.
+    """Return how many CPU threads a run takes for images of these sides.
 
-    1 for images of fewer than PIXELS pixels (PIXELS_ASLEEP where idle threads sleep), which gain
-    little or nothing by more; else those of the calling thread. What `asked_threads` was given is
-    taken as it is. The load of the machine has no say, or the same run would have other bits on
-    another day.
+    1 for images of fewer than PIXELS pixels (PIXELS_OF_MANY where there are more than two threads),
+    which gain a fifth at most by a second one, and pay for it many times over where other programs
+    want the cores; else those of the calling thread. The load of the machine has no say, or the
+    same run would have other bits on another day.
     """
     count = current_threads()
-    least = PIXELS_ASLEEP if _asleep() else PIXELS
-    return count if _ASKED.get() or _size(sides) >= least else 1
-
-
-def _asleep() -> bool:
-    """Whether idle threads sleep at once; the default is to spin for milliseconds."""
-    return os.environ.get("OMP_WAIT_POLICY", "").strip().upper() == "PASSIVE"
+    return count if _size(sides) >= (PIXELS if count <= 2 else PIXELS_OF_MANY) else 1
 
 
 def _size(sides: Sequence[int]) -> int:

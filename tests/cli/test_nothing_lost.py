@@ -12,7 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import untrained as ut
+import untrained.cli.commands  # its modules are changed here
 from untrained.cli import main
 from untrained.report import save
 
@@ -318,3 +321,81 @@ def test_a_table_is_not_written_onto_what_it_is_made_from(
     assert call("bench", "table", out, "--out", mine) == 0
     assert call("bench", "table", out, "--out", mine) == 2
     assert call("bench", "table", out, "--out", mine, "--overwrite") == 0
+
+
+def test_resuming_never_replaces_what_another_command_made(
+    noisy: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out, other = tmp_path / "out", tmp_path / "other.npy"
+    np.save(other, np.load(noisy)[::-1])
+    dip = ["reconstruct", "denoise", noisy, "--method", "dip", *QUICK, "--out", out]
+    adjoint = ["reconstruct", "denoise", other, "--method", "adjoint", "--out", out]
+    assert call(*dip) == 0
+    before = tree(out)
+    (out / ".untrained").mkdir()  # as a kill right after the end leaves it
+    (out / ".untrained" / "lock").touch()
+    assert call(*adjoint, "--resume") == 2
+    assert "other settings" in capsys.readouterr().err
+    assert tree(out).items() >= before.items()
+    assert call(*dip, "--time-limit", "1e-6", "--overwrite") == 0
+    state = (out / "state.pt").read_bytes()
+    assert call(*adjoint, "--resume") == 2
+    assert "unfinished run of another kind" in capsys.readouterr().err
+    assert (out / "state.pt").read_bytes() == state
+    assert call(*dip, "--resume") == 0
+
+
+def test_an_input_in_the_working_folder_is_refused(noisy: Path, tmp_path: Path) -> None:
+    inside = tmp_path / "out" / ".untrained" / "slice-0" / "noisy.npy"
+    inside.parent.mkdir(parents=True)
+    shutil.copy(noisy, inside)
+    run = ["reconstruct", "denoise", inside, "--method", "adjoint", "--out", tmp_path / "out"]
+    assert call(*run) == 2
+    assert call(*run, "--overwrite") == 2
+    assert inside.exists()
+
+
+@pytest.mark.parametrize("change", ["seed", "no files"])
+def test_a_tampered_result_is_not_shown(noisy: Path, tmp_path: Path, change: str) -> None:
+    out = tmp_path / "out"
+    run = ["reconstruct", "denoise", noisy, "--method", "dip", *QUICK, "--out", out]
+    assert call(*run) == 0
+    facts = json.loads((out / "result.json").read_text())
+    if change == "seed":
+        facts["seed"] = 1
+    else:
+        del facts["files"], facts["signature"]
+    (out / "result.json").write_text(json.dumps(facts))
+    assert call(*run, "--seed", facts["seed"], "--resume") == 2
+
+
+def test_an_unfinished_run_is_not_mixed_with_a_saved_result(noisy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run = ["reconstruct", "denoise", noisy, "--method", "dip", *QUICK, "--out", out]
+    assert call(*run, "--time-limit", "1e-6") == 0
+    (out / "result.json").unlink()
+    y = torch.from_numpy(np.load(noisy))[None, None]
+    result = ut.reconstruct(y, ut.physics.Denoise(), "adjoint", progress=False)
+    with pytest.raises(ut.UserError, match="unfinished run"):
+        result.save(out)
+    result.save(out, overwrite=True)
+    assert not (out / "state.pt").exists()
+    assert json.loads((out / "result.json").read_text())["method"] == "adjoint"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are text elsewhere")
+def test_a_folder_whose_name_is_no_text(noisy: Path, tmp_path: Path) -> None:
+    out = tmp_path / os.fsdecode(b"bad\xff")
+    run = ["reconstruct", "denoise", noisy, "--method", "dip", *QUICK, "--out", out]
+    assert call(*run) == 0
+    assert call(*run, "--resume") == 0
+    assert call(*run, "--overwrite") == 0
+
+
+def test_a_name_that_is_too_long_is_one_sentence(
+    noisy: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert call("simulate", "denoise", noisy, "--out", tmp_path / ("x" * 256 + ".npz")) == 2
+    assert "untrained: " in capsys.readouterr().err
+    name = "\u6f22" * 80 + ".npz"
+    assert call("simulate", "denoise", noisy, "--out", tmp_path / name) == 0

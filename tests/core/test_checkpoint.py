@@ -12,6 +12,7 @@ import torch
 import untrained as ut
 from untrained.core import checkpoint
 from untrained.core.checkpoint import Checkpoint
+from untrained.files import sealed_write
 
 SETTINGS = {"recipe": {"method": {"lam": 1.0}}, "seed": 0}
 
@@ -61,6 +62,18 @@ def test_what_was_tampered_with_is_refused(state: Path) -> None:
     for name, value in (("threads", 10**6), ("finished", []), ("resumed_from", "x")):
         torch.save({**content, name: value}, state)
         assert "no state that this program wrote" in refusal(state)
+
+
+@pytest.mark.parametrize(
+    "change", [{"threads": 10**6}, {"running": []}, {"settings": "{"}, {"versions": None}]
+)
+def test_a_sealed_state_of_other_contents_is_refused(
+    state: Path, change: dict[str, object]
+) -> None:
+    content = {**torch.load(state, weights_only=True), **change}
+    with sealed_write(state) as stream:
+        torch.save(content, stream)
+    assert "the work is kept" in refusal(state)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a state", b"x" * 500])

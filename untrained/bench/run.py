@@ -71,6 +71,12 @@ def open_grid(grid: Grid, out: Path) -> list[Job]:
     if not before:  # first of all, to prove that what follows is ours
         write_json(out / GRID, {**facts, "jobs": []})
     jobs = grid.jobs(out / DATA)
+    linked = [job.id for job in jobs if directory_of(job, out).is_symlink()]
+    if linked:
+        raise UserError(
+            f"{out / JOBS / linked[0]} is a link, and what it leads to is somebody else's; nothing "
+            "was touched: choose another --out"
+        )
     write_json(out / GRID, {**before, **facts, "jobs": [job.to_dict() for job in jobs]})
     return jobs
 

@@ -24,10 +24,10 @@ from untrained.core.machine import pick_device
 from untrained.core.result import versions
 from untrained.core.rule import Watch
 from untrained.errors import UserError
-from untrained.files import atomic_write, make_directory
+from untrained.files import atomic_write, is_regular, make_directory
 from untrained.report.arrays import saved_array
 from untrained.report.save import history_csv
-from untrained.threads import asked_threads
+from untrained.threads import at_most_threads
 
 JOB, RESULT, FAILED, STATE, LOCK = "job.json", "result.json", "failed.json", "state", ".lock"
 NOT_BEGUN, KILLED, DONE, CUT, FAILURE = "missing", "killed", "done", "cut", "failed"
@@ -79,7 +79,7 @@ def perform(
         `done`, `cut`, `failed`, `paused`, or `busy`: another process has it.
     """
     place = make_directory(directory)
-    with asked_threads(threads), _held(place) as mine:
+    with at_most_threads(threads), _held(place) as mine:
         if not mine:
             return BUSY
         if not is_due(place, time_limit, retry=True):  # another process was faster
@@ -104,6 +104,8 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: it is damaged.
     """
     try:
+        if not is_regular(path):  # a pipe would be waited for
+            raise OSError("it is no plain file")
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path} cannot be read ({error}); delete it to do the job again") from None

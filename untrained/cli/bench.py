@@ -149,7 +149,7 @@ def speed(
     from untrained.bench.speed import measure_speed, screen
     from untrained.bench.work import write_json
     from untrained.data import TASKS
-    from untrained.threads import asked_threads
+    from untrained.threads import at_most_threads
 
     if task not in TASKS:
         raise UserError(f"unknown task '{task}'; known: {', '.join(TASKS)}")
@@ -160,7 +160,7 @@ def speed(
     measurement = loaded[0] if isinstance(loaded, list) else loaded
     if measurement.reference is None:
         raise UserError(f"{input_file} has no 'reference', and without it there is no quality")
-    with asked_threads(threads):
+    with at_most_threads(threads):
         found = measure_speed(
             measurement,
             presets=presets,

@@ -56,6 +56,15 @@ def status(arguments: list[str] | None) -> int:
         return 2
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        _debug()
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(
+            f"untrained: {where}{error.strerror or error}; check the path, and who may read and "
+            "write it (set UNTRAINED_DEBUG=1 for details)",
+            err=True,
+        )
+        return 2
     except Exception as error:  # the last resort: one paragraph, never a traceback
         _debug()
         click.echo(f"untrained: {_sentence(error)} (set UNTRAINED_DEBUG=1 for details)", err=True)

@@ -11,12 +11,20 @@ from typing import Any
 
 from untrained.errors import UserError
 from untrained.files import is_regular, require_not_input, sha256
-from untrained.folder import RESULT, STATE, WORK, Folder, hold, read_facts
-from untrained.report.save import FILES
+from untrained.folder import (
+    FILES,
+    RESULT,
+    STATE,
+    WORK,
+    Folder,
+    hold,
+    read_facts,
+    require_own_work,
+)
 
 SHOWN = {"method", "task", "recipe", "seed", "steps", "stop", "seconds", "metrics", "classical"}
-COMMAND = "command"
-"""The note of a folder that says which command made it."""
+COMMAND, RUN = "command", "run"
+"""Notes of a folder: which command made it, and what is being run there."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,13 @@ def require_same(facts: dict[str, Any], wanted: dict[str, Any], whose: str) -> N
 
 @contextlib.contextmanager
 def open_directory(
-    path: Path, *, resume: bool, overwrite: bool, inputs: Iterable[str | Path | None], command: str
+    path: Path,
+    *,
+    resume: bool,
+    overwrite: bool,
+    inputs: Iterable[str | Path | None],
+    command: str,
+    run: str,
 ) -> Iterator[Directory]:
     """Hold `path` for a run.
 
@@ -73,6 +87,7 @@ def open_directory(
         resume, overwrite: whether these flags were given.
         inputs: the files that the command reads, which are never written.
         command: the command, to tell later who made the folder.
+        run: what must agree for an unfinished run to be gone on with, beside what its state says.
 
     Raises:
         UserError: another process has it; it holds files of other origin by names of ours, or an
@@ -84,12 +99,19 @@ def open_directory(
     if resume and _only_finished(path):
         yield Directory(Folder(path), finished=_read(path))  # only read: needs no lock
         return
-    require_not_input([path / name for name in (*FILES, STATE)], inputs)
+    given = list(inputs)
+    require_not_input([path / name for name in (*FILES, STATE)], given)
+    _require_outside(path / WORK, given)
     if path.is_dir():  # before anything is written there
-        _require_allowed(Folder(path), resume, overwrite)
+        require_own_work(path)
+        _require_allowed(Folder(path), resume, overwrite, run)
     with hold(path) as folder:
-        _require_allowed(folder, resume, overwrite)
+        _require_allowed(folder, resume, overwrite, run)
+        if resume and folder.finished and not folder.unfinished:  # nothing is left to go on with
+            yield Directory(folder, finished=_read(path))
+            return
         folder.note(COMMAND, command)
+        folder.note(RUN, run)
         if overwrite:
             folder.set_aside()
         try:
@@ -105,7 +127,18 @@ def made_by(path: Path) -> str | None:
     return noted or (read_facts(path / RESULT) or {}).get("command")
 
 
-def _require_allowed(folder: Folder, resume: bool, overwrite: bool) -> None:
+def _require_outside(work: Path, inputs: Iterable[str | Path | None]) -> None:
+    """Refuse an input inside the folder that is cleared at the end of a run.
+
+    Raises:
+        UserError: names it.
+    """
+    for one in inputs:
+        if one is not None and work.exists() and Path(one).resolve().is_relative_to(work.resolve()):
+            raise UserError(f"{one} lies in {work}, which this program clears; move it elsewhere")
+
+
+def _require_allowed(folder: Folder, resume: bool, overwrite: bool, run: str) -> None:
     path = folder.path
     if not (resume or overwrite) and (path / RESULT).exists() and not folder.unfinished:
         raise UserError(
@@ -117,6 +150,13 @@ def _require_allowed(folder: Folder, resume: bool, overwrite: bool) -> None:
         raise UserError(
             f"{path} holds an unfinished run; add --resume to go on with it, --overwrite to "
             "start again, or choose another --out"
+        )
+    before = folder.noted(RUN)
+    if folder.unfinished and resume and before not in (None, run):
+        raise UserError(
+            f"{path} holds an unfinished run of another kind ({before}, not {run}); the work in it "
+            f"is kept: resume with its command ({folder.noted(COMMAND)}), start again with "
+            "--overwrite, or choose another --out"
         )
 
 
@@ -131,19 +171,13 @@ def _read(path: Path) -> dict[str, Any]:
     Raises:
         UserError: they are damaged, or a file is missing or was changed since.
     """
-    result = path / RESULT
-    try:
-        facts = json.loads(result.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{result} cannot be read: {error}; choose another --out") from error
-    if not isinstance(facts, dict) or not facts.keys() >= SHOWN:
+    facts = read_facts(path / RESULT)
+    if facts is None or not facts.keys() >= SHOWN:
         raise UserError(
-            f"{result} is not what this program writes: it is damaged or belongs to something "
-            "else; choose another --out"
+            f"{path / RESULT} is not what this version writes, or was changed since; choose "
+            "another --out"
         )
-    listed = facts.get("files")
-    files: dict[str, Any] = listed if isinstance(listed, dict) else {}
-    for name, digest in files.items():
+    for name, digest in facts["files"].items():
         if not is_regular(path / name) or sha256(path / name) != digest:
             wrong = "was changed since" if (path / name).exists() else "is gone"
             raise UserError(

@@ -31,7 +31,7 @@ from untrained.problem import Problem
 from untrained.report import summary as result_facts
 from untrained.report import write_result
 from untrained.rules.watch import Clock, Interrupt, Progress
-from untrained.threads import asked_threads
+from untrained.threads import at_most_threads
 
 INTERRUPTED = 130
 WIDTH = 80
@@ -59,7 +59,7 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
         output=options.output,
     )
     chosen.check_guide(bool(options.guide))
-    with asked_threads(options.threads):
+    with at_most_threads(options.threads):
         loaded = TASKS[task].load(path, **for_loader(task_options))
         slices = loaded if isinstance(loaded, list) else [loaded]
         if options.reference:
@@ -73,6 +73,7 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
             overwrite=options.overwrite,
             inputs=input_files([path], options, task_options),
             command=options.command or command_line(),
+            run=f"{chosen.card.name} on {task}, {len(slices)} image(s)",
         ) as place:
             return _into(place, chosen, slices, options)
 

@@ -109,7 +109,10 @@ _OPTIONS = (
     ),
     click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
     click.option(
-        "--threads", type=click.IntRange(1, MOST_THREADS), default=None, help="CPU threads."
+        "--threads",
+        type=click.IntRange(1, MOST_THREADS),
+        default=None,
+        help="CPU threads, at most; small images take one.",
     ),
     click.option(
         "--time-limit",

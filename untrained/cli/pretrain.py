@@ -34,7 +34,7 @@ from untrained.pretrain.weights import check_path
 from untrained.problem import Problem
 from untrained.report import write_training
 from untrained.rules.watch import Clock, Interrupt, Progress
-from untrained.threads import asked_threads
+from untrained.threads import at_most_threads
 
 APART = {"--method", "--stop", "--output", "--seeds", "--reference", "--guide", "--weights"}
 """Options of `reconstruct` that a training has not."""
@@ -104,7 +104,7 @@ def _learn(
     resumed = options.resume and (Folder(beside).unfinished or (beside / RESULT).exists())
     out = check_path(options.out, overwrite=options.overwrite or resumed or options.dry_run)
     require_not_input([out], given)
-    with asked_threads(options.threads):
+    with at_most_threads(options.threads):
         inputs = _read(lesson, task, paths, for_loader(task_options))
         if options.dry_run:
             return _dry_run(lesson, task, inputs, options)
@@ -114,6 +114,7 @@ def _learn(
             overwrite=options.overwrite,
             inputs=given,
             command=command_line(),
+            run=f"training of {lesson.name} for {task}",
         ) as place:
             if place.finished is not None:
                 _same_settings(place.finished, lesson, task, inputs, options)

@@ -16,6 +16,7 @@ from untrained.folder import STATE as FILE
 from untrained.threads import current_threads
 
 EVERY_SECONDS = 10.0
+MOST_THREADS = 1024  # beyond any machine
 VERSIONS = ("untrained", "torch", "platform")
 """What the bits of a run depend on; another Python gives the same ones."""
 
@@ -129,13 +130,25 @@ def _read(path: Path) -> dict[str, Any]:
         )
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        _check(content)
     except Exception as error:  # what torch raises depends on its version
         raise UserError(
-            f"{path} is whole, and torch {torch.__version__} cannot read it "
-            f"({type(error).__name__}); the work is kept: resume with the version that wrote it, "
+            f"{path} is whole, but untrained and torch {torch.__version__} cannot read it here "
+            f"({type(error).__name__}); the work is kept: resume with the versions that wrote it, "
             "or start again with --overwrite"
         ) from error
     return content
+
+
+def _check(content: dict[str, Any]) -> None:
+    """Raise what is wrong with the parts of a state, if anything is."""
+    json.loads(content["settings"])
+    kinds = {"versions": dict, "finished": dict, "running": dict, "resumed_from": list}
+    wrong = [name for name, kind in kinds.items() if not isinstance(content[name], kind)]
+    if wrong or not 1 <= int(content["threads"]) <= MOST_THREADS:
+        raise ValueError(f"its {', '.join(wrong) or 'threads'}")
+    for phase in content["finished"].values():
+        int(phase["steps"])
 
 
 def _require_same_versions(path: Path, before: dict[str, str]) -> None:

@@ -14,24 +14,11 @@ import numpy as np
 
 from untrained.core.result import Result, versions
 from untrained.errors import UserError
-from untrained.folder import RESULT, Folder, Write, hold
+from untrained.folder import FILES, RESULT, Folder, Write, hold
 from untrained.report.arrays import axes_of, display_plane, saved_array, saved_spread
 from untrained.report.page import render_page
 from untrained.report.pictures import Window, grey_levels, image_window, png
 from untrained.report.words import method_name
-
-FILES = (
-    "reconstruction.npy",
-    "reconstruction.png",
-    "classical.npy",
-    "classical.png",
-    "std.npy",
-    "history.csv",
-    "report.html",
-    RESULT,
-)
-"""The names that a result may have; a folder where one of them stands for another file is left
-alone."""
 
 
 def save_result(
@@ -62,11 +49,23 @@ def save_result(
             "overwrite=True) to replace it, or choose another directory with --out"
         )
     if place.is_dir():  # before anything is written there
-        Folder(place).require_own(FILES)
+        _require_replaceable(Folder(place), overwrite)
     with hold(place) as folder:
-        folder.require_own(FILES)
+        _require_replaceable(folder, overwrite)
         write_result(result, folder, finished=finished)
+        if overwrite:
+            folder.forget_states()  # a run that was not finished would replace this one
     return place
+
+
+def _require_replaceable(folder: Folder, overwrite: bool) -> None:
+    """Refuse a folder with files of others, or with the work of an unfinished run unasked."""
+    folder.require_own(FILES)
+    if folder.unfinished and not overwrite:
+        raise UserError(
+            f"{folder.path} holds an unfinished run; give overwrite=True to give up its work, or "
+            "choose another directory"
+        )
 
 
 def write_result(result: Result, folder: Folder, *, finished: bool = True) -> None:
@@ -86,7 +85,10 @@ def write_result(result: Result, folder: Folder, *, finished: bool = True) -> No
     """
     if not finished:
         result = dataclasses.replace(result, finished=False)
-    page, history = render_page(result).encode(), history_csv(result.history)
+    page, history = (
+        render_page(result).encode(errors="backslashreplace"),
+        history_csv(result.history),
+    )
     files = {
         **_images(result),
         "history.csv": lambda stream: stream.write(history),

@@ -52,7 +52,8 @@ def write_training(result: Result, weights: Weights, folder: Folder, name: str) 
         "resumed_from": result.resumed_from,
         "peak_memory_mb": result.peak_memory_mb,
     }
-    history, page = history_csv(result.history), render_training(result, weights).encode()
+    history = history_csv(result.history)
+    page = render_training(result, weights).encode(errors="backslashreplace")
     learned = weights.content()
     files: dict[str, Write] = {
         name: lambda stream: stream.write(learned),
