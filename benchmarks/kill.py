@@ -48,6 +48,7 @@ SIDE = 40
 STEPS = 120
 # What the program imports where it first needs it.
 LATE = (
+    "untrained.cli.commands",
     "torch._dynamo",
     "matplotlib.backends.backend_agg",
     "skimage.metrics",

@@ -208,7 +208,11 @@ def test_a_preset_never_changes_the_equations() -> None:
             for preset in ("fast", "best"):
                 found = find_recipe(card, task, preset)
                 assert type(found.method) is type(paper.method)
-                assert equations(found) == equations(paper), name
+                ours, published = equations(found), equations(paper)
+                if (name, task) == ("aseqdip", "ct"):  # N may follow the released code
+                    assert (ours.pop("inner"), published.pop("inner")) == (10, 2)
+                    assert "N = 10 as in the released code" in found.source
+                assert ours == published, name
 
 
 def test_every_recipe_can_be_printed_and_hashed() -> None:

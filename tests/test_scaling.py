@@ -13,7 +13,7 @@ from untrained.classical import CLASSICAL, guide, tv_weight
 from untrained.classical.sliding_dct import quick_tv
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
-from untrained.core.state import State
+from untrained.core.state import LOG_RATE, State
 from untrained.joined import joined
 from untrained.maths import level, tv
 from untrained.methods.inputs import guides
@@ -298,6 +298,8 @@ def _drawn(name: str, kind: str) -> tuple[dict[str, Tensor], Tensor]:
     state = _started(method, problem, net, seed=7)
     weights = {n: w[0].detach() for n, w in state.weights.items()}
     if name == "metadip":
+        layers = {name.rpartition(".")[0] for name in weights}
+        weights |= {LOG_RATE + layer: torch.zeros(()) for layer in layers}
         weights["input"] = state["z"][0]
     return weights, method.loss(state)[0].detach()
 
