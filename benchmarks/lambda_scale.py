@@ -71,8 +71,8 @@ def simulated_mri(data: Path) -> Case:
     return _undersampled(full + 0.01 * noise, maps)
 
 
-def _undersampled(full: Tensor, maps: Tensor) -> Case:
-    columns = random_mask_columns(SIDE, 4.0, 0.08, seed=0)
+def _undersampled(full: Tensor, maps: Tensor, factor: float = 4.0) -> Case:
+    columns = random_mask_columns(SIDE, factor, 0.32 / factor, seed=0)
     physics, whole = MRI(columns, maps), MRI(torch.ones(SIDE), maps)
     kspace = to_channels(full[None])
     return kspace * physics.mask, physics, whole.A_adjoint(kspace)
