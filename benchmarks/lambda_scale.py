@@ -56,7 +56,7 @@ def mri(data: Path) -> Case:
     """4x of the low frequencies of a measured brain, the reference from all of its k-space."""
     full = torch.from_numpy(middle(middle(measured_kspace(data, "t1"), 1, SIDE), 2, SIDE))
     full = (full / ifft2c(full).abs().max()).to(torch.complex64)
-    return _undersampled(full, espirit_maps(full))
+    return undersampled(full, espirit_maps(full))
 
 
 def simulated_mri(data: Path) -> Case:
@@ -68,10 +68,11 @@ def simulated_mri(data: Path) -> Case:
     maps = torch.from_numpy(birdcage_maps(8, (SIDE, SIDE))).to(torch.complex64)
     full = fft2c(maps * x / x.abs().max())
     noise = torch.randn(full.shape, dtype=full.dtype, generator=torch.manual_seed(1))
-    return _undersampled(full + 0.01 * noise, maps)
+    return undersampled(full + 0.01 * noise, maps)
 
 
-def _undersampled(full: Tensor, maps: Tensor, factor: float = 4.0) -> Case:
+def undersampled(full: Tensor, maps: Tensor, factor: float = 4.0) -> Case:
+    """Random columns of full k-space `(coils, H, W)`, a third of them in the middle."""
     columns = random_mask_columns(SIDE, factor, 0.32 / factor, seed=0)
     physics, whole = MRI(columns, maps), MRI(torch.ones(SIDE), maps)
     kspace = to_channels(full[None])

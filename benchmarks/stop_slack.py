@@ -1,6 +1,6 @@
 """How much the slack of the held-out stop costs `aseqdip` on CT and MRI.
 
-    python benchmarks/stop_slack.py DATA OUT --task ct|mri [--part I/N]
+    python benchmarks/stop_slack.py DATA OUT --task ct|mri [--fraction F] [--part I/N]
     python benchmarks/stop_slack.py table OUT
 
 runs `aseqdip` in `fast` to its full budget, without a refit, on 12 scans of 128x128 points with 3
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lambda_scale import SIDE, Case, _undersampled, ct, mri
+from lambda_scale import SIDE, Case, ct, mri, undersampled
 from scans import KNEES, T2, images, middle
 
 import untrained as ut
@@ -41,7 +41,7 @@ def brain(data: Path, index: int, factor: float) -> Case:
     noise = torch.randn(
         full.shape, dtype=full.dtype, generator=torch.Generator().manual_seed(index)
     )
-    return _undersampled(full + 0.01 * noise, maps, factor)
+    return undersampled(full + 0.01 * noise, maps, factor)
 
 
 def cases(data: Path, task: str) -> dict[str, Callable[[], Case]]:
@@ -55,7 +55,7 @@ def cases(data: Path, task: str) -> dict[str, Callable[[], Case]]:
     return found | {"measured-t1-4x": lambda: mri(data)}
 
 
-def curve(case: Case, seed: int) -> dict[str, list[float]]:
+def curve(case: Case, seed: int, fraction: float) -> dict[str, list[float]]:
     """The error held out and the PSNR of the output, at every fifth step of the whole budget."""
     y, physics, truth = case
     result = ut.reconstruct(
@@ -64,7 +64,7 @@ def curve(case: Case, seed: int) -> dict[str, list[float]]:
         method="aseqdip",
         seed=seed,
         truth=truth,
-        settings=["stop.patience=100000", "stop.again=false"],
+        settings=["stop.patience=100000", "stop.again=false", f"stop.fraction={fraction}"],
         data_range=float(magnitude(truth).max() if truth.shape[1] == 2 else truth.max()),
         device="cpu",
         progress=False,
@@ -86,11 +86,9 @@ def chosen(error: np.ndarray, slack: float) -> int:
 
 def table(out: Path) -> None:
     """Mean and worst regret of every slack."""
-    for task in ("ct", "mri"):
-        rows = [json.loads(path.read_text()) for path in sorted(out.glob(f"{task}.*.json"))]
-        if not rows:
-            continue
-        print(f"{task}: {len(rows)} runs of {len({r['case'] for r in rows})} scans")
+    for folder in sorted(path for path in out.iterdir() if path.is_dir()):
+        rows = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+        print(f"{folder.name}: {len(rows)} runs of {len({r['case'] for r in rows})} scans")
         for slack in SLACKS:
             lost = [max(r["psnr"]) - r["psnr"][chosen(np.array(r["error"]), slack)] for r in rows]
             print(f"  slack {slack:<5} mean {np.mean(lost):.2f} dB, worst {max(lost):.2f} dB")
@@ -101,6 +99,7 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("out", type=Path)
     parser.add_argument("--task", choices=["ct", "mri"], default="ct")
+    parser.add_argument("--fraction", type=float, default=0.05, help="of the views or columns")
     parser.add_argument(
         "--part", default="0/1", help="this part of the runs, for several processes"
     )
@@ -108,13 +107,14 @@ def main() -> None:
     if given.data == "table":
         return table(given.out)
     torch.set_num_threads(1)
-    given.out.mkdir(parents=True, exist_ok=True)
+    folder = given.out / f"{given.task}-{given.fraction:g}"
+    folder.mkdir(parents=True, exist_ok=True)
     part, parts = map(int, given.part.split("/"))
     listed = [(n, m, s) for s in range(3) for n, m in cases(Path(given.data), given.task).items()]
     for name, make, seed in listed[part::parts]:
-        path = given.out / f"{given.task}.{name}.{seed}.json"
+        path = folder / f"{name}.{seed}.json"
         if not path.exists():
-            row = {"case": name, "seed": seed, **curve(make(), seed)}
+            row = {"case": name, "seed": seed, **curve(make(), seed, given.fraction)}
             path.write_text(json.dumps(row) + "\n", encoding="utf-8")
             print(
                 path.name,
