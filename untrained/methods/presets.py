@@ -71,7 +71,8 @@ def sequential(method: Method, task: str, preset: str, source: str) -> Recipe:
     # on MRI and CT it still rises at the end of its budget, and the average lags behind
     made = replace(made, output=Nearer(decay=0.95, **_closing(task)))
     if task == "ct":  # two views of thirty are few to judge by (docs/stopping.md)
-        made = replace(made, stop=replace(made.stop, fraction=0.15, slack=0.1))
+        stop = HeldOut(fraction=0.15, patience=250, skip=20, slack=0.1, again=True)
+        made = replace(made, stop=stop)
     if task not in SMALL_STEPS:
         return made
     wide = 2 if preset == "best" else 1
