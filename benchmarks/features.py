@@ -22,7 +22,7 @@ from untrained.plan import plan
 
 
 def ratios(problem: Problem, path: str) -> list[float]:
-    """Of the adjoint image, of every layer of the encoder, and of the decoder's output."""
+    """Measure low frequencies: in the adjoint image, every encoder layer, the decoder's output."""
     weights = load_weights(path)
     recipe = plan(problem.task, method="ugodit", weights=weights).recipe
     assert recipe is not None

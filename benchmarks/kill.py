@@ -77,7 +77,7 @@ class Half:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is killed.
+    """Describe a command that is killed.
 
     Attributes:
         name: for the table.

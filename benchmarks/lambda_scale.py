@@ -116,7 +116,7 @@ CASES: dict[str, Callable[[Path], Case]] = {
 
 
 def measure(case: Case, name: str, lam: str) -> dict[str, Any]:
-    """One run, as a row."""
+    """Reconstruct a case with one lambda; return the row of the table."""
     y, physics, truth = case
     problem = ut.Problem(y, physics)
     mean, largest = float(problem.mean_squared_singular_value), problem.norm_squared

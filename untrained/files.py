@@ -11,7 +11,7 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -127,13 +127,17 @@ def is_regular(path: Path) -> bool:
         return False
 
 
-def require_new(path: Path, *, overwrite: bool, what: str = "it") -> None:
+def holds(path: Path, hashes: Collection[str]) -> bool:
+    """Whether `path` is a plain file with one of these SHA-256 hashes."""
+    return is_regular(path) and sha256(path) in hashes
+
+
+def require_new(path: Path, *, overwrite: bool) -> None:
     """Refuse to replace a file unasked.
 
     Args:
         path: where is to be written.
         overwrite: replace a file that is there.
-        what: the file's kind, for the message.
 
     Raises:
         UserError: a file is there and `overwrite` is False, or something is there that is no file.
@@ -141,10 +145,10 @@ def require_new(path: Path, *, overwrite: bool, what: str = "it") -> None:
     if not os.path.lexists(path):
         return
     if path.is_dir():
-        raise UserError(f"{path} is a folder, and {what} is a file; choose another --out")
+        raise UserError(f"{path} is a folder, and a file is to be written; choose another --out")
     if not overwrite:
         raise UserError(
-            f"{path} is there already, and nothing is overwritten unasked; add --overwrite to "
+            f"{path} is there already, and is never overwritten unasked; add --overwrite to "
             "replace it, or choose another --out"
         )
 

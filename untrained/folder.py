@@ -22,6 +22,7 @@ from typing import IO, Any
 from untrained.errors import UserError
 from untrained.files import (
     atomic_write,
+    holds,
     is_regular,
     is_sealed,
     make_directory,
@@ -121,8 +122,7 @@ class Folder:
         return os.path.lexists(self.path / name)
 
     def _is_own(self, name: str, digests: Collection[str]) -> bool:
-        path = self.path / name
-        return is_regular(path) and sha256(path) in digests
+        return holds(self.path / name, digests)
 
     # what a run notes -------------------------------------------------------------------------
     def note(self, name: str, value: str) -> None:

@@ -39,7 +39,7 @@ def test_without_a_penalty_it_solves_least_squares():
 
 
 def test_the_step_of_fista_is_below_one_over_the_norm():
-    """Of an operator whose largest eigenvalue 30 power iterations do not reach."""
+    """Take an operator whose largest eigenvalue 30 power iterations do not reach."""
     g = torch.Generator().manual_seed(0)
     physics = MRI(torch.ones(24), torch.polar(torch.rand(1, 24, 24, generator=g), torch.zeros(1)))
     p = Problem(physics.A(torch.rand(1, 2, 24, 24, generator=g)), physics)

@@ -233,7 +233,7 @@ def test_every_task_has_a_recipe_whose_network_can_be_built(name: str, preset: s
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_papers_settings_are_in_single_precision(name: str) -> None:
-    """Of the reconstruction, and of what is learned before it."""
+    """Check the reconstruction, and what is learned before it."""
     card = METHODS[name]
     recipes = [card.recipe] + ([LESSONS[name].recipe] if name in LESSONS else [])
     for recipe in recipes:

@@ -63,7 +63,7 @@ NETS = {
 
 
 def forked(net: nn.Module, seed: int) -> None:
-    """How weights were drawn before: from the global generator, put back afterwards."""
+    """Draw weights as was done before: from the global generator, put back afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in reversed(list(net.modules())):

@@ -254,7 +254,7 @@ class Gain(torch.nn.Module):
 
 @pytest.mark.parametrize("second", [False, True])
 def test_metadip_learns_start_and_rates_by_the_gradient_through_its_steps(second: bool) -> None:
-    """Of the cost c g^2 a step is g <- (1 - 2 c alpha) g, so that everything is known."""
+    """Take the cost c g^2: a step is g <- (1 - 2 c alpha) g, so that everything is known."""
     s, method, c = gained(draw(1, 1, 9, 11), 1.5, adapt=2, first=0.3, second=second)
     _, terms = method.loss(s)
     terms["data"].sum().backward()

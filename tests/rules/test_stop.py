@@ -90,7 +90,7 @@ def test_emv_is_the_exponentially_weighted_variance_of_a_stationary_signal() -> 
 
 
 def test_the_mean_of_emv_starts_at_the_first_image() -> None:
-    """Of a run that does not move the variance is 0 from the first step on."""
+    """Follow a run that does not move: its variance is 0 from the first step on."""
     s, rule = state(), EMV(alpha=0.1, skip=0, patience=1000)
     m = s.memory("stop")
     rule.start(s, m)

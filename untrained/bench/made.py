@@ -10,7 +10,7 @@ from typing import Any
 
 from untrained.bench.work import read_json, write_json
 from untrained.errors import UserError
-from untrained.files import atomic_write, is_regular, sha256
+from untrained.files import atomic_write, holds, sha256
 
 GRID, JOBS, DATA = "grid.json", "jobs", "data"
 MADE = "made"
@@ -33,7 +33,7 @@ def read_own_grid(out: Path) -> dict[str, Any] | None:
             )
         return None
     with contextlib.suppress(UserError):
-        facts = read_json(out / GRID) if is_regular(out / GRID) else {}
+        facts = read_json(out / GRID)
         if facts.keys() >= FACTS:
             return facts
     raise UserError(
@@ -51,13 +51,14 @@ def write_made(out: Path, name: str, content: bytes) -> Path:
     facts = read_own_grid(out) or {}
     made: dict[str, list[str]] = facts.get(MADE, {})
     path, new = out / name, hashlib.sha256(content).hexdigest()
-    if os.path.lexists(path) and not (is_regular(path) and sha256(path) in made.get(name, ())):
+    before = made.get(name, [])
+    if os.path.lexists(path) and not holds(path, before):
         raise UserError(
             f"{path} was not written by this program, or was changed since; it was not touched: "
             "move it away, or name another file with --out"
         )
     before = [sha256(path)] if path.exists() else []
-    # before the file, so that a kill in between leaves no file of unknown origin
+    # first, so that a kill in between leaves no file of unknown origin
     write_json(out / GRID, {**facts, MADE: {**made, name: [*before, new]}})
     with atomic_write(path) as stream:
         stream.write(content)

@@ -155,7 +155,7 @@ def speed(
         raise UserError(f"unknown task '{task}'; known: {', '.join(TASKS)}")
     if out is not None:
         require_not_input([Path(out)], [input_file])
-        require_new(Path(out), overwrite=overwrite, what="the table of times")
+        require_new(Path(out), overwrite=overwrite)
     loaded = TASKS[task].load(input_file)
     measurement = loaded[0] if isinstance(loaded, list) else loaded
     if measurement.reference is None:
@@ -195,7 +195,7 @@ def table(directory: str, out: str | None, overwrite: bool, as_json: bool) -> No
     summary = t.summary_of(rows)
     if out is not None:
         _require_outside(Path(out), place)
-        require_new(Path(out), overwrite=overwrite, what="a table")
+        require_new(Path(out), overwrite=overwrite)
         written = [t.write_table(rows, out)]
     else:
         written = t.write_tables(rows, summary, place)

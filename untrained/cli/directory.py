@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from untrained.errors import UserError
-from untrained.files import is_regular, require_not_input, sha256
+from untrained.files import holds, is_regular, require_not_input
 from untrained.folder import (
     FILES,
     RESULT,
@@ -178,7 +178,7 @@ def _read(path: Path) -> dict[str, Any]:
             "another --out"
         )
     for name, digest in facts["files"].items():
-        if not is_regular(path / name) or sha256(path / name) != digest:
+        if not holds(path / name, [digest]):
             wrong = "was changed since" if (path / name).exists() else "is gone"
             raise UserError(
                 f"{path} holds a finished result, and its {name} {wrong}; bring it back, or make "

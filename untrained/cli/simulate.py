@@ -42,7 +42,7 @@ def _simulate(
         raise UserError(f"--out {out}: measurements are written as .npz; name it so")
     given = {name: value for name, value in options.items() if value is not None}
     require_not_input([Path(out)], [clean, *(v for v in given.values() if isinstance(v, str))])
-    require_new(Path(out), overwrite=overwrite, what="a measurement")
+    require_new(Path(out), overwrite=overwrite)
     for note in make(clean, out, seed=seed, **given):
         click.echo(note, err=True)
     click.echo(f"wrote {out}; next: untrained reconstruct {task} {out}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 from untrained.core.result import versions
 from untrained.core.state import AMONG
 from untrained.errors import UserError
-from untrained.files import atomic_write
+from untrained.files import atomic_write, require_new
 from untrained.nets import net_from_dict
 from untrained.problem import Problem
 
@@ -125,13 +124,7 @@ def check_path(path: str | Path, *, overwrite: bool) -> Path:
     path = Path(path)
     if path.suffix != SUFFIX:
         raise UserError(f"weights are written as {SUFFIX}, and {path} ends otherwise")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, and weights are a file; choose another --out")
-    if os.path.lexists(path) and not overwrite:
-        raise UserError(
-            f"{path} is there, and weights are never overwritten unasked; add --overwrite to "
-            "replace it, or choose another --out"
-        )
+    require_new(path, overwrite=overwrite)
     return path
 
 
