@@ -60,10 +60,11 @@ def estimate(
         return {**facts, "note": "a classical method: seconds, and no network"}
     recipe, one, stop = chosen.recipe, problem.select(0), chosen.recipe.stop
     passes = 1 + (stop.carry or 1.0) if stop.refit else 1.0
-    passes += 2 * recipe.trial / recipe.budget + (seeds - 1)
+    passes += len(recipe.candidates) * recipe.trial / recipe.budget + (seeds - 1)
 
     def take(few: Recipe, **how: Any) -> Result:
-        return solve_recipe(replace(few, rival=None), one, device=device, **how)
+        few = replace(few, method=few.candidates[0], alternative=None)
+        return solve_recipe(few, one, device=device, **how)
 
     return facts | _needs(recipe, one, place, passes, slices, take)
 

@@ -118,6 +118,7 @@ def plan(
         recipe = replace(recipe, stop=parse_stop(stop), output=_at_the_best(recipe.output))
     recipe = replace(recipe, output=_output(recipe, output))
     recipe = recipe.with_settings(settings)
+    recipe.check()
     return Plan(card, task, preset, recipe, weights)
 
 

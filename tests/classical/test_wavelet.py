@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import importlib.util
 
+import numpy as np
 import pytest
 import torch
 from skimage.data import camera
 
 from untrained.classical import CLASSICAL, SHOWN, l1wavelet
-from untrained.classical.wavelet import _Reconstruction
+from untrained.classical.wavelet import _Reconstruction, _shrinkage
 from untrained.errors import UserError
 from untrained.maths import magnitude
-from untrained.physics import MRI, Denoise, random_mask_columns
+from untrained.methods import METHODS
+from untrained.physics import (
+    CT,
+    MRI,
+    Blur,
+    CompressedSensing,
+    Denoise,
+    Inpaint,
+    PhaseRetrieval,
+    SuperRes,
+    random_mask_columns,
+)
 from untrained.problem import Problem
 
 sigpy_missing = importlib.util.find_spec("sigpy") is None
@@ -67,9 +79,66 @@ def test_it_is_repeatable():
     assert torch.equal(l1wavelet(p), l1wavelet(p))
 
 
-def test_it_needs_mri():
-    p = Problem(torch.rand(1, 1, 8, 8), Denoise((1, 8, 8)))
-    with pytest.raises(UserError, match="needs MRI problems; the task is 'denoise'"):
+@needs_sigpy
+def test_of_noise_alone_the_coefficients_are_thresholded():
+    """One call of the proximal map on a grid that is not moved, by PyWavelets' own transform."""
+    import pywt
+
+    levels = pywt.wavedec2(SMALL[0, 0].numpy(), "db4", mode="zero")
+    shrunk = [
+        tuple(pywt.threshold(c, 0.1) for c in level) if isinstance(level, tuple) else level
+        for level in [pywt.threshold(levels[0], 0.1), *levels[1:]]
+    ]
+    expected = pywt.waverec2(shrunk, "db4", mode="zero")
+    image = SMALL[0].numpy().astype(np.complex64)
+    found = _shrinkage(image.shape, 0.1, shift=1)(1.0, image)
+    assert np.allclose(found[0], expected, atol=1e-5)
+
+
+@needs_sigpy
+def test_of_noise_the_mean_of_many_grids_is_returned():
+    """Where A is the identity that is all there is to do, and better than any one grid."""
+    noise = 0.1 * torch.randn(SMALL.shape, generator=torch.Generator().manual_seed(1))
+    image = l1wavelet(Problem(SMALL + noise, Denoise((1, 64, 64))), 0.1)
+    one = _shrinkage((1, 64, 64), 0.1)(1.0, (SMALL + noise)[0].numpy().astype(np.complex64))
+
+    def error(x: torch.Tensor) -> float:
+        return float((x - SMALL).square().mean())
+
+    assert error(image) < 0.8 * error(torch.from_numpy(one.real)[None])
+
+
+LINEAR = {
+    "denoise": (Denoise((1, 64, 64)), 0.1),
+    "inpaint": (Inpaint((torch.rand(64, 64) > 0.4).float(), (1, 64, 64)), 0.0),
+    "deblur": (Blur(torch.ones(5, 5) / 25, (1, 64, 64)), 0.01),
+    "superres": (SuperRes((1, 64, 64), 2), 0.0),
+    "cs": (CompressedSensing((1, 64, 64), 2000), 0.01),
+    "ct": (CT((64, 64), np.arange(20) * 9.0, 92), 0.01),
+}
+
+
+@needs_sigpy
+@pytest.mark.parametrize("task", LINEAR)
+def test_every_linear_task_has_it(task: str):
+    physics, noise = LINEAR[task]
+    assert task in METHODS["l1wavelet"].tasks
+    y = physics.A(SMALL)
+    draw = torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+    sigma = noise * float(y.abs().mean())
+    p = Problem(y + sigma * draw, physics, sigma=sigma or None)
+    truth = p.from_units(SMALL)
+
+    def error(image: torch.Tensor) -> float:
+        return float((image - truth).square().mean())
+
+    assert error(l1wavelet(p)) < (1.1 if task == "superres" else 0.8) * error(p.estimate())
+
+
+def test_it_needs_a_linear_operator():
+    physics = PhaseRetrieval((1, 32, 32))
+    p = Problem(physics.A(torch.rand(1, 1, 32, 32)), physics)
+    with pytest.raises(UserError, match="'l1wavelet' solves linear problems"):
         l1wavelet(p)
 
 

@@ -167,7 +167,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
     ("more", "message"),
     [
         (["--method", "hause"], "did you mean 'house'"),
-        (["--method", "l1wavelet"], "does not do denoise"),
+        (["--method", "cgsense", "--steps", "3"], "without optimiser steps"),
         (["--set", "lamb=2"], "has no field 'lamb'"),
         (["--set", "engine.lr=fast"], "is not a float"),
         (["--set", "engine.optimiser=lion"], "known: adam"),

@@ -93,13 +93,13 @@ RECIPES = {
         ut.methods.DIP(rounds=8), NET, ADAM, SelfValidation(window=3, patience=2, side=8, batch=2)
     ),
     "guard": Recipe(ut.methods.SGLD(rounds=8), NET, ADAM, guard=Rollback(drop=0.01)),
-    "rival": Recipe(
+    "trials": Recipe(
         ut.methods.ASeqDIP(rounds=40, inner=2),
         NET,
         ADAM,
         ONE_BY_ONE,
         Average(0.8),
-        rival=ut.methods.ASeqDIP(rounds=40, inner=2, lam=0.0),
+        alternative=ut.methods.ASeqDIP(rounds=40, inner=2, lam=0.0),
     ),
 }
 

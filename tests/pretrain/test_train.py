@@ -510,26 +510,26 @@ def test_a_learned_encoder_that_hurts_is_trained_further() -> None:
     assert chosen.recipe is not None
     blind = {n: torch.zeros_like(t) for n, t in weights.tensors.items() if "@" not in n}
     hurt = solve_recipe(chosen.recipe, problem.with_weights(blind))
-    assert hurt.rival == [True]
-    assert "20 steps of each had shown that the learned encoder predicts" in hurt.stop[0].reason
+    assert hurt.candidate == [1]
+    assert "trials of 20 steps had shown that one that is trained further" in hurt.stop[0].reason
     assert hurt.settled().method.frozen is False  # type: ignore[attr-defined]
     assert {"fit", "refit"} == set(hurt.history["phase"])
     assert hurt.steps == len(hurt.history["phase"]) + 2 * 20  # and those of the trial
     assert not any(torch.equal(hurt.weights[n][0], t) for n, t in blind.items() if "conv" in n)
 
 
-def test_settings_are_the_rival_s_too() -> None:
+def test_settings_are_the_alternative_s_too() -> None:
     weights = learn("ugodit")
     set_both = plan("inpaint", weights=weights, settings=["lam=0.3", "inner=5"]).recipe
     assert set_both is not None
-    assert set_both.rival == replace(set_both.method, frozen=False)  # type: ignore[type-var]
+    assert set_both.alternative == replace(set_both.method, frozen=False)  # type: ignore[type-var]
     for frozen in ("true", "false"):  # who says which of the two asks for no trial
         told = plan("inpaint", weights=weights, settings=["lam=0.3", f"frozen={frozen}"]).recipe
         assert told is not None
-        assert told.rival is None
+        assert told.alternative is None
 
 
-def test_the_trial_of_a_rival_resumes_to_the_same_bits(
+def test_the_trial_of_an_alternative_resumes_to_the_same_bits(
     tmp_path: Path, pause_after: Callable[[int], Watch]
 ) -> None:
     weights = learn("ugodit")
@@ -548,5 +548,5 @@ def test_a_trial_too_short_to_tell_says_nothing() -> None:
     recipe = plan("inpaint", weights=weights, steps=8).recipe
     assert recipe is not None
     result = solve_recipe(recipe, weights.start(hole(7)))
-    assert result.rival == [False]
-    assert "steps of each" not in result.stop[0].reason
+    assert result.candidate == [0]
+    assert "trials of" not in result.stop[0].reason

@@ -16,8 +16,8 @@ from untrained.classical.sliding_dct import (
     dct_settings,
     dct_weighed,
     falling,
-    noise_level,
 )
+from untrained.classical.weight import noise_level
 from untrained.problem import Problem
 
 BLOCKS = Blocks(side=5, stride=4, reach=10, alike=50)

@@ -12,13 +12,18 @@ from torch.nn import functional
 from untrained.classical.gradient import cosines
 from untrained.classical.linear import data_step, require_linear
 from untrained.classical.total_variation import tv_solve
-from untrained.classical.weight import by_octaves, held_out_error, taken_over, tie_of
+from untrained.classical.weight import (
+    by_octaves,
+    held_out_error,
+    noise_level,
+    taken_over,
+    tie_of,
+)
 from untrained.problem import Problem
 
 WINDOW = 8
 THRESHOLD = 2.7  # of the first pass, in standard deviations of the noise
 OPPONENT = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (0.5, -1.0, 0.5))  # grey, red-blue, green
-LEAST_SIGMA = 1e-3  # gains of a picture without noise would be 0/0
 
 # levels and weights are relative to the level of A^H y (`Problem.adjoint_level`)
 UNTRIED = 0.016  # the level where no measurement can be held out
@@ -84,18 +89,6 @@ def _solved(problem: Problem) -> Tensor:
         more = falling(MORE_LEVEL * level, level, MORE_ROUNDS)
         return _split(problem, before, more, closing)
     return _split(problem, tv_start(problem), _levels(problem, level, ROUNDS), closing)
-
-
-def noise_level(problem: Problem, image: Tensor) -> float:
-    """Standard deviation of the noise: the problem's, or estimated from the finest wavelets."""
-    from skimage.restoration import estimate_sigma
-
-    sigma = problem.sigma
-    if sigma is None:
-        channels = [c for c in image[0].cpu().numpy() if c.any()]  # zeros have no level
-        known = [float(estimate_sigma(channel)) for channel in channels]
-        sigma = sum(known) / len(known) if known else 0.0
-    return max(sigma, LEAST_SIGMA)
 
 
 def _search(problem: Problem) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from untrained.classical.fill import fill_gaps
 from untrained.classical.gradient import Laplacian, gradient, gradient_adjoint, length
 from untrained.classical.linear import cgsense, require_linear
-from untrained.classical.weight import choose_weight, only_noise, taken_over
+from untrained.classical.weight import choose_weight, noise_of, taken_over
 from untrained.errors import UserError
 from untrained.maths import above_norm, power_iteration
 from untrained.problem import Problem
@@ -301,8 +301,8 @@ def _search(problem: Problem) -> Tensor:
     plain = problem.weighted("uniform")
     size = float(problem.adjoint_level[0]) * plain.norm_squared
     bracket = (WEIGHTS[0] * size, WEIGHTS[1] * size)
-    if only_noise(problem):
-        level = float(problem.sigma or 0.0) * math.sqrt(plain.norm_squared)
+    if problem.task == "denoise":
+        level = noise_of(problem) * math.sqrt(plain.norm_squared)
         bracket = (OF_NOISE[0] * level, OF_NOISE[1] * level)
 
     def prepare(fit: Problem) -> Callable[[float], Tensor]:

@@ -46,7 +46,7 @@ class Outcome:
     finished: bool
     weights: dict[str, Tensor]
     z: Tensor | None
-    rival: bool = False
+    candidate: int = 0
     dropped: str = ""
 
     def plain(self) -> dict[str, Any]:

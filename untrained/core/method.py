@@ -34,9 +34,13 @@ class Method(ABC):
     inner: int
 
     @property
-    def told(self) -> str:
-        """What it is in a sentence that compares it with another."""
+    def description(self) -> str:
+        """What it is in a sentence that compares it with other candidates."""
         return self.name
+
+    def candidates(self) -> tuple[Method, ...]:
+        """The method with each value of a field that is to be found on held-out measurements."""
+        return (self,)
 
     def input_channels(self, image_channels: int) -> int:
         """Channels of the network's input z."""

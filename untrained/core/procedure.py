@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -36,7 +37,7 @@ def solve_members(sitting: Sitting, recipe: Recipe, members: Sequence[Member]) -
     if fit is None or (hidden and held is None):  # what is held out of them has set them apart
         return [one for m in members for one in solve_members(sitting, recipe, [m])]
     if recipe.trial and held is not None:
-        return _with_rival(sitting, recipe, members, fit, held)
+        return _after_trials(sitting, recipe, members, fit, held)
     watched = {m.row: m.track for m in members if m.track is not None}
     first = _members_phase(
         sitting,
@@ -154,52 +155,58 @@ def _followed(refit: Refit, last: Outcome) -> Outcome:
     )
 
 
-def _with_rival(
+def _after_trials(
     sitting: Sitting,
     recipe: Recipe,
     members: Sequence[Member],
     fit: Problem,
     held: Problem,
 ) -> list[Outcome]:
-    """Try the method and its rival, and run the one that predicts held-out measurements better."""
-    assert recipe.rival is not None
-    rivals = (recipe.method, recipe.rival)
-    short = replace(recipe, rival=None).with_steps(recipe.trial)
-    errors, trials = [], []
-    for name, method in zip(("probe", "rival"), rivals, strict=True):
-        tried = replace(short, method=method.within(short.budget))
-        found = _members_phase(sitting, name, [tried] * len(members), members, fit, held)
+    """Try every candidate, and run the one that predicts held-out measurements best."""
+    candidates = recipe.candidates
+    trials: list[list[Outcome]] = []
+    for number, method in enumerate(candidates):
+        alone = replace(recipe, method=method, alternative=None).with_steps(recipe.trial)
+        found = _members_phase(
+            sitting, f"trial {number}", [alone] * len(members), members, fit, held
+        )
         if not all(one.finished for one in found):
             return found
-        errors.append([min(map(float, one.history["held-out error"])) for one in found])
         trials.append(found)
+    tried = list(zip(*trials, strict=True))  # of each member, every candidate's
+    errors = [[_least_error(one) for one in own] for own in tried]
+    chosen = [own.index(min(own)) for own in errors]
     solved: dict[int, Outcome] = {}
-    for won in (False, True):
-        some = [
-            m for m, first, second in zip(members, *errors, strict=True) if won == (second < first)
-        ]
-        if some:
-            alone = replace(recipe, method=rivals[won], rival=None)
-            ended = solve_members(sitting, alone, some)
-            solved |= {m.row: replace(one, rival=won) for m, one in zip(some, ended, strict=True)}
+    for number in sorted(set(chosen)):
+        some = [m for m, best in zip(members, chosen, strict=True) if best == number]
+        alone = replace(recipe, method=candidates[number], alternative=None)
+        for member, one in zip(some, solve_members(sitting, alone, some), strict=True):
+            solved[member.row] = replace(one, candidate=number)
     return [
-        _told(solved[m.row], rivals, (first, second), tried)
-        for m, first, second, *tried in zip(members, *errors, *trials, strict=True)
+        _with_trials(solved[m.row], candidates, least, own)
+        for m, least, own in zip(members, errors, tried, strict=True)
     ]
 
 
-def _told(
-    one: Outcome,
-    rivals: tuple[Method, Method],
-    errors: tuple[float, float],
-    trials: Sequence[Outcome],
+def _least_error(trial: Outcome) -> float:
+    """The least held-out error on the way; infinite of a trial that diverged."""
+    errors = [float(error) for error in trial.history["held-out error"]]
+    return min((error for error in errors if math.isfinite(error)), default=math.inf)
+
+
+def _with_trials(
+    one: Outcome, candidates: Sequence[Method], errors: Sequence[float], trials: Sequence[Outcome]
 ) -> Outcome:
-    """The outcome with the trial's verdict in its reason, and what the trial took in its costs."""
-    steps = trials[0].steps
+    """The outcome with the verdict in its reason, and what the trials took in its costs."""
+    best = candidates[one.candidate].description
+    others = ", ".join(
+        f"{method.description} ({error:.3g})"
+        for number, (method, error) in enumerate(zip(candidates, errors, strict=True))
+        if number != one.candidate
+    )
     why = (
-        f"before, {steps} steps of each had shown that {rivals[0].told} predicts held-out "
-        f"measurements {'worse' if one.rival else 'no worse'} ({errors[0]:.3g}) than "
-        f"{rivals[1].told} ({errors[1]:.3g})"
+        f"before, trials of {trials[0].steps} steps had shown that {best} predicts held-out "
+        f"measurements best (error {errors[one.candidate]:.3g}), not {others}"
     )
     return replace(
         one,

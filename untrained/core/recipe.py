@@ -38,7 +38,7 @@ SCALE = "mean squared singular value; CT images by FBP"
 what was begun or learned at another scale is never gone on with at this one."""
 
 LEAST = 20
-"""Steps below which a trial of two methods tells nothing."""
+"""Steps below which a trial of several methods tells nothing."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Recipe:
         weighting: the data weighting of the problem.
         steps: budget in optimiser steps; 0 = the method's own rounds x inner.
         seeds: the result is the mean of at least this many runs.
-        rival: the method with another value of some field; takes over where a quarter of the
-            budget shows that it predicts held-out measurements better; asked only by stop rules
+        alternative: the method with another value of some field; takes over where a quarter of
+            the budget shows that it predicts held-out measurements better; tried only by stop rules
             that hold some out.
         source: where the settings come from.
     """
@@ -70,7 +70,7 @@ class Recipe:
     weighting: str = "uniform"
     steps: int = 0
     seeds: int = 1
-    rival: Method | None = None
+    alternative: Method | None = None
     source: str = ""
 
     @property
@@ -79,14 +79,36 @@ class Recipe:
         return self.steps or self.method.rounds * self.method.inner
 
     @property
-    def trial(self) -> int:
-        """Steps in which method and rival are tried: a quarter of the budget; 0 = no trial.
+    def candidates(self) -> tuple[Method, ...]:
+        """The methods of which the one that predicts held-out measurements best is run."""
+        own = self.method.candidates()
+        return own if self.alternative is None else own + self.alternative.candidates()
 
-        There is none without a rival or held-out measurements, nor where it is too short to tell.
+    @property
+    def trial(self) -> int:
+        """Steps in which each candidate is tried: a quarter of the budget; 0 = no trial.
+
+        There is none of a single candidate or without held-out measurements, nor, unless a field
+        has no value yet, where it is too short to tell.
         """
-        steps = self.budget // 4
-        asked = self.rival is not None and self.stop.holdout > 0
+        steps, open_field = self.budget // 4, self.method not in self.method.candidates()
+        if open_field:
+            return max(steps, LEAST)
+        asked = len(self.candidates) > 1 and self.stop.holdout > 0
         return steps if asked and steps >= LEAST else 0
+
+    def check(self) -> None:
+        """Refuse a field without a value that no held-out measurements can decide.
+
+        Raises:
+            UserError: it has one, and the stop rule holds nothing out.
+        """
+        if self.method not in self.method.candidates() and not self.stop.holdout:
+            raise UserError(
+                f"lam=auto of {self.method.name} is found on held-out measurements, and the stop "
+                f"rule '{self.stop.name}' holds none out; give a number (lam=1), or take "
+                "--stop heldout (stop='heldout' in Python)"
+            )
 
     def build(self, problem: Problem) -> nn.Module:
         """The network for images of this problem's shape.
@@ -116,7 +138,7 @@ class Recipe:
             "weighting": self.weighting,
             "steps": self.budget,
             "seeds": self.seeds,
-            "rival": None if self.rival is None else _describe(self.rival),
+            "alternative": None if self.alternative is None else _describe(self.alternative),
             "scale": SCALE,
             "source": self.source,
         }
@@ -129,9 +151,9 @@ class Recipe:
     def with_steps(self, steps: int) -> Recipe:
         """Another budget; what comes before the first image that counts keeps its share of it."""
         output = self.output.within(steps, self.budget)
-        rival = None if self.rival is None else self.rival.within(steps)
+        other = None if self.alternative is None else self.alternative.within(steps)
         return replace(
-            self, steps=steps, method=self.method.within(steps), rival=rival, output=output
+            self, steps=steps, method=self.method.within(steps), alternative=other, output=output
         )
 
     def with_setting(self, assignment: str) -> Recipe:
@@ -145,9 +167,9 @@ class Recipe:
 
         `lam=2` sets a field of the method, `net.depth=5`, `engine.lr=1e-3`, `stop.patience=200`,
         `output.decay=0.9` those of the others; `net=unet` takes another network with its own
-        defaults; `rounds=50` takes the place of the preset's number of steps. The rival follows;
-        where the two no longer differ, because the field is the one that sets them apart, there
-        is none.
+        defaults; `rounds=50` takes the place of the preset's number of steps. The alternative
+        follows; where the two no longer differ, because the field is the one that sets them apart,
+        there is none.
 
         Raises:
             UserError: not FIELD=VALUE, an unknown field or network, a value of another type, or
@@ -177,8 +199,9 @@ class Recipe:
                 raise UserError(f"{one}: there is no run of less than 1; give 1 or more")
         # the preset's number of steps would take no notice of rounds
         steps = 0 if any(one.field == "rounds" for one in counts) else self.steps
-        rival = None if self.rival is None else with_fields(self.rival, settings)
-        return replace(self, method=changed, steps=steps, rival=None if rival == changed else rival)
+        other = None if self.alternative is None else with_fields(self.alternative, settings)
+        other = None if other == changed else other
+        return replace(self, method=changed, steps=steps, alternative=other)
 
     def _other_net(self, name: str) -> NetSpec:
         """The network of that name; the range of its output stays what the task needs."""
@@ -259,7 +282,10 @@ def _parse(setting: Setting, hint: Any, current: Any) -> Any:
     text, choices = setting.text, get_args(hint)
     if type(None) in choices and text.lower() == "none":
         return None
-    kind = type(current) if current is not None else choices[0]
+    words = [word for choice in choices for word in get_args(choice)]  # of a Literal
+    if text.lower() in words:
+        return text.lower()
+    kind = type(current) if current is not None and current not in words else choices[0]
     try:
         if kind is bool:
             return {"true": True, "false": False, "1": True, "0": False}[text.lower()]

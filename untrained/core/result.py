@@ -79,7 +79,7 @@ class Result:
         peak_memory_mb: peak of the process in MiB (GPU: reserved), None where unknown.
         about: what the report needs beside the solve's own facts.
         weights, z: the network's weights and input at the end, each `(G, ...)`.
-        rival: whether the recipe's rival took over, per problem.
+        candidate: which of the recipe's candidates was run, per problem, counted from 0.
         dropped: why a fit of all measurements, or a further seed, was not used; empty if none was.
         origins: column of the history -> `objective`, `stop`, `output` or `watch`: whose number
             it is.
@@ -104,7 +104,7 @@ class Result:
     weights: dict[str, Tensor] = field(default_factory=dict)
     z: Tensor | None = None
     origins: dict[str, str] = field(default_factory=dict)
-    rival: list[bool] = field(default_factory=list)
+    candidate: list[int] = field(default_factory=list)
     dropped: str = ""
 
     def settled(self) -> Recipe:
@@ -116,10 +116,9 @@ class Result:
         if self.recipe is None:
             raise ValueError("a classical answer has no recipe")
         row = row_of(self.history, self.stop[0].step)
-        settled = replace(self.recipe, output=self.recipe.output.settled(row), rival=None)
-        if self.recipe.rival is not None and self.rival[0]:
-            settled = replace(settled, method=self.recipe.rival)
-        return settled
+        method = self.recipe.candidates[self.candidate[0]]
+        output = self.recipe.output.settled(row)
+        return replace(self.recipe, output=output, method=method, alternative=None)
 
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Path:
         """Write the result directory: arrays, pictures, history, report, and `result.json` last.

@@ -123,6 +123,7 @@ def solve_each(
     as far as one operator can stand for theirs (see `joined`); each stops by itself. Those that an
     interruption left without a step have their adjoint image.
     """
+    recipe.check()
     place = pick_device(device)
     half = recipe.engine.resolve(place) == "bf16"
     with use_threads(threads_for(problems[0].x_shape[1:])):
@@ -208,7 +209,7 @@ def _result(
         threads=kept.threads,
         resumed_from=kept.resumed_from,
         finished=one.finished,
-        rival=[one.rival],
+        candidate=[one.candidate],
         dropped=one.dropped,
         weights=one.weights,
         z=one.z,
@@ -228,7 +229,7 @@ def as_one(each: Sequence[Result]) -> Result:
         seconds=sum(one.seconds for one in each),
         cpu_seconds=sum(one.cpu_seconds for one in each),
         finished=all(one.finished for one in each),
-        rival=[won for one in each for won in one.rival],
+        candidate=[chosen for one in each for chosen in one.candidate],
         std=torch.cat(stds) if len(stds) == len(each) else None,
         weights={n: torch.cat([one.weights[n] for one in each]) for n in first.weights},
         z=None if first.z is None else torch.cat([one.z for one in each if one.z is not None]),

@@ -111,7 +111,7 @@ _CARDS = (
         "l1wavelet",
         "l1-wavelet compressed sensing (SigPy)",
         "Lustig, Donoho, Pauly, MRM 2007",
-        ("mri",),
+        LINEAR_TASKS,
         "the image",
     ),
     Card(

@@ -12,6 +12,7 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import mse
+from untrained.methods.lambdas import Lam, number, with_each_lambda
 from untrained.methods.presets import PHOTOGRAPHS, sequential
 from untrained.nets import MEDIUM_UNET, SHALLOW_UNET
 from untrained.rules import Last
@@ -35,6 +36,9 @@ class ASeqDIP(Method):
     and deblurring; a blurred image of which pixels are held out begins at A^H y too). A nonlinear
     operator begins at its own `initial(y)`, for non-linear deblurring y.
 
+    `lam="auto"`, which no preset has, tries a few values on held-out measurements first
+    (`Recipe.candidates`); that is ours.
+
     Differs from the released code. MRI: there z is not f(z) but the image of the predicted
     k-space with the measured lines put back, N = 10, K = 6000, norms are not squared, the
     autoencoding term subtracts a complex image from a two-channel one and broadcasts, and z is
@@ -48,7 +52,16 @@ class ASeqDIP(Method):
     nonlinear: ClassVar[bool] = True
     rounds: int = 2000
     inner: int = 2
-    lam: float = 1.0
+    lam: Lam = 1.0
+
+    @property
+    def description(self) -> str:
+        """The name and lambda."""
+        return f"lambda {self.lam:g}" if self.lam != "auto" else self.name
+
+    def candidates(self) -> tuple[ASeqDIP, ...]:
+        """One for each lambda to be tried."""
+        return with_each_lambda(self)
 
     def start(self, s: State) -> None:
         """Line 1: z <- y for deblurring, else A^H y; every weight of f is trained."""
@@ -61,7 +74,7 @@ class ASeqDIP(Method):
         """Line 4: ||A f(z) - y||^2 + lambda ||f(z) - z||^2."""
         z = s["z"]
         x = s.net(z)
-        return x, {"data": s.problem.misfit(x), "autoencoding": self.lam * mse(x, z)}
+        return x, {"data": s.problem.misfit(x), "autoencoding": number(self.lam) * mse(x, z)}
 
     def advance(self, s: State) -> None:
         """Line 5: z <- f(z)."""

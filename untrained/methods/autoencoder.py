@@ -13,6 +13,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import mse
 from untrained.methods.inputs import guides
+from untrained.methods.lambdas import Lam, number, with_each_lambda
 from untrained.methods.presets import PHOTOGRAPHS
 from untrained.nets import MEDIUM_UNET, SHALLOW_UNET, Compact
 from untrained.rules import Last
@@ -44,8 +45,17 @@ class Autoencoder(Method):
     rounds: int = 6000
     inner: int = 1
     training: int = 4000
-    lam: float = 1.0
+    lam: Lam = 1.0
     rate: float = 10.0
+
+    @property
+    def description(self) -> str:
+        """The name and lambda."""
+        return f"lambda {self.lam:g}" if self.lam != "auto" else self.name
+
+    def candidates(self) -> tuple[Autoencoder, ...]:
+        """One for each lambda to be tried."""
+        return with_each_lambda(self)
 
     def within(self, steps: int) -> Autoencoder:
         """(17) keeps its share of the steps."""
@@ -67,7 +77,7 @@ class Autoencoder(Method):
             fixed = s.problem.misfit(start)
             return start, {"data": fixed, "autoencoding": mse(s.net(x), x)}
         x = s.net(z, {name: weight.detach() for name, weight in s.weights.items()})
-        return x, {"data": s.problem.misfit(x), "autoencoding": self.lam * mse(x, z)}
+        return x, {"data": s.problem.misfit(x), "autoencoding": number(self.lam) * mse(x, z)}
 
 
 def recipe(task: str, preset: str) -> Recipe:

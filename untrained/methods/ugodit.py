@@ -14,6 +14,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
 from untrained.maths import mse
+from untrained.methods.lambdas import Lam, number, with_each_lambda
 from untrained.methods.presets import PHOTOGRAPHS, sequential
 from untrained.nets import MEDIUM_UNET, SKIP_SHARED
 from untrained.rules import Last
@@ -92,14 +93,19 @@ class UGoDIT(Method):
     nonlinear: ClassVar[bool] = True
     rounds: int = 2000
     inner: int = 2
-    lam: float = 2.0
+    lam: Lam = 2.0
     frozen: bool = True
     decoder: bool = False
 
     @property
-    def told(self) -> str:
-        """Which of the two encoders."""
-        return "the learned encoder" if self.frozen else "one that is trained further"
+    def description(self) -> str:
+        """Which of the two encoders, and lambda."""
+        encoder = "the learned encoder" if self.frozen else "one that is trained further"
+        return f"{encoder} with lambda {self.lam:g}" if self.lam != "auto" else encoder
+
+    def candidates(self) -> tuple[UGoDIT, ...]:
+        """One for each lambda to be tried."""
+        return with_each_lambda(self)
 
     def start(self, s: State) -> None:
         """z <- A^H y; the decoder is trained."""
@@ -112,7 +118,7 @@ class UGoDIT(Method):
         """||A g(h(z)) - y||^2 + lambda ||g(h(z)) - z||^2."""
         z = s["z"]
         x = s.net(z)
-        return x, {"data": s.problem.misfit(x), "autoencoding": self.lam * mse(x, z)}
+        return x, {"data": s.problem.misfit(x), "autoencoding": number(self.lam) * mse(x, z)}
 
     def advance(self, s: State) -> None:
         """z <- g(h(z))."""
@@ -152,7 +158,7 @@ def recipe(task: str, preset: str) -> Recipe:
     if preset == "paper":
         return _paper(method, task)
     made = sequential(method, task, preset, "Algorithm 2 with the fast engine")
-    return replace(made, rival=replace(method, frozen=False))
+    return replace(made, alternative=replace(method, frozen=False))
 
 
 def training(task: str, preset: str) -> Recipe:
