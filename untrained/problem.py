@@ -24,9 +24,11 @@ from untrained.scaling import (
     checked_guide,
     degree_scale,
     image_levels,
+    in_units,
     matched_adjoint,
     per_problem,
     scaled_guide,
+    usual_units,
 )
 
 PROBES = 32
@@ -122,15 +124,20 @@ class Problem:
         self.weighting = check_weighting(weighting, self.physics)
         self._norms: dict[str, float] = {}
         self._means: dict[str, Tensor] = {}
+        unit, gain = 1.0, 1.0
+        if self.linear and not self.unit_range:
+            unit, gain = usual_units(self.y, self.physics, self.x_shape)
+        self.physics, self.y = in_units(self.physics, gain, self.x_shape), self.y / unit
         self.scale, self.adjoint_level = self._find_scale()
         self.y = self.y / self._y_scale()
         known = check_sigma(sigma)
-        self.sigma = None if known is None else known / float(self._y_scale().max())
+        self.sigma = None if known is None else known / unit / float(self._y_scale().max())
         self.pretrained: dict[str, Tensor] = {}
         self.guide: Tensor | None = None
         self.forget()
         if guide is not None:
             self.guide = scaled_guide(self, checked_guide(self, guide))
+        self.scale = self.scale * (unit / gain)
 
     def __len__(self) -> int:
         """G, the number of problems."""
@@ -184,6 +191,8 @@ class Problem:
         it better may do a little worse elsewhere.
         """
         quick, rest = self.quick(), held.quick()
+        if (quick is self) != (rest is held):  # of one of them whole lines are kept, not of both
+            quick, rest = self, held
         if rest.importance is None:
             return rest.misfit(x)
         residual = quick.physics.A(x).to(x.dtype) - quick.y - rest.y

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,9 +10,50 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.maths import level, magnitude, sum_squares
+from untrained.physics.rescaled import Rescaled
 
 if TYPE_CHECKING:
     from untrained.problem import Problem
+
+
+USUAL = 2.0**14
+"""Units within this factor of 1 are left as they are."""
+
+
+def usual_units(y: Tensor, physics: Any, x_shape: tuple[int, ...]) -> tuple[float, float]:
+    """Find powers of two that bring measurements and operator to O(1).
+
+    Sums of squares of data in volts or of lengths in metres leave the range of single precision,
+    and a power of two changes no other bit.
+
+    Args:
+        y: measurements `(G, ...)`.
+        physics: a linear operator.
+        x_shape: shape of an image without the batch axis.
+
+    Returns:
+        What y and what the operator is to be divided by; 1 and 1 where both are usual.
+    """
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(len(y), *x_shape, generator=draw).to(y.device)
+    with torch.no_grad():
+        gain = float(physics.A(x).double().norm() / x.double().norm())
+    return _power_of_two(float(y.abs().max())), _power_of_two(gain)
+
+
+def _power_of_two(size: float) -> float:
+    if not 0 < size < math.inf or 1 / USUAL <= size <= USUAL:
+        return 1.0
+    return 2.0 ** round(math.log2(size))
+
+
+def in_units(physics: Any, gain: float, x_shape: tuple[int, ...]) -> Any:
+    """Divide a linear operator by a number."""
+    if gain == 1:
+        return physics
+    own = getattr(physics, "rescaled", None)
+    other = None if own is None else own(gain)
+    return Rescaled(physics, gain, x_shape) if other is None else other
 
 
 def matched_adjoint(p: Problem) -> Tensor:

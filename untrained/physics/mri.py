@@ -127,6 +127,12 @@ class MRI(LinearPhysics):
         """The operator of image `index` of a batch."""
         return self.among(slice(index, index + 1))
 
+    def rescaled(self, gain: float) -> MRI:
+        """The same operator divided by `gain`: its maps are."""
+        other = twin(self)
+        other._before = self._before / gain
+        return other
+
     def among(self, images: slice) -> MRI:
         """The operator of some images of a batch."""
         return self if len(self._before) == 1 else among(self, images, "_before", "support")
