@@ -213,6 +213,18 @@ class CT(LinearPhysics):
         other._keep("backproject", project.transposed(len(self.backproject_start) - 1))
         return other
 
+    def described(self) -> str:
+        """Say what is measured, in a few words: views, their span, bins, beam and image."""
+        scan = self.geometry
+        beam = "parallel beam"
+        if scan.fan is not None:
+            near, far = scan.fan.source_origin, scan.fan.source_detector
+            beam = f"fan beam (source to centre {near:g}, to detector {far:g})"
+        step = f" in {len(scan.angles)} views" if len(scan.angles) > 1 else " in one view"
+        span = f"angles from {min(scan.angles):.4g} to {max(scan.angles):.4g} degrees{step}"
+        height, width = scan.image_shape
+        return f"{span}, {scan.detectors} bins, {beam}, an image of {height} x {width}"
+
     def leaving_out(self, mask: Tensor | np.ndarray) -> CT:
         """The same operator without the measurements where a mask is 0.
 
