@@ -108,7 +108,7 @@ def reconstruct(
     y, physics, notes = mended(y, physics)
     problem = whole_problem(y, physics, sigma, guide)
     if problem.unit_range:
-        check_unit_range(y, problem.task)
+        check_unit_range(y.detach(), problem.task)
     notes += doubts(y, physics, check_sigma(sigma))
     inexact = _adjoint(physics, problem)
     learned = load_weights(weights) if isinstance(weights, str | Path) else weights

@@ -28,7 +28,7 @@ from untrained.data.containers import listed, other_format
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import read_maps, read_mask
 from untrained.data.slices import as_volume, of_slice, wanted_slices
-from untrained.doubts.mri import coil_noise, layout_doubts, noise_note
+from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts, noise_note
 from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.physics.coilmaps import estimate_maps
@@ -171,6 +171,7 @@ def _load_slice(
     notes += layout_doubts(kspace, label)
     sampled, mask_notes = _sampled(file, kspace, mask)
     kspace = kspace * sampled
+    notes += line_doubts(kspace)
     noise = coil_noise(kspace)
     if noise is not None:
         notes += (noise_note(noise),)

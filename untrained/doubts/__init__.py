@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from untrained.doubts.ct import find_unmeasured, residual_doubts, scan_doubts
-from untrained.doubts.mri import coil_noise, layout_doubts, noise_note
+from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts, noise_note
 from untrained.doubts.photographs import (
     amplitude_doubts,
     kernel_doubts,
@@ -45,11 +46,13 @@ def mended(y: Tensor, physics: Any) -> tuple[Tensor, Any, tuple[str, ...]]:
     if not isinstance(y, Tensor) or y.ndim < 4 or not bool(y.isfinite().all()):
         return y, physics, ()  # refused elsewhere, by name
     if isinstance(physics, CT) and tuple(y.shape[1:]) == physics.y_shape:
-        views = y.detach().movedim(-1, 0).flatten(1, -2) if len(y) * y.shape[1] == 1 else None
-        mask, notes = (None, ()) if views is None else find_unmeasured(views.cpu().numpy())
-        if physics.mask is not None or mask is None:
-            return y, physics, ()
-        return y, physics.leaving_out(torch.from_numpy(mask.T.copy())), notes
+        found = [find_unmeasured(plane.T) for plane in y.detach().flatten(0, 1).cpu().numpy()]
+        masks = [mask for mask, _ in found if mask is not None]
+        if physics.mask is not None or len(masks) < len(found):
+            return y, physics, ()  # all images of a batch share the operator
+        measured = torch.from_numpy(np.logical_or.reduce(masks).T.copy())
+        notes = tuple(dict.fromkeys(note for _, more in found for note in more))
+        return y, physics.leaving_out(measured), notes
     if isinstance(physics, MRI) and tuple(y.shape[1:]) == physics.y_shape and len(y) == 1:
         noise = coil_noise((to_complex(y.detach()) * physics.mask.detach()[:, 0])[0].cpu().numpy())
         if noise is not None:
@@ -102,13 +105,16 @@ def _of_slices(y: Tensor, physics: Any, sigma: float | None) -> list[str]:
             for plane in one[0]:
                 notes += scan_doubts(plane.T.numpy(), physics, "y")
         elif isinstance(physics, MRI):
-            notes += layout_doubts(to_complex(one)[0].numpy(), "y")
+            kspace = to_complex(one)[0].numpy()
+            notes += layout_doubts(kspace, "y")
+            notes += line_doubts(kspace * (physics.mask.detach()[0, 0] != 0).cpu().numpy())
         elif isinstance(physics, PhaseRetrieval):
             notes += amplitude_doubts(one[0].numpy(), "y")
         elif isinstance(physics, Inpaint):
             measured = physics.mask.detach().bool().expand_as(one)[0].cpu().numpy()
             notes += mask_doubts(one[0].numpy(), measured, "mask")
-        if getattr(physics, "task", "") == "denoise" and sigma is not None and one.ndim > 3:
+        pixels = getattr(physics, "unit_range", False) and one.ndim > 3
+        if sigma is not None and pixels and (sigma > 1 or physics.task == "denoise"):
             notes += sigma_doubts(one, sigma, option=False)
         kernel = getattr(physics, "kernel", None)
         if isinstance(kernel, Tensor) and kernel.ndim == 2:

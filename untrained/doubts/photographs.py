@@ -16,11 +16,10 @@ DB2 = (-0.4829629131445341, 0.8365163037378079, -0.2241438680420134, -0.12940952
 MEDIAN_OF_ABSOLUTE_NORMAL = 0.6744897501960817
 UNLIKE = 5.0
 ROUNDING = 1e-6  # of a picture's size: no noise, but the last bit of single precision
-CORNER = 0.9  # share of a kernel's mass around its corners
 NEARLY_BLACK = 16 / 255
 FLAT = 0.03  # standard deviation of what is nearly one value
 SHARP = 4.0
-HOLES = 0.3  # share of the pixels beside a hole that are nearly black
+HOLES = 0.1  # share of the pixels beside a hole that are nearly black
 
 
 def estimate_noise(y: Tensor) -> float:
@@ -100,11 +99,17 @@ def kernel_doubts(kernel: np.ndarray, label: str) -> tuple[str, ...]:
     middle = [n // 2 for n in mass.shape]
     from_middle = [np.abs(np.arange(n) - m) for n, m in zip(mass.shape, middle, strict=True)]
     from_corner = [np.minimum(np.arange(n), n - np.arange(n)) for n in mass.shape]
-    inner = [d <= n / 4 for d, n in zip(from_middle, mass.shape, strict=True)]
-    corner = [d < n / 4 for d, n in zip(from_corner, mass.shape, strict=True)]
-    at_corner = float(mass[np.ix_(*corner)].sum() / total)
+    spread = [
+        sum(
+            float((mass.sum(1 - i) * np.square(distances[i], dtype=np.float64)).sum() / total)
+            for i in (0, 1)
+        )
+        for distances in (from_middle, from_corner)
+    ]
+    peak = np.unravel_index(int(mass.argmax()), mass.shape)
+    at_corner = all(int(d[i]) <= 1 for d, i in zip(from_corner, peak, strict=True))
     corners = mass[[0, 0, -1, -1], [0, -1, 0, -1]] > 0.01 * mass.max()
-    if at_corner > CORNER and corners.sum() >= 2 and not mass[np.ix_(*inner)].sum() > 0.1 * total:
+    if min(mass.shape) > 4 and at_corner and corners.sum() >= 2 and 2 * spread[1] < spread[0]:
         raise UserError(
             f"{label} has its mass around its corners, as a plain FFT takes it; its origin belongs "
             f"in the middle, at ({middle[0]}, {middle[1]}): save np.fft.fftshift(kernel)"
@@ -166,8 +171,8 @@ def hole_doubts(y: np.ndarray, measured: np.ndarray, lossy: bool) -> tuple[str, 
     black = y.max(0) < NEARLY_BLACK
     dark, around = rim & black, wider & ~wide
     share, beyond = (float(black[part].sum() / max(1, part.sum())) for part in (rim, around))
-    if not lossy and (share < HOLES or beyond > HOLES * share):
-        return ()  # sharp, or dark all around
+    if not lossy and (share < HOLES or beyond > 0.3 * share or around.sum() < rim.sum() / 4):
+        return ()  # sharp, or dark all around, or nothing is further off than the rims
     file = "in a JPEG black is not exactly 0" if lossy else "black may not be exactly 0 there"
     return (
         f"{int(dark.sum())} pixels beside the missing ones are nearly black and count as "
