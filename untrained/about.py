@@ -8,12 +8,18 @@ from untrained.classical import CLASSICAL, SHOWN, guide_name
 from untrained.core.result import About, Result
 from untrained.doubts import level_doubts, residual_doubts
 from untrained.errors import UserError
-from untrained.metrics import comparable, nrmse, psnr, same_view, ssim, usual_range
+from untrained.metrics import (
+    OTHER_UNITS,
+    comparable,
+    nrmse,
+    other_units,
+    psnr,
+    same_view,
+    ssim,
+    usual_range,
+)
 from untrained.plan import Plan
 from untrained.problem import Problem
-
-ALIKE = 0.5  # correlation of an image with a reference that shows the same
-OTHER_UNITS = 4.0
 
 
 def about(
@@ -104,17 +110,9 @@ def _of_the_views(problem: Problem, about: About) -> tuple[str, ...]:
 
 def _of_the_reference(problem: Problem, image: Tensor, truth: Tensor) -> tuple[str, ...]:
     """Ask about a reference that shows the image in other units."""
-    image, truth = (comparable(x, problem.complex_image).double() for x in (image, truth))
-    size = float(image.norm() * truth.norm())
-    if not size > 0 or float((image * truth).sum()) < ALIKE * size:
-        return ()
-    times = float(truth.norm() / image.norm())
-    if 1 / OTHER_UNITS < times < OTHER_UNITS:
-        return ()
-    return (
-        f"the reference is {times:.3g} times as bright as the image: is it in other units (0 to "
-        "255)? PSNR and the other measures compare them as they are",
-    )
+    image, truth = (comparable(x, problem.complex_image) for x in (image, truth))
+    times = other_units(image, truth)
+    return () if times is None else (OTHER_UNITS.format(times),)
 
 
 def _turn(about: About, image: Tensor) -> None:

@@ -58,7 +58,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str], str]] = {
     "dim": ("denoise", {"measurement": NOISY / 100}, [], "the picture is dim"),
     "bright": ("denoise", {"measurement": 3 * BARS}, [], "the picture is bright"),
     "reference": (
-        "denoise", {"measurement": NOISY, "reference": 255 * BARS}, [], "times as bright as the image"
+        "denoise", {"measurement": NOISY, "reference": 255 * BARS}, [], "times as bright as the"
     ),
     "kernel": (
         "deblur",
@@ -79,8 +79,8 @@ def load(task: str, arrays: dict[str, Any], folder: Path) -> Any:
 def test_the_command_line_says_it(name: str, tmp_path: Path, capsys: Any) -> None:
     task, arrays, options, words = CASES[name]
     np.savez(tmp_path / "input.npz", **arrays)
+    given = ["--method", "tv", *options, "--out", str(tmp_path / "out")]
     with pytest.raises(SystemExit) as ended:
-        given = ["--method", "tv", *options, "--out", str(tmp_path / "out")]
         main(["reconstruct", task, str(tmp_path / "input.npz"), *given])
     assert not ended.value.code
     facts = json.loads((tmp_path / "out" / "result.json").read_text())
