@@ -32,6 +32,12 @@ def test_sound_kspace_is_left_alone(kspace, columns, coils, noise) -> None:
         assert coil_noise(scan) is None
 
 
+def test_noise_has_no_centre() -> None:
+    for seed in range(10):
+        draw = np.random.default_rng(seed).standard_normal((2, 3, 16, 16))
+        assert not layout_doubts(draw[0] + 1j * draw[1], "kspace")
+
+
 @pytest.mark.parametrize("order", [(1, 2, 0), (1, 0, 2)])
 def test_coils_on_another_axis_are_refused(kspace, columns, tmp_path, order) -> None:
     moved = np.transpose(kspace(6) * columns, order)

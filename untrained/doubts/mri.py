@@ -10,6 +10,7 @@ from untrained.errors import UserError
 
 PEAKED = 4.0  # largest energy of an axis of k-space over its mean
 FLAT = 2.5
+SHARP = 30.0  # strongest sample over the mean; of white noise it is about ten
 OUTER = 0.1  # share of the samples, furthest from the centre, that tell the noise
 LEAST_SAMPLES = 64
 UNEQUAL = 2.5  # noise of a coil over the median
@@ -95,7 +96,7 @@ def _require_centred(energy: np.ndarray, label: str) -> None:
         for axis, place, count in ((-2, int(row), height), (-1, int(column), width))
         if min(place, count - place) <= 1
     ]
-    if not axes:
+    if not axes or not _stands_out(energy):
         return
     where = "corner" if len(axes) == 2 else "border"
     named = f"({axes[0]}, {axes[1]})" if len(axes) == 2 else f"{axes[0]}"
@@ -111,12 +112,18 @@ def _place_doubts(energy: np.ndarray) -> tuple[str, ...]:
     height, width = energy.shape
     row, column = (int(i) for i in np.unravel_index(int(energy.argmax()), energy.shape))
     off = (row - height // 2, column - width // 2)
-    if abs(off[0]) <= max(2, height // 8) and abs(off[1]) <= max(2, width // 8):
+    near = abs(off[0]) <= max(2, height // 8) and abs(off[1]) <= max(2, width // 8)
+    if near or not _stands_out(energy):
         return ()
     return (
         f"the strongest sample of k-space is at ({row}, {column}), and its zero frequency belongs "
         f"at ({height // 2}, {width // 2}): is it centred?",
     )
+
+
+def _stands_out(energy: np.ndarray) -> bool:
+    """Whether the strongest sample is a peak, and not the largest of many alike."""
+    return bool(energy.max() > SHARP * energy[energy > 0].mean())
 
 
 def _wrap_doubts(kspace: np.ndarray) -> tuple[str, ...]:
