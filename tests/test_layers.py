@@ -18,7 +18,7 @@ LAYERS = [
     ["core"],
     ["rules"],
     ["methods"],
-    ["pretrain"],
+    ["pretrain", "doubts"],
     ["data", "plan"],
     ["about"],
     ["api"],

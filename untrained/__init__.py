@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from untrained.core.solve import solve
     from untrained.core.state import State
     from untrained.data import TASKS
-    from untrained.errors import Diverged, UserError
+    from untrained.errors import Diverged, Note, UserError
     from untrained.methods import METHODS
     from untrained.nets import NETS
     from untrained.pretrain import Weights, load_weights
@@ -40,6 +40,7 @@ _HOMES = {
     "Diverged": "errors",
     "Engine": "core.engine",
     "Method": "core.method",
+    "Note": "errors",
     "Problem": "problem",
     "Recipe": "core.recipe",
     "Result": "core.result",
@@ -80,6 +81,7 @@ __all__ = [
     "Diverged",
     "Engine",
     "Method",
+    "Note",
     "Problem",
     "Recipe",
     "Result",

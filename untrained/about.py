@@ -6,8 +6,18 @@ from torch import Tensor
 
 from untrained.classical import CLASSICAL, SHOWN, guide_name
 from untrained.core.result import About, Result
+from untrained.doubts import level_doubts, residual_doubts
 from untrained.errors import UserError
-from untrained.metrics import comparable, nrmse, psnr, same_view, ssim, usual_range
+from untrained.metrics import (
+    OTHER_UNITS,
+    comparable,
+    nrmse,
+    other_units,
+    psnr,
+    same_view,
+    ssim,
+    usual_range,
+)
 from untrained.plan import Plan
 from untrained.problem import Problem
 
@@ -35,15 +45,20 @@ def about(
         told.weights = {name: facts[name] for name in ("method", "inputs", "seed")}
         files = ", ".join(entry.get("name", "") for entry in learned.inputs) or "what was given"
         told.notes = (
+            *learned.doubts(problem),
             f"it has the network and the start that {learned.method} learned from {files}",
         )
     told.notes += _of_the_output(problem, result)
+    if problem.unit_range:
+        told.notes += level_doubts(float(problem.scale[0]))
     if compare:
         _add_classical(told, problem, result)
+        told.notes += _of_the_views(problem, told)
     if problem.task == "phase":
         _turn(told, result.image)
     if told.reference is not None and data_range is not None:
         told.metrics = _measured(problem, result.image, told.reference, data_range)
+        told.notes += _of_the_reference(problem, result.image, told.reference)
         if told.classical is not None:
             turned = problem.task == "phase"
             against = same_view(told.reference, told.classical) if turned else told.reference
@@ -87,6 +102,22 @@ def _add_classical(about: About, problem: Problem, result: Result) -> None:
             about.notes += (f"there is no classical answer beside it: {error}",)
     elif own:
         about.classical, about.adjoint = about.adjoint, None
+
+
+def _of_the_views(problem: Problem, about: About) -> tuple[str, ...]:
+    """Say where total variation cannot explain the views of a CT scan."""
+    if about.classical is None or about.classical_name != SHOWN or problem.task != "ct":
+        return ()
+    images = problem.from_units(about.classical)
+    each = (residual_doubts(one, images[i : i + 1]) for i, one in enumerate(problem.each()))
+    return tuple(dict.fromkeys(note for notes in each for note in notes))
+
+
+def _of_the_reference(problem: Problem, image: Tensor, truth: Tensor) -> tuple[str, ...]:
+    """Ask about a reference that shows the image in other units."""
+    image, truth = (comparable(x, problem.complex_image) for x in (image, truth))
+    times = other_units(image, truth)
+    return () if times is None else (OTHER_UNITS.format(times),)
 
 
 def _turn(about: About, image: Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from inspect import signature
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from untrained.about import about, checked_reference
-from untrained.checks import check_unit_range
+from untrained.checks import check_measurements, check_sigma, check_unit_range
 from untrained.classical import CLASSICAL
 from untrained.core.loop import OFF_TRACK
 from untrained.core.machine import peak_memory_mb, pick_device
@@ -22,7 +23,8 @@ from untrained.core.result import Result
 from untrained.core.rule import MaxSteps, Stopped, Watch
 from untrained.core.solve import as_one, solve_each
 from untrained.digest import data_digest, reference_digests
-from untrained.errors import UserError
+from untrained.doubts import doubts, mended
+from untrained.errors import Note, UserError
 from untrained.folder import WORK
 from untrained.methods import ALL_TASKS
 from untrained.physics.check import adjoint_notes
@@ -31,7 +33,12 @@ from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
 from untrained.rules.watch import Progress, Reference
+from untrained.said import described
+from untrained.scaling import own_level
 from untrained.threads import current_threads, threads_for, use_threads
+
+CALLER = 4
+"""Frames from a warning to who called `reconstruct`: itself, and its two decorators."""
 
 
 @torch.inference_mode(False)
@@ -87,18 +94,23 @@ def reconstruct(
 
     Returns:
         The result; `result.image` is `(B, C, ...)` in the units of the measurements.
+        `result.notes` tells what was decided on your behalf and what looks wrong in the input;
+        each note is also a warning of category `untrained.Note`.
 
     Raises:
         UserError: unknown names, shapes that do not agree, values that are not finite or, in a
-            photograph, far outside [0, 1], an operator of your own whose `A_adjoint` is none.
+            photograph, far outside [0, 1], measurements that contradict their operator, an
+            operator of your own whose `A_adjoint` is none.
     """
     if uncertainty not in (None, "seeds"):
         raise UserError(f"uncertainty={uncertainty!r} is unknown; known: None, 'seeds'")
     seed = whole("seed", seed, least=0)
-    problem = Problem(y, physics, sigma=sigma, guide=guide)
+    y, physics, notes = mended(y, physics)
+    problem = whole_problem(y, physics, sigma, guide)
     if problem.unit_range:
-        check_unit_range(problem.y, problem.task)
-    notes = _adjoint(physics, problem)
+        check_unit_range(y.detach(), problem.task)
+    notes += doubts(y, physics, check_sigma(sigma))
+    inexact = _adjoint(physics, problem)
     learned = load_weights(weights) if isinstance(weights, str | Path) else weights
     chosen = plan(
         problem.task if problem.task in ALL_TASKS else "custom",
@@ -125,7 +137,11 @@ def reconstruct(
         compare=compare,
         run_dir=run_dir,
     )
-    result.about.notes += notes
+    read = described(physics)
+    first = (f"read: {read}",) if read else ()
+    result.about.notes = tuple(dict.fromkeys((*first, *notes, *result.about.notes, *inexact)))
+    for note in result.notes:
+        warnings.warn(note, Note, stacklevel=CALLER)
     return result
 
 
@@ -244,6 +260,13 @@ class Reconstructor(nn.Module):
 
 
 # ---------------------------------------------------------------------------------------------
+
+
+def whole_problem(y: Tensor, physics: Any, sigma: float | None, guide: Tensor | None) -> Problem:
+    """Measurements and physics as a problem; photographs that are dim or bright at their level."""
+    check_measurements(y)
+    level = own_level(y.detach().float(), physics)
+    return Problem(y, physics, sigma=sigma, guide=guide, level=level)
 
 
 def _ready(chosen: Plan, problem: Problem, place: torch.device) -> Problem:

@@ -15,6 +15,14 @@ class UserError(ValueError):
     """
 
 
+class Note(UserWarning):
+    """A decision made on the user's behalf, or a doubt about the input.
+
+    Each note of `Result.notes` is also given as one warning of this category;
+    `warnings.simplefilter("ignore", untrained.Note)` silences them.
+    """
+
+
 class Diverged(RuntimeError):
     """The objective became infinite or NaN before any image could be kept."""
 

@@ -220,3 +220,28 @@ def _relative(difference: np.ndarray, reference: np.ndarray) -> float:
 def _check_range(data_range: float) -> None:
     if not (math.isfinite(data_range) and data_range > 0):
         raise ValueError(f"data_range must be positive and finite, got {data_range}")
+
+
+ALIKE = 0.5  # correlation of an image with a reference that shows the same
+TIMES = 4.0
+OTHER_UNITS = (
+    "the reference is {:.3g} times as bright as the image: is it in other units (0 to 255)? PSNR "
+    "and the other measures compare them as they are"
+)
+
+
+def other_units(image: Tensor, truth: Tensor) -> float | None:
+    """Find how many times brighter a reference is that shows the image in other units.
+
+    Args:
+        image, truth: real, of one shape.
+
+    Returns:
+        None where it is about as bright, or shows something else.
+    """
+    a, b = image.detach().double(), truth.detach().double().to(image.device)
+    size = float(a.norm() * b.norm())
+    if not size > 0 or float((a * b).sum()) < ALIKE * size:
+        return None
+    times = float(b.norm() / a.norm())
+    return None if 1 / TIMES < times < TIMES else times

@@ -24,9 +24,11 @@ from untrained.scaling import (
     checked_guide,
     degree_scale,
     image_levels,
+    in_units,
     matched_adjoint,
     per_problem,
     scaled_guide,
+    usual_units,
 )
 
 PROBES = 32
@@ -40,7 +42,8 @@ Divisor = Literal["mean", "norm"]
 class Problem:
     r"""y = A(x) + noise, in network units.
 
-    Scaling. Photographs (``physics.unit_range``) stay as they are. Everything else is divided by
+    Scaling. Photographs (``physics.unit_range``) stay as they are, unless given a `level`.
+    Everything else is divided by
     the 99.9th percentile of the magnitude of a first image, so that images are O(1); `to_units`
     undoes it. The first image is filtered backprojection for CT (a physics with `fbp(y)`), whose
     brightness is fitted to y, and |estimate()| elsewhere. Only a linear physics, or one that
@@ -74,6 +77,8 @@ class Problem:
             (`refguided`, `autoencoder`), of any scale; a magnitude `(M, 1, ...)` will do for a
             complex image. Each is divided by the level that would be found in its own measurement,
             unless images live in [0, 1].
+        level: `(G,)`, what photographs are divided by that are plainly not in [0, 1], see
+            `scaling.own_level`; None is 1.
 
     Attributes:
         scale: what images are divided by, `(G,)`.
@@ -100,6 +105,7 @@ class Problem:
         sigma: float | None = None,
         weighting: str = "uniform",
         guide: Tensor | None = None,
+        level: Tensor | None = None,
     ) -> None:
         check_measurements(y)
         self.y = y.detach().clone().float()
@@ -122,15 +128,28 @@ class Problem:
         self.weighting = check_weighting(weighting, self.physics)
         self._norms: dict[str, float] = {}
         self._means: dict[str, Tensor] = {}
+        unit, gain = torch.ones(len(self.y), device=self.y.device), 1.0
+        if level is not None and self.unit_range:
+            unit = level.to(unit)
+        if self.linear and not self.unit_range:
+            size, gain = usual_units(self.y, self.physics, self.x_shape)
+            unit = unit * size
+        self.physics = in_units(self.physics, gain, self.x_shape)
+        self.y = self.y / per_problem(unit, self.y)
         self.scale, self.adjoint_level = self._find_scale()
         self.y = self.y / self._y_scale()
         known = check_sigma(sigma)
-        self.sigma = None if known is None else known / float(self._y_scale().max())
+        self.sigma = (
+            None
+            if known is None
+            else known / float((unit * degree_scale(self.scale, self.physics)).max())
+        )
         self.pretrained: dict[str, Tensor] = {}
         self.guide: Tensor | None = None
         self.forget()
         if guide is not None:
             self.guide = scaled_guide(self, checked_guide(self, guide))
+        self.scale = self.scale * (unit / gain)
 
     def __len__(self) -> int:
         """G, the number of problems."""
@@ -184,6 +203,8 @@ class Problem:
         it better may do a little worse elsewhere.
         """
         quick, rest = self.quick(), held.quick()
+        if (quick is self) != (rest is held):  # of one of them whole lines are kept, not of both
+            quick, rest = self, held
         if rest.importance is None:
             return rest.misfit(x)
         residual = quick.physics.A(x).to(x.dtype) - quick.y - rest.y

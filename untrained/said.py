@@ -43,6 +43,21 @@ def held_out(
     return drawn.unsqueeze(0).to(y.device)
 
 
+def described(physics: Any) -> str:
+    """Say in a few words what an operator measures; of a stranger the shape of the image."""
+    inner = getattr(physics, "physics", None)
+    if inner is not None and hasattr(physics, "depth"):
+        return f"{physics.depth} slices; each {described(inner)}"
+    own = getattr(physics, "described", None)
+    if callable(own):
+        return str(own())
+    shape = getattr(physics, "x_shape", None) or ()
+    if not shape:
+        return ""
+    channels = f"{shape[0]} channel{'s' if shape[0] > 1 else ''}"
+    return f"an image of {' x '.join(map(str, shape[1:]))}, {channels}"
+
+
 def sampling_mask(physics: Any, y: Tensor) -> Tensor | None:
     """Its sampling mask, with the axes of y; None where it has none of that kind."""
     mask = getattr(physics, "mask", None)

@@ -2,16 +2,97 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from untrained.errors import UserError
 from untrained.maths import level, magnitude, sum_squares
+from untrained.physics.rescaled import Rescaled
 
 if TYPE_CHECKING:
     from untrained.problem import Problem
+
+
+USUAL = 2.0**14
+"""Units within this factor of 1 are left as they are."""
+
+
+def usual_units(y: Tensor, physics: Any, x_shape: tuple[int, ...]) -> tuple[float, float]:
+    """Find powers of two that bring measurements and operator to O(1).
+
+    Sums of squares of data in volts or of lengths in metres leave the range of single precision,
+    and a power of two changes no other bit.
+
+    Args:
+        y: measurements `(G, ...)`.
+        physics: a linear operator.
+        x_shape: shape of an image without the batch axis.
+
+    Returns:
+        What y and what the operator is to be divided by; 1 and 1 where both are usual.
+    """
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(len(y), *x_shape, generator=draw).to(y.device)
+    with torch.no_grad():
+        gain = float(physics.A(x).double().norm() / x.double().norm())
+    return _power_of_two(float(y.abs().max())), _power_of_two(gain)
+
+
+DIM, BRIGHT = 0.05, 1.5
+POOL = 4
+ENERGY = 0.35
+"""Root mean square of an ordinary picture in [0, 1]; tells the level where there are no pixels."""
+
+
+def own_level(y: Tensor, physics: Any) -> Tensor:
+    """Find the level of photographs that are plainly not in [0, 1], `(G,)`; 1 for all others.
+
+    Noise does not make a picture bright: the means of 4 x 4 pixels count. Of coded measurements
+    (compressed sensing, amplitudes) the energy tells, which is that of the image.
+
+    Args:
+        y: measurements `(G, ...)`.
+        physics: whose images live in [0, 1], and that scale with its measurements.
+    """
+    ones = y.new_ones(len(y))
+    degree = getattr(physics, "degree", 1.0 if getattr(physics, "linear", True) else None)
+    if not getattr(physics, "unit_range", False) or degree != 1:
+        return ones
+    task = getattr(physics, "task", "")
+    if task in ("cs", "phase"):
+        pixels = math.prod(getattr(physics, "x_shape", None) or (1,))
+        typical = (sum_squares(y) / pixels).sqrt()
+        usual = (typical == 0) | ((typical > DIM / 4) & (typical < BRIGHT))
+        return torch.where(usual, ones, typical / ENERGY)
+    if y.ndim not in (4, 5) or task not in ("denoise", "inpaint", "superres", "deblur"):
+        return ones
+    planes = y.abs().flatten(1, -3)
+    side = min(POOL, *planes.shape[-2:])
+    largest = functional.avg_pool2d(planes, side).flatten(1).amax(1)
+    if task == "inpaint":  # few of the pixels of a square may be measured
+        largest = planes.flatten(1).quantile(0.999, dim=1) if planes[0].numel() < 2**24 else ones
+    found = level(planes)
+    usual = (largest == 0) | ((largest >= DIM) & (largest <= BRIGHT))
+    return torch.where(usual, ones, found)
+
+
+def _power_of_two(size: float) -> float:
+    if not 0 < size < math.inf or 1 / USUAL <= size <= USUAL:
+        return 1.0
+    return 2.0 ** round(math.log2(size))
+
+
+def in_units(physics: Any, gain: float, x_shape: tuple[int, ...]) -> Any:
+    """Divide a linear operator by a number."""
+    if gain == 1:
+        return physics
+    own = getattr(physics, "rescaled", None)
+    other = None if own is None else own(gain)
+    return Rescaled(physics, gain, x_shape) if other is None else other
 
 
 def matched_adjoint(p: Problem) -> Tensor:

@@ -108,10 +108,11 @@ def noise_level(problem: Problem, image: Tensor) -> float:
 
     sigma = problem.sigma
     if sigma is None:
-        channels = [c for c in image[0].cpu().numpy() if c.any()]  # zeros have no level
+        # constant channels have no level, and would lower the mean
+        channels = [c for c in image[0].cpu().numpy() if c.min() < c.max()]
         known = [float(estimate_sigma(channel)) for channel in channels]
         sigma = sum(known) / len(known) if known else 0.0
-    return max(sigma, LEAST_SIGMA)
+    return sigma if sigma > LEAST_SIGMA else LEAST_SIGMA  # of a nearly flat picture it is NaN
 
 
 def only_noise(problem: Problem) -> bool:

@@ -24,9 +24,11 @@ def evaluate(image: str, reference: str, data_range: str, as_json: bool) -> None
 
     Complex images are compared by magnitude; neither image is rescaled to the other.
     """
-    from untrained.data.evaluate import evaluate_files
+    from untrained.data.evaluate import evaluate_files, unit_notes
 
     found = evaluate_files(image, reference, data_range)
+    for note in unit_notes(image, reference):
+        click.echo(f"note: {note}", err=True)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

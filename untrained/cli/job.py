@@ -15,7 +15,7 @@ import click
 import torch
 from torch import Tensor
 
-from untrained.api import run, run_each
+from untrained.api import run, run_each, whole_problem
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.options import Options
 from untrained.core.machine import pick_device
@@ -31,6 +31,7 @@ from untrained.problem import Problem
 from untrained.report import summary as result_facts
 from untrained.report import write_result
 from untrained.rules.watch import Clock, Interrupt, Progress
+from untrained.said import described
 from untrained.threads import at_most_threads
 
 INTERRUPTED = 130
@@ -162,7 +163,8 @@ def _tell(result: Result, measurement: Measurement) -> None:
     """Where the image comes from."""
     result.about.source = measurement.source
     result.about.axes = measurement.axes
-    result.about.notes = (*measurement.notes, *result.about.notes)
+    read = f"read: {described(measurement.physics)}"
+    result.about.notes = tuple(dict.fromkeys((read, *measurement.notes, *result.about.notes)))
 
 
 def _one(
@@ -193,7 +195,7 @@ def _one(
 
 def _problem(m: Measurement, options: Options) -> Problem:
     guide = read_guides(m, options.guide) if options.guide else None
-    return Problem(m.y, m.physics, sigma=m.sigma, guide=guide)
+    return whole_problem(m.y, m.physics, m.sigma, guide)
 
 
 def _stacked(results: list[Result], slices: list[Measurement]) -> Result:

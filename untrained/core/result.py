@@ -107,6 +107,11 @@ class Result:
     candidate: list[int] = field(default_factory=list)
     dropped: str = ""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided on the user's behalf, and doubts about the input, a sentence each."""
+        return self.about.notes
+
     def settled(self) -> Recipe:
         """The recipe, with what its output rule chose by held-out data fixed.
 

@@ -23,6 +23,7 @@ from untrained.errors import UserError
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 ARRAY_SUFFIXES = (".npz", *HDF5_SUFFIXES)
 MOST_LISTED = 6
+COMPLEX_FIELDS = (("real", "imag"), ("re", "im"), ("r", "i"))
 READERS = {
     (".nii", ".nii.gz", ".mgz"): "nibabel.load(file).get_fdata()",
     (".dcm", ".ima"): "pydicom.dcmread(file).pixel_array",
@@ -50,6 +51,10 @@ class ArrayFile(Protocol):
 
     def nested(self) -> tuple[str, ...]:
         """Names of arrays in groups, which are not read."""
+        ...
+
+    def reversed_axes(self, key: str) -> bool:
+        """Whether the array was written with its last axis first."""
         ...
 
 
@@ -117,6 +122,10 @@ class NpzFile:
         """Arrays in groups, of which this format has none."""
         return ()
 
+    def reversed_axes(self, key: str) -> bool:
+        """Whether the array was written with its last axis first: never in this format."""
+        return False
+
     def _member(self, key: str) -> zipfile.ZipInfo:
         require_keys(self, key)
         return self._members[key]
@@ -162,7 +171,8 @@ class H5File:
         require_keys(self, key)
         dataset = self._handle[key]
         label = f"'{key}' in {self.path}"
-        if dataset.dtype.kind not in "biufc" or not dataset.size:
+        pair = _complex_fields(dataset.dtype)
+        if (dataset.dtype.kind not in "biufc" and not pair) or not dataset.size:
             raise UserError(
                 f"{label} is {dataset.dtype} of shape {dataset.shape}; "
                 "a numeric array with at least one entry is expected"
@@ -172,7 +182,20 @@ class H5File:
         parts = 1 if index is None else dataset.shape[0]
         check_size(dataset.nbytes // parts, dataset.id.get_storage_size() // parts, label)
         with damage(self.path, key):
-            return np.asarray(dataset[()] if index is None else dataset[index])
+            values = np.asarray(dataset[()] if index is None else dataset[index])
+        return values[pair[0]] + 1j * values[pair[1]] if pair else values
+
+    def reversed_axes(self, key: str) -> bool:
+        """Whether MATLAB wrote the array, which stores the last axis first."""
+        dataset = self._handle[key]
+        return "MATLAB_class" in dataset.attrs or bool(_complex_fields(dataset.dtype))
+
+
+def _complex_fields(dtype: np.dtype) -> tuple[str, ...]:
+    """The two fields of a record that is a complex number, as MATLAB v7.3 writes it; or ()."""
+    names = tuple(dtype.names or ())
+    known = tuple(name.lower() for name in names) in COMPLEX_FIELDS
+    return names if known and all(dtype[name].kind == "f" for name in names) else ()
 
 
 def other_format(path: str | Path, what: str, expected: str) -> UserError:
@@ -243,7 +266,11 @@ def _check_dtype(dtype: np.dtype, label: str) -> None:
             "np.save(file, np.asarray(a, dtype=np.float32))"
         )
     if dtype.names is not None:
-        raise UserError(f"{label} is a record array with fields {dtype.names}; save plain numbers")
+        pair = _complex_fields(dtype)
+        hint = f", a['{pair[0]}'] + 1j * a['{pair[1]}']" if pair else ""
+        raise UserError(
+            f"{label} is a record array with fields {dtype.names}; save plain numbers{hint}"
+        )
 
 
 @contextmanager

@@ -10,12 +10,16 @@ takes precedence), describe the scan:
 - `geometry`: `parallel` (default) or `fan`;
 - `source_origin`, `source_detector`: distances from the source to the rotation centre and to the
   flat detector, needed for a fan;
-- `detector_pitch`: width of a detector bin (default 1);
+- `detector_pitch`: width of a detector bin (default 1, or as wide as a pixel where only that is
+  given);
 - `detector_offset`: in bins, where the rotation centre projects, measured from the middle of the
   detector (default 0);
-- `pixel_size`: side of an image pixel, in the unit of the lengths above (default 1; for a fan the
-  width of a bin as seen at the rotation centre);
+- `pixel_size`: side of an image pixel, in the unit of the lengths above (default: the width of a
+  bin as seen at the rotation centre);
 - `image_shape`: rows and columns of the image (default: square, as many as there are detectors).
+
+`mask` in the file, (angles, detectors) or (detectors,), 1 = measured, leaves out measurements;
+without it dead detector bins and lost views are found, and left out.
 """
 
 from __future__ import annotations
@@ -43,12 +47,13 @@ from untrained.data.containers import existing_file, other_format
 from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size
 from untrained.data.slices import as_volume, of_slice, wanted_slices
+from untrained.doubts.ct import find_unmeasured, scan_doubts
 from untrained.errors import UserError
 from untrained.physics.ct import CT
 from untrained.physics.footprint import FanBeam
+from untrained.physics.masks import as_mask
 
 LENGTHS = ("source_origin", "source_detector", "detector_pitch", "detector_offset", "pixel_size")
-MOSTLY = 0.8
 GEOMETRY_KEYS = ("geometry", *LENGTHS, "image_shape")
 BEAMS = ("parallel", "fan")
 MATRIX_BYTES = 37  # per pixel and view, see `CT`
@@ -92,11 +97,18 @@ def load_ct(
         references = [_reference(file, index) for index in indices]
         sigma = read_sigma(file)
         scan = _stored_geometry(file)
+        mask = read_optional(file, "mask")
     if geometry is not None:
         scan |= read_geometry(geometry)
     views = _angles(angles, stored_angles, shape, scan, path)
     physics, about = _physics(scan, views, shape[-1])
-    notes = (*notes, *about, *_doubts(views))
+    if mask is not None:
+        physics, left_out = _masked(physics, mask, path)
+        about += left_out
+    notes = (*notes, *about)
+    if volume:
+        physics, more = _measured_part(sinograms, physics)
+        notes += more
     found = [
         _measurement(path, index, sinogram, physics, sigma, reference, notes)
         for index, sinogram, reference in zip(indices, sinograms, references, strict=True)
@@ -116,7 +128,8 @@ def _measurement(
     label = f"'sinogram' in {path}"
     if index is not None:
         label = f"slice {index} of {label}"
-    doubts = _value_doubts(sinogram, label)
+    physics, left_out = _measured_part([sinogram], physics)
+    notes += (*left_out, *scan_doubts(sinogram, physics, label))
     truth = _fitting(reference, physics.geometry.image_shape, path)
     return Measurement(
         task="ct",
@@ -125,10 +138,23 @@ def _measurement(
         sigma=sigma,
         reference=None if truth is None else torch.from_numpy(truth)[None, None],
         data_range=None if truth is None else float(np.abs(truth).max()) or None,
-        notes=(*notes, *doubts),
+        notes=notes,
         axes="YX",
         source=str(path) if index is None else f"{path}, slice {index}",
     )
+
+
+def _measured_part(sinograms: list[np.ndarray], physics: CT) -> tuple[CT, tuple[str, ...]]:
+    """The operator without what is dead or lost in any of the sinograms, and notes."""
+    masks: list[np.ndarray] = []
+    notes: list[str] = []
+    for sinogram in sinograms if physics.mask is None else []:
+        mask, more = find_unmeasured(sinogram)
+        notes += more
+        masks += [] if mask is None else [mask]
+    if masks:
+        physics = physics.leaving_out(np.logical_and.reduce(masks).T)
+    return physics, tuple(dict.fromkeys(notes))
 
 
 def read_geometry(path: str | Path) -> dict[str, Any]:
@@ -275,12 +301,9 @@ def _physics(
         notes.append(f"image size not given: {detectors}x{detectors}, as many as detectors")
     shape = scan.get("image_shape", (detectors, detectors))
     check_matrix(shape, len(angles), "image_shape")
-    pitch = scan.get("detector_pitch", 1.0)
     fan = _fan(scan)
-    pixel = scan.get("pixel_size", 1.0)
-    if fan is not None and "pixel_size" not in scan:
-        pixel = pitch * fan.source_origin / fan.source_detector
-        notes.append(f"pixel size not given: {pixel:.4g}, a detector bin at the rotation centre")
+    pitch, pixel, about = _lengths(scan, fan)
+    notes += about
     physics = CT(
         shape,
         angles,
@@ -296,6 +319,37 @@ def _physics(
             f"and detector_offset {scan.get('detector_offset', 0.0):g} do not belong together"
         )
     return physics, tuple(notes)
+
+
+def _lengths(scan: dict[str, Any], fan: FanBeam | None) -> tuple[float, float, list[str]]:
+    """Pitch of the detector and side of a pixel, which is as wide as a bin unless told; notes."""
+    shrink = 1.0 if fan is None else fan.source_origin / fan.source_detector
+    pitch, pixel = scan.get("detector_pitch"), scan.get("pixel_size")
+    notes = []
+    if pitch is None and pixel is not None:
+        pitch = pixel / shrink
+        notes.append(f"detector pitch not given: {pitch:.4g}, a pixel as the detector sees it")
+    elif pixel is None and (pitch is not None or fan is not None):
+        pixel = (1.0 if pitch is None else pitch) * shrink
+        notes.append(f"pixel size not given: {pixel:.4g}, a detector bin at the rotation centre")
+    return (1.0 if pitch is None else pitch), (1.0 if pixel is None else pixel), notes
+
+
+def _masked(physics: CT, mask: np.ndarray, path: str | Path) -> tuple[CT, tuple[str, ...]]:
+    """The operator with the file's mask `(angles, detectors)`, or `(detectors,)`, and a note."""
+    label = f"'mask' in {path}"
+    measured = as_mask(require_finite(mask, label), label).numpy()
+    views, bins = len(physics.geometry.angles), physics.geometry.detectors
+    if measured.shape not in ((views, bins), (bins,)):
+        raise UserError(
+            f"{label} has shape {measured.shape}; expected {(views, bins)} (angles, detectors), or "
+            f"({bins},) for bins, 1 where measured"
+        )
+    full = np.broadcast_to(measured, (views, bins))
+    share = float(1 - full.mean())
+    return physics.leaving_out(full.T.copy()), (
+        f"{share:.1%} of the measurements are left out, as the file's mask says",
+    )
 
 
 def _fan(scan: dict[str, Any]) -> FanBeam | None:
@@ -324,32 +378,3 @@ def _fitting(
             f"shape {values.shape}; store the right 'image_shape' beside it"
         )
     return single_precision(values, label)
-
-
-def _doubts(angles: np.ndarray) -> tuple[str, ...]:
-    if len(angles) >= 8 and float(np.ptp(angles)) < 2 * np.pi:
-        return (f"the views span only {np.ptp(angles):.2f} degrees: are the angles in radians?",)
-    return ()
-
-
-def _value_doubts(sinogram: np.ndarray, label: str) -> tuple[str, ...]:
-    """What does not look like line integrals `(angles, detectors)`, -log(I / I0)."""
-    if not np.any(sinogram):
-        other = "; leave it out of the file" if label.startswith("slice") else ""
-        raise UserError(f"{label} is zero everywhere: there is nothing to reconstruct from{other}")
-    if float(np.median(sinogram)) > 1 and bool((sinogram == np.round(sinogram)).all()):
-        raise UserError(
-            f"{label} holds whole numbers up to {sinogram.max():.0f}, as photon counts are; save "
-            "line integrals, -np.log(counts / I0)"
-        )
-    if float((sinogram < 0).mean()) > MOSTLY:
-        return ("nearly all line integrals are negative: is the sign of the logarithm wrong?",)
-    detectors = sinogram.shape[1]
-    outer = np.median(sinogram[:, [0, -1]])
-    middle = np.median(sinogram[:, detectors // 3 : -(detectors // 3) or None])
-    if outer > MOSTLY * middle:
-        return (
-            "the outermost detectors see as much as the middle ones: transmitted intensity in "
-            "place of -log(I / I0), axes swapped, or an object wider than the detector?",
-        )
-    return ()

@@ -14,6 +14,7 @@ from untrained.data.memory import check_size
 from untrained.errors import UserError
 
 ORIENTATION = 274  # the EXIF and TIFF tag
+ALPHA = "alpha channel dropped"
 
 
 def decode_pillow(file: Path, what: str, formats: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
@@ -175,7 +176,7 @@ def _planes(pixels: np.ndarray) -> np.ndarray:
 def _drop_alpha(planes: np.ndarray, notes: list[str]) -> np.ndarray:
     if len(planes) not in (2, 4):
         return planes
-    notes.append("alpha channel dropped")
+    notes.append(ALPHA)
     return planes[:-1]
 
 

@@ -25,6 +25,7 @@ from untrained.data.images import from_array
 from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size
 from untrained.data.photos import noise_level
+from untrained.doubts.photographs import amplitude_doubts
 from untrained.errors import UserError, from_file
 from untrained.maths import to_channels
 from untrained.physics.base import Physics
@@ -99,8 +100,10 @@ def load_phase(
     channels = 2 if complex_image else y.shape[1]
     borders = (zeros[0] // 2, zeros[1] // 2)
     physics = PhaseRetrieval((channels, *sides), borders, complex_image=complex_image)
+    doubts = amplitude_doubts(y[0].numpy(), f"'measurement' in {path}")
     _check_brightness(y, sides, path, complex_image)
     notes: tuple[str, ...] = (
+        *doubts,
         "the amplitudes do not tell whether the picture is turned by 180 degrees",
     )
     if complex_image:

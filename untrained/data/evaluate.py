@@ -17,7 +17,7 @@ from untrained.data.measurement import Measurement
 from untrained.errors import UserError, from_file
 from untrained.maths import to_channels
 from untrained.methods.presets import PHOTOGRAPHS
-from untrained.metrics import evaluate
+from untrained.metrics import OTHER_UNITS, evaluate, other_units
 
 REFERENCE, GUIDE = "--reference", "--guide"
 
@@ -51,6 +51,13 @@ def evaluate_files(
     # In files a complex image has a complex type: two real channels are just two channels here.
     a, b = (np.abs(p.pixels)[:, None] if is_complex else p.pixels[:, None] for p in (found, truth))
     return {**evaluate(a, b, data_range=full), "range": full}
+
+
+def unit_notes(image: str | Path, reference: str | Path) -> tuple[str, ...]:
+    """Ask about two image files that show the same in other units; both as of `evaluate_files`."""
+    planes = [np.abs(p.pixels) for p in (read_picture(image, "image"), _read(reference, "ref"))]
+    times = other_units(*(torch.from_numpy(plane) for plane in planes))
+    return () if times is None else (OTHER_UNITS.format(times),)
 
 
 def with_reference(measurement: Measurement, path: str | Path) -> Measurement:

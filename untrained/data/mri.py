@@ -24,10 +24,11 @@ from untrained.data.arrays import (
     require_keys,
     single_precision,
 )
-from untrained.data.containers import other_format
+from untrained.data.containers import listed, other_format
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import read_maps, read_mask
 from untrained.data.slices import as_volume, of_slice, wanted_slices
+from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts, noise_note
 from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.physics.coilmaps import estimate_maps
@@ -36,6 +37,14 @@ from untrained.physics.mri import MRI
 
 HOW = ("auto", "espirit", "lowres")
 HOW_NAMES = {"espirit": "ESPIRiT", "lowres": "low-resolution coil images"}
+TRAJECTORIES = (
+    *("traj", "trajectory", "trajectories", "ktraj", "k_traj", "kspace_traj", "coords", "kcoords"),
+    *("dcf", "spokes", "kx", "ky", "dcomp", "density_compensation"),
+)
+REVERSED = (
+    "MATLAB writes axes in reverse: an array (H, W, coils) was read as (coils, W, H), and its "
+    "image comes back transposed"
+)
 FASTMRI_IMAGES = ("reconstruction_rss", "reconstruction_esc")
 
 
@@ -70,9 +79,23 @@ def load_mri(
         raise other_format(path, "input", f"{' or '.join(ARRAY_SUFFIXES)} with 'kspace'")
     with open_arrays(path) as file:
         require_keys(file, "kspace")
+        _require_cartesian(file)
         indices, notes = _slices(file, slice, volume)
+        if file.reversed_axes("kspace"):
+            notes += (REVERSED,)
         found = [_load_slice(file, index, mask, maps, notes) for index in indices]
     return [as_volume(found, path)] if volume else found
+
+
+def _require_cartesian(file: ArrayFile) -> None:
+    """Refuse a file that says where its samples lie: they lie on no grid."""
+    found = [key for key in file.keys if key.lower() in TRAJECTORIES]
+    if found:
+        raise UserError(
+            f"{file.path} holds {listed(found)}: its k-space is not Cartesian (radial, spiral), "
+            "and only samples on a grid (coils, H, W) are read; grid it first, or take the key out "
+            "where the samples do lie on a grid"
+        )
 
 
 def read_kspace(file: ArrayFile, index: int | None) -> np.ndarray:
@@ -100,22 +123,7 @@ def read_kspace(file: ArrayFile, index: int | None) -> np.ndarray:
             "" if index is None else "; choose others with --slice N, or leave it out of the file"
         )
         raise UserError(f"{where} is zero everywhere: there is nothing to reconstruct from{other}")
-    _require_centred(kspace, label)
     return single_precision(kspace, label)
-
-
-def _require_centred(kspace: np.ndarray, label: str) -> None:
-    """Refuse k-space in the order of a plain FFT, zero frequency first."""
-    energy = np.square(np.abs(kspace)).sum(0)
-    height, width = energy.shape
-    row, column = np.unravel_index(int(energy.argmax()), energy.shape)
-    near_corner = min(row, height - row) <= 1 and min(column, width - column) <= 1
-    if near_corner and min(height, width) >= 16:
-        raise UserError(
-            f"{label} has its strongest sample in the corner, at ({row}, {column}): its zero "
-            f"frequency belongs at ({height // 2}, {width // 2}); save np.fft.fftshift(kspace, "
-            "axes=(-2, -1)), and the mask likewise"
-        )
 
 
 def has_slices(file: ArrayFile) -> bool:
@@ -159,15 +167,23 @@ def _load_slice(
     notes: tuple[str, ...],
 ) -> Measurement:
     kspace = read_kspace(file, index)
+    label = f"'kspace' in {file.path}"
+    notes += layout_doubts(kspace, label)
     sampled, mask_notes = _sampled(file, kspace, mask)
     kspace = kspace * sampled
-    coil_maps, map_notes = _coil_maps(file, index, kspace, sampled, maps)
+    notes += line_doubts(kspace)
+    noise = coil_noise(kspace)
+    if noise is not None:
+        notes += (noise_note(noise),)
+        kspace = (kspace / noise[:, None, None]).astype(np.complex64)
+    coil_maps, map_notes = _coil_maps(file, index, kspace, sampled, maps, noise)
     reference, reference_notes = _reference(file, index, kspace.shape[-2:])
     place = str(file.path) if index is None else f"{file.path}, slice {index}"
+    physics = MRI(sampled, coil_maps, (2, *kspace.shape[-2:]))
     return Measurement(
         task="mri",
         y=to_channels(torch.from_numpy(kspace)[None]),
-        physics=MRI(sampled, coil_maps, (2, *kspace.shape[-2:])),
+        physics=physics,
         sigma=None,
         reference=None if reference is None else to_channels(reference[None]),
         data_range=None if reference is None else float(reference.abs().max()) or None,
@@ -213,6 +229,12 @@ def _mask_notes(mask: np.ndarray, pattern: np.ndarray, name: str) -> tuple[str, 
         )
     unused, empty = int((pattern & ~mask).sum()), int((mask & ~pattern).sum())
     notes = []
+    middle = (mask.shape[0] // 2, mask.shape[1] // 2)
+    if pattern[middle] and not mask[middle]:
+        notes.append(
+            "the mask leaves out the centre of k-space, which was measured: is it inverted, or the "
+            "zero frequency not in its middle? 1 means measured"
+        )
     if unused:
         notes.append(f"the mask leaves {unused} measured positions of k-space unused")
     if empty:
@@ -226,24 +248,41 @@ def _coil_maps(
     kspace: np.ndarray,
     mask: np.ndarray,
     wanted: str | Path,
+    noise: np.ndarray | None,
 ) -> tuple[np.ndarray | torch.Tensor | None, tuple[str, ...]]:
-    """Maps `(coils, H, W)` (None for a single coil of map 1) and where they come from."""
+    """Maps `(coils, H, W)` (None for a single coil of map 1) and where they come from.
+
+    Those of k-space that was divided by each coil's `noise`.
+    """
     if str(wanted) not in HOW:
-        return _fitting(read_maps(wanted), kspace, f"--maps: {wanted}"), (
-            f"coil maps: from {wanted}",
-        )
+        given = _fitting(read_maps(wanted), kspace, f"--maps: {wanted}")
+        return _weighed(given, noise), (f"coil maps: from {wanted}",)
     if wanted == "auto" and "maps" in file.keys:
         stored = of_slice(file, "maps", index, 3)
         if stored.dtype.kind != "c":
             raise UserError(f"'maps' in {file.path} must be complex, found {stored.dtype}")
-        return _fitting(stored, kspace, f"'maps' in {file.path}"), ("coil maps: from the file",)
+        given = _fitting(stored, kspace, f"'maps' in {file.path}")
+        return _weighed(given, noise), ("coil maps: from the file",)
     if len(kspace) == 1:
         return None, ("a single coil: its map is taken as 1 everywhere",)
     maps, used = estimate_maps(kspace, mask, str(wanted))  # type: ignore[arg-type]
     rows, columns = calibration_block(mask)
+    if noise is not None:
+        maps = _of_one_brightness(maps, noise)
     return maps, (
         f"coil maps: {HOW_NAMES[used]} from the fully sampled {rows}x{columns} centre of k-space",
     )
+
+
+def _weighed(maps: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
+    return maps if noise is None else (maps / noise[:, None, None]).astype(np.complex64)
+
+
+def _of_one_brightness(maps: torch.Tensor, noise: np.ndarray) -> torch.Tensor:
+    """Maps of weighed k-space whose unweighed ones have sum_c |S_c|^2 = 1, as without weights."""
+    each = torch.from_numpy(noise).to(maps.real.dtype)[:, None, None]
+    size = (maps * each).abs().square().sum(0).sqrt()
+    return torch.where(size > 0, maps / size.clamp_min(1e-20), maps)
 
 
 def _fitting(maps: np.ndarray, kspace: np.ndarray, name: str) -> np.ndarray:

@@ -12,6 +12,7 @@ from untrained.data.images import is_image
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import read_kernel
 from untrained.data.photos import photo_measurement, read_photo, shape_of
+from untrained.doubts.photographs import kernel_doubts
 from untrained.errors import UserError, from_file
 from untrained.physics.bkse import BKSE, NonlinearBlur, load_bkse, weights_digest
 
@@ -59,8 +60,9 @@ def load_nldeblur(
     if values is None:
         raise UserError(f"{path} does not hold the blur kernel: give --kernel FILE")
     with from_file(path if kernel is None else kernel):
+        doubts = kernel_doubts(values, "the kernel")
         blur = NonlinearBlur(values, shape_of(photo.y))
-    notes = (*photo.notes, "the blur is this library's non-linear one, not BKSE")
+    notes = (*photo.notes, *doubts, "the blur is this library's non-linear one, not BKSE")
     return photo_measurement("nldeblur", path, photo, blur, photo.sigma, notes)
 
 

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from untrained.data.arrays import ARRAY_SUFFIXES, read_one, require_finite
+from untrained.data.decode import ALPHA
 from untrained.data.images import is_image, read_picture
 from untrained.errors import UserError
 
+MIDDLE = 0.15  # grey levels further than this from black and white are in the middle
+PHOTOGRAPH = 0.3  # share of such pixels
 NUMERIC_SUFFIXES = (".npy", *ARRAY_SUFFIXES)
 
 
@@ -28,6 +31,18 @@ def read_mask(path: str | Path, volume: bool = False) -> tuple[np.ndarray, tuple
     picture = read_picture(path, "--mask", pages=volume)
     planes = picture.pixels
     grey = planes if volume and len(planes) > 1 else planes.mean(0)
+    middle = float(((grey > MIDDLE) & (grey < 1 - MIDDLE)).mean())
+    if middle > PHOTOGRAPH:
+        raise UserError(
+            f"--mask: {path} looks like a photograph and not like a mask: {middle:.0%} of its "
+            "pixels are neither dark nor bright; give a picture that is white where pixels are "
+            "measured and black elsewhere"
+        )
+    if ALPHA in picture.notes and grey.min() == grey.max():
+        raise UserError(
+            f"--mask: {path} has one colour everywhere and a transparency, which does not count: "
+            "is the mask in the alpha channel? Save it as a grey picture, white where measured"
+        )
     if 0 < grey.max() < 0.5:
         raise UserError(
             f"--mask: the brightest pixel of {path} has {grey.max():.1%} of the full range, so "

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
 
 from untrained.data.arrays import (
     ARRAY_SUFFIXES,
@@ -36,19 +35,24 @@ from untrained.data.images import (
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import read_kernel, read_mask
 from untrained.data.slices import no_volume
+from untrained.doubts.photographs import (
+    estimate_noise,
+    hole_doubts,
+    kernel_doubts,
+    mask_doubts,
+    sigma_doubts,
+)
 from untrained.errors import UserError, from_file
 from untrained.physics.base import Physics
 from untrained.physics.blur import Blur
 from untrained.physics.denoise import Denoise
 from untrained.physics.inpaint import Inpaint
 from untrained.physics.superres import SuperRes
+from untrained.scaling import own_level
 
 ONE_SLICE = (".png", ".jpg", ".jpeg")  # channels of these are colours
+LOSSY = (".jpg", ".jpeg")
 OUTSIDE = 0.25
-UNLIKE = 5.0
-# Daubechies' wavelet with two vanishing moments, high-pass half, unit norm.
-DB2 = (-0.4829629131445341, 0.8365163037378079, -0.2241438680420134, -0.1294095225512604)
-MEDIAN_OF_ABSOLUTE_NORMAL = 0.6744897501960817
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def load_denoise(
         notes = (*notes, f"noise level estimated from the picture: sigma {255 * level:.1f} of 255")
     else:
         level = level if sigma is None else noise_level(sigma)
-        notes = notes if level is None else (*notes, *_unlike(photo.y, level))
+        notes = notes if level is None else (*notes, *sigma_doubts(photo.y, level, option=True))
     physics = Denoise(tuple(photo.y.shape[1:]))
     return photo_measurement("denoise", path, photo, physics, level, notes)
 
@@ -115,6 +119,9 @@ def load_inpaint(
     else:
         chosen = _black_pixels(photo.y, path)
         notes += ("no mask was given: pixels that are 0 in every channel count as missing",)
+        if photo.y.ndim == 4:
+            lossy = Path(path).suffix.lower() in LOSSY
+            notes += hole_doubts(photo.y[0].numpy(), chosen, lossy)
     if volume and chosen.ndim == 2 and chosen.shape == photo.y.shape[-2:]:
         chosen = np.broadcast_to(chosen, photo.y.shape[2:])
         notes += ("the mask holds for every slice",)
@@ -125,6 +132,8 @@ def load_inpaint(
             f"{mask or path}: the mask marks every pixel as measured, so that there is nothing to "
             "fill in; it is 0 or black where pixels are missing (transparency does not count)"
         )
+    measured = physics.mask.bool().expand_as(photo.y)[0].numpy()
+    notes += mask_doubts(photo.y[0].numpy(), measured, str(mask or path))
     photo = Photo(physics.A(photo.y), photo.reference, photo.sigma, None, notes)
     return photo_measurement("inpaint", path, photo, physics, photo.sigma, notes)
 
@@ -169,41 +178,9 @@ def load_deblur(path: str | Path, *, kernel: str | Path | None = None) -> Measur
     if total > 0 and not math.isclose(total, 1.0, rel_tol=1e-3):
         notes += (f"the kernel summed to {total:.4g} and was divided by it",)
     with from_file(path if kernel is None else kernel):
+        notes += kernel_doubts(values, "the kernel")
         physics = Blur(values, shape_of(photo.y))
     return photo_measurement("deblur", path, photo, physics, photo.sigma, notes)
-
-
-def _unlike(y: Tensor, level: float) -> tuple[str, ...]:
-    """A note where the noise level that was given is far from what the picture looks like."""
-    looks = estimate_noise(y) if min(y.shape[-2:]) >= len(DB2) else 0.0
-    if looks == 0 or looks / UNLIKE <= level <= looks * UNLIKE:
-        return ()
-    return (
-        f"sigma {255 * level:.3g} was given, and the picture looks like {255 * looks:.3g}; the "
-        "scale is 0..255, and --sigma auto takes the latter",
-    )
-
-
-def estimate_noise(y: Tensor) -> float:
-    """Standard deviation of white noise in a picture, in the units of y.
-
-    Median absolute value of the finest diagonal wavelet coefficients over 0.6745 (Donoho and
-    Johnstone, Biometrika 81, 1994), averaged over channels and slices. Coefficients that are
-    exactly zero come from flat, clipped or padded areas and are left out.
-
-    Args:
-        y: `(1, C, H, W)` or `(1, C, D, H, W)`, height and width at least 4.
-    """
-    if min(y.shape[-2:]) < len(DB2):
-        raise UserError(
-            f"the noise level cannot be estimated on {y.shape[-2]}x{y.shape[-1]} pixels; "
-            "give --sigma as a number"
-        )
-    high = torch.tensor(DB2, dtype=y.dtype)
-    planes = y.reshape(-1, 1, *y.shape[-2:])
-    detail = conv2d(planes, torch.outer(high, high)[None, None], stride=2).abs()
-    levels = [float(d[d > 0].median()) for d in detail if bool((d > 0).any())]
-    return sum(levels) / max(1, len(levels)) / MEDIAN_OF_ABSOLUTE_NORMAL
 
 
 def noise_level(sigma: float | str) -> float:
@@ -245,7 +222,8 @@ def read_photo(path: str | Path, parameter: str | None = None, volume: bool = Fa
 def _outside(y: Tensor) -> tuple[str, ...]:
     """A note where more lies outside [0, 1] than usual noise would explain."""
     share = float(((y < -OUTSIDE) | (y > 1 + OUTSIDE)).float().mean())
-    if share < 0.05:
+    scaled = bool((own_level(y, Denoise(tuple(y.shape[1:]))) != 1).all())
+    if share < 0.05 or (scaled and float(y.min()) > -OUTSIDE):
         return ()
     return (
         f"values reach from {float(y.min()):.3g} to {float(y.max()):.3g}; pictures are taken to "

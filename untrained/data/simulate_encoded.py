@@ -14,6 +14,7 @@ from untrained.data.parameters import check_seed, read_kernel
 from untrained.data.phantoms import gaussian_kernel
 from untrained.data.photos import noise_level, shape_of
 from untrained.data.simulate import DEFAULT_BLUR, clean_picture, save
+from untrained.doubts.photographs import kernel_doubts
 from untrained.errors import UserError, from_file
 from untrained.maths import to_channels
 from untrained.physics.bkse import BKSE, NonlinearBlur, load_bkse, random_code, weights_digest
@@ -144,6 +145,7 @@ def simulate_nldeblur(
         }
     else:
         values = gaussian_kernel(DEFAULT_BLUR) if kernel is None else read_kernel(kernel)
+        notes += kernel_doubts(values, "the kernel")
         physics = NonlinearBlur(values, shape_of(x))
         parameters = {"kernel": physics.blur.kernel.numpy()}
         notes += (_said(kernel),)

@@ -43,6 +43,8 @@ def as_physics(obj: Any, x_shape: Sequence[int] | None = None) -> Any:
     shape = image_shape(obj, x_shape)
     has_adjoint = callable(getattr(obj, "A_adjoint", None))
     if getattr(obj, "linear", None) is False or _nonlinear_in_deepinv(obj):
+        if shape is not None and not _has_gradient(obj, shape):
+            return _by_vjp(obj, shape)
         return obj if has_adjoint and hasattr(obj, "linear") else Nonlinear(obj, shape)
     if has_adjoint:
         return obj if shape is None or _differentiable(obj, shape) else OwnAdjoint(obj, shape)
@@ -51,11 +53,13 @@ def as_physics(obj: Any, x_shape: Sequence[int] | None = None) -> Any:
             f"{type(obj).__name__} has no A_adjoint, so the adjoint must be derived from A, and "
             "for that the image's shape is needed: set x_shape = (C, H, W) on the object."
         )
-    if not _differentiable(obj, shape):
+    if not _has_gradient(obj, shape):
+        if callable(getattr(obj, "A_vjp", None)):
+            return _by_vjp(obj, shape)
         raise UserError(
             f"{type(obj).__name__}.A cannot be differentiated by torch (does it use numpy or "
             ".detach(), or change x in place?) and has no A_adjoint. Write A in torch, or write "
-            "A_adjoint(y) as well."
+            "A_adjoint(y) as well (A_vjp(x, v) of a nonlinear one)."
         )
     derived = DerivedAdjoint(obj, shape)
     return derived if is_linear(derived, shape) else Nonlinear(obj, shape)
@@ -188,6 +192,62 @@ class Nonlinear(_Wrapped):
             )
         half = torch.full((y.shape[0], *self.x_shape), 0.5, dtype=y.real.dtype, device=y.device)
         return self.A_vjp(half, y)
+
+
+class OwnGradient(Nonlinear):
+    """A nonlinear object that autograd cannot see through: `A_vjp` serves as the gradient of A."""
+
+    def A(self, x: Tensor) -> Tensor:
+        """The object's `A`, differentiable in x."""
+        self._check_x(x)
+        return _OwnGradient.apply(x, self.source.A, self.source.A_vjp)
+
+
+class _OwnGradient(torch.autograd.Function):
+    """x -> A(x), whose gradient is the object's own J(x)^H v."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, forth: Callable[[Tensor], Tensor], pull_back: Any) -> Tensor:
+        ctx.pull_back = pull_back
+        ctx.save_for_backward(x)
+        return forth(x.detach()).detach()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        return ctx.pull_back(x.detach(), grads[0].detach()), None, None
+
+
+def _by_vjp(obj: Any, shape: tuple[int, ...]) -> Nonlinear:
+    """A nonlinear object with the gradient that it brings."""
+    if callable(getattr(obj, "A_vjp", None)):
+        return OwnGradient(obj, shape)
+    raise UserError(
+        f"{type(obj).__name__}.A is nonlinear and has no gradient in torch (does it use numpy, "
+        ".detach() or rounding?), so that a network could not be fitted to its measurements; write "
+        "A in torch, or give its gradient: A_vjp(x, v) returns J(x)^T v, the shape of x"
+    )
+
+
+def _has_gradient(obj: Any, shape: tuple[int, ...]) -> bool:
+    """Whether autograd passes through A, and comes back with more than zeros.
+
+    A that rounds, or compares, is followed by autograd and has the gradient 0 everywhere.
+    """
+    if not _differentiable(obj, shape):
+        return False
+    draw = torch.Generator().manual_seed(0)
+    device = device_of(obj)
+    x, z = (torch.rand(1, *shape, generator=draw).to(device) for _ in range(2))
+    try:
+        with torch.no_grad():
+            y = obj.A(x)
+            if torch.equal(y, obj.A(z)):
+                return True  # a constant, or nearly: its gradient is 0 by right
+        v = torch.randn(y.shape, generator=draw).to(y)
+        return bool(_vjp(obj.A, x, v).any())
+    except RuntimeError:
+        return False
 
 
 class _LinearMap(torch.autograd.Function):

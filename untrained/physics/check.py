@@ -20,6 +20,12 @@ UNDECLARED = (
     "noise or a constant if A adds one"
 )
 IN_PLACE = "{} changes its argument in place; copy it first, for example x = x.clone()"
+NO_FUNCTION = (
+    "{} gives another answer for the same image each time: does it draw noise, or keep a state? An "
+    "operator is a function, and noise belongs into the measurements"
+)
+REPEATS = 3
+VARIES = 1e-4  # relative; the order of sums on a GPU changes less
 # Unmatched projector pairs, common in tomography, stay below; a wrong sign or scale does not.
 WRONG_ADJOINT = 0.1
 
@@ -67,17 +73,52 @@ def dot_test(
     return abs(_inner(Ax, y) - _inner(x, back)) / max(float(Ax.norm() * y.norm()), 1e-30)
 
 
+def require_function(operator: Any, x_shape: Sequence[int], name: str, batch: int = 1) -> None:
+    """Refuse an operator that gives another answer for the same image.
+
+    Raises:
+        UserError: it draws noise at each call, or keeps a state.
+    """
+    if fault := _varies(operator, x_shape, batch):
+        raise UserError(f"operator {name}: {fault}")
+
+
+def _varies(operator: Any, x_shape: Sequence[int], batch: int = 1) -> str:
+    """How far A or A_adjoint is from being a function, in words, or empty."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(batch, *x_shape, generator=generator).to(device_of(operator))
+    with torch.no_grad():
+        found = [operator.A(x.clone()) for _ in range(REPEATS)]
+        if _spread(found) > VARIES:
+            return NO_FUNCTION.format("A")
+        if getattr(operator, "linear", True) and bool(found[0].isfinite().all()):
+            back = [operator.A_adjoint(found[0].clone()) for _ in range(REPEATS)]
+            if _spread(back) > VARIES:
+                return NO_FUNCTION.format("A_adjoint")
+    return ""
+
+
+def _spread(answers: list[Tensor]) -> float:
+    """Largest distance of two answers, relative to the first; sums on a GPU differ by rounding."""
+    first, *others = (answer.double() for answer in answers)
+    if any(other.shape != first.shape for other in others):
+        return float("inf")
+    size = float(first.norm())
+    return max(float((other - first).norm()) for other in others) / max(size, 1e-300)
+
+
 def adjoint_notes(
     operator: Any, x_shape: Sequence[int], name: str, batch: int = 1
 ) -> tuple[str, ...]:
     """A note where an operator's own adjoint is inexact.
 
     Raises:
-        UserError: it is none.
+        UserError: it is none, or the operator is no function.
     """
     touched = _writes(operator, x_shape, batch)
     if touched:
         raise UserError(f"operator {name}: {touched}")
+    require_function(operator, x_shape, name, batch)
     if not getattr(operator, "linear", True):
         return ()
     error = dot_test(operator, x_shape, batch=batch)
@@ -202,7 +243,7 @@ def _misuse(physics: Any, x_shape: Sequence[int]) -> str:
     pair = torch.rand(2, *x_shape, generator=torch.Generator().manual_seed(0)).to(
         device_of(physics)
     )
-    touched = _writes(physics, x_shape)
+    touched = _writes(physics, x_shape) or _varies(physics, x_shape)
     if touched:
         return touched
     with torch.no_grad():

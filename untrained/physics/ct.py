@@ -6,6 +6,7 @@ import functools
 import threading
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +16,9 @@ from torch.nn import functional
 
 from untrained.errors import UserError
 from untrained.physics.base import LinearPhysics, twin
-from untrained.physics.fbp import fbp, filter_detectors, ramp
+from untrained.physics.fbp import fbp, filter_detectors, ramp, whole_views
 from untrained.physics.footprint import FanBeam, Geometry, projection_matrix, whole
+from untrained.physics.masks import as_mask
 
 __all__ = ["CT", "FanBeam", "Geometry"]
 
@@ -49,6 +51,8 @@ class CT(LinearPhysics):
             `(detectors - 1) / 2 + detector_offset`.
         fan: `FanBeam` for a fan beam, None for a parallel beam.
         channels: number of image channels C, projected independently.
+        mask: `(detectors, views)` of 0 and 1, 1 = measured; a dead bin is a row of zeros, a lost
+            view a column. None: everything is measured.
 
     Raises:
         UserError: an argument is not usable; the message names it.
@@ -71,6 +75,7 @@ class CT(LinearPhysics):
         detector_offset: float = 0.0,
         fan: FanBeam | None = None,
         channels: int = 1,
+        mask: Tensor | np.ndarray | None = None,
     ) -> None:
         geometry = Geometry(
             image_shape,
@@ -92,6 +97,13 @@ class CT(LinearPhysics):
         response = ramp(geometry.detectors)
         root = np.sqrt(response / response.max()).astype(np.float32)
         self.register_buffer("root_ramp", torch.from_numpy(root), persistent=False)
+        if mask is not None:
+            self._leave_out(as_mask(mask))
+
+    @property
+    def mask(self) -> Tensor | None:
+        """1 = measured, `(1, C, detectors, views)`; None where everything is."""
+        return self._buffers.get("measured")
 
     def A(self, x: Tensor) -> Tensor:
         """Image `(B, C, H, W)` -> sinogram `(B, C, detectors, views)`."""
@@ -111,9 +123,14 @@ class CT(LinearPhysics):
         return rows.T.reshape(batch, channels, *self.geometry.image_shape)
 
     def fbp(self, y: Tensor) -> Tensor:
-        """Filtered backprojection `(B, C, H, W)` of `(B, C, detectors, views)`; see `fbp.fbp`."""
+        """Filtered backprojection `(B, C, H, W)` of `(B, C, detectors, views)`; see `fbp.fbp`.
+
+        What the mask leaves out is interpolated along the detector; lost views do not count.
+        """
         self._check_y(y)
-        return fbp(y, self.geometry)
+        if self.mask is None:
+            return fbp(y, self.geometry)
+        return fbp(*whole_views(y, self.mask, self.geometry))
 
     def weight(self, r: Tensor, name: str) -> Tensor:
         """Weight a residual before it is squared; r and the result are `(B, C, detectors, views)`.
@@ -165,7 +182,8 @@ class CT(LinearPhysics):
             UserError: fewer than 4 views, or a fraction that leaves no view to fit.
         """
         self._check_y(y)
-        views = len(self.geometry.angles)
+        seen = np.flatnonzero(self._seen_views())
+        views = len(seen)
         if views < 4:
             raise UserError(
                 f"holding out whole views needs at least 4 of them, and this scan has {views}; "
@@ -176,8 +194,9 @@ class CT(LinearPhysics):
             raise UserError(f"holding out {count} of {views} views leaves none to fit")
         start = int(torch.randint(views, (1,), generator=generator))
         steps = (start + torch.arange(count) * views // count) % views
-        order = np.argsort(np.mod(self.geometry.angles, self.geometry.period), kind="stable")
-        held = torch.zeros(views, dtype=torch.bool)
+        angles = np.mod(np.asarray(self.geometry.angles)[seen], self.geometry.period)
+        order = seen[np.argsort(angles, kind="stable")]
+        held = torch.zeros(len(self.geometry.angles), dtype=torch.bool)
         held[torch.from_numpy(order)[steps]] = True
         return held.expand(1, *y.shape[1:]).to(y.device)
 
@@ -193,6 +212,66 @@ class CT(LinearPhysics):
         other._keep("project", project)
         other._keep("backproject", project.transposed(len(self.backproject_start) - 1))
         return other
+
+    def described(self) -> str:
+        """Say what is measured, in a few words: views, their span, bins, beam and image."""
+        scan = self.geometry
+        beam = "parallel beam"
+        if scan.fan is not None:
+            near, far = scan.fan.source_origin, scan.fan.source_detector
+            beam = f"fan beam (source to centre {near:g}, to detector {far:g})"
+        step = f" in {len(scan.angles)} views" if len(scan.angles) > 1 else " in one view"
+        span = f"angles from {min(scan.angles):.4g} to {max(scan.angles):.4g} degrees{step}"
+        height, width = scan.image_shape
+        return f"{span}, {scan.detectors} bins, {beam}, an image of {height} x {width}"
+
+    def leaving_out(self, mask: Tensor | np.ndarray) -> CT:
+        """The same operator without the measurements where a mask is 0.
+
+        Args:
+            mask: `(detectors, views)` of 0 and 1, 1 = measured.
+
+        Raises:
+            UserError: a mask of another shape, or with other values.
+        """
+        other = twin(self)
+        other._leave_out(as_mask(mask))
+        return other
+
+    def rescaled(self, gain: float) -> CT:
+        """The same operator divided by `gain`: its lengths are counted in another unit."""
+        other = twin(self)
+        lengths = {n: getattr(self.geometry, n) / gain for n in ("pixel_size", "detector_pitch")}
+        fan = self.geometry.fan
+        if fan is not None:
+            fan = FanBeam(fan.source_origin / gain, fan.source_detector / gain)
+        other.geometry = replace(self.geometry, fan=fan, **lengths)
+        for name in ("project", "backproject"):
+            matrix = self._matrix(name)
+            other._keep(name, matrix._replace(value=matrix.value / gain))
+        return other
+
+    def _leave_out(self, measured: Tensor) -> None:
+        shape = (self.geometry.detectors, len(self.geometry.angles))
+        if tuple(measured.shape) != shape:
+            raise UserError(
+                f"mask has shape {tuple(measured.shape)}, but the scan has {shape[0]} detectors "
+                f"and {shape[1]} views: expected {shape}"
+            )
+        if self.mask is not None:
+            measured = measured & self.mask[0, 0].bool().cpu()
+        measured = measured.to(self.project_value.device)
+        project = self._matrix("project").only(measured.T.flatten())
+        self._keep("project", project)
+        self._keep("backproject", project.transposed(len(self.backproject_start) - 1))
+        full = measured.expand(1, self.x_shape[0], *shape)  # type: ignore[index]
+        self.register_buffer("measured", full.to(self.root_ramp.dtype), persistent=False)
+
+    def _seen_views(self) -> np.ndarray:
+        """Whether anything was measured in each view, bool `(views,)`."""
+        if self.mask is None:
+            return np.ones(len(self.geometry.angles), dtype=bool)
+        return (self.mask[0, 0] != 0).any(0).cpu().numpy()
 
     def _keep(self, name: str, matrix: _Rows) -> None:
         """Store one compressed matrix as plain buffers, which `.to` and `.double` can move."""

@@ -7,6 +7,7 @@ Both follow A. C. Kak and M. Slaney, "Principles of Computerized Tomographic Ima
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,35 @@ def fbp(y: Tensor, geometry: Geometry) -> Tensor:
     filtered = filter_detectors(y, _like(ramp(detectors), y))
     image = _backproject(filtered.reshape(batch * channels, detectors, views), geometry)
     return image.reshape(batch, channels, *geometry.image_shape)
+
+
+def whole_views(y: Tensor, mask: Tensor, geometry: Geometry) -> tuple[Tensor, Geometry]:
+    """Interpolate unmeasured rays along the detector and drop the views without any.
+
+    Args:
+        y: sinogram `(B, C, detectors, views)`.
+        mask: `(1, C, detectors, views)`, the same in every channel, 1 = measured.
+        geometry: of all views.
+
+    Returns:
+        A sinogram of the remaining views without gaps, and their geometry.
+    """
+    measured = (mask[0, 0] != 0).cpu().numpy()
+    seen = measured.any(0)
+    index = np.arange(geometry.detectors)[:, None]
+    kept = measured[:, seen]
+    # the nearest measured bins of every ray, on either side; at the ends of the detector the same
+    below = np.maximum.accumulate(np.where(kept, index, -1), axis=0)
+    above = np.minimum.accumulate(np.where(kept, index, len(index))[::-1], axis=0)[::-1]
+    below, above = np.where(below < 0, above, below), np.where(above == len(index), below, above)
+    share = (index - below) / np.maximum(above - below, 1)
+    views = y[..., torch.from_numpy(seen).to(y.device)]
+    low, high = (
+        views.gather(-2, torch.from_numpy(i).to(y.device).expand_as(views)) for i in (below, above)
+    )
+    filled = low + _like(share, y) * (high - low)
+    angles = tuple(np.asarray(geometry.angles)[seen])
+    return filled, replace(geometry, angles=angles)
 
 
 def ramp(detectors: int) -> Array:

@@ -127,6 +127,29 @@ class MRI(LinearPhysics):
         """The operator of image `index` of a batch."""
         return self.among(slice(index, index + 1))
 
+    def weighing(self, weights: Tensor) -> MRI:
+        """The same operator with each coil's measurements multiplied by a weight, `(coils,)`."""
+        other = twin(self)
+        each = weights.to(self._before)[:, None, None, None]
+        other._before = self._before * each
+        return other
+
+    def described(self) -> str:
+        """Say what is measured, in a few words: coils, size and rate of undersampling."""
+        coils, height, width = self.y_shape[1:]  # type: ignore[index]
+        mask = self.mask[0, 0, 0].bool()
+        rate = mask.numel() / int(mask.sum())
+        along = _along_lines(mask)
+        of = "" if rate == 1 or along is None else f" of whole {('columns', 'rows')[along]}"
+        share = "fully sampled" if rate == 1 else f"{rate:.3g}x undersampled{of}"
+        return f"{coils} coil{'s' if coils > 1 else ''}, {height} x {width}, Cartesian, {share}"
+
+    def rescaled(self, gain: float) -> MRI:
+        """The same operator divided by `gain`: its maps are."""
+        other = twin(self)
+        other._before = self._before / gain
+        return other
+
     def among(self, images: slice) -> MRI:
         """The operator of some images of a batch."""
         return self if len(self._before) == 1 else among(self, images, "_before", "support")

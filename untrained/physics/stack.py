@@ -63,6 +63,11 @@ class Stack(LinearPhysics):
             )
         return self._striped("A_adjoint", y)
 
+    def rescaled(self, gain: float) -> Stack | None:
+        """The same operator divided by `gain`; None where that of the slices cannot be."""
+        own = getattr(self.physics, "rescaled", None)
+        return None if own is None else Stack(own(gain), self.depth)
+
     def of_slice(self, index: int) -> Any:
         """The operator of one slice."""
         return self._of(slice(index, index + 1))

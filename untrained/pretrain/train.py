@@ -32,7 +32,7 @@ from untrained.methods import (
 )
 from untrained.physics import Denoise
 from untrained.physics.footprint import whole
-from untrained.pretrain.weights import Weights
+from untrained.pretrain.weights import Weights, scans_of
 from untrained.problem import Problem
 
 MEASUREMENTS, IMAGES, GEOMETRY = "measurements", "clean images", "the geometry of a scan"
@@ -218,6 +218,7 @@ def train(
         recipe=recipe.to_dict(),
         inputs=tuple(dict(entry) for entry in inputs),
         data=tuple(data),
+        scans=scans_of(problems),
         seed=seed,
         steps=result.steps,
         seconds=result.seconds,

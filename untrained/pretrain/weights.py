@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from untrained.errors import UserError
 from untrained.files import atomic_write, require_new
 from untrained.nets import net_from_dict
 from untrained.problem import Problem
+from untrained.said import described
 
 FORMAT = 2
 """1 was learned with the data term divided by the largest squared singular value, and images of CT
@@ -36,6 +38,7 @@ class Weights:
         recipe: the training's settings, plain JSON values; `recipe["net"]` is the network.
         inputs: what was learned from, `{"name": ..., "sha256": ...}` each.
         data: a hash of each measurement that was learned from, its operator and noise included.
+        scans: what the operators of CT and MRI measured, in words, each kind once.
         seed, steps, seconds: of the training.
         misfit: the final data term of each image that was learned from.
         tensors: the weights by name, without a leading axis.
@@ -54,6 +57,7 @@ class Weights:
     misfit: tuple[float, ...]
     tensors: dict[str, Tensor] = field(repr=False)
     data: tuple[str, ...] = ()
+    scans: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=versions)
 
     @property
@@ -105,6 +109,16 @@ class Weights:
             )
         return problem.with_weights(self.tensors)
 
+    def doubts(self, problem: Problem) -> tuple[str, ...]:
+        """Say where a scan differs from those that they were learned for."""
+        found = scans_of([problem])
+        if not self.scans or set(found) <= set(self.scans):
+            return ()
+        return (
+            f"the weights were learned for another scan than this: they know {self.scans[0]}; "
+            f"this is {found[0] if found else f'a problem of {problem.task}'}",
+        )
+
     def check(self, method: str, task: str) -> None:
         """Whether they serve for a reconstruction.
 
@@ -117,6 +131,12 @@ class Weights:
                     f"these weights were learned for the {what} {ours}, not {wanted}; learn "
                     f"others with: untrained pretrain {method} {task} INPUT... --out FILE"
                 )
+
+
+def scans_of(problems: Sequence[Problem]) -> tuple[str, ...]:
+    """Say what the operators of CT and MRI problems measure, each kind once."""
+    scans = [described(p.physics) for p in problems if p.task in ("ct", "mri")]
+    return tuple(dict.fromkeys(scan for scan in scans if scan))
 
 
 def check_path(path: str | Path, *, overwrite: bool) -> Path:
@@ -177,7 +197,8 @@ def _weights(facts: Any, tensors: dict[str, Tensor]) -> Weights:
             "terms and images has changed; learn it anew with: untrained pretrain"
         )
     facts |= {name: tuple(facts[name]) for name in ("image", "inputs", "misfit")}
-    weights = Weights(tensors=tensors, **facts | {"data": tuple(facts.get("data", ()))})
+    facts |= {name: tuple(facts.get(name, ())) for name in ("data", "scans")}
+    weights = Weights(tensors=tensors, **facts)
     net_from_dict(weights.recipe["net"])
     if len(weights.image) < 2 or not all(isinstance(n, int) and n > 0 for n in weights.image):
         raise ValueError(f"its images are {weights.image}")

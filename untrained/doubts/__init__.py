@@ -1,0 +1,122 @@
+"""What contradicts itself in measurements: said in a note, refused, or left out.
+
+The command line asks while it reads a file, Python in `reconstruct`; both ask the same. A note is
+one sentence for the user. Nothing here sees a reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from untrained.doubts.ct import find_unmeasured, residual_doubts, scan_doubts
+from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts, noise_note
+from untrained.doubts.photographs import (
+    amplitude_doubts,
+    kernel_doubts,
+    level_doubts,
+    mask_doubts,
+    sigma_doubts,
+)
+from untrained.errors import UserError
+from untrained.maths import to_complex
+from untrained.physics.ct import CT
+from untrained.physics.inpaint import Inpaint
+from untrained.physics.mri import MRI
+from untrained.physics.phase import PhaseRetrieval
+from untrained.physics.stack import Stack
+from untrained.said import sampling_mask
+
+__all__ = ["doubts", "level_doubts", "mended", "residual_doubts"]
+
+
+def mended(y: Tensor, physics: Any) -> tuple[Tensor, Any, tuple[str, ...]]:
+    """Leave out what a CT scan did not measure, and weigh the coils of MRI by their noise.
+
+    Args:
+        y: measurements `(B, ...)`, as given to `reconstruct`.
+        physics: their operator; others than ours for CT and MRI stay as they are.
+
+    Returns:
+        Measurements, operator, and a note on each change.
+    """
+    if not isinstance(y, Tensor) or y.ndim < 4 or not bool(y.isfinite().all()):
+        return y, physics, ()  # refused elsewhere, by name
+    if isinstance(physics, CT) and tuple(y.shape[1:]) == physics.y_shape:
+        found = [find_unmeasured(plane.T) for plane in y.detach().flatten(0, 1).cpu().numpy()]
+        masks = [mask for mask, _ in found if mask is not None]
+        if physics.mask is not None or len(masks) < len(found):
+            return y, physics, ()  # all images of a batch share the operator
+        measured = torch.from_numpy(np.logical_or.reduce(masks).T.copy())
+        notes = tuple(dict.fromkeys(note for _, more in found for note in more))
+        return y, physics.leaving_out(measured), notes
+    if isinstance(physics, MRI) and tuple(y.shape[1:]) == physics.y_shape and len(y) == 1:
+        noise = coil_noise((to_complex(y.detach()) * physics.mask.detach()[:, 0])[0].cpu().numpy())
+        if noise is not None:
+            weights = torch.from_numpy(1 / noise).to(y)
+            return y * weights[:, None, None], physics.weighing(weights), (noise_note(noise),)
+    return y, physics, ()
+
+
+def doubts(y: Tensor, physics: Any, sigma: float | None = None) -> tuple[str, ...]:
+    """Doubt measurements and operator given in Python; each image of a batch, slices included.
+
+    Args:
+        y: measurements `(B, ...)`, real and finite, that fit the operator.
+        physics: the operator as given.
+        sigma: the noise level as given, in the units of y.
+
+    Returns:
+        Notes, each once.
+
+    Raises:
+        UserError: what is certain to be wrong.
+    """
+    notes: list[str] = []
+    if not bool(y.any()):
+        return ()  # zeros are an image of zeros
+    with torch.no_grad():
+        if isinstance(physics, Stack):
+            for index in range(y.shape[2]):
+                notes += _of_slices(y[:, :, index], physics.of_slice(index), sigma)
+        else:
+            notes += _of_slices(y, physics, sigma)
+    return tuple(dict.fromkeys(notes))
+
+
+def _require_measured(y: Tensor, physics: Any) -> None:
+    """Refuse a mask that keeps nothing of measurements that are not all zero."""
+    mask = sampling_mask(physics, y)
+    if mask is not None and bool(y.any()) and not bool((y * (mask != 0)).any()):
+        raise UserError(
+            "y is 0 wherever the mask of the physics says measured, and not elsewhere; 1 means "
+            "measured: is the mask inverted? Give 1 - mask"
+        )
+
+
+def _of_slices(y: Tensor, physics: Any, sigma: float | None) -> list[str]:
+    notes: list[str] = []
+    _require_measured(y, physics)
+    for one in y.detach().cpu().split(1):
+        if isinstance(physics, CT):
+            for plane in one[0]:
+                notes += scan_doubts(plane.T.numpy(), physics, "y")
+        elif isinstance(physics, MRI):
+            kspace = to_complex(one)[0].numpy()
+            notes += layout_doubts(kspace, "y")
+            notes += line_doubts(kspace * (physics.mask.detach()[0, 0] != 0).cpu().numpy())
+        elif isinstance(physics, PhaseRetrieval):
+            notes += amplitude_doubts(one[0].numpy(), "y")
+        elif isinstance(physics, Inpaint):
+            measured = physics.mask.detach().bool().expand_as(one)[0].cpu().numpy()
+            notes += mask_doubts(one[0].numpy(), measured, "mask")
+        pixels = getattr(physics, "unit_range", False) and one.ndim > 3
+        if sigma is not None and pixels and (sigma > 1 or physics.task == "denoise"):
+            notes += sigma_doubts(one, sigma, option=False)
+        kernel = getattr(physics, "kernel", None)
+        if isinstance(kernel, Tensor) and kernel.ndim == 2:
+            notes += kernel_doubts(kernel.detach().cpu().numpy(), "the kernel")
+    return notes
