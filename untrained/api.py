@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from untrained.about import about, checked_reference
-from untrained.checks import check_unit_range
+from untrained.ambient import single_precision
+from untrained.checks import check_contents, check_unit_range
 from untrained.classical import CLASSICAL
-from untrained.core.loop import OFF_TRACK
+from untrained.core.loop import DIVERGED, OFF_TRACK
 from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
@@ -36,6 +37,7 @@ from untrained.threads import current_threads, threads_for, use_threads
 
 @torch.inference_mode(False)
 @torch.enable_grad()
+@single_precision()
 def reconstruct(
     y: Tensor,
     physics: Any,
@@ -96,6 +98,7 @@ def reconstruct(
         raise UserError(f"uncertainty={uncertainty!r} is unknown; known: None, 'seeds'")
     seed = whole("seed", seed, least=0)
     problem = Problem(y, physics, sigma=sigma, guide=guide)
+    check_contents(problem.y)
     if problem.unit_range:
         check_unit_range(problem.y, problem.task)
     notes = _adjoint(physics, problem)
@@ -175,6 +178,7 @@ def _run(
             chosen.recipe, problem.each(), digests, seed, count, str(place), watch, run_dir
         )
         result = as_one(each)
+    _require_finite(result)
     result.about = about(chosen, problem, result, truth, data_range, compare)
     result.about.data, result.about.seeds = tuple(digests), count if chosen.recipe else 1
     result.about.reference_data = reference_digests(truth)
@@ -210,6 +214,7 @@ def run_each(
     results = _networks(chosen.recipe, problems, digests, seed, count, str(place), watch, run_dir)
     each = zip(results, problems, known, ranges, digests, strict=True)
     for result, problem, truth, width, digest in each:
+        _require_finite(result)
         result.about = about(chosen, problem, result, truth, width, compare=True)
         result.about.data, result.about.seeds = (digest,), count
         result.about.reference_data = reference_digests(truth)
@@ -244,6 +249,20 @@ class Reconstructor(nn.Module):
 
 
 # ---------------------------------------------------------------------------------------------
+
+
+def _require_finite(result: Result) -> None:
+    """Refuse an image with values that are none, whatever made them.
+
+    Raises:
+        UserError: says how many.
+    """
+    bad = int((~result.image.isfinite()).sum())
+    if bad:
+        raise UserError(
+            f"the reconstruction holds {bad} values that are NaN or infinite: measurements, sigma "
+            "or operator hold values out of all proportion; check their units"
+        )
 
 
 def _ready(chosen: Plan, problem: Problem, place: torch.device) -> Problem:
@@ -303,7 +322,7 @@ def _networks(
     return found
 
 
-LOST = (OFF_TRACK, "diverged")
+LOST = (OFF_TRACK, DIVERGED)
 """Rules that end a fit whose image is of no use."""
 
 

@@ -15,6 +15,8 @@ from untrained.pretrain import Weights
 from untrained.problem import Problem
 from untrained.rules import Average, Closing, Last, parse_stop
 
+MOST_STEPS = 10**9
+MOST_SEEDS = 10_000
 OUTPUTS = ("auto", "last", "average", "best")
 
 
@@ -41,7 +43,7 @@ class Plan:
         Raises:
             UserError: fewer than one, or several of a method that draws nothing.
         """
-        asked = whole("seeds", asked, least=1)
+        asked = whole("seeds", asked, least=1, most=MOST_SEEDS)
         if self.recipe is None and asked > 1:
             raise UserError(
                 f"'{self.card.name}' is a classical method, of which every run is the same: leave "
@@ -99,7 +101,7 @@ def plan(
     """
     if isinstance(settings, str):
         raise UserError(f"settings must be a list of FIELD=VALUE, got the text '{settings}'")
-    steps = whole("steps", steps, least=0)
+    steps = whole("steps", steps, least=0, most=MOST_STEPS)
     if weights is not None and method == "auto":
         method = weights.method
     card = _find_card(method, task)

@@ -9,11 +9,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from untrained.ambient import single_precision
 from untrained.checks import (
     check_consistent,
     check_measurements,
     check_sigma,
     check_weighting,
+    relative_sigma,
 )
 from untrained.errors import UserError
 from untrained.maths import power_iteration, sum_squares
@@ -92,6 +94,7 @@ class Problem:
     slices: tuple[Problem, ...]
     cache: dict[str, Tensor]
 
+    @single_precision()
     def __init__(
         self,
         y: Tensor,
@@ -125,7 +128,7 @@ class Problem:
         self.scale, self.adjoint_level = self._find_scale()
         self.y = self.y / self._y_scale()
         known = check_sigma(sigma)
-        self.sigma = None if known is None else known / float(self._y_scale().max())
+        self.sigma = None if known is None else relative_sigma(known, float(self._y_scale().max()))
         self.pretrained: dict[str, Tensor] = {}
         self.guide: Tensor | None = None
         self.forget()

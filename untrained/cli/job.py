@@ -18,13 +18,14 @@ from torch import Tensor
 from untrained.api import run, run_each
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.options import Options
+from untrained.core.loop import DIVERGED
 from untrained.core.machine import pick_device
 from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.core.solve import as_one
 from untrained.data import TASKS, Measurement, read_guides, with_references
 from untrained.digest import data_digest, reference_digests
-from untrained.errors import UserError
+from untrained.errors import Diverged, UserError, from_file
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
 from untrained.problem import Problem
@@ -33,7 +34,7 @@ from untrained.report import write_result
 from untrained.rules.watch import Clock, Interrupt, Progress
 from untrained.threads import at_most_threads
 
-INTERRUPTED = 130
+INTERRUPTED, REFUSED = 130, 2
 WIDTH = 80
 
 LOADERS_NAMES = {"index": "slice", "bkse": "weights"}
@@ -62,20 +63,23 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
     with at_most_threads(options.threads):
         loaded = TASKS[task].load(path, **for_loader(task_options))
         slices = loaded if isinstance(loaded, list) else [loaded]
+        given = input_files([path], options, task_options)
         if options.reference:
-            slices = with_references(slices, options.reference)
+            with from_file(options.reference):
+                slices = with_references(slices, options.reference)
         if options.dry_run:
-            return _dry_run(chosen, slices, options)
+            with from_file(*given):
+                return _dry_run(chosen, slices, options)
         out = Path(options.out or Path("untrained-out") / f"{task}-{Path(path).stem}")
         with open_directory(
             out,
             resume=options.resume,
             overwrite=options.overwrite,
-            inputs=input_files([path], options, task_options),
+            inputs=given,
             command=options.command or command_line(),
             run=f"{chosen.card.name} on {task}, {len(slices)} image(s)",
         ) as place:
-            return _into(place, chosen, slices, options)
+            return _into(place, chosen, slices, options, given)
 
 
 def input_files(
@@ -87,7 +91,13 @@ def input_files(
     return [*paths, options.reference, options.weights, *options.guide, *values, *code]
 
 
-def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Options) -> int:
+def _into(
+    place: Directory,
+    chosen: Plan,
+    slices: list[Measurement],
+    options: Options,
+    given: Sequence[str | None],
+) -> int:
     if place.finished is not None:
         _same_settings(place, chosen, slices, options)
         return _report(place.path, place.finished, options)
@@ -95,7 +105,11 @@ def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Op
         watch: list[Watch] = [interrupt]
         if options.time_limit is not None:
             watch.append(Clock(options.time_limit))
-        results = _results(place, chosen, slices, options, watch)
+        with from_file(*given):
+            try:
+                results = _results(place, chosen, slices, options, watch)
+            except Diverged as error:
+                raise UserError(f"the run diverged: {error}; or check the measurements") from error
     result = results[0] if len(slices) == 1 else _stacked(results, slices)
     paused = not result.finished
     interrupted = interrupt.asked and paused
@@ -110,7 +124,16 @@ def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Op
         flag = "--resume in place of --overwrite" if options.overwrite else "--resume"
         click.echo(_interruption(place, result, len(results), len(slices), flag), err=True)
         return INTERRUPTED
-    return _report(place.path, result_facts(result), options)
+    code = _report(place.path, result_facts(result), options)
+    lost = next((stop for stop in result.stop if stop.rule == DIVERGED), None)
+    if lost is None:
+        return code
+    click.echo(
+        f"untrained: {given[0]}: the run diverged: {lost.reason}; {place.path} holds the last "
+        "image before that",
+        err=True,
+    )
+    return REFUSED
 
 
 def _interruption(place: Directory, result: Result, begun: int, slices: int, flag: str) -> str:

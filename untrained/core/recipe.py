@@ -37,6 +37,9 @@ SCALE = "mean squared singular value; CT images by FBP"
 """What data terms and images are divided by, see `Problem`. It stands in every recipe, so that
 what was begun or learned at another scale is never gone on with at this one."""
 
+MOST_WHOLE = 2**31 - 1
+"""The largest whole number that a setting takes; beyond, torch's own integers end."""
+
 LEAST = 20
 """Steps below which a trial of two methods tells nothing."""
 
@@ -186,7 +189,9 @@ class Recipe:
             raise UserError(f"--set net={name}: there is no such network; {', '.join(NETS)}")
         net: NetSpec = NETS[name]()
         bounded = getattr(self.net, "sigmoid", None)
-        return net if bounded is None else replace(net, sigmoid=bounded)  # type: ignore[type-var]
+        if bounded is None or not hasattr(net, "sigmoid"):
+            return net
+        return replace(net, sigmoid=bounded)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)
@@ -265,11 +270,14 @@ def _parse(setting: Setting, hint: Any, current: Any) -> Any:
             return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
         if kind is tuple:
             return tuple(type(current[0])(part) for part in text.strip("()").split(",") if part)
-        return kind(text)
+        value = kind(text)
     except (ValueError, KeyError):
         raise UserError(
             f"{setting}: '{text}' is not a {kind.__name__} (the value now is {current!r})"
         ) from None
+    if kind is int and abs(value) > MOST_WHOLE:
+        raise UserError(f"{setting}: whole numbers up to {MOST_WHOLE:,} are taken")
+    return value
 
 
 def _describe(thing: Any) -> dict[str, Any]:
