@@ -18,9 +18,10 @@ from untrained.checks import check_contents, check_unit_range
 from untrained.classical import CLASSICAL
 from untrained.core.loop import DIVERGED, OFF_TRACK
 from untrained.core.machine import peak_memory_mb, pick_device
+from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
-from untrained.core.rule import MaxSteps, Stopped, Watch
+from untrained.core.rule import MaxSteps, Output, Stop, Stopped, Watch
 from untrained.core.solve import as_one, solve_each
 from untrained.digest import data_digest, reference_digests
 from untrained.errors import UserError
@@ -41,13 +42,13 @@ from untrained.threads import current_threads, threads_for, use_threads
 def reconstruct(
     y: Tensor,
     physics: Any,
-    method: str = "auto",
+    method: str | Method = "auto",
     preset: str = "fast",
     seed: int = 0,
     seeds: int = 1,
     device: str = "auto",
-    stop: str = "auto",
-    output: str = "auto",
+    stop: str | Stop = "auto",
+    output: str | Output = "auto",
     uncertainty: str | None = None,
     truth: Tensor | None = None,
     progress: bool = True,
@@ -66,13 +67,14 @@ def reconstruct(
     Args:
         y: measurements `(B, ...)` float32; complex ones as two real channels.
         physics: anything with `A(x)` and `A_adjoint(y)`: ours, a deepinv operator, your own.
-        method, preset: see `untrained list methods` and `untrained list presets`.
+        method, preset: see `untrained list methods` and `untrained list presets`; or a `Method`,
+            such as `untrained.methods.DIP(jitter=0.05)` or one of your own (see `plan`).
         seed: names all randomness; the same seed gives the same bits on one device and version.
         seeds: average this many runs with consecutive seeds, and not fewer than the preset does
             (`best` of `house`: 3); the result has their spread, `std`.
         device: `auto`, `cpu`, `cuda`, `mps`.
-        stop: `auto`, `none`, or a rule such as `heldout`, `wmv | steps:2000`.
-        output: `auto`, `last`, `average`, `best`.
+        stop: `auto`, `none`, or a rule such as `heldout`, `wmv | steps:2000`; or a `Stop`.
+        output: `auto`, `last`, `average`, `best`; or an `Output`.
         uncertainty: None, or `seeds` (needs seeds > 1).
         truth: a reference `(B, C, ...)` in the units of y, for the record only: it feeds the
             PSNR columns of the history and nothing else.
@@ -222,7 +224,9 @@ def run_each(
     return results
 
 
-def reconstructor(method: str = "auto", preset: str = "fast", **options: Any) -> Reconstructor:
+def reconstructor(
+    method: str | Method = "auto", preset: str = "fast", **options: Any
+) -> Reconstructor:
     """A module with deepinv's call: `model(y, physics) -> x`.
 
     Args:
@@ -235,7 +239,7 @@ def reconstructor(method: str = "auto", preset: str = "fast", **options: Any) ->
 class Reconstructor(nn.Module):
     """`model(y, physics) -> x`, a plain tensor without gradients; see `reconstructor`."""
 
-    def __init__(self, method: str, preset: str, options: dict[str, Any]) -> None:
+    def __init__(self, method: str | Method, preset: str, options: dict[str, Any]) -> None:
         super().__init__()
         unknown = [name for name in options if name not in signature(reconstruct).parameters]
         if unknown:

@@ -282,7 +282,14 @@ def _parse(setting: Setting, hint: Any, current: Any) -> Any:
 
 def _describe(thing: Any) -> dict[str, Any]:
     described = {"name": getattr(thing, "name", type(thing).__name__)}
-    for f in dataclasses.fields(thing):
-        value = getattr(thing, f.name)
-        described[f.name] = _describe(value) if dataclasses.is_dataclass(value) else value
+    for name, value in _fields_of(thing).items():
+        inner = dataclasses.is_dataclass(value) or isinstance(value, (Stop, Output, Guard))
+        described[name] = _describe(value) if inner else value
     return described
+
+
+def _fields_of(thing: Any) -> dict[str, Any]:
+    """The fields of a dataclass; of a rule of the caller's own that is none, its attributes."""
+    if dataclasses.is_dataclass(thing):
+        return {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)}
+    return {name: repr(value) for name, value in vars(thing).items()}
