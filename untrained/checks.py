@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.errors import UserError
+from untrained.errors import UserError, shown
 
 BEYOND_PHOTOGRAPH = 4.0  # [0, 1] plus noise of standard deviation 1 stays below
 WILD = 10.0
@@ -117,7 +117,7 @@ def check_sigma(sigma: float | None) -> float | None:
     except (TypeError, ValueError, RuntimeError):  # no number, or several
         level = math.nan
     if not 0 <= level < math.inf:
-        raise UserError(f"sigma must be a standard deviation, 0 or more, got {sigma}")
+        raise UserError(f"sigma must be a standard deviation, 0 or more, got {shown(sigma)}")
     return level
 
 

@@ -310,6 +310,7 @@ def test_negative_amplitudes_and_cs_on_another_scale(tmp_path):
         ("detector_offset", 1e9, "detector_offset"),
         ("image_shape", [10**9, 24], "more than"),
         ("image_shape", [24, 24, 24], "two whole numbers"),
+        ("image_shape", [3000, 3000], "detectors can tell apart"),
         ("angles", np.full(10, 1e38), "angles"),
     ],
 )
@@ -326,6 +327,16 @@ def test_noise_levels_out_of_reach(tmp_path, sigma):
     y = torch.from_numpy(PICTURE)[None, None]
     with pytest.raises(UserError, match="sigma"):
         ut.Problem(y, Denoise((1, 16, 16)), sigma=float(sigma))
+
+
+def test_a_few_bytes_that_name_a_large_image(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, measurement=np.ones(9, "f4"), image_shape=[5000, 5000], matrix_seed=1)
+    assert path.stat().st_size < 1000
+    assert "zip bomb" in refusal("cs", path)
+    many = RNG.random(200_000).astype(np.float32)  # 8 % of the pixels
+    np.savez(path, measurement=many, image_shape=[2500, 1000], matrix_seed=1)
+    assert TASKS["cs"].load(path).y.shape == (1, 1, 200_000)
 
 
 def test_arrays_are_not_printed(tmp_path):

@@ -50,6 +50,7 @@ from untrained.physics.footprint import FanBeam, Geometry
 
 LENGTHS = ("source_origin", "source_detector", "detector_pitch", "detector_offset", "pixel_size")
 MOSTLY = 0.8
+MOST_PIXELS, FINER_THAN_BINS = 2**20, 16
 LARGEST = 1e30
 GEOMETRY_KEYS = ("geometry", *LENGTHS, "image_shape")
 BEAMS = ("parallel", "fan")
@@ -294,6 +295,13 @@ def _physics(
     # a pixel's shadow covers three bins or so, more where bins are narrow
     bins = max(1.0, planned.pixel_size / planned.bin_width / 2)
     check_matrix(shape, math.ceil(len(angles) * bins), "image_shape")
+    pixels = shape[0] * shape[1]
+    if pixels > MOST_PIXELS and pixels > FINER_THAN_BINS * detectors**2:
+        raise UserError(
+            f"image_shape {shape[0]}x{shape[1]} has over {FINER_THAN_BINS} times the pixels that "
+            f"{detectors} detectors can tell apart; the size of the sinogram is the usual one: "
+            f"{detectors}x{detectors}"
+        )
     physics = CT(
         shape,
         angles,

@@ -32,6 +32,7 @@ from untrained.physics.compressed import CompressedSensing
 from untrained.physics.phase import PhaseRetrieval
 
 BYTES_PER_PIXEL = 64  # of random bits, their order, signs and complex spectra
+LEAST_PER_PIXEL = 16  # bytes of a picture and the first things made of it
 BRIGHTNESS = 1.05  # the mean of an image in [0, 1], and some noise
 BRIGHTEST = 4.0  # its root mean square with noise as strong as the picture, and some more
 NEGATIVE = 0.1  # of the largest amplitude, which is that of frequency zero
@@ -130,8 +131,11 @@ def _image_shape(file: ArrayFile) -> tuple[int, int]:
     whole = sides.shape == (2,) and sides.dtype.kind in "iu" and int(sides.min(initial=1)) >= 1
     if not whole:
         raise UserError(f"{label} must be two whole numbers (rows, columns), found {shown(sides)}")
-    needed = BYTES_PER_PIXEL * int(sides[0]) * int(sides[1])
-    check_size(needed, needed, f"{label}: an image of {sides[0]}x{sides[1]}")
+    pixels = int(sides[0]) * int(sides[1])
+    image = f"{label}: an image of {sides[0]}x{sides[1]}"
+    check_size(BYTES_PER_PIXEL * pixels, BYTES_PER_PIXEL * pixels, image)
+    # a file of a few bytes may name an image of any size
+    check_size(LEAST_PER_PIXEL * pixels, file.path.stat().st_size, image)
     return int(sides[0]), int(sides[1])
 
 
