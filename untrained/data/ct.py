@@ -99,7 +99,7 @@ def load_ct(
     if geometry is not None:
         scan |= read_geometry(geometry)
     views = _angles(angles, stored_angles, shape, scan, path)
-    with from_file(path, geometry):
+    with from_file(path, geometry, None if angles is None else str(angles)):
         physics, about = _physics(scan, views, shape[-1])
     notes = (*notes, *about, *_doubts(views))
     found = [
