@@ -4,12 +4,14 @@
 
 Every mutant goes through the command line: exit status 0, 2 or 130, a refusal of one paragraph that
 names the file, no longer than 20 s, no more than 2 GiB for a file under 1 MiB, and no NaN saved.
+With `--only` the rows of those readers are replaced in OUT.json, if it is there.
 `--show READER NUMBER` runs one mutant here and prints what was said.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import sys
 import tempfile
@@ -53,6 +55,8 @@ def main() -> int:
         "seconds": round(time.monotonic() - began),
         **pool.tally(attempts),
     }
+    if given.only and given.out is not None and given.out.exists():
+        facts = pool.merged(json.loads(given.out.read_text(encoding="utf-8")), facts)
     if given.out is not None:
         given.out.write_text(pool.as_json(facts), encoding="utf-8")
     print(f"{facts['mutants']} mutants, {facts['faults']} faults, {facts['seconds']} s")

@@ -272,6 +272,20 @@ def tally(attempts: list[Attempt]) -> dict[str, Any]:
     }
 
 
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The old tally with the new one's readers in place of its own."""
+    readers = {**old["readers"], **new["readers"]}
+    faulty = [one for one in old["faulty"] if one["subject"] not in new["readers"]]
+    return {
+        **old,
+        "seconds": old["seconds"] + new["seconds"],
+        "mutants": sum(row["mutants"] for row in readers.values()),
+        "faults": sum(row["faults"] for row in readers.values()),
+        "readers": readers,
+        "faulty": [*faulty, *new["faulty"]],
+    }
+
+
 def as_json(facts: dict[str, Any]) -> str:
     """The tally as text."""
     return json.dumps(facts, indent=1) + "\n"

@@ -27,6 +27,7 @@ from untrained.core.solve import as_one
 from untrained.data import TASKS, Measurement, read_guides, with_references
 from untrained.digest import data_digest, reference_digests
 from untrained.errors import Diverged, UserError, from_file
+from untrained.folder import STATE
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
 from untrained.problem import Problem
@@ -133,9 +134,10 @@ def _into(
     lost = next((stop for stop in result.stop if stop.rule == DIVERGED), None)
     if lost is None:
         return code
+    before = f", having been resumed from {place.path / STATE}" if result.resumed_from else ""
     click.echo(
-        f"untrained: {given[0]}: the run diverged: {lost.reason}; {place.path} holds the last "
-        "image before that",
+        f"untrained: {given[0]}: the run diverged{before}: {lost.reason}; {place.path} holds the "
+        "last image before that",
         err=True,
     )
     return REFUSED
