@@ -42,6 +42,7 @@ TABLE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- end -->)", re.DOTALL)
 SMALL = {
     "denoise_photo.py": {"SIDE, SIGMA, STEPS": "32, 0.1, 25"},
     "own_operator.py": {"SIDE, SHARE, STEPS": "16, 0.6, 25"},
+    "own_stop_rule.py": {"SIDE, STEPS, SHARE": "16, 60, 0.9"},
     "write_a_method.py": {"SIDE, ROUNDS, NET": "16, 4, ut.nets.Compact(widths=(4, 8))"},
 }
 
@@ -277,6 +278,9 @@ def test_the_example_runs_offline(example: str, quiet: Path) -> None:
         assert found == 1
     Path(example).write_text(source, encoding="utf-8")
     ran = runpy.run_path(example, run_name="__main__")
+    if example == "own_stop_rule.py":
+        assert ran["result"].stop[0].rule == "fallen"
+        assert ran["result"].steps < 60
     if example == "write_a_method.py":
         assert torch.equal(ran["limit"], ran["theirs"])
 

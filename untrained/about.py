@@ -96,7 +96,10 @@ def _add_classical(about: About, problem: Problem, result: Result) -> None:
         about.classical = result.image
     elif problem.linear:
         try:
-            about.classical = problem.to_units(problem.cached(SHOWN, CLASSICAL[SHOWN]))
+            found = problem.to_units(problem.cached(SHOWN, CLASSICAL[SHOWN]))
+            if not bool(found.isfinite().all()):
+                raise UserError("it became infinite or NaN")
+            about.classical = found
         except UserError as error:  # what was asked for is there, and stays
             about.classical_name = ""
             about.notes += (f"there is no classical answer beside it: {error}",)

@@ -14,13 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from untrained.about import about, checked_reference
-from untrained.checks import check_measurements, check_sigma, check_unit_range
+from untrained.ambient import single_precision
+from untrained.checks import check_contents, check_measurements, check_sigma, check_unit_range
 from untrained.classical import CLASSICAL
-from untrained.core.loop import OFF_TRACK
+from untrained.core.loop import DIVERGED, OFF_TRACK
 from untrained.core.machine import peak_memory_mb, pick_device
+from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
-from untrained.core.rule import MaxSteps, Stopped, Watch
+from untrained.core.rule import MaxSteps, Output, Stop, Stopped, Watch
 from untrained.core.solve import as_one, solve_each
 from untrained.digest import data_digest, reference_digests
 from untrained.doubts import doubts, mended
@@ -43,16 +45,17 @@ CALLER = 4
 
 @torch.inference_mode(False)
 @torch.enable_grad()
+@single_precision()
 def reconstruct(
     y: Tensor,
     physics: Any,
-    method: str = "auto",
+    method: str | Method = "auto",
     preset: str = "fast",
     seed: int = 0,
     seeds: int = 1,
     device: str = "auto",
-    stop: str = "auto",
-    output: str = "auto",
+    stop: str | Stop = "auto",
+    output: str | Output = "auto",
     uncertainty: str | None = None,
     truth: Tensor | None = None,
     progress: bool = True,
@@ -71,13 +74,14 @@ def reconstruct(
     Args:
         y: measurements `(B, ...)` float32; complex ones as two real channels.
         physics: anything with `A(x)` and `A_adjoint(y)`: ours, a deepinv operator, your own.
-        method, preset: see `untrained list methods` and `untrained list presets`.
+        method, preset: see `untrained list methods` and `untrained list presets`; or a `Method`,
+            such as `untrained.methods.DIP(jitter=0.05)` or one of your own (see `plan`).
         seed: names all randomness; the same seed gives the same bits on one device and version.
         seeds: average this many runs with consecutive seeds, and not fewer than the preset does
             (`best` of `house`: 3); the result has their spread, `std`.
         device: `auto`, `cpu`, `cuda`, `mps`.
-        stop: `auto`, `none`, or a rule such as `heldout`, `wmv | steps:2000`.
-        output: `auto`, `last`, `average`, `best`.
+        stop: `auto`, `none`, or a rule such as `heldout`, `wmv | steps:2000`; or a `Stop`.
+        output: `auto`, `last`, `average`, `best`; or an `Output`.
         uncertainty: None, or `seeds` (needs seeds > 1).
         truth: a reference `(B, C, ...)` in the units of y, for the record only: it feeds the
             PSNR columns of the history and nothing else.
@@ -107,6 +111,7 @@ def reconstruct(
     seed = whole("seed", seed, least=0)
     y, physics, notes = mended(y, physics)
     problem = whole_problem(y, physics, sigma, guide)
+    check_contents(problem.y)
     if problem.unit_range:
         check_unit_range(y.detach(), problem.task)
     notes += doubts(y, physics, check_sigma(sigma))
@@ -191,6 +196,7 @@ def _run(
             chosen.recipe, problem.each(), digests, seed, count, str(place), watch, run_dir
         )
         result = as_one(each)
+    _require_finite(result)
     result.about = about(chosen, problem, result, truth, data_range, compare)
     result.about.data, result.about.seeds = tuple(digests), count if chosen.recipe else 1
     result.about.reference_data = reference_digests(truth)
@@ -226,6 +232,7 @@ def run_each(
     results = _networks(chosen.recipe, problems, digests, seed, count, str(place), watch, run_dir)
     each = zip(results, problems, known, ranges, digests, strict=True)
     for result, problem, truth, width, digest in each:
+        _require_finite(result)
         result.about = about(chosen, problem, result, truth, width, compare=True)
         result.about.data, result.about.seeds = (digest,), count
         result.about.reference_data = reference_digests(truth)
@@ -233,7 +240,9 @@ def run_each(
     return results
 
 
-def reconstructor(method: str = "auto", preset: str = "fast", **options: Any) -> Reconstructor:
+def reconstructor(
+    method: str | Method = "auto", preset: str = "fast", **options: Any
+) -> Reconstructor:
     """A module with deepinv's call: `model(y, physics) -> x`.
 
     Args:
@@ -246,7 +255,7 @@ def reconstructor(method: str = "auto", preset: str = "fast", **options: Any) ->
 class Reconstructor(nn.Module):
     """`model(y, physics) -> x`, a plain tensor without gradients; see `reconstructor`."""
 
-    def __init__(self, method: str, preset: str, options: dict[str, Any]) -> None:
+    def __init__(self, method: str | Method, preset: str, options: dict[str, Any]) -> None:
         super().__init__()
         unknown = [name for name in options if name not in signature(reconstruct).parameters]
         if unknown:
@@ -267,6 +276,20 @@ def whole_problem(y: Tensor, physics: Any, sigma: float | None, guide: Tensor | 
     check_measurements(y)
     level = own_level(y.detach().float(), physics)
     return Problem(y, physics, sigma=sigma, guide=guide, level=level)
+
+
+def _require_finite(result: Result) -> None:
+    """Refuse an image with values that are none, whatever made them.
+
+    Raises:
+        UserError: says how many.
+    """
+    bad = int((~result.image.isfinite()).sum())
+    if bad:
+        raise UserError(
+            f"the reconstruction holds {bad} values that are NaN or infinite: measurements, sigma "
+            "or operator hold values out of all proportion; check their units"
+        )
 
 
 def _ready(chosen: Plan, problem: Problem, place: torch.device) -> Problem:
@@ -326,7 +349,7 @@ def _networks(
     return found
 
 
-LOST = (OFF_TRACK, "diverged")
+LOST = (OFF_TRACK, DIVERGED)
 """Rules that end a fit whose image is of no use."""
 
 

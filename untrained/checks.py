@@ -9,9 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.errors import UserError
+from untrained.errors import UserError, shown
 
 BEYOND_PHOTOGRAPH = 4.0  # [0, 1] plus noise of standard deviation 1 stays below
+WILD = 10.0
+LEAST_NOISE, MOST_NOISE = 1e-12, 1e6
+LARGEST_RATIO = 1e8
+SAMPLED = 1_000_000  # of so many values a percentile is told well enough
 WEIGHTINGS = ("uniform", "ramp", "half-ramp")
 
 
@@ -34,6 +38,76 @@ def check_measurements(y: Tensor) -> None:
         raise UserError(f"y holds {bad} values that are NaN or infinite; clean it first")
 
 
+def check_contents(y: Tensor) -> None:
+    """Refuse measurements that are all zero, or of which a few dwarf all others.
+
+    Single precision holds seven digits: beside a value LARGEST_RATIO times as large as 99 % of
+    the rest nothing is left of them, and squares may overflow. A nodata value or a bad sample is
+    such a one.
+
+    Raises:
+        UserError: names the problem of the batch, or the value and its index.
+    """
+    for index, one in enumerate(y):
+        if not bool(one.any()):
+            which = f" of problem {index}" if len(y) > 1 else ""
+            raise UserError(
+                f"the measurements{which} are zero everywhere: there is nothing to reconstruct from"
+            )
+    sizes = y.abs().flatten()
+    sample = sizes[:: max(1, sizes.numel() // SAMPLED)]
+    sample = sample[sample > 0]
+    if not sample.numel():
+        return
+    usual = float(sample.kthvalue(max(1, math.ceil(0.99 * sample.numel()))).values)
+    largest = int(sizes.argmax())
+    # without the exceptions themselves, where there are few numbers
+    usual = min(usual, float(sample.median()) * LARGEST_RATIO)
+    if float(sizes[largest]) > LARGEST_RATIO * usual:
+        at = tuple(int(i) for i in np.unravel_index(largest, tuple(y.shape)))
+        count = int((sizes > LARGEST_RATIO * usual).sum())
+        raise UserError(
+            f"{count} measurement{'s are' if count > 1 else ' is'} over {LARGEST_RATIO:.0e} times "
+            f"as large as the rest ({float(y.flatten()[largest]):.3g} at index {at}, the rest up "
+            f"to {usual:.3g}), as values for missing data are; leave them out or replace them"
+        )
+
+
+def wild(values: np.ndarray) -> np.ndarray:
+    """Mark the values of a photograph that are none: NaN, infinite, or far outside [0, 1].
+
+    Noise stays: up to 10, and up to eight times what 99 % of the values stay below. Hot pixels and
+    the values that stand for missing data do not.
+
+    Returns:
+        bool, of the same shape.
+    """
+    with np.errstate(invalid="ignore"):
+        sizes = np.abs(values)
+        finite = np.isfinite(sizes)
+        usual = float(np.quantile(sizes[finite], 0.99)) if finite.any() else 0.0
+        usual = min(usual, BEYOND_PHOTOGRAPH)
+        return ~finite | (sizes > max(WILD, 8 * usual))
+
+
+def require_tame(values: np.ndarray, label: str, offer: str) -> None:
+    """Refuse a photograph with values far outside [0, 1]; say where, and what can be done.
+
+    Raises:
+        UserError: `label`, how many, the first of them and its index, and `offer`.
+    """
+    bad = wild(values)
+    count = int(bad.sum())
+    if not count:
+        return
+    first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+    raise UserError(
+        f"{label} holds {count} value{'s' if count > 1 else ''} far outside [0, 1] "
+        f"({values[first]:.3g} first, at index {first}), as hot pixels and values for missing data "
+        f"are; {offer}"
+    )
+
+
 def check_sigma(sigma: float | None) -> float | None:
     """The standard deviation of the noise, if it is one."""
     if sigma is None:
@@ -43,7 +117,23 @@ def check_sigma(sigma: float | None) -> float | None:
     except (TypeError, ValueError, RuntimeError):  # no number, or several
         level = math.nan
     if not 0 <= level < math.inf:
-        raise UserError(f"sigma must be a standard deviation, 0 or more, got {sigma}")
+        raise UserError(f"sigma must be a standard deviation, 0 or more, got {shown(sigma)}")
+    return level
+
+
+def relative_sigma(sigma: float, scale: float) -> float:
+    """Divide a noise level by what the measurements are divided by.
+
+    Raises:
+        UserError: it is out of all proportion to the measurements, or cannot be told from 0.
+    """
+    level = sigma / scale
+    if level > MOST_NOISE or 0 < level < LEAST_NOISE:
+        raise UserError(
+            f"sigma is {sigma:g}, {level:.1e} times the level of the measurements; it is a "
+            "standard deviation in their units (on the command line 0..255 for photographs): "
+            f"expected 0, or {LEAST_NOISE:g} to {MOST_NOISE:g} times their level"
+        )
     return level
 
 
@@ -78,6 +168,9 @@ def check_unit_range(y: Tensor, task: str) -> None:
             f"{sizes.max():.4g}; divide them by 255 (8 bit), 65535 (16 bit) or their largest "
             "value, and sigma with them"
         )
+    require_tame(
+        y.cpu().numpy(), "y", "clip them, or take them for missing (`physics.Inpaint` with a mask)"
+    )
 
 
 def check_weighting(weighting: str, physics: Any) -> str:

@@ -58,7 +58,9 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
     _WRITING.add(part.name)
     try:
         remove_stale_parts(path)
-        with part.open(mode.replace("w", "x"), encoding=encoding) as stream:
+        # the name of a file may hold bytes that are no UTF-8, and must not cost the run
+        errors = None if "b" in mode else "backslashreplace"
+        with part.open(mode.replace("w", "x"), encoding=encoding, errors=errors) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -117,6 +119,53 @@ def _part_name(name: str) -> str:
 def _machine() -> str:
     """Six digits for this machine's name."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+
+
+def existing_file(path: str | Path, what: str = "input") -> Path:
+    """Return `path` as a Path, if a non-empty regular file that may be read stands there.
+
+    Raises:
+        UserError: nothing there, a directory, a pipe or a device, an empty file, or no permission;
+            `what` says which argument it was.
+    """
+    file = Path(path)
+    try:
+        if not file.exists():
+            raise UserError(f"{what}: there is no file {file}; check the path")
+        if not file.is_file():
+            kind = "a directory" if file.is_dir() else "a pipe or a device"
+            raise UserError(f"{what}: {file} is {kind}; a file is expected")
+        if file.stat().st_size == 0:
+            raise UserError(f"{what}: {file} is empty (0 bytes)")
+        if not os.access(file, os.R_OK):
+            raise UserError(f"{what}: {file} may not be read; check its permissions")
+    except (OSError, ValueError) as error:  # ValueError: text that cannot be a path
+        if isinstance(error, UserError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{what}: {file} cannot be opened: {reason}") from error
+    return file
+
+
+def read_text_file(path: str | Path, what: str, most: int) -> str:
+    """Read a UTF-8 text file of at most `most` bytes.
+
+    Raises:
+        UserError: as `existing_file`, not UTF-8, or larger.
+    """
+    file = existing_file(path, what)
+    try:
+        size = file.stat().st_size
+        if size > most:
+            raise UserError(
+                f"{what}: {file} has {size / 2**20:.1f} MiB, and such a file has {most / 2**20:g} "
+                "MiB at most; is it another file?"
+            )
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{what}: {file} is no UTF-8 text: {error.reason}") from error
+    except OSError as error:
+        raise UserError(f"{what}: {file} cannot be read: {error.strerror or error}") from error
 
 
 def is_regular(path: Path) -> bool:
@@ -268,6 +317,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    existing_file(path)
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:

@@ -93,7 +93,7 @@ class Folder:
                 lost = f" (if {STATE} was written by this program it is damaged, and its work lost)"
             raise UserError(
                 f"{self.path} holds files that this program did not write, or that were changed "
-                f"since: {', '.join(found)}{lost}; nothing was touched: choose another --out, or "
+                f"since: {', '.join(found)}{lost}; nothing was touched: choose another folder, or "
                 "move them away"
             )
 
@@ -283,11 +283,11 @@ def hold(path: str | Path) -> Iterator[Folder]:
         lock.acquire()
     except Timeout:
         raise UserError(
-            f"another process is writing {path}; wait for it, or choose another --out"
+            f"another process is writing {path}; wait for it, or choose another folder"
         ) from None
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written: {error.strerror or error}; choose another --out"
+            f"{path} cannot be written: {error.strerror or error}; choose another folder"
         ) from error
     try:
         folder._recover()
@@ -356,7 +356,7 @@ def _require_own(place: Path, work: Path) -> None:
     if not own:
         raise UserError(
             f"{place} is in the way, and this program did not make it; nothing was touched: move "
-            "it away, or choose another --out"
+            "it away, or choose another folder"
         )
 
 

@@ -46,7 +46,14 @@ def psnr(x: Image, reference: Image, *, data_range: float) -> float:
     _check_range(data_range)
     a, b = _pair(x, reference)
     error = float((a - b).square().mean(dtype=torch.float64))
-    return 10.0 * math.log10(data_range**2 / error) if error > 0 else math.inf
+    if not math.isfinite(error):  # squares beyond single precision
+        error = float((a.double() - b.double()).square().mean())
+    if not error > 0:
+        return math.inf
+    ratio = data_range / error * data_range
+    if 0 < ratio < math.inf:
+        return 10.0 * math.log10(data_range**2 / error)
+    return 20.0 * math.log10(data_range) - 10.0 * math.log10(error)
 
 
 def ssim(x: Image, reference: Image, *, data_range: float) -> float:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from untrained.core.method import Method
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Output
-from untrained.errors import UserError
-from untrained.methods import AUTO, METHODS, PRESETS, Card, find_recipe
+from untrained.core.rule import Output, Stop
+from untrained.errors import UserError, shown
+from untrained.methods import AUTO, DIP, METHODS, PRESETS, Card, find_recipe
 from untrained.physics.footprint import whole
 from untrained.pretrain import Weights
 from untrained.problem import Problem
 from untrained.rules import Average, Closing, Last, parse_stop
 
+MOST_STEPS = 10**9
+MOST_SEEDS = 10_000
 OUTPUTS = ("auto", "last", "average", "best")
 
 
@@ -41,7 +46,7 @@ class Plan:
         Raises:
             UserError: fewer than one, or several of a method that draws nothing.
         """
-        asked = whole("seeds", asked, least=1)
+        asked = whole("seeds", asked, least=1, most=MOST_SEEDS)
         if self.recipe is None and asked > 1:
             raise UserError(
                 f"'{self.card.name}' is a classical method, of which every run is the same: leave "
@@ -71,25 +76,28 @@ class Plan:
 def plan(
     task: str,
     *,
-    method: str = "auto",
+    method: str | Method = "auto",
     preset: str = "fast",
     settings: Sequence[str] = (),
     steps: int = 0,
-    stop: str = "auto",
-    output: str = "auto",
+    stop: str | Stop = "auto",
+    output: str | Output = "auto",
     weights: Weights | None = None,
 ) -> Plan:
     """Names and settings -> what will be run.
 
     Args:
         task: a task's name.
-        method, preset: names; `auto` is the method our evidence supports.
+        method, preset: names; `auto` is the method our evidence supports. A `Method` in place of
+            its name is run with the network, engine and rules of its preset, or of those of `dip`
+            where it is none of ours, for as many steps as its own `rounds` and `inner` say, or the
+            preset's where those are as its class has them.
         settings: `FIELD=VALUE` assignments, see `Recipe.with_settings`.
         steps: budget in optimiser steps, 0 = the preset's; what a method does before its first
             image that counts (training, search, burn-in) keeps its share of it.
-        stop: `auto` (the recipe's), `none`, or a rule (see `parse_stop`), whose best step is then
-            returned unless `output` says otherwise.
-        output: `auto` (the recipe's), `last`, `average`, `best`.
+        stop: `auto` (the recipe's), `none`, or a rule (its text, see `parse_stop`, or a `Stop`),
+            whose best step is then returned unless `output` says otherwise.
+        output: `auto` (the recipe's), `last`, `average`, `best`, or an `Output`.
         weights: what a pre-trained method starts from; its network takes the place of the
             recipe's. With the method `auto`, the method that they were learned for.
 
@@ -99,10 +107,13 @@ def plan(
     """
     if isinstance(settings, str):
         raise UserError(f"settings must be a list of FIELD=VALUE, got the text '{settings}'")
-    steps = whole("steps", steps, least=0)
+    steps = whole("steps", steps, least=0, most=MOST_STEPS)
     if weights is not None and method == "auto":
         method = weights.method
-    card = _find_card(method, task)
+    _check_given("method", method, Method, "untrained.Method")
+    _check_given("stop", stop, Stop, "untrained.rules.Stop")
+    _check_given("output", output, Output, "untrained.rules.Output")
+    card = _card_of(method, task) if isinstance(method, Method) else _find_card(method, task)
     _check_weights(card, task, weights)
     if preset not in PRESETS:
         raise UserError(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
@@ -110,16 +121,56 @@ def plan(
         _refuse_network_options(card, settings, steps, stop, output)
         return Plan(card, task, preset, None)
     recipe = find_recipe(card, task, preset)
+    if isinstance(method, Method):
+        recipe = _with_method(recipe, method)
     if weights is not None:
         recipe = replace(recipe, net=weights.net)
     if steps:
         recipe = recipe.with_steps(steps)
     if stop != "auto":
-        recipe = replace(recipe, stop=parse_stop(stop), output=_at_the_best(recipe.output))
-    recipe = replace(recipe, output=_output(recipe, output))
+        rule = parse_stop(stop) if isinstance(stop, str) else stop
+        recipe = replace(recipe, stop=rule, output=_at_the_best(recipe.output))
+    chosen = _output(recipe, output) if isinstance(output, str) else output
+    recipe = replace(recipe, output=chosen)
     recipe = recipe.with_settings(settings)
     recipe.check()
     return Plan(card, task, preset, recipe, weights)
+
+
+def _check_given(name: str, value: Any, kind: type, public: str) -> None:
+    """Refuse what is neither a name nor an object of that kind.
+
+    Raises:
+        UserError: says what was given; a class is asked to be made an object.
+    """
+    if isinstance(value, (str, kind)):
+        return
+    hint = ""
+    if isinstance(value, type) and issubclass(value, kind):
+        hint = f"; give an object of it: {value.__name__}()"
+    raise UserError(f"{name} must be a text or an object of {public}, got {shown(value)}{hint}")
+
+
+def _card_of(method: Method, task: str) -> Card:
+    """The card of a method object: that of its paper, or one for a method of the caller's own."""
+    name = getattr(method, "name", type(method).__name__.lower())
+    if name in METHODS and type(method).__module__.startswith("untrained.methods."):
+        return _find_card(name, task)
+    return Card(name, "a method of your own", "", (task,), "", METHODS["dip"].recipe)
+
+
+def _with_method(recipe: Recipe, method: Method) -> Recipe:
+    """The recipe with another method, and with as many steps as that one asks for."""
+    fields = {f.name: f.default for f in dataclasses.fields(method)}  # type: ignore[arg-type]
+    ours = type(method) is type(recipe.method)
+    usual = all(fields.get(name) == getattr(method, name) for name in ("rounds", "inner"))
+    return replace(
+        recipe,
+        method=method,
+        steps=recipe.budget if ours and usual else 0,
+        alternative=recipe.alternative if method == recipe.method else None,
+        source=recipe.source if ours else f"a method of your own; the rest is that of {DIP.name}",
+    )
 
 
 def _check_weights(card: Card, task: str, weights: Weights | None) -> None:
@@ -152,7 +203,7 @@ def _find_card(method: str, task: str) -> Card:
 
 
 def _refuse_network_options(
-    card: Card, settings: Sequence[str], steps: int, stop: str, output: str
+    card: Card, settings: Sequence[str], steps: int, stop: str | Stop, output: str | Output
 ) -> None:
     given = [
         name

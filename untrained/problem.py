@@ -9,11 +9,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from untrained.ambient import single_precision
 from untrained.checks import (
     check_consistent,
     check_measurements,
     check_sigma,
     check_weighting,
+    relative_sigma,
 )
 from untrained.errors import UserError
 from untrained.maths import power_iteration, sum_squares
@@ -97,6 +99,7 @@ class Problem:
     slices: tuple[Problem, ...]
     cache: dict[str, Tensor]
 
+    @single_precision()
     def __init__(
         self,
         y: Tensor,
@@ -139,11 +142,8 @@ class Problem:
         self.scale, self.adjoint_level = self._find_scale()
         self.y = self.y / self._y_scale()
         known = check_sigma(sigma)
-        self.sigma = (
-            None
-            if known is None
-            else known / float((unit * degree_scale(self.scale, self.physics)).max())
-        )
+        divisor = float((unit * degree_scale(self.scale, self.physics)).max())
+        self.sigma = None if known is None else relative_sigma(known, divisor)
         self.pretrained: dict[str, Tensor] = {}
         self.guide: Tensor | None = None
         self.forget()

@@ -66,7 +66,7 @@ def test_a_failed_job_is_a_row_and_status_1(write_grid, pictures: Path, capsys) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "gone.toml"], "gone.toml cannot be read"),
+        (["run", "gone.toml"], "there is no file gone.toml"),
         (["run", "grid.toml", "--only", "*/hause/*"], "no job matches"),
         (["run", "grid.toml", "--small"], "there is no [small]"),
         (["run", "grid.toml", "--jobs", "0"], "--jobs"),

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from untrained.classical.gradient import Laplacian, gradient, gradient_adjoint, length
+from untrained.classical.gradient import (
+    Laplacian,
+    cosines,
+    dct,
+    gradient,
+    gradient_adjoint,
+    idct,
+    length,
+)
 
 G = torch.Generator().manual_seed(0)
 X = torch.randn(2, 3, 7, 6, generator=G, dtype=torch.float64)
@@ -34,6 +43,24 @@ def test_laplacian_solves_the_normal_equations():
     solved = Laplacian((7, 6), X).solve(X, 0.3, 1.7)
     back = 0.3 * solved + 1.7 * gradient_adjoint(gradient(solved))
     assert torch.allclose(back, X, atol=1e-10)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8, 33])
+def test_fast_cosines_are_those_of_the_matrix(n):
+    x = torch.randn(3, n, generator=G, dtype=torch.float64)
+    matrix, _ = cosines(n, x)
+    assert torch.allclose(dct(x), x @ matrix.T, atol=1e-12)
+    assert torch.allclose(idct(dct(x)), x, atol=1e-12)
+
+
+@pytest.mark.parametrize("sides", [(7, 6), (6,), (4, 5, 3)])
+def test_long_sides_are_solved_without_a_matrix(monkeypatch, sides):
+    x = torch.randn(2, 3, *sides, generator=G, dtype=torch.float64)
+    wanted = Laplacian(sides, x).solve(x, 0.3, 1.7)
+    monkeypatch.setattr("untrained.classical.gradient.LONG", 4)
+    solver = Laplacian(sides, x)
+    assert [m is None for m in solver.matrices] == [n > 4 for n in sides]
+    assert torch.allclose(solver.solve(x, 0.3, 1.7), wanted, atol=1e-12)
 
 
 def test_volumes_and_signals_have_as_many_differences_as_axes():

@@ -10,6 +10,7 @@ import pytest
 from filelock import FileLock
 
 from untrained.cli import main
+from untrained.cli.closing import closing_lines
 
 QUICK = ["--steps", "6", "--set", "net.widths=8,16", "--quiet"]
 
@@ -94,14 +95,48 @@ def test_a_finished_result_is_not_shown_for_other_measurements(
     assert call("reconstruct", "denoise", noisy, "--sigma", "9", *again) == 2
 
 
-def test_what_was_decided_for_the_user_is_said_at_the_end(
-    noisy: Path, tmp_path: Path, capsys
+def test_what_was_decided_for_the_user_is_said_before_the_run_and_once(
+    noisy: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
     np.save(noisy, 2 * np.load(noisy) - 1)
-    assert call("reconstruct", "denoise", noisy, "--method", "dct", "--out", tmp_path / "o") == 0
-    lines = capsys.readouterr().out.splitlines()
+    again = ["reconstruct", "denoise", noisy, "--method", "dct", "--out", tmp_path / "o"]
+    assert call(*again) == 0
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
     assert any(line.startswith("note: values reach from") for line in lines)
     assert max(len(line) for line in lines if line.startswith(("note", "  "))) <= 80
+    assert "values reach from" not in said.out
+    facts = json.loads((tmp_path / "o" / "result.json").read_text())
+    assert any("values reach from" in note for note in facts["notes"])
+    assert call(*again, "--resume") == 0  # a finished result tells them all
+    assert "note: values reach from" in capsys.readouterr().out
+
+    def interrupted(*_, **__) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("untrained.cli.job._results", interrupted)
+    assert call(*again, "--overwrite") == 130
+    assert "note: values reach from" in capsys.readouterr().err
+    assert call(*again, "--overwrite", "--quiet") == 130
+    assert "note" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("solved", "steps", "took", "said"),
+    [
+        (0.31, 0, 29.4, "29 s, 0.3 s of them to solve"),
+        (4.2, 40, 4.4, "4.2 s for 40 steps"),
+        (61.0, 40, 95.0, "95 s, 61 s of them for 40 steps"),
+        (61.0, 40, None, "61 s for 40 steps"),
+    ],
+)
+def test_the_time_that_was_waited_is_told(solved, steps, took, said) -> None:
+    """A formula of a blink, with a comparison of half a minute, took half a minute."""
+    facts = {
+        "stop": {"reason": ""}, "metrics": None, "classical": None, "method": "fbp",
+        "task": "ct", "seconds": solved, "steps": steps,
+    }  # fmt: skip
+    assert f"took     {said}" in closing_lines(Path("o"), facts, took)
 
 
 def test_time_limit_is_a_result_that_resume_improves(noisy: Path, tmp_path: Path, capsys) -> None:

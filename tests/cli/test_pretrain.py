@@ -236,7 +236,7 @@ def test_wrong_input_exits_2_and_names_it(
     capsys: pytest.CaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    np.save("wide.npy", np.zeros((18, 30), np.float32))
+    np.save("wide.npy", np.full((18, 30), 0.5, np.float32))
     Path("copy.npy").write_bytes(Path("0.npy").read_bytes())
     Path("d.safetensors").mkdir()
     arguments, message = WRONG[case]

@@ -123,5 +123,13 @@ def test_an_update_that_was_begun_is_not_repeated(monkeypatch):
 
 def test_is_out_of_memory():
     assert is_out_of_memory(MemoryError())
+    for text in (
+        "std::bad_alloc",
+        "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory",
+        "Unable to allocate 3.35 GiB for an array",
+        "[Errno 12] Cannot allocate memory",
+        "CUDA out of memory. Tried to allocate",
+    ):
+        assert is_out_of_memory(RuntimeError(text))
     assert not is_out_of_memory(RuntimeError("no"))
     assert loop.LEAN.startswith("memory is short")

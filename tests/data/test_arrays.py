@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
-from untrained.data import containers, memory
+from untrained import files
+from untrained.data import memory
 from untrained.data.arrays import (
     open_arrays,
     read_npy,
@@ -222,7 +223,7 @@ def test_arrays_beyond_memory_are_refused(tmp_path, monkeypatch, name):
 def test_unwritten_h5_dataset_is_not_allocated(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("a", shape=(2**28,), dtype="f4", chunks=(2**20,))
-    with pytest.raises(UserError, match=r"zip bomb|more memory"):
+    with pytest.raises(UserError, match="was never written"):
         read_one(tmp_path / "a.h5", "input")
 
 
@@ -307,6 +308,6 @@ def test_h5_data_in_other_files_is_refused(tmp_path):
 def test_unreadable_file_is_named(tmp_path, monkeypatch):
     path = tmp_path / "a.npy"
     write_npy(path, np.ones(2))
-    monkeypatch.setattr(containers.os, "access", lambda *_: False)  # root may read everything
+    monkeypatch.setattr(files.os, "access", lambda *_: False)  # root may read everything
     with pytest.raises(UserError, match=r"a\.npy may not be read"):
         read_npy(path)

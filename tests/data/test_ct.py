@@ -167,7 +167,7 @@ def test_bad_files(tmp_path, arrays, message):
         ("{", "not valid JSON"),
         ("[" * 100000, "not valid JSON"),
         ([1], "JSON object"),
-        ({"sdd": 3}, "unknown keys sdd; known: geometry, source_origin"),
+        ({"sdd": 3}, "unknown keys 'sdd'; known: geometry, source_origin"),
         ({"pixel_size": "1"}, "'pixel_size' must be a finite number, got '1'"),
         ({"pixel_size": True}, "got True"),
         ('{"pixel_size": NaN}', "got nan"),

@@ -114,6 +114,25 @@ def test_superres_matrix(size, factor):
     torch.testing.assert_close(twice[2 * n : 3 * n], matrix @ x)
 
 
+@pytest.mark.parametrize("factor", [2, 3])
+def test_superres_of_panoramas_needs_no_matrix(monkeypatch, factor):
+    """The matrix of a side of 20,000 pixels would take gigabytes."""
+    size = (4 * factor, 9 * factor)
+    small = SuperRes((2, *size), factor).double()
+    monkeypatch.setattr("untrained.physics.superres.LONG", 5)
+    long = SuperRes((2, *size), factor).double()
+    assert not long.rows.numel()
+    assert not long.columns.numel()
+    x, y = noise(3, 2, *size, dtype=torch.float64), noise(3, 2, 4, 9, dtype=torch.float64)
+    torch.testing.assert_close(long.A(x), small.A(x))
+    torch.testing.assert_close(long.A_adjoint(y), small.A_adjoint(y))
+    wanted = small.mean_squared_singular_value()
+    assert long.mean_squared_singular_value() == pytest.approx(wanted, rel=1e-6)
+    x.requires_grad_()
+    long.A(x).square().sum().backward()
+    torch.testing.assert_close(x.grad, 2 * small.A_adjoint(small.A(x.detach())))
+
+
 def test_superres_refuses():
     for factor in (0, 1, 2.5, -2):
         with pytest.raises(UserError, match="whole number"):

@@ -124,7 +124,7 @@ def test_no_overwriting_unless_asked(compared, tmp_path):
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     other = replace(compared, seed=9)
     for save_it in (save_result, Result.save):
-        with pytest.raises(UserError, match=r"finished result.*--overwrite"):
+        with pytest.raises(UserError, match=r"finished result.*overwrite=True"):
             save_it(other, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     save_result(other, tmp_path, overwrite=True)

@@ -13,7 +13,7 @@ from untrained.bench.job import Case, file_digest
 from untrained.bench.keys import LIST, TABLE, TEXT, WHOLE, keywords, read_table, texts
 from untrained.bench.score import REGIONS
 from untrained.data import TASKS
-from untrained.errors import UserError
+from untrained.errors import UserError, shown
 from untrained.files import make_directory
 
 KEYS = {
@@ -130,11 +130,15 @@ def _find(folder: Path, pattern: str, where: str) -> tuple[Path, ...]:
     """The file of that name, or those that match."""
     if not pattern:
         raise UserError(f"{where}: the name of the file is empty")
-    if (folder / pattern).is_file():
-        return ((folder / pattern).resolve(),)
-    root = Path(pattern).anchor
-    found = Path(root).glob(pattern[len(root) :]) if root else folder.glob(pattern)
-    files = tuple(sorted(p.resolve() for p in found if p.is_file()))
+    try:
+        if (folder / pattern).is_file():
+            return ((folder / pattern).resolve(),)
+        root = Path(pattern).anchor
+        found = Path(root).glob(pattern[len(root) :]) if root else folder.glob(pattern)
+        files = tuple(sorted(p.resolve() for p in found if p.is_file()))
+    except (OSError, ValueError, NotImplementedError) as error:  # no text for a path or pattern
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{where}: {shown(pattern)} is no name of a file: {reason}") from error
     if not files:
         raise UserError(f"{where}: no file {folder / pattern}; paths are relative to the grid file")
     return files

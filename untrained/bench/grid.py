@@ -23,6 +23,7 @@ from untrained.bench.keys import (
 from untrained.bench.lessons import LessonEntry, learned, read_lesson
 from untrained.data import TASKS
 from untrained.errors import UserError, from_file
+from untrained.files import read_text_file
 from untrained.methods import AUTO, METHODS
 
 if sys.version_info >= (3, 11):
@@ -30,6 +31,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+MOST_TEXT = 2**20  # bytes; a hundred runs take a few kilobytes
 KEYS = {
     "name": TEXT,
     "seeds": WHOLE + LIST,
@@ -135,12 +137,10 @@ def read_grid(path: str | Path, *, small: bool = False) -> Grid:
         UserError: unreadable, no TOML, unknown keys, values of another kind, no file found.
     """
     path = Path(path)
+    text = read_text_file(path, "grid", MOST_TEXT)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} cannot be read: {reason}") from error
-    except tomllib.TOMLDecodeError as error:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError
         raise UserError(f"{path} is not a TOML file: {error}") from error
     with from_file(path):
         grid = _grid(read_table(values, KEYS, "the grid"), path)

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from untrained.errors import UserError
+from untrained.errors import UserError, shown
 
 Kinds = tuple[type, ...]
 NUMBER: Kinds = (int, float)
@@ -31,7 +31,7 @@ def read_table(table: Any, known: dict[str, Kinds], where: str) -> dict[str, Any
         UserError: not a table, an unknown key (with a close match), a value of another kind.
     """
     if not isinstance(table, dict):
-        raise UserError(f"{where}: expected a table, got {table!r}")
+        raise UserError(f"{where}: expected a table, got {shown(table)}")
     for name, value in table.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -49,7 +49,7 @@ def texts(value: Any, where: str) -> tuple[str, ...]:
     """
     values = value if isinstance(value, list) else [value]
     if not values or not all(isinstance(v, str) for v in values):
-        raise UserError(f"{where}: expected a text or a list of texts, got {value!r}")
+        raise UserError(f"{where}: expected a text or a list of texts, got {shown(value)}")
     return tuple(values)
 
 
@@ -62,7 +62,7 @@ def counts(value: Any, where: str) -> tuple[int, ...]:
     values = value if isinstance(value, list) else [value]
     good = all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in values)
     if not values or not good or len(set(values)) < len(values):
-        raise UserError(f"{where}: expected different whole numbers >= 0, got {value!r}")
+        raise UserError(f"{where}: expected different whole numbers >= 0, got {shown(value)}")
     return tuple(values)
 
 
@@ -73,7 +73,7 @@ def positive(value: float, where: str) -> float:
         UserError: it is not positive and finite.
     """
     if not 0 < value < float("inf"):
-        raise UserError(f"{where}: expected a number above 0, got {value!r}")
+        raise UserError(f"{where}: expected a number above 0, got {shown(value)}")
     return value
 
 
@@ -98,4 +98,4 @@ def _check_kind(value: Any, kinds: Kinds, where: str) -> None:
     fits = isinstance(value, kinds) or whole_for_float
     if not fits or (isinstance(value, bool) and bool not in kinds):
         expected = " or ".join(dict.fromkeys(_NAMES.get(kind, kind.__name__) for kind in kinds))
-        raise UserError(f"{where}: expected {expected}, got {value!r}")
+        raise UserError(f"{where}: expected {expected}, got {shown(value)}")

@@ -43,7 +43,8 @@ class Laplacian:
     """(a I + b D^T D)^(-1) by discrete cosine transforms, which diagonalise D^T D.
 
     Its eigenvalues are those of the Neumann Laplacian, the sum over the axes of
-    2 - 2 cos(pi j / n). The transforms are products with small dense matrices.
+    2 - 2 cos(pi j / n). The transforms are products with small dense matrices, and fast Fourier
+    transforms along sides of more than LONG entries, whose matrices would fill the memory.
 
     Args:
         size: the sides.
@@ -51,25 +52,37 @@ class Laplacian:
     """
 
     def __init__(self, size: tuple[int, ...], like: Tensor) -> None:
-        found = [cosines(n, like) for n in size]
-        self.matrices = [matrix for matrix, _ in found]
+        self.matrices = [cosines(n, like)[0] if n <= LONG else None for n in size]
         self.eigenvalues = like.new_zeros(())
-        for _, values in found:
-            self.eigenvalues = self.eigenvalues[..., None] + values
+        for n in size:
+            self.eigenvalues = self.eigenvalues[..., None] + eigenvalues(n).to(like)
 
     def solve(self, x: Tensor, a: float, b: float) -> Tensor:
         """(a I + b D^T D)^(-1) x for every channel of x `(G, C, *sides)`; a > 0, b >= 0."""
-        spectrum = self._transformed(x, [m.T for m in self.matrices]) / (a + b * self.eigenvalues)
-        return self._transformed(spectrum, self.matrices)
+        spectrum = self._transformed(x, inverse=False) / (a + b * self.eigenvalues)
+        return self._transformed(spectrum, inverse=True)
 
-    def _transformed(self, x: Tensor, matrices: list[Tensor]) -> Tensor:
-        """x times a matrix along every axis."""
-        x = x @ matrices[-1]
-        if len(matrices) > 1:
-            x = matrices[-2].T @ x
-        for k, matrix in enumerate(matrices[:-2]):
-            x = (x.movedim(k + 2, -1) @ matrix).movedim(-1, k + 2)
+    def _transformed(self, x: Tensor, *, inverse: bool) -> Tensor:
+        """The transform along every axis, or the inverse of it."""
+        axes = len(self.matrices)
+        for k in (axes - 1, axes - 2, *range(axes - 2)):
+            if k < 0:
+                continue
+            matrix = self.matrices[k]
+            if matrix is None:
+                x = (idct if inverse else dct)(x.movedim(k + 2, -1)).movedim(-1, k + 2)
+                continue
+            matrix = matrix if inverse else matrix.T
+            if k == axes - 1:
+                x = x @ matrix
+            elif k == axes - 2:
+                x = matrix.T @ x
+            else:
+                x = (x.movedim(k + 2, -1) @ matrix).movedim(-1, k + 2)
         return x
+
+
+LONG = 2048
 
 
 def cosines(n: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,5 +90,41 @@ def cosines(n: int, like: Tensor) -> tuple[Tensor, Tensor]:
     k = torch.arange(n, dtype=torch.float64)
     matrix = torch.cos(math.pi / n * k[:, None] * (k + 0.5)) * math.sqrt(2 / n)
     matrix[0] = 1 / math.sqrt(n)
-    values = 2 - 2 * torch.cos(math.pi / n * k)
-    return matrix.to(like), values.to(like)
+    return matrix.to(like), eigenvalues(n).to(like)
+
+
+def eigenvalues(n: int) -> Tensor:
+    """Eigenvalues of D^T D along a side of n entries, float64 `(n,)`."""
+    return 2 - 2 * torch.cos(math.pi / n * torch.arange(n, dtype=torch.float64))
+
+
+def dct(x: Tensor) -> Tensor:
+    """The orthonormal DCT-II along the last axis, by one Fourier transform (Makhoul, 1980)."""
+    n = x.shape[-1]
+    spectrum = torch.fft.fft(torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1))
+    return (spectrum * _turns(n, x)).real * _norms(n, x)
+
+
+def idct(x: Tensor) -> Tensor:
+    """The inverse of `dct`."""
+    n = x.shape[-1]
+    real = x / _norms(n, x)
+    imaginary = torch.cat([torch.zeros_like(real[..., :1]), -real[..., 1:].flip(-1)], -1)
+    mixed = torch.fft.ifft(torch.complex(real, imaginary) * _turns(n, x).conj()).real
+    out = torch.empty_like(x)
+    out[..., ::2] = mixed[..., : (n + 1) // 2]
+    out[..., 1::2] = mixed[..., (n + 1) // 2 :].flip(-1)
+    return out
+
+
+def _turns(n: int, like: Tensor) -> Tensor:
+    angle = -math.pi / (2 * n) * torch.arange(n, dtype=torch.float64)
+    kind = torch.complex128 if like.dtype == torch.float64 else torch.complex64
+    return torch.polar(torch.ones_like(angle), angle).to(like.device, kind)
+
+
+def _norms(n: int, like: Tensor) -> Tensor:
+    """What the DCT-II without a norm is multiplied by, `(n,)`."""
+    norms = torch.full((n,), math.sqrt(2 / n), dtype=torch.float64)
+    norms[0] = math.sqrt(1 / n)
+    return norms.to(like)

@@ -15,6 +15,10 @@ FRACTION = 0.05
 SEED = 0
 GOLDEN = (math.sqrt(5) - 1) / 2
 PROBE = 0.1  # step of the probe in standard deviations of the noise
+OUT_OF_PROPORTION = (
+    "no weight of a regulariser can be found: the measurements, or the numbers of the operator, "
+    "are out of all proportion; check their units and scale"
+)
 TIE = 0.99  # errors on a few columns or views differ by as much without a reason
 LEAST_SIGMA = 1e-3  # gains of a picture without noise would be 0/0
 FOLDS = {"mri": 2}
@@ -57,6 +61,8 @@ def choose_weight(
     Returns:
         The weight for all measurements, in the units of `problem`.
     """
+    if not all(0 < bound < math.inf for bound in bracket):
+        raise UserError(OUT_OF_PROPORTION)
     low, high = (math.log(b) for b in bracket)
     error = expected_error(problem, prepare)
     if error is None:
@@ -206,4 +212,6 @@ def golden_section(
 def _highest_of_the_best(tried: dict[float, float], tie: float) -> float:
     """The highest point whose value is the least, up to the factor `tie`."""
     least = min(tried.values())
+    if not math.isfinite(least):
+        raise UserError(OUT_OF_PROPORTION)
     return max(point for point in tried if tie * tried[point] <= least)

@@ -5,6 +5,7 @@ Nothing heavy is imported before `main` has made its settings.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -15,9 +16,17 @@ WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 2 bad input or usage, 130 interrupted, 1 anything else."""
     wait_asleep()
+    print_any_text()
     from untrained.cli.commands import status
 
     sys.exit(status(arguments))
+
+
+def print_any_text() -> None:
+    """Escape what the terminal's encoding has no sign for, such as a name that is no UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def wait_asleep() -> None:

@@ -79,7 +79,7 @@ def run_grid(
     place = Path(out or Path("untrained-out") / f"bench-{grid.name}{'-small' if small else ''}")
     with from_file(grid_file):
         listed = b.open_grid(grid, place)
-    chosen = b.select(listed, only)
+        chosen = b.select(listed, only)
     todo = b.due(chosen, place, grid.time_limit, retry)
     sitting = b.Sitting()
     if todo:

@@ -11,7 +11,8 @@ def check_operator(operator: str) -> int:
     """Check whether an operator's adjoint is one.
 
     MODULE:CALLABLE or FILE.py:CALLABLE, called without arguments; the object has A, x_shape, and
-    A_adjoint unless it is to be derived. Exit status 0: usable; 1: its A_adjoint is no adjoint.
+    A_adjoint unless it is to be derived. The code in that module or file is run. Exit status 0:
+    usable; 1: its A_adjoint is no adjoint.
     """
     from untrained.data.custom import load_object, own_code
     from untrained.physics import check

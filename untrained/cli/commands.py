@@ -16,7 +16,7 @@ from untrained.cli.pretrain import pretrain
 from untrained.cli.reconstruct import reconstruct
 from untrained.cli.simulate import simulate
 from untrained.core.footprint import is_out_of_memory
-from untrained.errors import UserError
+from untrained.errors import UserError, one_paragraph
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 79})
@@ -39,7 +39,10 @@ for command in (
 
 
 def status(arguments: list[str] | None) -> int:
-    """Run a command: 0 done, 2 bad input or usage, 130 interrupted, 1 anything else."""
+    """Run a command: 0 done, 2 bad input or usage, 130 interrupted, 1 anything else.
+
+    What does not fit into memory is too large an input.
+    """
     try:
         answer = commands.main(arguments, standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -60,15 +63,15 @@ def status(arguments: list[str] | None) -> int:
         _debug()
         where = f"{error.filename}: " if error.filename else ""
         click.echo(
-            f"untrained: {where}{error.strerror or error}; check the path, and who may read and "
-            "write it (set UNTRAINED_DEBUG=1 for details)",
+            f"untrained: {one_paragraph(f'{where}{error.strerror or error}')}; check the path, and "
+            "who may read and write it (set UNTRAINED_DEBUG=1 for details)",
             err=True,
         )
         return 2
     except Exception as error:  # the last resort: one paragraph, never a traceback
         _debug()
         click.echo(f"untrained: {_sentence(error)} (set UNTRAINED_DEBUG=1 for details)", err=True)
-        return 1
+        return 2 if is_out_of_memory(error) else 1
     return answer if isinstance(answer, int) else 0
 
 
@@ -78,7 +81,7 @@ def _sentence(error: Exception) -> str:
             "there is not enough memory for this; take a smaller image, network or number of "
             "steps; `reconstruct ... --dry-run` tells what a run needs"
         )
-    return f"{type(error).__name__}: {error}"
+    return one_paragraph(f"{type(error).__name__}: {error}")
 
 
 def _debug() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import textwrap
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +16,18 @@ import torch
 from torch import Tensor
 
 from untrained.api import run, run_each, whole_problem
+from untrained.cli.closing import closing_lines, note_lines
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.options import Options
+from untrained.core.loop import DIVERGED
 from untrained.core.machine import pick_device
 from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.core.solve import as_one
 from untrained.data import TASKS, Measurement, read_guides, with_references
 from untrained.digest import data_digest, reference_digests
-from untrained.errors import UserError
+from untrained.errors import Diverged, UserError, from_file
+from untrained.folder import STATE
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
 from untrained.problem import Problem
@@ -34,8 +37,7 @@ from untrained.rules.watch import Clock, Interrupt, Progress
 from untrained.said import described
 from untrained.threads import at_most_threads
 
-INTERRUPTED = 130
-WIDTH = 80
+INTERRUPTED, REFUSED = 130, 2
 
 LOADERS_NAMES = {"index": "slice", "bkse": "weights"}
 """What a loader calls some options of the command line."""
@@ -49,6 +51,7 @@ def for_loader(task_options: dict[str, Any]) -> dict[str, Any]:
 
 def reconstruct_file(task: str, path: str, options: Options, task_options: dict[str, Any]) -> int:
     """Carry out one `reconstruct`; returns the exit status."""
+    began = time.monotonic()
     chosen = plan(
         task,
         weights=load_weights(options.weights) if options.weights else None,
@@ -63,20 +66,24 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
     with at_most_threads(options.threads):
         loaded = TASKS[task].load(path, **for_loader(task_options))
         slices = loaded if isinstance(loaded, list) else [loaded]
+        given = input_files([path], options, task_options)
         if options.reference:
-            slices = with_references(slices, options.reference)
+            with from_file(options.reference):
+                slices = with_references(slices, options.reference)
         if options.dry_run:
-            return _dry_run(chosen, slices, options)
+            _say_notes(slices, options)
+            with from_file(*given):
+                return _dry_run(chosen, slices, options)
         out = Path(options.out or Path("untrained-out") / f"{task}-{Path(path).stem}")
         with open_directory(
             out,
             resume=options.resume,
             overwrite=options.overwrite,
-            inputs=input_files([path], options, task_options),
+            inputs=given,
             command=options.command or command_line(),
             run=f"{chosen.card.name} on {task}, {len(slices)} image(s)",
         ) as place:
-            return _into(place, chosen, slices, options)
+            return _into(place, chosen, slices, options, given, began)
 
 
 def input_files(
@@ -88,15 +95,27 @@ def input_files(
     return [*paths, options.reference, options.weights, *options.guide, *values, *code]
 
 
-def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Options) -> int:
+def _into(
+    place: Directory,
+    chosen: Plan,
+    slices: list[Measurement],
+    options: Options,
+    given: Sequence[str | None],
+    began: float,
+) -> int:
     if place.finished is not None:
         _same_settings(place, chosen, slices, options)
         return _report(place.path, place.finished, options)
+    said = _say_notes(slices, options)
     with Interrupt() as interrupt:
         watch: list[Watch] = [interrupt]
         if options.time_limit is not None:
             watch.append(Clock(options.time_limit))
-        results = _results(place, chosen, slices, options, watch)
+        with from_file(*given):
+            try:
+                results = _results(place, chosen, slices, options, watch)
+            except Diverged as error:
+                raise UserError(f"the run diverged: {error}; or check the measurements") from error
     result = results[0] if len(slices) == 1 else _stacked(results, slices)
     paused = not result.finished
     interrupted = interrupt.asked and paused
@@ -111,7 +130,18 @@ def _into(place: Directory, chosen: Plan, slices: list[Measurement], options: Op
         flag = "--resume in place of --overwrite" if options.overwrite else "--resume"
         click.echo(_interruption(place, result, len(results), len(slices), flag), err=True)
         return INTERRUPTED
-    return _report(place.path, result_facts(result), options)
+    took = time.monotonic() - began
+    code = _report(place.path, result_facts(result), options, took, said)
+    lost = next((stop for stop in result.stop if stop.rule == DIVERGED), None)
+    if lost is None:
+        return code
+    before = f", having been resumed from {place.path / STATE}" if result.resumed_from else ""
+    click.echo(
+        f"untrained: {given[0]}: the run diverged{before}: {lost.reason}; {place.path} holds the "
+        "last image before that",
+        err=True,
+    )
+    return REFUSED
 
 
 def _interruption(place: Directory, result: Result, begun: int, slices: int, flag: str) -> str:
@@ -277,36 +307,29 @@ def _same_settings(
         )
 
 
-def _report(path: Path, facts: dict[str, Any], options: Options) -> int:
+def _say_notes(slices: Sequence[Measurement], options: Options) -> tuple[str, ...]:
+    """Print what was decided while reading, before the time of a run is spent on it."""
+    if options.quiet:
+        return ()
+    notes = tuple(dict.fromkeys(note for m in slices for note in m.notes))
+    for note in notes:
+        click.echo("\n".join(note_lines(note)), err=True)
+    return notes
+
+
+def _report(
+    path: Path,
+    facts: dict[str, Any],
+    options: Options,
+    took: float | None = None,
+    said: Sequence[str] = (),
+) -> int:
     if options.as_json:
         click.echo(json.dumps(facts, indent=2))
     elif not options.quiet:
-        for line in closing_lines(path, facts):
+        for line in closing_lines(path, facts, took, said):
             click.echo(line)
     return 0
-
-
-def closing_lines(path: Path, facts: dict[str, Any]) -> list[str]:
-    """What a person wants to know at the end of a run."""
-    stop, metrics, classical = facts["stop"], facts["metrics"], facts["classical"]
-    lines = textwrap.wrap(f"{facts['method']} on {facts['task']}: {stop['reason']}", WIDTH)
-    if metrics:
-        line = f"PSNR {metrics['psnr']:.2f} dB, SSIM {metrics['ssim']:.3f}"
-        if classical and classical["metrics"] and classical["method"] != facts["method"]:
-            gain = metrics["psnr"] - classical["metrics"]["psnr"]
-            line += f" ({gain:+.2f} dB against {classical['method']})"
-        lines.append(line)
-    lines += [
-        line
-        for note in facts.get("notes") or ()
-        for line in textwrap.wrap(f"note: {note}", WIDTH, subsequent_indent=" " * 6)
-    ]
-    lines += [
-        f"took     {facts['seconds']:.0f} s for {facts['steps']} steps",
-        f"picture  {path / 'reconstruction.png'}",
-        f"report   {path / 'report.html'}",
-    ]
-    return lines
 
 
 def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:

@@ -141,9 +141,12 @@ def ct(
     "--physics",
     required=True,
     metavar="MODULE:CALLABLE|FILE.py:CALLABLE",
-    help="Your operator; called without arguments.",
+    help="Your operator; called without arguments. The code in that file or module is run.",
 )
 @shared_options
 def custom(options: Options, input_file: str, physics: str) -> int:
-    """Reconstruct with your own operator."""
+    """Reconstruct with your own operator.
+
+    --physics runs the Python code it names, with your rights: name files that you trust.
+    """
     return reconstruct_file("custom", input_file, options, {"physics": physics})

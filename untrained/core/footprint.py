@@ -135,6 +135,25 @@ def _mib(size: float) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """torch has a class of its own for a full GPU, and a plain RuntimeError for a full memory."""
-    full = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    return full or "can't allocate memory" in str(error)
+    """Tell whether an error is one of memory, whichever library ran out of it.
+
+    torch has a class of its own for a full GPU, and a plain RuntimeError for a full memory; C++
+    code is told of by the name of its exception alone.
+    """
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    return any(sign in text for sign in SIGNS_OF_FULL_MEMORY)
+
+
+SIGNS_OF_FULL_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "unable to allocate",
+    "not enough memory",
+    "out of memory",
+    "bad_alloc",
+    "bad allocation",
+    "std::length_error",
+    "storage size calculation overflowed",
+)

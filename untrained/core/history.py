@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+FIRST_ROWS = 4096
+
 
 def row_of(history: dict[str, list[float | str]], step: int) -> dict[str, float]:
     """The numbers of a step, from 1; of step 0, where nothing was chosen yet, the first ones."""
@@ -49,7 +51,11 @@ class History:
         nan = torch.full((1,), torch.nan)
         values = _gathered([named.get(name, nan) for name in self._names[1:]])
         if not self._rows.numel():
-            self._rows = torch.empty(self._total, len(values), len(self._names), dtype=values.dtype)
+            size = min(self._total, FIRST_ROWS)
+            self._rows = torch.empty(size, len(values), len(self._names), dtype=values.dtype)
+        elif self._count == len(self._rows):  # doubled, up to what may come
+            more = min(self._total, 2 * self._count) - self._count
+            self._rows = torch.cat([self._rows, self._rows.new_empty(more, *self._rows.shape[1:])])
         row = self._rows[self._count]
         row[:, 0] = step
         row[:, 1:] = values
@@ -88,7 +94,8 @@ class History:
         self._names, rows = list(saved["names"]), saved["rows"]
         self.origins = dict(saved["origins"])
         self._count = len(rows)
-        self._rows = torch.empty(self._total, *rows.shape[1:], dtype=torch.float64)
+        size = min(self._total, max(FIRST_ROWS, 2 * self._count))
+        self._rows = torch.empty(size, *rows.shape[1:], dtype=torch.float64)
         self._rows[: self._count] = rows
 
 

@@ -28,7 +28,7 @@ LEAN = (
     "kept, which takes a third longer and changes no number"
 )
 
-OFF_TRACK = "off track"
+OFF_TRACK, DIVERGED = "off track", "diverged"
 """The rule that ended a fit whose data term grew and stayed large."""
 
 
@@ -293,7 +293,7 @@ class Loop:
         )
         if "image" not in self.s.memory("kept"):
             raise Diverged(reason)
-        self._end(failed, ("diverged", reason))
+        self._end(failed, (DIVERGED, reason))
 
     def _off_track(self) -> str:
         """Say since when the fit was off its track, and what may help."""

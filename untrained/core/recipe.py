@@ -37,6 +37,9 @@ SCALE = "mean squared singular value; CT images by FBP"
 """What data terms and images are divided by, see `Problem`. It stands in every recipe, so that
 what was begun or learned at another scale is never gone on with at this one."""
 
+MOST_WHOLE = 2**31 - 1
+"""The largest whole number that a setting takes; beyond, torch's own integers end."""
+
 LEAST = 20
 """Steps below which a trial of several methods tells nothing."""
 
@@ -209,7 +212,9 @@ class Recipe:
             raise UserError(f"--set net={name}: there is no such network; {', '.join(NETS)}")
         net: NetSpec = NETS[name]()
         bounded = getattr(self.net, "sigmoid", None)
-        return net if bounded is None else replace(net, sigmoid=bounded)  # type: ignore[type-var]
+        if bounded is None or not hasattr(net, "sigmoid"):
+            return net
+        return replace(net, sigmoid=bounded)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)
@@ -291,16 +296,26 @@ def _parse(setting: Setting, hint: Any, current: Any) -> Any:
             return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
         if kind is tuple:
             return tuple(type(current[0])(part) for part in text.strip("()").split(",") if part)
-        return kind(text)
+        value = kind(text)
     except (ValueError, KeyError):
         raise UserError(
             f"{setting}: '{text}' is not a {kind.__name__} (the value now is {current!r})"
         ) from None
+    if kind is int and abs(value) > MOST_WHOLE:
+        raise UserError(f"{setting}: whole numbers up to {MOST_WHOLE:,} are taken")
+    return value
 
 
 def _describe(thing: Any) -> dict[str, Any]:
     described = {"name": getattr(thing, "name", type(thing).__name__)}
-    for f in dataclasses.fields(thing):
-        value = getattr(thing, f.name)
-        described[f.name] = _describe(value) if dataclasses.is_dataclass(value) else value
+    for name, value in _fields_of(thing).items():
+        inner = dataclasses.is_dataclass(value) or isinstance(value, (Stop, Output, Guard))
+        described[name] = _describe(value) if inner else value
     return described
+
+
+def _fields_of(thing: Any) -> dict[str, Any]:
+    """The fields of a dataclass; of a rule of the caller's own that is none, its attributes."""
+    if dataclasses.is_dataclass(thing):
+        return {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)}
+    return {name: repr(value) for name, value in vars(thing).items()}

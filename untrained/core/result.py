@@ -16,7 +16,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Stopped
 
 
-@dataclass
+@dataclass(repr=False)
 class About:
     """What a result is about, for its report; a solve does not need any of it.
 
@@ -57,8 +57,12 @@ class About:
     metrics: dict[str, float] | None = None
     classical_metrics: dict[str, float] | None = None
 
+    def __repr__(self) -> str:
+        """Name what it tells, without the images."""
+        return f"About(task={self.task!r}, method={self.method!r}, notes={len(self.notes)})"
 
-@dataclass
+
+@dataclass(repr=False)
 class Result:
     """A reconstruction.
 
@@ -111,6 +115,22 @@ class Result:
     def notes(self) -> tuple[str, ...]:
         """What was decided on the user's behalf, and doubts about the input, a sentence each."""
         return self.about.notes
+
+    def __repr__(self) -> str:
+        """Tell in a line what was run and how it ended; arrays and history by their size."""
+        stop = self.stop[0] if self.stop else Stopped("", 0, "")
+        parts = [
+            f"method={self.about.method!r}, task={self.about.task!r}",
+            f"image={tuple(self.image.shape)}, steps={self.steps}, seconds={self.seconds:.1f}",
+            f"stop={stop.rule!r} at step {stop.step}",
+        ]
+        if self.std is not None:
+            parts.append("std")
+        if self.about.metrics:
+            parts.append(f"psnr={self.about.metrics['psnr']:.2f}")
+        if not self.finished:
+            parts.append("unfinished")
+        return f"Result({', '.join(parts)})"
 
     def settled(self) -> Recipe:
         """The recipe, with what its output rule chose by held-out data fixed.

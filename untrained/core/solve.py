@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from untrained.ambient import single_precision
 from untrained.core.checkpoint import Checkpoint
 from untrained.core.engine import Engine
 from untrained.core.loop import Outcome
@@ -32,6 +33,7 @@ from untrained.problem import Problem
 from untrained.threads import threads_for, use_threads
 
 
+@single_precision()
 def solve(
     method: Method,
     problem: Problem,
@@ -81,6 +83,7 @@ def solve(
     return solve_recipe(recipe, problem, watch=watch, seed=seed, device=device, run_dir=run_dir)
 
 
+@single_precision()
 def solve_recipe(
     recipe: Recipe,
     problem: Problem,
@@ -104,6 +107,7 @@ def solve_recipe(
     return as_one(each)
 
 
+@single_precision()
 def solve_each(
     recipe: Recipe,
     problems: Sequence[Problem],

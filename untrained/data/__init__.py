@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from untrained.checks import check_contents
+from untrained.core.footprint import is_out_of_memory
 from untrained.data.ct import load_ct
 from untrained.data.custom import load_custom
 from untrained.data.encoded import load_cs, load_phase
@@ -28,6 +33,7 @@ from untrained.data.simulate import (
 )
 from untrained.data.simulate_encoded import simulate_cs, simulate_nldeblur, simulate_phase
 from untrained.data.simulate_mri import simulate_mri
+from untrained.errors import UserError, from_file
 
 __all__ = [
     "FORMATS",
@@ -63,6 +69,37 @@ class Task:
     simulate: Callable[..., tuple[str, ...]] | None
 
 
+def guarded(load: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a loader refuse whatever it cannot read with a UserError that names a file.
+
+    Measurements that are no measurements (all zero, or dwarfed by a few) are refused for every
+    task alike.
+    """
+
+    @functools.wraps(load)
+    def read(path: str | Path, **options: Any) -> Any:
+        given = [value for value in options.values() if isinstance(value, str | Path)]
+        with from_file(path, *given):
+            try:
+                found = load(path, **options)
+            except (UserError, OSError):
+                raise
+            except Exception as error:  # of numpy, torch or a decoder, on contents nobody foresaw
+                if is_out_of_memory(error):
+                    reason = "it does not fit into memory"
+                else:
+                    reason = f"{type(error).__name__}: {error}"
+                raise UserError(
+                    f"{path} cannot be read ({reason}); is it damaged, or of another kind than "
+                    f"{load.__name__.removeprefix('load_')} takes?"
+                ) from error
+            for one in found if isinstance(found, list) else [found]:
+                check_contents(one.y)
+        return found
+
+    return read
+
+
 @dataclass(frozen=True)
 class Format:
     """A file format and what is read from it."""
@@ -82,49 +119,49 @@ TASKS: dict[str, Task] = {
             "denoise",
             "Remove noise from a picture or volume.",
             _PICTURE,
-            load_denoise,
+            guarded(load_denoise),
             simulate_denoise,
         ),
         Task(
             "inpaint",
             "Fill in missing pixels of a picture or volume.",
             f"{_PICTURE}; the mask is white or 1 where measured",
-            load_inpaint,
+            guarded(load_inpaint),
             simulate_inpaint,
         ),
         Task(
             "superres",
             "Enlarge a picture by a whole factor.",
             _PICTURE,
-            load_superres,
+            guarded(load_superres),
             simulate_superres,
         ),
         Task(
             "deblur",
             "Undo the blur of a known kernel.",
             f"{_PICTURE}; the kernel is an array or a grey picture",
-            load_deblur,
+            guarded(load_deblur),
             simulate_deblur,
         ),
         Task(
             "nldeblur",
             "Undo a known non-linear blur: BKSE, or a camera's.",
             f"{_PICTURE}; BKSE needs the weights file",
-            load_nldeblur,
+            guarded(load_nldeblur),
             simulate_nldeblur,
         ),
         Task(
             "cs",
             "Reconstruct from a few random combinations of the pixels.",
             _ENCODED,
-            load_cs,
+            guarded(load_cs),
             simulate_cs,
         ),
         Task(
             "phase",
             "Reconstruct from the amplitudes of the Fourier transform.",
             _ENCODED,
-            load_phase,
+            guarded(load_phase),
             simulate_phase,
         ),
         Task(
@@ -132,7 +169,7 @@ TASKS: dict[str, Task] = {
             "Reconstruct undersampled multi-coil or single-coil k-space.",
             "fastMRI-style .h5 (kspace: slices, coils, H, W) or .npz (kspace: coils, H, W; "
             "optionally mask, maps, reference)",
-            load_mri,
+            guarded(load_mri),
             simulate_mri,
         ),
         Task(
@@ -140,14 +177,14 @@ TASKS: dict[str, Task] = {
             "Reconstruct a slice from few or noisy projections, parallel or fan beam.",
             ".npz or .h5 (sinogram: angles, detectors, or slices first; angles in degrees; "
             "optionally image_shape, reference and the scan geometry)",
-            load_ct,
+            guarded(load_ct),
             simulate_ct,
         ),
         Task(
             "custom",
             "Invert an operator of your own, given as Python code.",
             ".npy, .npz (measurement; optionally reference and sigma) or a picture",
-            load_custom,
+            guarded(load_custom),
             None,
         ),
     )

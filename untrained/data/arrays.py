@@ -14,11 +14,12 @@ from untrained.data.containers import (
     damage,
     existing_file,
     listed,
+    native,
     open_arrays,
     read_header,
     require_keys,
 )
-from untrained.data.memory import check_size
+from untrained.data.memory import check_size, float_bytes
 from untrained.errors import UserError
 from untrained.files import atomic_write, make_directory
 
@@ -50,10 +51,10 @@ def read_npy(path: str | Path, what: str = "input") -> np.ndarray:
     file = existing_file(path, what)
     size = file.stat().st_size
     with damage(file, None), file.open("rb") as stream:
-        read_header(stream, size, str(file))
-        check_size(size, size, str(file))
+        shape, dtype = read_header(stream, size, str(file))
+        check_size(float_bytes(shape, dtype), size, str(file))
         stream.seek(0)
-        return np.lib.format.read_array(stream, allow_pickle=False)
+        return native(np.lib.format.read_array(stream, allow_pickle=False))
 
 
 def read_one(path: str | Path, what: str, prefer: tuple[str, ...] = ()) -> np.ndarray:

@@ -8,7 +8,6 @@ code, are refused.
 from __future__ import annotations
 
 import math
-import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +16,16 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from untrained.data.memory import check_size
+from untrained.data.memory import check_size, float_bytes
 from untrained.errors import UserError
+from untrained.files import existing_file
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 ARRAY_SUFFIXES = (".npz", *HDF5_SUFFIXES)
 MOST_LISTED = 6
 COMPLEX_FIELDS = (("real", "imag"), ("re", "im"), ("r", "i"))
+MOST_NAMES = 12
+MOST_UNWRITTEN = 2**16  # bytes; a small array of zeros is sometimes left to the fill value
 READERS = {
     (".nii", ".nii.gz", ".mgz"): "nibabel.load(file).get_fdata()",
     (".dcm", ".ima"): "pydicom.dcmread(file).pixel_array",
@@ -110,13 +112,13 @@ class NpzFile:
     def _whole(self, key: str) -> np.ndarray:
         info = self._member(key)
         label = f"'{key}' in {self.path}"
-        check_size(info.file_size, info.compress_size, label)
         with damage(self.path, key):
             with self._archive.open(info) as stream:
-                read_header(stream, info.file_size, label)
+                shape, dtype = read_header(stream, info.file_size, label)
+            check_size(float_bytes(shape, dtype), info.compress_size, label)
             with self._archive.open(info) as stream:
                 array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
-        return array
+        return native(array)
 
     def nested(self) -> tuple[str, ...]:
         """Arrays in groups, of which this format has none."""
@@ -140,17 +142,19 @@ class H5File:
         self.path = path
         self._handle = handle
         # Soft and external links are left out: they may point at other files of the machine.
-        self.keys = tuple(
-            name
-            for name in handle
-            if isinstance(handle.get(name, getlink=True), h5py.HardLink)
-            and isinstance(handle[name], h5py.Dataset)
-        )
+        with damage(path, None):
+            self.keys = tuple(
+                name
+                for name in handle
+                if isinstance(handle.get(name, getlink=True), h5py.HardLink)
+                and isinstance(handle[name], h5py.Dataset)
+            )
 
     def shape(self, key: str) -> tuple[int, ...]:
         """Shape of an array, from its header alone."""
         require_keys(self, key)
-        return tuple(self._handle[key].shape or ())
+        with damage(self.path, key):
+            return tuple(self._handle[key].shape or ())
 
     def nested(self) -> tuple[str, ...]:
         """The first arrays in groups, which are not read."""
@@ -163,32 +167,35 @@ class H5File:
                 found.append(name)
             return True if len(found) == MOST_LISTED else None
 
-        self._handle.visititems(visit)
+        with damage(self.path, None):
+            self._handle.visititems(visit)
         return tuple(found)
 
     def read(self, key: str, index: int | None = None) -> np.ndarray:
         """The array, or entry `index` of its first axis."""
         require_keys(self, key)
-        dataset = self._handle[key]
         label = f"'{key}' in {self.path}"
-        pair = _complex_fields(dataset.dtype)
-        if (dataset.dtype.kind not in "biufc" and not pair) or not dataset.size:
-            raise UserError(
-                f"{label} is {dataset.dtype} of shape {dataset.shape}; "
-                "a numeric array with at least one entry is expected"
-            )
-        if dataset.is_virtual or dataset.external:
-            raise UserError(f"{label} is stored in other files; copy it into one file")
-        parts = 1 if index is None else dataset.shape[0]
-        check_size(dataset.nbytes // parts, dataset.id.get_storage_size() // parts, label)
         with damage(self.path, key):
+            dataset = self._handle[key]
+            pair = _complex_fields(dataset.dtype)
+            _require_readable(dataset, label)
+            parts = 1 if index is None else dataset.shape[0]
+            stored = dataset.id.get_storage_size()
+            if not stored and dataset.nbytes > MOST_UNWRITTEN:
+                raise UserError(f"{label} was never written: all of it is the file's fill value")
+            size = float_bytes(dataset.shape, dataset.dtype) // parts
+            check_size(size, stored // parts, label)
+            if dataset.chunks:  # a chunk is unpacked whole, however little of it is asked for
+                chunk = float_bytes(dataset.chunks, dataset.dtype)
+                check_size(chunk, stored, f"a chunk of {label}")
             values = np.asarray(dataset[()] if index is None else dataset[index])
-        return values[pair[0]] + 1j * values[pair[1]] if pair else values
+        return native(values[pair[0]] + 1j * values[pair[1]] if pair else values)
 
     def reversed_axes(self, key: str) -> bool:
         """Whether MATLAB wrote the array, which stores the last axis first."""
-        dataset = self._handle[key]
-        return "MATLAB_class" in dataset.attrs or bool(_complex_fields(dataset.dtype))
+        with damage(self.path, key):
+            dataset = self._handle[key]
+            return "MATLAB_class" in dataset.attrs or bool(_complex_fields(dataset.dtype))
 
 
 def _complex_fields(dtype: np.dtype) -> tuple[str, ...]:
@@ -196,6 +203,32 @@ def _complex_fields(dtype: np.dtype) -> tuple[str, ...]:
     names = tuple(dtype.names or ())
     known = tuple(name.lower() for name in names) in COMPLEX_FIELDS
     return names if known and all(dtype[name].kind == "f" for name in names) else ()
+
+
+def _require_readable(dataset: Any, label: str) -> None:
+    """Refuse a dataset that is not numeric, is empty, or is stored in other files."""
+    numeric = dataset.dtype.kind in "biufc" or _complex_fields(dataset.dtype)
+    if not numeric or not dataset.size:
+        raise UserError(
+            f"{label} is {dataset.dtype} of shape {dataset.shape}; "
+            "a numeric array with at least one entry is expected"
+        )
+    if dataset.is_virtual or dataset.external:
+        raise UserError(f"{label} is stored in other files; copy it into one file")
+
+
+def native(array: np.ndarray) -> np.ndarray:
+    """Give an array the machine's byte order, and double precision in place of long double.
+
+    torch takes neither of them, and both are legitimate files.
+    """
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    if array.dtype.kind == "c" and array.dtype.itemsize > 16:
+        return array.astype(np.complex128)
+    if array.dtype.isnative:
+        return array
+    return array.astype(array.dtype.newbyteorder("="))
 
 
 def other_format(path: str | Path, what: str, expected: str) -> UserError:
@@ -206,28 +239,6 @@ def other_format(path: str | Path, what: str, expected: str) -> UserError:
     return UserError(
         f"{what}: {path} must be {expected}; its suffix is '{Path(path).suffix.lower()}'{hint}"
     )
-
-
-def existing_file(path: str | Path, what: str = "input") -> Path:
-    """`path` as a Path, if a non-empty regular file that may be read stands there.
-
-    Raises:
-        UserError: nothing there, a directory, an empty file, or no permission; `what` says which
-            argument it was.
-    """
-    file = Path(path)
-    try:
-        if not file.exists():
-            raise UserError(f"{what}: there is no file {file}; check the path")
-        if not file.is_file():
-            raise UserError(f"{what}: {file} is a directory or a device; a file is expected")
-        if file.stat().st_size == 0:
-            raise UserError(f"{what}: {file} is empty (0 bytes)")
-        if not os.access(file, os.R_OK):
-            raise UserError(f"{what}: {file} may not be read; check its permissions")
-    except OSError as error:
-        raise UserError(f"{what}: {file} cannot be opened: {error.strerror or error}") from error
-    return file
 
 
 def require_keys(file: ArrayFile, *keys: str) -> None:
@@ -285,7 +296,18 @@ def damage(path: Path, key: str | None) -> Iterator[None]:
         raise UserError(f"{place} does not fit into memory") from error
     except Exception as error:
         # zipfile, zlib, h5py and numpy raise a dozen kinds of exceptions on damaged bytes
-        raise UserError(f"{place} cannot be read, the file is damaged: {error}") from error
+        raise UserError(f"{place} cannot be read, the file is damaged: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of what a library says, without the advice for its own callers.
+
+    numpy's is to trust the file and to allow pickles, which would run what is in it.
+    """
+    text = str(error) or type(error).__name__
+    for sign in ("To allow loading", "If you fully trust", "allow_pickle"):
+        text = text.partition(sign)[0]
+    return text.rstrip(" ,.;:(") or type(error).__name__
 
 
 @contextmanager
@@ -318,4 +340,6 @@ def _opened_h5(file: Path, what: str) -> Iterator[Any]:
 
 def listed(keys: tuple[str, ...] | list[str]) -> str:
     """Names for a message, quoted and separated by commas."""
-    return ", ".join(f"'{key}'" for key in keys) or "no arrays"
+    more = f" and {len(keys) - MOST_NAMES} more" if len(keys) > MOST_NAMES else ""
+    names = [key if len(key) <= 60 else f"{key[:56]} ..." for key in keys[:MOST_NAMES]]
+    return ", ".join(f"'{name}'" for name in names) + more or "no arrays"

@@ -43,19 +43,23 @@ from untrained.data.arrays import (
     require_keys,
     single_precision,
 )
-from untrained.data.containers import existing_file, other_format
+from untrained.data.containers import listed, other_format
 from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size
 from untrained.data.slices import as_volume, of_slice, wanted_slices
 from untrained.doubts.ct import find_unmeasured, scan_doubts
-from untrained.errors import UserError
+from untrained.errors import UserError, from_file, shown
+from untrained.files import read_text_file
 from untrained.physics.ct import CT
-from untrained.physics.footprint import FanBeam
+from untrained.physics.footprint import FanBeam, Geometry
 from untrained.physics.masks import as_mask
 
 LENGTHS = ("source_origin", "source_detector", "detector_pitch", "detector_offset", "pixel_size")
+MOST_PIXELS, FINER_THAN_BINS = 2**20, 16
+LARGEST = 1e30
 GEOMETRY_KEYS = ("geometry", *LENGTHS, "image_shape")
 BEAMS = ("parallel", "fan")
+MOST_TEXT = 2**24  # bytes of a list of angles or a geometry
 MATRIX_BYTES = 37  # per pixel and view, see `CT`
 
 
@@ -101,7 +105,8 @@ def load_ct(
     if geometry is not None:
         scan |= read_geometry(geometry)
     views = _angles(angles, stored_angles, shape, scan, path)
-    physics, about = _physics(scan, views, shape[-1])
+    with from_file(path, geometry, None if angles is None else str(angles)):
+        physics, about = _physics(scan, views, shape[-1])
     if mask is not None:
         physics, left_out = _masked(physics, mask, path)
         about += left_out
@@ -110,7 +115,7 @@ def load_ct(
         physics, more = _measured_part(sinograms, physics)
         notes += more
     found = [
-        _measurement(path, index, sinogram, physics, sigma, reference, notes)
+        _measurement(path, index, sinogram, physics, sigma, reference, notes, geometry)
         for index, sinogram, reference in zip(indices, sinograms, references, strict=True)
     ]
     return [as_volume(found, path)] if volume else found
@@ -124,13 +129,14 @@ def _measurement(
     sigma: float | None,
     reference: np.ndarray | None,
     notes: tuple[str, ...],
+    geometry: str | Path | None,
 ) -> Measurement:
     label = f"'sinogram' in {path}"
     if index is not None:
         label = f"slice {index} of {label}"
     physics, left_out = _measured_part([sinogram], physics)
     notes += (*left_out, *scan_doubts(sinogram, physics, label))
-    truth = _fitting(reference, physics.geometry.image_shape, path)
+    truth = _fitting(reference, physics.geometry.image_shape, path, geometry)
     return Measurement(
         task="ct",
         y=torch.from_numpy(np.ascontiguousarray(sinogram.T))[None, None],
@@ -163,9 +169,11 @@ def read_geometry(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: not JSON, not an object, an unknown key or a value of the wrong kind.
     """
-    file = existing_file(path, "--geometry")
+    file = Path(path)
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(read_text_file(path, "--geometry", MOST_TEXT))
+    except UserError:
+        raise
     except (ValueError, RecursionError) as error:
         raise UserError(f"--geometry: {file} is not valid JSON: {error}") from error
     if not isinstance(found, dict):
@@ -173,7 +181,7 @@ def read_geometry(path: str | Path) -> dict[str, Any]:
     unknown = sorted(set(found) - set(GEOMETRY_KEYS))
     if unknown:
         raise UserError(
-            f"--geometry: {file} has unknown keys {', '.join(unknown)}; "
+            f"--geometry: {file} has unknown keys {listed(unknown)}; "
             f"known: {', '.join(GEOMETRY_KEYS)}"
         )
     return {key: _checked(key, value, f"--geometry: {file}") for key, value in found.items()}
@@ -226,22 +234,24 @@ def _stored_geometry(file: ArrayFile) -> dict[str, Any]:
 def _checked(key: str, value: Any, label: str) -> Any:
     """A geometry value of the right kind, or a UserError."""
     if key == "geometry":
-        if value not in BEAMS:
-            raise UserError(f"{label}: 'geometry' must be one of {', '.join(BEAMS)}, got {value!r}")
+        if not isinstance(value, str) or value not in BEAMS:
+            raise UserError(
+                f"{label}: 'geometry' must be one of {', '.join(BEAMS)}, got {shown(value)}"
+            )
         return value
     if key == "image_shape":
         sides = value if isinstance(value, list) else []
         if len(sides) != 2 or not all(_is_number(n) and n >= 1 and n % 1 == 0 for n in sides):
-            raise UserError(f"{label}: 'image_shape' must be two whole numbers, got {value!r}")
+            raise UserError(f"{label}: 'image_shape' must be two whole numbers, got {shown(value)}")
         return int(sides[0]), int(sides[1])
     if not _is_number(value):
-        raise UserError(f"{label}: '{key}' must be a finite number, got {value!r}")
+        raise UserError(f"{label}: '{key}' must be a finite number, got {shown(value)}")
     return float(value)
 
 
 def _is_number(value: Any) -> bool:
     plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and math.isfinite(value)
+    return plain and -LARGEST < value < LARGEST
 
 
 def _angles(
@@ -283,12 +293,12 @@ def _check_count(count: int, shape: tuple[int, ...], name: str) -> None:
 def _read_angles(path: str) -> np.ndarray:
     if Path(path).suffix.lower() in (".npy", *ARRAY_SUFFIXES):
         return np.squeeze(read_one(path, "--angles", ("angles",)))
-    file = existing_file(path, "--angles")
+    text = read_text_file(path, "--angles", MOST_TEXT)
     try:
-        return np.array(file.read_text(encoding="utf-8").replace(",", " ").split(), dtype=float)
+        return np.array([float(word) for word in text.replace(",", " ").split()])
     except ValueError as error:
         raise UserError(
-            f"--angles: {file} must hold numbers (degrees) separated by spaces, commas or lines: "
+            f"--angles: {path} must hold numbers (degrees) separated by spaces, commas or lines: "
             f"{error}"
         ) from error
 
@@ -300,25 +310,41 @@ def _physics(
     if "image_shape" not in scan:
         notes.append(f"image size not given: {detectors}x{detectors}, as many as detectors")
     shape = scan.get("image_shape", (detectors, detectors))
-    check_matrix(shape, len(angles), "image_shape")
     fan = _fan(scan)
     pitch, pixel, about = _lengths(scan, fan)
     notes += about
+    offset = scan.get("detector_offset", 0.0)
+    _check_pixels(Geometry(shape, tuple(angles.tolist()), detectors, pixel, pitch, offset, fan))
     physics = CT(
         shape,
         angles,
         detectors,
         pixel_size=pixel,
         detector_pitch=pitch,
-        detector_offset=scan.get("detector_offset", 0.0),
+        detector_offset=offset,
         fan=fan,
     )
     if not bool(physics.A(torch.ones(1, 1, *shape)).any()):
         raise UserError(
             f"no ray of the scan meets the image: pixel_size {pixel:g}, detector_pitch {pitch:g} "
-            f"and detector_offset {scan.get('detector_offset', 0.0):g} do not belong together"
+            f"and detector_offset {offset:g} do not belong together"
         )
     return physics, tuple(notes)
+
+
+def _check_pixels(planned: Geometry) -> None:
+    """Refuse a geometry whose matrix is too large, or with pixels that no bin can tell apart."""
+    shape, detectors = planned.image_shape, planned.detectors
+    # a pixel's shadow covers three bins or so, more where bins are narrow
+    bins = max(1.0, planned.pixel_size / planned.bin_width / 2)
+    check_matrix(shape, math.ceil(len(planned.angles) * bins), "image_shape")
+    pixels = shape[0] * shape[1]
+    if pixels > MOST_PIXELS and pixels > FINER_THAN_BINS * detectors**2:
+        raise UserError(
+            f"image_shape {shape[0]}x{shape[1]} has over {FINER_THAN_BINS} times the pixels that "
+            f"{detectors} detectors can tell apart; the size of the sinogram is the usual one: "
+            f"{detectors}x{detectors}"
+        )
 
 
 def _lengths(scan: dict[str, Any], fan: FanBeam | None) -> tuple[float, float, list[str]]:
@@ -367,7 +393,10 @@ def _fan(scan: dict[str, Any]) -> FanBeam | None:
 
 
 def _fitting(
-    values: np.ndarray | None, image_shape: tuple[int, int], path: str | Path
+    values: np.ndarray | None,
+    image_shape: tuple[int, int],
+    path: str | Path,
+    geometry: str | Path | None,
 ) -> np.ndarray | None:
     if values is None:
         return None
@@ -376,5 +405,6 @@ def _fitting(
         raise UserError(
             f"{label} must be real of shape {image_shape}, the image's, found {values.dtype} of "
             f"shape {values.shape}; store the right 'image_shape' beside it"
+            f"{'' if geometry is None else f', or in {geometry}'}"
         )
     return single_precision(values, label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from untrained.data.memory import check_size
-from untrained.errors import UserError
+from untrained.data.memory import FLOAT_BYTES, check_size, float_bytes
+from untrained.errors import UserError, one_paragraph
 
 ORIENTATION = 274  # the EXIF and TIFF tag
 ALPHA = "alpha channel dropped"
@@ -27,6 +28,8 @@ def decode_pillow(file: Path, what: str, formats: tuple[str, ...]) -> tuple[np.n
 
     notes: list[str] = []
     with _readable(file, what), Image.open(file, formats=formats) as image:
+        size = FLOAT_BYTES * image.width * image.height * len(image.getbands())
+        check_size(size, file.stat().st_size, f"{what}: {file}")
         pixels = _deep_colour(file, formats) if _is_deep_colour(image) else _plain(image, notes)
         orientation = int(image.getexif().get(ORIENTATION, 1))
     return _oriented(_drop_alpha(_planes(pixels), notes), orientation, notes), notes
@@ -44,14 +47,16 @@ def decode_tiff(file: Path, what: str, pages: bool = False) -> tuple[np.ndarray,
     import tifffile
 
     notes: list[str] = []
-    with _readable(file, what), tifffile.TiffFile(file) as tiff:
+    with _readable(file, what), _heard(notes), tifffile.TiffFile(file) as tiff:
+        if len(tiff.pages) == 0:
+            raise UserError(f"{what}: {file} is damaged: no page could be found in it")
         if len(tiff.pages) != 1 and not pages:
             raise UserError(
                 f"{what}: {file} has {len(tiff.pages)} pages; an image has one: save the page you "
                 "want as a file of its own (denoise and inpaint take all of them as the slices "
                 "of a volume with --volume)"
             )
-        size = sum(page.nbytes for page in tiff.pages)
+        size = sum(_floats(page) for page in tiff.pages)
         check_size(size, file.stat().st_size, f"{what}: {file}")
         planes = [_tiff_page(file, page, notes) for page in tiff.pages]
     if pages and {len(p) for p in planes} != {1}:
@@ -64,6 +69,40 @@ def decode_tiff(file: Path, what: str, pages: bool = False) -> tuple[np.ndarray,
             f"{what}: {file} has pages of several sizes or types; the slices of a volume are alike"
         )
     return np.concatenate(planes), list(dict.fromkeys(notes))
+
+
+@contextmanager
+def _heard(notes: list[str]) -> Iterator[None]:
+    """Make one note of whatever tifffile would print on the terminal about damaged tags."""
+    logger, said = logging.getLogger("tifffile"), _Said()
+    before = logger.propagate
+    logger.addHandler(said)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(said)
+        logger.propagate = before
+    if said.texts:
+        notes.append(f"parts of the TIFF are damaged or odd: {one_paragraph(said.texts[0])[:200]}")
+
+
+class _Said(logging.Handler):
+    """Keeps the texts of warnings and errors."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one."""
+        self.texts.append(record.getMessage())
+
+
+def _floats(page: Any) -> int:
+    """Bytes of a page in single precision, or as it is stored."""
+    dtype = page.dtype
+    return int(page.nbytes) if dtype is None else float_bytes(page.shape, np.dtype(dtype))
 
 
 def _tiff_page(file: Path, page: Any, notes: list[str]) -> np.ndarray:
@@ -215,4 +254,5 @@ def _readable(file: Path, what: str) -> Iterator[None]:
         ) from error
     except Exception as error:
         # decoders raise OSError, SyntaxError, ValueError, struct.error, ... on damaged bytes
-        raise UserError(f"{what}: {file} is damaged or truncated: {error}") from error
+        reason = "it does not fit into memory" if isinstance(error, MemoryError) else error
+        raise UserError(f"{what}: {file} is damaged or truncated: {reason}") from error

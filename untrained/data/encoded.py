@@ -26,14 +26,17 @@ from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size
 from untrained.data.photos import noise_level
 from untrained.doubts.photographs import amplitude_doubts
-from untrained.errors import UserError, from_file
+from untrained.errors import UserError, from_file, shown
 from untrained.maths import to_channels
 from untrained.physics.base import Physics
 from untrained.physics.compressed import CompressedSensing
 from untrained.physics.phase import PhaseRetrieval
 
 BYTES_PER_PIXEL = 64  # of random bits, their order, signs and complex spectra
+LEAST_PER_PIXEL = 16  # bytes of a picture and the first things made of it
 BRIGHTNESS = 1.05  # the mean of an image in [0, 1], and some noise
+BRIGHTEST = 4.0  # its root mean square with noise as strong as the picture, and some more
+NEGATIVE = 0.1  # of the largest amplitude, which is that of frequency zero
 
 
 def load_cs(path: str | Path) -> Measurement:
@@ -53,9 +56,10 @@ def load_cs(path: str | Path) -> Measurement:
         seed = file.read("matrix_seed")
         sigma, truth = read_sigma(file), read_optional(file, "reference")
     if seed.size != 1 or seed.dtype.kind not in "iu":
-        raise UserError(f"'matrix_seed' in {path} must be a whole number, found {seed}")
+        raise UserError(f"'matrix_seed' in {path} must be a whole number, found {shown(seed)}")
     with from_file(path):
         physics = CompressedSensing((y.shape[1], height, width), y.shape[2], int(seed.item()))
+        _check_energy(y, height * width, path)
     return _encoded("cs", path, y, physics, sigma, truth, ())
 
 
@@ -100,6 +104,7 @@ def load_phase(
     channels = 2 if complex_image else y.shape[1]
     borders = (zeros[0] // 2, zeros[1] // 2)
     physics = PhaseRetrieval((channels, *sides), borders, complex_image=complex_image)
+    _check_amplitudes(y, path)
     doubts = amplitude_doubts(y[0].numpy(), f"'measurement' in {path}")
     _check_brightness(y, sides, path, complex_image)
     notes: tuple[str, ...] = (
@@ -128,10 +133,34 @@ def _image_shape(file: ArrayFile) -> tuple[int, int]:
     sides = file.read("image_shape")
     whole = sides.shape == (2,) and sides.dtype.kind in "iu" and int(sides.min(initial=1)) >= 1
     if not whole:
-        raise UserError(f"{label} must be two whole numbers (rows, columns), found {sides}")
-    needed = BYTES_PER_PIXEL * int(sides[0]) * int(sides[1])
-    check_size(needed, needed, f"{label}: an image of {sides[0]}x{sides[1]}")
+        raise UserError(f"{label} must be two whole numbers (rows, columns), found {shown(sides)}")
+    pixels = int(sides[0]) * int(sides[1])
+    image = f"{label}: an image of {sides[0]}x{sides[1]}"
+    check_size(BYTES_PER_PIXEL * pixels, BYTES_PER_PIXEL * pixels, image)
+    # a file of a few bytes may name an image of any size
+    check_size(LEAST_PER_PIXEL * pixels, file.path.stat().st_size, image)
     return int(sides[0]), int(sides[1])
+
+
+def _check_amplitudes(y: Tensor, path: str | Path) -> None:
+    """Refuse amplitudes that are plainly none; noise makes small ones a little negative."""
+    largest = float(y.abs().max())
+    below = y < -NEGATIVE * largest
+    if bool(below.any()):
+        raise UserError(
+            f"{path} holds {int(below.sum())} negative amplitudes, down to {float(y.min()):.4g}; "
+            "amplitudes are 0 or more: save the magnitude of the Fourier transform, np.abs(f)"
+        )
+
+
+def _check_energy(y: Tensor, pixels: int, path: str | Path) -> None:
+    """Refuse compressed measurements of what is no picture in [0, 1]: A keeps the energy."""
+    level = math.sqrt(float(y.double().square().sum(-1).max()) / pixels)
+    if level > BRIGHTEST:
+        raise UserError(
+            f"the measurements in {path} are those of a picture of {level:.4g} root mean square; "
+            "pictures are taken to lie in [0, 1]: divide them by the white level (255 for 8 bits)"
+        )
 
 
 def _check_brightness(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.checks import beyond_photograph
+from untrained.checks import beyond_photograph, require_tame
 from untrained.data.arrays import read_npy, require_finite, single_precision
 from untrained.data.containers import existing_file, other_format
 from untrained.data.decode import decode_pillow, decode_tiff
@@ -73,6 +73,14 @@ def read_image(
 
 def read_picture(path: str | Path, what: str = "input", pages: bool = False) -> Picture:
     """An image file as an array `(C, H, W)`, real or complex. As `read_image`."""
+    array, notes = read_values(path, what, pages)
+    return from_array(array, f"{what}: {path}", notes)
+
+
+def read_values(
+    path: str | Path, what: str = "input", pages: bool = False
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The numbers of an image file as they are stored, unchecked, and notes."""
     file = existing_file(path, what)
     suffix = file.suffix.lower()
     notes: list[str] = []
@@ -84,7 +92,7 @@ def read_picture(path: str | Path, what: str = "input", pages: bool = False) -> 
         array, notes = decode_pillow(file, what, FORMATS_BY_SUFFIX[suffix])
     else:
         raise other_format(file, what, f"one of {', '.join(IMAGE_SUFFIXES)}")
-    return from_array(array, f"{what}: {file}", tuple(notes))
+    return array, tuple(notes)
 
 
 def from_array(array: np.ndarray, label: str, notes: tuple[str, ...] = ()) -> Picture:
@@ -119,6 +127,12 @@ def check_photograph(pixels: np.ndarray, path: str | Path) -> None:
             f"{path} holds floats up to {sizes.max():.4g}; pictures are taken to lie in [0, 1]: "
             "divide by the white level (255 for 8-bit data), or save integers"
         )
+    require_tame(
+        pixels[0],
+        str(path),
+        "clip them, or run `untrained reconstruct inpaint` on this file, which takes them for "
+        "missing",
+    )
 
 
 def _channels_first(array: np.ndarray, label: str) -> np.ndarray:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
 from untrained.core.machine import available_memory
 from untrained.errors import UserError
 
@@ -9,15 +14,27 @@ from untrained.errors import UserError
 LARGEST_SHARE = 0.5
 # Deflate reaches a ratio of 1000 on zeros. Real undersampled k-space stays below the mask's
 # acceleration times about 2, and small masks of any ratio do no harm.
-SUSPICIOUS_BYTES = 256 * 2**20
+SUSPICIOUS_BYTES = 128 * 2**20
 SUSPICIOUS_RATIO = 200
+FLOAT_BYTES = 4
+
+
+def float_bytes(shape: Sequence[int], dtype: np.dtype) -> int:
+    """Count the bytes of an array as it is stored or in single precision, whichever are more."""
+    least = 2 * FLOAT_BYTES if dtype.kind == "c" else FLOAT_BYTES if dtype.kind in "biuf" else 0
+    return math.prod(int(n) for n in shape) * max(least, dtype.itemsize)
 
 
 def check_size(size: int, stored: int, label: str) -> None:
     """Refuse an array of `size` bytes, `stored` on disk, that is too large or a zip bomb.
 
+    Args:
+        size: bytes in memory, as the floats that are computed with (`float_bytes`).
+        stored: bytes on the disk.
+        label: what it is, for the message.
+
     Raises:
-        UserError: more than half of the available memory, or 256 MiB compressed over 200 times.
+        UserError: more than half of the available memory, or 128 MiB compressed over 200 times.
     """
     limit = int(available_memory() * LARGEST_SHARE)
     if size > limit:

@@ -45,6 +45,7 @@ REVERSED = (
     "MATLAB writes axes in reverse: an array (H, W, coils) was read as (coils, W, H), and its "
     "image comes back transposed"
 )
+MOST_SENSITIVE = 1e6
 FASTMRI_IMAGES = ("reconstruction_rss", "reconstruction_esc")
 
 
@@ -292,6 +293,12 @@ def _fitting(maps: np.ndarray, kspace: np.ndarray, name: str) -> np.ndarray:
         )
     if not np.any(maps):
         raise UserError(f"{name} is zero everywhere: no coil would see the image")
+    largest = float(np.abs(maps).max())
+    if not 1 / MOST_SENSITIVE <= largest <= MOST_SENSITIVE:
+        raise UserError(
+            f"{name} reaches {largest:.3g}; coil maps are about 1 (the root of the sum of their "
+            "squares over the coils): divide them by it"
+        )
     return maps.astype(np.complex64)
 
 

@@ -31,8 +31,11 @@ from untrained.data.images import (
     from_array,
     is_image,
     read_image,
+    read_values,
 )
+from untrained.data.lost import LOST, marked_without, planes_of, without_lost
 from untrained.data.measurement import Measurement
+from untrained.data.memory import FLOAT_BYTES, check_size
 from untrained.data.parameters import read_kernel, read_mask
 from untrained.data.slices import no_volume
 from untrained.doubts.photographs import (
@@ -42,7 +45,7 @@ from untrained.doubts.photographs import (
     mask_doubts,
     sigma_doubts,
 )
-from untrained.errors import UserError, from_file
+from untrained.errors import UserError, from_file, shown
 from untrained.physics.base import Physics
 from untrained.physics.blur import Blur
 from untrained.physics.denoise import Denoise
@@ -53,17 +56,23 @@ from untrained.scaling import own_level
 ONE_SLICE = (".png", ".jpg", ".jpeg")  # channels of these are colours
 LOSSY = (".jpg", ".jpeg")
 OUTSIDE = 0.25
+LEAST_SIGMA, MOST_SIGMA = 1e-6, 1e6
+MOST_FACTOR = 64
 
 
 @dataclass(frozen=True)
 class Photo:
-    """What a file of a photograph task holds, as read."""
+    """What a file of a photograph task holds, as read.
+
+    `lost` marks the values that were none, and were replaced by 0, `(C, H, W)`; see `read_photo`.
+    """
 
     y: Tensor
     reference: Tensor | None
     sigma: float | None
     extra: np.ndarray | None
     notes: tuple[str, ...]
+    lost: np.ndarray | None = None
 
 
 def load_denoise(
@@ -101,6 +110,7 @@ def load_inpaint(
         path: picture, or .npz with `measurement` and `mask`.
         mask: picture or array of the picture's size, white or 1 where pixels are measured. None
             takes the file's `mask`, or else treats pixels that are 0 in all channels as missing.
+            NaN, infinite values and those far outside [0, 1] are missing whatever the mask says.
         volume: the file holds `(D, H, W)`, to be fitted as a whole; the mask likewise, or
             `(H, W)` for all slices.
 
@@ -108,7 +118,7 @@ def load_inpaint(
         UserError: unreadable file, a mask of another size or with values between 0 and 1, or no
             mask and no black pixel, or a volume of one slice.
     """
-    photo = read_photo(path, "mask", volume)
+    photo = read_photo(path, "mask", volume, keep_lost=True)
     notes = photo.notes
     chosen: np.ndarray
     if mask is not None:
@@ -119,12 +129,17 @@ def load_inpaint(
     else:
         chosen = _black_pixels(photo.y, path)
         notes += ("no mask was given: pixels that are 0 in every channel count as missing",)
-        if photo.y.ndim == 4:
+        if photo.lost is not None:
+            notes += (LOST.format(int(photo.lost.any(0).sum())),)
+        elif photo.y.ndim == 4:
             lossy = Path(path).suffix.lower() in LOSSY
             notes += hole_doubts(photo.y[0].numpy(), chosen, lossy)
     if volume and chosen.ndim == 2 and chosen.shape == photo.y.shape[-2:]:
         chosen = np.broadcast_to(chosen, photo.y.shape[2:])
         notes += ("the mask holds for every slice",)
+    if photo.lost is not None:
+        chosen, more = marked_without(chosen, photo.lost)
+        notes += more
     with from_file(path if mask is None else mask):
         physics = Inpaint(chosen, tuple(photo.y.shape[1:]))
     if bool((physics.mask == 1).all()):
@@ -152,8 +167,11 @@ def load_superres(path: str | Path, *, factor: int | None = None) -> Measurement
     chosen = photo.extra if factor is None else factor
     if chosen is None:
         raise UserError(f"{path} does not say the enlargement: give --factor, for example 4")
-    times = _whole(chosen, "factor", smallest=2)
+    with from_file(path):
+        times = _whole(chosen, "factor", smallest=2)
     channels, height, width = shape_of(photo.y)
+    size = FLOAT_BYTES * channels * height * width * times**2
+    check_size(size, size, f"{path}, enlarged {times} times,")
     physics = SuperRes((channels, height * times, width * times), times)
     return photo_measurement("superres", path, photo, physics, photo.sigma, photo.notes)
 
@@ -193,15 +211,24 @@ def noise_level(sigma: float | str) -> float:
         value = float(sigma)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf:
-        raise UserError(f"--sigma must be auto or a number >= 0 on the 0..255 scale, got '{sigma}'")
+    if value != 0 and not LEAST_SIGMA <= value <= MOST_SIGMA:
+        raise UserError(
+            "--sigma must be auto, 0, or a standard deviation on the 0..255 scale from "
+            f"{LEAST_SIGMA:g} to {MOST_SIGMA:g}, got {shown(sigma)}"
+        )
     return value / 255.0
 
 
-def read_photo(path: str | Path, parameter: str | None = None, volume: bool = False) -> Photo:
+def read_photo(
+    path: str | Path,
+    parameter: str | None = None,
+    volume: bool = False,
+    keep_lost: bool = False,
+) -> Photo:
     """A picture, or an .npz's `measurement`, `reference`, `sigma` and one `parameter`.
 
-    With `volume` the images are `(1, 1, D, H, W)`, else `(1, C, H, W)`.
+    With `volume` the images are `(1, 1, D, H, W)`, else `(1, C, H, W)`. With `keep_lost` values
+    that are NaN, infinite or far outside [0, 1] become 0 and are marked; else they are refused.
 
     Raises:
         UserError: unreadable, of another kind, plainly not in [0, 1], or a volume of one slice.
@@ -210,7 +237,10 @@ def read_photo(path: str | Path, parameter: str | None = None, volume: bool = Fa
     if suffix not in (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES):
         expected = f"a picture ({', '.join(IMAGE_SUFFIXES)}) or the .npz that `simulate` writes"
         raise other_format(path, "input", expected)
-    photo = _from_picture(path, volume) if is_image(path) else _from_arrays(path, parameter)
+    if is_image(path):
+        photo = _from_picture(path, volume, keep_lost)
+    else:
+        photo = _from_arrays(path, parameter, keep_lost)
     if volume:
         photo = _as_volume(photo, path)
     check_photograph(photo.y.numpy(), path)
@@ -244,22 +274,32 @@ def _as_volume(photo: Photo, path: str | Path) -> Photo:
     )
 
 
-def _from_picture(path: str | Path, volume: bool) -> Photo:
-    y, notes = read_image(path, pages=volume)
-    return Photo(y, None, None, None, notes)
+def _from_picture(path: str | Path, volume: bool, keep_lost: bool) -> Photo:
+    if not keep_lost:
+        y, notes = read_image(path, pages=volume)
+        return Photo(y, None, None, None, notes)
+    array, notes = read_values(path, pages=volume)
+    values, lost = without_lost(array)
+    label = f"input: {path}"
+    return Photo(_tensor(values, label), None, None, None, notes, planes_of(lost))
 
 
-def _from_arrays(path: str | Path, parameter: str | None) -> Photo:
+def _from_arrays(path: str | Path, parameter: str | None, keep_lost: bool) -> Photo:
+    lost = None
     with open_arrays(path) as file:
         require_keys(file, "measurement")
-        y = _tensor(file.read("measurement"), f"'measurement' in {path}")
+        values = file.read("measurement")
+        if keep_lost:
+            values, lost = without_lost(values)
+        y = _tensor(values, f"'measurement' in {path}")
         truth = read_optional(file, "reference")
         reference = None if truth is None else _tensor(truth, f"'reference' in {path}")
         sigma = read_sigma(file)
         extra = None if parameter is None else read_optional(file, parameter)
     if extra is not None:
         require_finite(extra, f"'{parameter}' in {path}")
-    return Photo(y, reference, None if sigma is None else noise_level(sigma), extra, ())
+    level = None if sigma is None else noise_level(sigma)
+    return Photo(y, reference, level, extra, (), planes_of(lost))
 
 
 def _tensor(array: np.ndarray, label: str) -> Tensor:
@@ -308,8 +348,10 @@ def _black_pixels(y: Tensor, path: str | Path) -> np.ndarray:
 def _whole(value: float | np.ndarray, name: str, smallest: int) -> int:
     number = np.asarray(value)
     whole = number.size == 1 and number.dtype.kind in "iuf" and float(number.item()) % 1 == 0
-    if not whole or number.item() < smallest:
-        raise UserError(f"{name} must be a whole number of at least {smallest}, got {value}")
+    if not whole or not smallest <= number.item() <= MOST_FACTOR:
+        raise UserError(
+            f"{name} must be a whole number from {smallest} to {MOST_FACTOR}, got {shown(value)}"
+        )
     return int(number.item())
 
 

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from untrained.errors import UserError
+from untrained.errors import UserError, shown
 
 MAX_DEPTH = 10
+MAX_SCALES = 16
+MAX_LAYERS = 1000
+MAX_WIDTH = 2**16
 DIMS = (1, 2, 3)
 
 
-def check_width(name: str, value: int, *, smallest: int = 1) -> None:
-    """Raise UserError unless `value` is an int of at least `smallest`."""
+def check_width(name: str, value: int, *, smallest: int = 1, largest: int = MAX_WIDTH) -> None:
+    """Raise UserError unless `value` is an int from `smallest` to `largest`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
-        raise UserError(f"{name} must be a whole number of at least {smallest}, got {value!r}.")
+        raise UserError(f"{name} must be a whole number of at least {smallest}, got {shown(value)}")
+    if value > largest:
+        raise UserError(f"{name} must be at most {largest}, got {shown(value)}")
 
 
 def check_widths(name: str, values: tuple[int, ...], *, smallest: int = 1) -> None:
     """Raise UserError unless `values` is a non-empty tuple of ints of at least `smallest`."""
     if not isinstance(values, tuple) or not values:
-        raise UserError(f"{name} must be a tuple of channel counts, one per scale, got {values!r}.")
+        raise UserError(
+            f"{name} must be a tuple of channel counts, one per scale, got {shown(values)}."
+        )
+    if len(values) > MAX_SCALES:
+        raise UserError(f"{name} has {len(values)} entries, and at most {MAX_SCALES} are taken.")
     for value in values:
         check_width(f"every entry of {name}", value, smallest=smallest)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from untrained.errors import UserError
 from untrained.nets import blocks
-from untrained.nets.fields import check_build, check_width
+from untrained.nets.fields import MAX_LAYERS, check_build, check_width
 
 
 class Features(nn.Module):
@@ -98,7 +98,7 @@ class Siren:
 
     def __post_init__(self) -> None:
         check_width("width", self.width)
-        check_width("layers", self.layers)
+        check_width("layers", self.layers, largest=MAX_LAYERS)
         check_width("features", self.features, smallest=0)
         if not self.omega > 0 or not self.scale > 0:
             raise UserError(f"omega and scale must be positive, got {self.omega}, {self.scale}.")

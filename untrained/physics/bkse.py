@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
+from untrained.files import existing_file
 from untrained.physics.base import NonlinearPhysics
 from untrained.physics.bkse_network import IMAGE_SHAPE, KERNEL_SHAPE, BKSENetwork
 from untrained.physics.blur import Blur
@@ -93,8 +94,7 @@ def load_bkse(path: str | Path) -> BKSENetwork:
         UserError: no such file, not a file of tensors, or names, shapes or values that do not
             fit the network; the first ones are listed.
     """
-    if not Path(path).is_file():
-        raise UserError(f"weights: there is no file {path}")
+    existing_file(path, "weights")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damage, another format and code all raise errors of their own

@@ -15,9 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import UserError
+from untrained.errors import UserError, shown
 
 Array = NDArray[Any]
+SHORTEST = 1e-15
+MOST_DEGREES = 1e6  # nearly three thousand turns; beyond, a float64 knows less than a view
+MOST_DETECTORS_OFF = 10
+WIDEST_PIXEL = 16
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,18 @@ class Geometry:
         object.__setattr__(self, "detectors", whole("detectors", self.detectors, least=2))
         _positive("pixel_size", self.pixel_size)
         _positive("detector_pitch", self.detector_pitch)
-        if not math.isfinite(self.detector_offset):
-            raise UserError(f"detector_offset must be finite, got {self.detector_offset}")
+        reach = MOST_DETECTORS_OFF * self.detectors
+        if not abs(self.detector_offset) <= reach:
+            raise UserError(
+                f"detector_offset must be finite, in bins, and at most {MOST_DETECTORS_OFF} "
+                f"detectors wide ({reach}), got {self.detector_offset:g}"
+            )
+        if not self.pixel_size <= self.bin_width * max(WIDEST_PIXEL, self.detectors):
+            raise UserError(
+                f"a pixel of {self.pixel_size:g} is wider than all {self.detectors} bins of "
+                f"{self.bin_width:g} at the rotation centre: are pixel_size and detector_pitch in "
+                "the same unit?"
+            )
         radius = self.pixel_size * math.hypot(*self.image_shape) / 2
         if self.fan is not None and self.fan.source_origin <= radius:
             raise UserError(
@@ -261,17 +275,24 @@ def _clipped(u: float, start: Array, length: Array) -> Array:
 
 def _positive(name: str, value: float) -> None:
     if not (math.isfinite(value) and value > 0):
-        raise UserError(f"{name} must be a positive length, got {value}")
+        raise UserError(f"{name} must be a positive length, got {shown(value)}")
+    if not SHORTEST <= value <= 1 / SHORTEST:
+        raise UserError(
+            f"{name} is {value:g}; lengths from {SHORTEST:g} to {1 / SHORTEST:g} are taken, in "
+            "whatever unit: check it"
+        )
 
 
-def whole(name: str, value: float, least: int) -> int:
-    """`value` as an integer of at least `least`; UserError naming `name` otherwise."""
+def whole(name: str, value: float, least: int, most: int | None = None) -> int:
+    """`value` as an integer from `least` to `most`; UserError naming `name` otherwise."""
     try:
         number = math.isfinite(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = False
     if not number or int(value) != value or value < least:
-        raise UserError(f"{name} must be a whole number of at least {least}, got {value}")
+        raise UserError(f"{name} must be a whole number of at least {least}, got {shown(value)}")
+    if most is not None and value > most:
+        raise UserError(f"{name} must be at most {most:,}, got {shown(int(value))}")
     return int(value)
 
 
@@ -295,4 +316,9 @@ def _angles(angles: Any) -> tuple[float, ...]:
     if not np.isfinite(values).all():
         bad = int(np.flatnonzero(~np.isfinite(values))[0])
         raise UserError(f"angles must be finite degrees, but angles[{bad}] is {values[bad]}")
+    if np.abs(values).max() > MOST_DEGREES:
+        bad = int(np.abs(values).argmax())
+        raise UserError(
+            f"angles are degrees, at most {MOST_DEGREES:.0e}; angles[{bad}] is {values[bad]:g}"
+        )
     return tuple(values.tolist())

@@ -22,6 +22,8 @@ def as_mask(mask: Tensor | np.ndarray, name: str = "mask") -> Tensor:
         UserError: a value other than 0 and 1, or nothing measured at all.
     """
     values = as_tensor(mask)
+    if values.is_complex():
+        raise UserError(f"{name} is complex; it must hold only 0 (missing) and 1 (measured)")
     if values.dtype != torch.bool:
         odd = (values != 0) & (values != 1)
         if bool(odd.any()):

@@ -42,12 +42,17 @@ class SuperRes(LinearPhysics):
             )
         super().__init__(x_shape, (channels, height // factor, width // factor))
         self.factor = factor
-        self.register_buffer("rows", reduction_matrix(height, factor))
-        self.register_buffer("columns", reduction_matrix(width, factor))
+        self.long = max(height, width) > LONG
+        for name, side in (("rows", height), ("columns", width)):
+            # a matrix of a long side would fill the memory, and nearly all of it is zeros
+            matrix = torch.zeros(0) if self.long else reduction_matrix(side, factor)
+            self.register_buffer(name, matrix)
 
     def A(self, x: Tensor) -> Tensor:
         """Image `(B, C, H, W)` -> small image `(B, C, H / factor, W / factor)`."""
         self._check_x(x)
+        if self.long:
+            return _reduced(_reduced(x, self.factor, -2), self.factor, -1)
         return _both_sides(self.rows, x, self.columns)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
@@ -55,12 +60,53 @@ class SuperRes(LinearPhysics):
         about factor squared, as an adjoint must be.
         """
         self._check_y(y)
+        if self.long:
+            return _spread(_spread(y, self.factor, -1), self.factor, -2)
         return _both_sides(self.rows.T, y, self.columns.T)
 
     def mean_squared_singular_value(self, weighting: str = "uniform") -> float:
         """Give ||R_h||_F^2 ||R_w||_F^2 / (H W)."""
-        squares = [float(side.double().square().sum()) for side in (self.rows, self.columns)]
-        return squares[0] * squares[1] / (self.rows.shape[1] * self.columns.shape[1])
+        assert self.x_shape is not None
+        height, width = self.x_shape[-2:]
+        if self.long:
+            squares = [_frobenius(side, self.factor) for side in (height, width)]
+        else:
+            squares = [float(side.double().square().sum()) for side in (self.rows, self.columns)]
+        return squares[0] * squares[1] / (height * width)
+
+
+LONG = 4096
+"""Longest side that is reduced by a matrix."""
+
+
+def _reduced(x: Tensor, factor: int, axis: int) -> Tensor:
+    """One axis reduced, without a matrix."""
+    folded, weights = _taps(x.shape[axis], factor)
+    x = x.movedim(axis, -1)
+    windows = x[..., folded.to(x.device)]
+    return (windows * weights.to(x)).sum(-1).movedim(-1, axis)
+
+
+def _spread(y: Tensor, factor: int, axis: int) -> Tensor:
+    """The transpose of `_reduced`."""
+    size = y.shape[axis] * factor
+    folded, weights = _taps(size, factor)
+    y = y.movedim(axis, -1)
+    parts = (y[..., None] * weights.to(y)).flatten(-2)
+    x = y.new_zeros(*y.shape[:-1], size).index_add(-1, folded.flatten().to(y.device), parts)
+    return x.movedim(-1, axis)
+
+
+def _frobenius(size: int, factor: int) -> float:
+    """Sum of the squares of the entries of `reduction_matrix`."""
+    folded, weights = _taps(size, factor)
+    small = size // factor
+    rows = torch.arange(small)[:, None].expand_as(folded)
+    places = torch.stack([rows.flatten(), folded.flatten()])
+    entries = torch.sparse_coo_tensor(
+        places, weights.flatten(), (small, size), check_invariants=False
+    ).coalesce()
+    return float(entries.values().square().sum())
 
 
 def _both_sides(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
@@ -75,6 +121,13 @@ def _both_sides(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
 
 def reduction_matrix(size: int, factor: int) -> Tensor:
     """The `(size / factor, size)` matrix that reduces one axis; its rows sum to 1."""
+    folded, weights = _taps(size, factor)
+    matrix = torch.zeros(size // factor, size, dtype=torch.float64)
+    return matrix.scatter_add_(1, folded, weights).to(torch.get_default_dtype())
+
+
+def _taps(size: int, factor: int) -> tuple[Tensor, Tensor]:
+    """Where each output looks and with which weight, int64 and float64 `(size / factor, 4 f)`."""
     small = size // factor
     centre = (torch.arange(small, dtype=torch.float64) + 0.5) * factor - 0.5
     first = (centre - 2 * factor).floor().long() + 1
@@ -82,9 +135,7 @@ def reduction_matrix(size: int, factor: int) -> Tensor:
     weights = cubic((taps - centre[:, None]) / factor)
     weights = weights / weights.sum(1, keepdim=True)
     folded = taps % (2 * size)
-    folded = torch.minimum(folded, 2 * size - 1 - folded)
-    matrix = torch.zeros(small, size, dtype=torch.float64).scatter_add_(1, folded, weights)
-    return matrix.to(torch.get_default_dtype())
+    return torch.minimum(folded, 2 * size - 1 - folded), weights
 
 
 def cubic(t: Tensor) -> Tensor:

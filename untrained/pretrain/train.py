@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from untrained.ambient import single_precision
 from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
@@ -140,6 +141,7 @@ def lesson_recipe(
     return recipe.with_steps(steps) if steps else recipe
 
 
+@single_precision()
 def train(
     method: str,
     problems: Sequence[Problem],

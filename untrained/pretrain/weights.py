@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from untrained.core.result import versions
 from untrained.core.state import AMONG
 from untrained.errors import UserError
-from untrained.files import atomic_write, require_new
+from untrained.files import atomic_write, existing_file, require_new
 from untrained.nets import net_from_dict
 from untrained.problem import Problem
 from untrained.said import described
@@ -25,6 +26,7 @@ by the level of their backprojection; see CHANGELOG."""
 
 KEY = "untrained"
 SUFFIX = ".safetensors"
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,7 @@ def load_weights(path: str | Path) -> Weights:
     """
     from safetensors import SafetensorError, safe_open
 
+    existing_file(path, "--weights")
     try:
         with safe_open(str(path), framework="pt") as file:
             text = (file.metadata() or {}).get(KEY)
@@ -173,14 +176,14 @@ def load_weights(path: str | Path) -> Weights:
             "`untrained pretrain`"
         )
     for name, tensor in tensors.items():
-        if not (tensor.is_floating_point() and bool(tensor.isfinite().all())):
+        if tensor.dtype not in DTYPES or not bool(tensor.isfinite().all()):
             raise UserError(
                 f"{path} is damaged: '{name}' holds {tensor.dtype}, or NaN or infinite values; "
-                "copy it again, or learn it anew"
+                "weights are finite float32; copy it again, or learn it anew"
             )
     try:
         return _weights(json.loads(text), tensors)
-    except (ValueError, KeyError, TypeError, AttributeError, UserError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path} was written by another version of untrained, or is damaged: {error}"
         ) from error

@@ -45,8 +45,8 @@ def save_result(
     place = Path(directory)
     if (place / RESULT).exists() and not overwrite:
         raise UserError(
-            f"{place} holds a finished result ({RESULT}); give --overwrite (in Python "
-            "overwrite=True) to replace it, or choose another directory with --out"
+            f"{place} holds a finished result ({RESULT}); give overwrite=True to replace it, or "
+            "another directory"
         )
     if place.is_dir():  # before anything is written there
         _require_replaceable(Folder(place), overwrite)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from untrained.core.rule import Last, MaxSteps, Never
+from untrained.core.rule import Frame, Last, MaxSteps, Never, Output, Stop
+from untrained.core.state import Memory
 from untrained.rules.guard import Rollback
 from untrained.rules.output import Average, Blend, Closing, Nearer, Posterior
 from untrained.rules.parse import RULES, parse_stop
@@ -20,17 +21,21 @@ __all__ = [
     "Blend",
     "Closing",
     "Discrepancy",
+    "Frame",
     "HeldOut",
     "Last",
     "Lowest",
     "MaxSteps",
+    "Memory",
     "Nearer",
     "Never",
+    "Output",
     "Posterior",
     "Reference",
     "Rollback",
     "SelfValidation",
     "Shadow",
+    "Stop",
     "TimeLimit",
     "Verdict",
     "ZeroCrossing",

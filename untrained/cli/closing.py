@@ -1,0 +1,56 @@
+"""What a person reads at the end of a run."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+WIDTH = 80
+
+
+def closing_lines(
+    path: Path, facts: dict[str, Any], took: float | None = None, said: Sequence[str] = ()
+) -> list[str]:
+    """What a person wants to know at the end of a run.
+
+    Args:
+        path: of the result.
+        facts: what `result.json` holds.
+        took: seconds of the whole command: reading, comparing and drawing too.
+        said: notes that were printed before the run.
+    """
+    stop, metrics, classical = facts["stop"], facts["metrics"], facts["classical"]
+    lines = textwrap.wrap(f"{facts['method']} on {facts['task']}: {stop['reason']}", WIDTH)
+    if metrics:
+        line = f"PSNR {metrics['psnr']:.2f} dB, SSIM {metrics['ssim']:.3f}"
+        if classical and classical["metrics"] and classical["method"] != facts["method"]:
+            gain = metrics["psnr"] - classical["metrics"]["psnr"]
+            line += f" ({gain:+.2f} dB against {classical['method']})"
+        lines.append(line)
+    new = [note for note in facts.get("notes") or () if note not in said]
+    lines += [line for note in new for line in note_lines(note)]
+    lines += [
+        f"took     {_duration(facts['seconds'], facts['steps'], took)}",
+        f"picture  {path / 'reconstruction.png'}",
+        f"report   {path / 'report.html'}",
+    ]
+    return lines
+
+
+def note_lines(note: str) -> list[str]:
+    """Wrap a note for a terminal."""
+    return textwrap.wrap(f"note: {note}", WIDTH, subsequent_indent=" " * 6)
+
+
+def _duration(solved: float, steps: int, took: float | None) -> str:
+    """How long the solve took, and the command around it where that is another number."""
+    what = f"for {steps} steps" if steps else "to solve"
+    if took is None or took < solved + 1:
+        return f"{_seconds(solved)} {what}"
+    return f"{_seconds(took)}, {_seconds(solved)} of them {what}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
