@@ -39,8 +39,8 @@ from untrained.said import described
 from untrained.scaling import own_level
 from untrained.threads import current_threads, threads_for, use_threads
 
-CALLER = 4
-"""Frames from a warning to who called `reconstruct`: itself, and its two decorators."""
+CALLER = 5
+"""Frames from a warning to who called `reconstruct`: itself, and its three decorators."""
 
 
 @torch.inference_mode(False)
@@ -111,10 +111,10 @@ def reconstruct(
     seed = whole("seed", seed, least=0)
     y, physics, notes = mended(y, physics)
     problem = whole_problem(y, physics, sigma, guide)
-    check_contents(problem.y)
     if problem.unit_range:
         check_unit_range(y.detach(), problem.task)
     notes += doubts(y, physics, check_sigma(sigma))
+    check_contents(problem.y)
     inexact = _adjoint(physics, problem)
     learned = load_weights(weights) if isinstance(weights, str | Path) else weights
     chosen = plan(

@@ -279,7 +279,9 @@ def test_nothing_measured_on_any_task(tmp_path):
     }
     for task, arrays in made.items():
         np.savez(tmp_path / f"{task}.npz", **arrays)
-        assert "zero everywhere" in refusal(task, tmp_path / f"{task}.npz")
+        said = refusal(task, tmp_path / f"{task}.npz")
+        # of holes the mask may be to blame
+        assert ("measured is 0" if task == "inpaint" else "zero everywhere") in said
     y = torch.stack([torch.ones(1, 8, 8), torch.zeros(1, 8, 8)])
     with pytest.raises(UserError, match="of problem 1 are zero everywhere"):
         ut.reconstruct(y, Denoise((1, 8, 8)), "dct", progress=False)
@@ -315,7 +317,8 @@ def test_negative_amplitudes_and_cs_on_another_scale(tmp_path):
     ],
 )
 def test_extreme_geometry(tmp_path, key, value, said):
-    assert said in refusal("ct", _scan(tmp_path, **{key: value}))
+    other = {"detector_pitch": 1.0} if key == "pixel_size" else {}  # one tells the other
+    assert said in refusal("ct", _scan(tmp_path, **other, **{key: value}))
 
 
 @pytest.mark.parametrize("sigma", ["1e308", "1e-320", "1e-9", "1e8", "nan", "-1"])

@@ -85,7 +85,8 @@ def test_the_command_line_says_it(name: str, tmp_path: Path, capsys: Any) -> Non
     assert not ended.value.code
     facts = json.loads((tmp_path / "out" / "result.json").read_text())
     assert sum(words in note for note in facts["notes"]) == 1, facts["notes"]
-    assert words in " ".join(capsys.readouterr().out.split())
+    said = capsys.readouterr()
+    assert " ".join((said.out + said.err).split()).count(words) == 1
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -26,7 +26,7 @@ FIRST_LEVEL = 0.04
 COUPLING, MOMENTUM = 0.1, 0.9
 BRIGHTEST = 1.2
 
-LAST_LEVEL = {"inpaint": 0.5}
+LAST_LEVEL = {"inpaint": 0.5, "ct": 1.25}
 """In units of the level of `dct`, 1.5 elsewhere: what is not missing is known well."""
 
 ROUNDS = {"ct": 8}

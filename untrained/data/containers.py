@@ -201,8 +201,17 @@ class H5File:
 def _complex_fields(dtype: np.dtype) -> tuple[str, ...]:
     """The two fields of a record that is a complex number, as MATLAB v7.3 writes it; or ()."""
     names = tuple(dtype.names or ())
-    known = tuple(name.lower() for name in names) in COMPLEX_FIELDS
-    return names if known and all(dtype[name].kind == "f" for name in names) else ()
+    if tuple(name.lower() for name in names) not in COMPLEX_FIELDS:
+        return ()
+    part = dtype[names[0]]
+    # any other layout is damage, over which the HDF5 library itself may fall
+    plain = part.kind == "f" and dtype[names[1]] == part and dtype.itemsize == 2 * part.itemsize
+    return names if plain and _offsets(dtype) == [0, part.itemsize] else ()
+
+
+def _offsets(dtype: np.dtype) -> list[int]:
+    """Where the fields of a record begin, in bytes."""
+    return [dtype.fields[name][1] for name in dtype.names or ()] if dtype.fields else []
 
 
 def _require_readable(dataset: Any, label: str) -> None:

@@ -51,7 +51,7 @@ from untrained.doubts.ct import find_unmeasured, scan_doubts
 from untrained.errors import UserError, from_file, shown
 from untrained.files import read_text_file
 from untrained.physics.ct import CT
-from untrained.physics.footprint import FanBeam, Geometry
+from untrained.physics.footprint import FanBeam, Geometry, positive
 from untrained.physics.masks import as_mask
 
 LENGTHS = ("source_origin", "source_detector", "detector_pitch", "detector_offset", "pixel_size")
@@ -135,7 +135,7 @@ def _measurement(
     if index is not None:
         label = f"slice {index} of {label}"
     physics, left_out = _measured_part([sinogram], physics)
-    notes += (*left_out, *scan_doubts(sinogram, physics, label))
+    notes += (*left_out, *scan_doubts(sinogram.astype(np.float64), physics, label))
     truth = _fitting(reference, physics.geometry.image_shape, path, geometry)
     return Measurement(
         task="ct",
@@ -155,7 +155,7 @@ def _measured_part(sinograms: list[np.ndarray], physics: CT) -> tuple[CT, tuple[
     masks: list[np.ndarray] = []
     notes: list[str] = []
     for sinogram in sinograms if physics.mask is None else []:
-        mask, more = find_unmeasured(sinogram)
+        mask, more = find_unmeasured(sinogram.astype(np.float64))  # squares of nodata overflow
         notes += more
         masks += [] if mask is None else [mask]
     if masks:
@@ -310,6 +310,8 @@ def _physics(
     if "image_shape" not in scan:
         notes.append(f"image size not given: {detectors}x{detectors}, as many as detectors")
     shape = scan.get("image_shape", (detectors, detectors))
+    for name in ("pixel_size", "detector_pitch"):  # before one is derived from the other
+        positive(name, scan.get(name, 1.0))
     fan = _fan(scan)
     pitch, pixel, about = _lengths(scan, fan)
     notes += about

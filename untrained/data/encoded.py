@@ -105,7 +105,7 @@ def load_phase(
     borders = (zeros[0] // 2, zeros[1] // 2)
     physics = PhaseRetrieval((channels, *sides), borders, complex_image=complex_image)
     _check_amplitudes(y, path)
-    doubts = amplitude_doubts(y[0].numpy(), f"'measurement' in {path}")
+    doubts = amplitude_doubts(y[0].numpy(), f"'measurement' in {path}") if y.any() else ()
     _check_brightness(y, sides, path, complex_image)
     notes: tuple[str, ...] = (
         *doubts,

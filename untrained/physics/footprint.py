@@ -40,8 +40,8 @@ class FanBeam:
     source_detector: float
 
     def __post_init__(self) -> None:
-        _positive("source_origin", self.source_origin)
-        _positive("source_detector", self.source_detector)
+        positive("source_origin", self.source_origin)
+        positive("source_detector", self.source_detector)
         if self.source_detector < self.source_origin:
             raise UserError(
                 f"source_detector is {self.source_detector:g}, less than source_origin = "
@@ -80,8 +80,8 @@ class Geometry:
         object.__setattr__(self, "image_shape", _image_shape(self.image_shape))
         object.__setattr__(self, "angles", _angles(self.angles))
         object.__setattr__(self, "detectors", whole("detectors", self.detectors, least=2))
-        _positive("pixel_size", self.pixel_size)
-        _positive("detector_pitch", self.detector_pitch)
+        positive("pixel_size", self.pixel_size)
+        positive("detector_pitch", self.detector_pitch)
         reach = MOST_DETECTORS_OFF * self.detectors
         if not abs(self.detector_offset) <= reach:
             raise UserError(
@@ -273,7 +273,8 @@ def _clipped(u: float, start: Array, length: Array) -> Array:
     return np.minimum(past, length, out=past)
 
 
-def _positive(name: str, value: float) -> None:
+def positive(name: str, value: float) -> None:
+    """Refuse what is no length; UserError naming `name`."""
     if not (math.isfinite(value) and value > 0):
         raise UserError(f"{name} must be a positive length, got {shown(value)}")
     if not SHORTEST <= value <= 1 / SHORTEST:
