@@ -5,10 +5,9 @@ import torch
 from torch import Tensor
 
 import untrained as ut
-from untrained.classical import CLASSICAL, LIGHT, guide, guide_name, low_rank
+from untrained.classical import CLASSICAL, guide, guide_name, low_rank
 from untrained.classical.alike import alike_blocks
 from untrained.classical.low_rank import BLOCKS, shrink_groups
-from untrained.classical.sliding_dct import dct_weighed, quick_tv
 from untrained.data.phantoms import shepp_logan
 from untrained.metrics import psnr
 
@@ -65,7 +64,7 @@ def test_it_beats_the_cosines_that_it_starts_from_on_undersampled_scans() -> Non
     assert quality["lowrank"] > quality["dct"] + 1
 
 
-def test_measurements_that_come_to_a_part_are_worked_in_and_nothing_begins_anew(
+def test_columns_that_come_to_a_part_are_solved_with_it_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     problem, x = scan(14)
@@ -80,9 +79,9 @@ def test_measurements_that_come_to_a_part_are_worked_in_and_nothing_begins_anew(
         image = one.to_units(guide(one))
         quality[name] = psnr(image[0], x[0], data_range=float(x.max()))
         taken[name] = len(rounds) - before
-    assert taken == {"part": 30, "more": 15, "anew": 30}
+    assert taken == {"part": 30, "more": 30, "anew": 30}
     assert quality["more"] > quality["part"] + 0.1
-    assert quality["more"] > quality["anew"] - 0.3
+    assert quality["more"] > quality["anew"] - 0.1
 
 
 def test_the_same_numbers_in_other_units() -> None:
@@ -102,8 +101,8 @@ def test_it_is_what_networks_lean_on_in_mri_with_little_noise() -> None:
     assert torch.equal(guide(noisy), noisy.cache["dct"])
 
 
-def test_networks_lean_on_the_mean_of_three_in_ct() -> None:
-    """Better than two of them, whichever those are: their errors differ."""
+def test_networks_lean_on_the_mean_of_two_in_ct() -> None:
+    """At least as good as the worse of them, whichever that is, and close to the better."""
     picture = torch.zeros(1, 1, 48, 48)
     picture[..., 12:36, 10:30] = 1
     picture[..., 20:28, 16:24] = 0.4
@@ -111,12 +110,12 @@ def test_networks_lean_on_the_mean_of_three_in_ct() -> None:
     noise = torch.randn(1, 1, 68, 15, generator=torch.Generator().manual_seed(0))
     problem = ut.Problem(physics.A(picture) + 0.3 * noise, physics)
     found = guide(problem)
-    light = quick_tv(dct_weighed(problem), LIGHT)
-    each = [light, problem.cache["dct"], problem.cache["lowrank"]]
-    torch.testing.assert_close(found, sum(each) / 3)
-    assert guide_name(problem).startswith("the mean of total variation")
+    each = [problem.cache["lowrank"], problem.cache["nlbayes"]]
+    torch.testing.assert_close(found, sum(each) / 2)
+    assert guide_name(problem).startswith("the mean of groups of alike blocks")
     error = [float((problem.to_units(x) - picture).square().mean()) for x in (found, *each)]
-    assert error[0] < sorted(error[1:])[1], error
+    assert error[0] < max(error[1:])
+    assert error[0] < 1.2 * min(error[1:])
 
 
 def test_wrong_coil_maps_do_not_make_it_ever_brighter() -> None:

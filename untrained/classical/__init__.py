@@ -20,8 +20,6 @@ from untrained.classical.sliding_dct import (
     dct,
     dct_denoise,
     dct_settings,
-    dct_weighed,
-    quick_tv,
 )
 from untrained.classical.total_variation import TVResult, rough_tv, tv, tv_solve, tv_weight
 from untrained.classical.wavelet import l1wavelet
@@ -43,10 +41,6 @@ CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
 QUIET = 0.0135
 """Level of `dct` up to which MRI takes `lowrank`, which loses by it where noise is strong
 (docs/methods/classical.md)."""
-
-LIGHT = 1e-3
-"""Weight of the total variation in the mean of three, relative to ||A||^2: half of what splitting
-starts from, which smooths too much where views are many and clean."""
 
 SHOWN = "tv"
 """The classical answer beside ours in every report: the one that everybody knows."""
@@ -78,8 +72,9 @@ __all__ = [
 def guide(problem: Problem) -> Tensor:
     """The classical image that a network method may lean on, computed once per problem.
 
-    `lowrank` for missing pixels and for MRI pictures with little noise, the mean of three for CT,
-    `denoised` for noisy pictures and volumes, `nlbayes` for deblurring and super-resolution, `dct`
+    `lowrank` for missing pixels and for MRI pictures with little noise, the mean of it and
+    `nlbayes` for CT, `denoised` for noisy pictures and volumes, `nlbayes` for deblurring and
+    super-resolution, `dct`
     for other pictures; the same for every slice of a volume that is measured slice by slice
     (`Stack`). Other volumes and signals get total variation, solved to a relative gap of 1e-3 or
     1000 iterations (data without noise need that many), which costs a fraction of `tv` and looks
@@ -126,13 +121,12 @@ def _alike_if_quiet(problem: Problem) -> Tensor:
     return _answer("lowrank" if level <= QUIET else "dct", problem)
 
 
-def _mean_of_three(problem: Problem) -> Tensor:
-    """A light total variation, `dct` and `lowrank`.
+def _mean_of_two(problem: Problem) -> Tensor:
+    """`lowrank` and `nlbayes`.
 
     Few views are noise and streaks, which each prior takes for something else.
     """
-    light = quick_tv(dct_weighed(problem), LIGHT)
-    return (light + _answer("dct", problem) + _answer("lowrank", problem)) / 3
+    return (_answer("lowrank", problem) + _answer("nlbayes", problem)) / 2
 
 
 _GUIDES: dict[str, tuple[str, Callable[[Problem], Tensor]]] = {
@@ -140,5 +134,5 @@ _GUIDES: dict[str, tuple[str, Callable[[Problem], Tensor]]] = {
     "superres": ("non-local Bayes", partial(_answer, "nlbayes")),
     "inpaint": ("groups of alike blocks", partial(_answer, "lowrank")),
     "mri": ("groups of alike blocks, or cosines where noise is strong", _alike_if_quiet),
-    "ct": ("the mean of total variation, cosine transforms and alike blocks", _mean_of_three),
+    "ct": ("the mean of groups of alike blocks and non-local Bayes", _mean_of_two),
 }

@@ -8,6 +8,7 @@ from torch import Tensor
 from untrained.classical.alike import Blocks, alike_blocks, from_groups
 from untrained.classical.linear import data_step, require_picture
 from untrained.classical.sliding_dct import (
+    ANEW,
     COUPLING,
     SHIFTS,
     STEPS,
@@ -39,9 +40,9 @@ def nlbayes(problem: Problem) -> Tensor:
     B is `bayes_denoise`, z_0 the image of `dct` after a data step, and sigma_k falls in equal
     ratios from 4 times the sigma_K that `dct` found by held-out measurements to sigma_K, in 10
     rounds. Where a part of the measurements was solved before, its answer is gone on from, in 5
-    rounds from 3 times sigma_K. The answer is the last z, or the last x where `dct` found its like
-    better. Rounds before the last take fewer blocks, found anew in every third, and a first
-    estimate of every second window: half the time for what is within 0.01 dB.
+    rounds from 3 times sigma_K (MRI begins anew). The answer is the last z, or the last x where
+    `dct` found its like better. Rounds before the last take fewer blocks, found anew in every
+    third, and a first estimate of every second window: half the time for what is within 0.01 dB.
 
     For denoising it is `bayes_denoise` at the noise level, given or estimated; of a volume the mean
     of what that makes of its planes in the three directions.
@@ -66,7 +67,8 @@ def _solved(problem: Problem) -> Tensor:
         denoise = bayes_denoise if image.ndim == 4 else _in_three_directions
         return denoise(image, noise_level(problem, image))
     level, closing = dct_settings(problem)
-    x, first, rounds = problem.of_part("nlbayes", nlbayes), MORE_LEVEL, MORE_ROUNDS
+    before = None if problem.task in ANEW else problem.of_part("nlbayes", nlbayes)
+    x, first, rounds = before, MORE_LEVEL, MORE_ROUNDS
     if x is None:
         x, first, rounds = problem.cached("dct", dct), FIRST_LEVEL, ROUNDS
     z = data_step(problem, x, COUPLING, STEPS)

@@ -193,13 +193,8 @@ def _tell(result: Result, measurement: Measurement) -> None:
     """Where the image comes from."""
     result.about.source = measurement.source
     result.about.axes = measurement.axes
-    notes = (*_notes_of(measurement), *result.about.notes)
-    result.about.notes = tuple(dict.fromkeys(notes))
-
-
-def _notes_of(measurement: Measurement) -> tuple[str, ...]:
-    """What was read, and what was decided or doubted while reading."""
-    return (f"read: {described(measurement.physics)}", *measurement.notes)
+    read = f"read: {described(measurement.physics)}"
+    result.about.notes = tuple(dict.fromkeys((read, *measurement.notes, *result.about.notes)))
 
 
 def _one(
@@ -316,7 +311,7 @@ def _say_notes(slices: Sequence[Measurement], options: Options) -> tuple[str, ..
     """Print what was decided while reading, before the time of a run is spent on it."""
     if options.quiet:
         return ()
-    notes = tuple(dict.fromkeys(note for m in slices for note in _notes_of(m)))
+    notes = tuple(dict.fromkeys(note for m in slices for note in m.notes))
     for note in notes:
         click.echo("\n".join(note_lines(note)), err=True)
     return notes
