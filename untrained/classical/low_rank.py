@@ -48,11 +48,11 @@ def lowrank(problem: Problem) -> Tensor:
 
     L is `shrink_groups`, z_0 the image of `dct` after a data step, and sigma_k falls in equal
     ratios from 0.04 to 1.5 times the level that `dct` found by held-out measurements (half of it
-    for missing pixels, 1.25 times for CT), in 30 rounds, 8 for CT. Where a part of the measurements was solved before,
-    its answer is gone on from in half of the rounds (MRI begins anew). The answer is the last z,
-    or the last x where `dct` found its like better. No x is brighter than 1.2 times the brightest
-    pixel of a quick total-variation image: where coil maps are wrong, as at a border that cuts the
-    object, splitting would explain the data by ever larger values.
+    for missing pixels, 1.25 times for CT), in 30 rounds, 8 for CT. Where a part of the measurements
+    was solved before, its answer is gone on from in half of the rounds (MRI begins anew). The
+    answer is the last z, or the last x where `dct` found its like better. No x is brighter than 1.2
+    times the brightest pixel of a quick total-variation image: where coil maps are wrong, as at a
+    border that cuts the object, splitting would explain the data by ever larger values.
 
     Blocks that look alike tell each other's missing parts: structures return all over an image,
     and the aliases of undersampling do not. That is worth most where much of k-space is missing. It
