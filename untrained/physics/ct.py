@@ -115,6 +115,12 @@ class CT(LinearPhysics):
             self._leave_out(as_mask(mask))
 
     @property
+    def matrix_bytes(self) -> int:
+        """What the matrix and its transpose take, or would; 0 for a scan too large for them."""
+        size = matrix_bytes(self.geometry)
+        return size if size <= MOST_MATRIX else 0
+
+    @property
     def mask(self) -> Tensor | None:
         """1 = measured, `(1, C, detectors, views)`; None where everything is."""
         return self._buffers.get("measured")
