@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "untrained"
 LAYERS = [
-    ["errors", "files", "threads", "ambient"],
+    ["errors", "files", "threads", "ambient", "waiting"],
     ["folder"],
     ["maths", "optim"],
     ["physics", "nets"],

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from untrained.classical import CLASSICAL, SHOWN, guide_name
 from untrained.core.result import About, Result
+from untrained.core.rule import Watch
 from untrained.doubts import level_doubts, residual_doubts
 from untrained.errors import UserError
 from untrained.metrics import (
@@ -20,6 +23,11 @@ from untrained.metrics import (
 )
 from untrained.plan import Plan
 from untrained.problem import Problem
+from untrained.scaling import a_few_views
+from untrained.waiting import TimeIsUp, waiting
+
+COMPARISON, BESIDE_CLASSICAL = 300.0, 60.0
+"""Seconds that the classical answer may take beside a network's image, and a classical one."""
 
 
 def about(
@@ -29,8 +37,16 @@ def about(
     truth: Tensor | None,
     data_range: float | None,
     compare: bool,
+    watch: Sequence[Watch] = (),
 ) -> About:
-    """What a report tells of a result: its classical answer, its measures, and remarks."""
+    """What a report tells of a result: its classical answer, its measures, and remarks.
+
+    Args:
+        chosen, problem, result: what was planned, of what, and what came of it.
+        truth, data_range: a reference and the range of its PSNR, if there is one.
+        compare: whether the classical answer is computed.
+        watch: who is told while that takes long, and may end it.
+    """
     told = About(
         task=chosen.task,
         method=chosen.card.name,
@@ -52,7 +68,7 @@ def about(
     if problem.unit_range:
         told.notes += level_doubts(float(problem.scale[0]))
     if compare:
-        _add_classical(told, problem, result)
+        _add_classical(told, problem, result, watch)
         told.notes += _of_the_views(problem, told)
     if problem.task == "phase":
         _turn(told, result.image)
@@ -88,7 +104,7 @@ def _of_the_output(problem: Problem, result: Result) -> tuple[str, ...]:
     return notes
 
 
-def _add_classical(about: About, problem: Problem, result: Result) -> None:
+def _add_classical(about: About, problem: Problem, result: Result, watch: Sequence[Watch]) -> None:
     """The classical answer: total variation, or the algorithm behind a nonlinear `initial`."""
     own = str(getattr(problem.physics, "classical_name", ""))
     about.classical_name = SHOWN if problem.linear else own
@@ -96,7 +112,7 @@ def _add_classical(about: About, problem: Problem, result: Result) -> None:
         about.classical = result.image
     elif problem.linear:
         try:
-            found = problem.to_units(problem.cached(SHOWN, CLASSICAL[SHOWN]))
+            found = problem.to_units(_compared(problem, result, watch))
             if not bool(found.isfinite().all()):
                 raise UserError("it became infinite or NaN")
             about.classical = found
@@ -105,6 +121,34 @@ def _add_classical(about: About, problem: Problem, result: Result) -> None:
             about.notes += (f"there is no classical answer beside it: {error}",)
     elif own:
         about.classical, about.adjoint = about.adjoint, None
+
+
+def _compared(problem: Problem, result: Result, watch: Sequence[Watch]) -> Tensor:
+    """Compute the classical answer, unless it takes too long.
+
+    Raises:
+        UserError: it does; says what to do.
+    """
+    ask = f"--method {SHOWN} makes one, and takes its time"
+    if result.recipe is None and a_few_views(problem.physics) is not None:
+        raise UserError(f"of a scan this large it takes far longer than the image; {ask}")
+    usual = COMPARISON if result.recipe is not None else BESIDE_CLASSICAL
+    limit = min([usual, *(one.left() for one in watch)])
+
+    def tell(seconds: float) -> bool:
+        for one in watch:
+            one.busy(f"comparing with {SHOWN}", seconds)
+        return any(one.left() == 0 for one in watch)
+
+    try:
+        with waiting(limit, tell):
+            return problem.cached(SHOWN, CLASSICAL[SHOWN])
+    except TimeIsUp:
+        why = f"it took longer than {limit:.0f} s" if limit else "the run was interrupted"
+        raise UserError(f"{why}; {ask}; --no-compare leaves it out") from None
+    finally:
+        for one in watch:
+            one.end("comparison")
 
 
 def _of_the_views(problem: Problem, about: About) -> tuple[str, ...]:

@@ -93,7 +93,8 @@ def reconstruct(
         data_range: range of the PSNR; default 1 for photographs, max |truth| otherwise.
         settings: `FIELD=VALUE` assignments as with `--set`.
         steps: budget in optimiser steps; 0 = the preset's.
-        compare: also compute the classical answer, for the report.
+        compare: also compute the classical answer, for the report; given up after five minutes
+            (beside a classical method one), and not begun for `fbp` of a large scan.
         run_dir: keep a checkpoint there and resume from the one found there.
 
     Returns:
@@ -110,7 +111,7 @@ def reconstruct(
         raise UserError(f"uncertainty={uncertainty!r} is unknown; known: None, 'seeds'")
     seed = whole("seed", seed, least=0)
     y, physics, notes = mended(y, physics)
-    problem = whole_problem(y, physics, sigma, guide)
+    problem = whole_problem(y, light(method, physics), sigma, guide)
     if problem.unit_range:
         check_unit_range(y.detach(), problem.task)
     notes += doubts(y, physics, check_sigma(sigma))
@@ -197,7 +198,7 @@ def _run(
         )
         result = as_one(each)
     _require_finite(result)
-    result.about = about(chosen, problem, result, truth, data_range, compare)
+    result.about = about(chosen, problem, result, truth, data_range, compare, watch)
     result.about.data, result.about.seeds = tuple(digests), count if chosen.recipe else 1
     result.about.reference_data = reference_digests(truth)
     result.peak_memory_mb = peak_memory_mb(place)
@@ -214,6 +215,7 @@ def run_each(
     truths: Sequence[Tensor | None],
     data_ranges: Sequence[float | None],
     watch: Sequence[Watch] = (),
+    compare: bool = True,
     run_dir: str | Path | None = None,
 ) -> list[Result]:
     """Carry out a plan of a network on single images with physics of their own.
@@ -233,7 +235,7 @@ def run_each(
     each = zip(results, problems, known, ranges, digests, strict=True)
     for result, problem, truth, width, digest in each:
         _require_finite(result)
-        result.about = about(chosen, problem, result, truth, width, compare=True)
+        result.about = about(chosen, problem, result, truth, width, compare, watch)
         result.about.data, result.about.seeds = (digest,), count
         result.about.reference_data = reference_digests(truth)
         result.peak_memory_mb = peak_memory_mb(place)
@@ -269,6 +271,16 @@ class Reconstructor(nn.Module):
 
 
 # ---------------------------------------------------------------------------------------------
+
+
+FEW_PRODUCTS = ("fbp", "adjoint")
+"""Methods that hardly need the operator: of large scans no matrix is built for them."""
+
+
+def light(method: str | Method, physics: Any) -> Any:
+    """Give the operator as a method needs it: without its matrix where few products are asked."""
+    own = getattr(physics, "without_matrix", None)
+    return physics if own is None or method not in FEW_PRODUCTS else own()
 
 
 def whole_problem(y: Tensor, physics: Any, sigma: float | None, guide: Tensor | None) -> Problem:

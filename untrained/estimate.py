@@ -2,7 +2,8 @@
 
 The network is first traced on torch's `meta` device, which computes nothing and counts what the
 backward pass has to keep. Where that fits into memory, a few real steps of the very run are then
-taken and measured; where it does not, the count itself is the answer.
+taken and measured, for LIMIT seconds at most; where it does not, or where they take longer, the
+count itself is the answer.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ from untrained.group import Group
 from untrained.plan import Plan
 from untrained.pretrain.train import Lesson, learning_group, lesson_recipe
 from untrained.problem import Problem
+from untrained.waiting import TimeIsUp, tick, waiting
 
 STEPS = 5
 WARM = 2
+LIMIT = 2.0  # seconds of measuring: with start and reading the answer comes within 5
+OVERHEAD = 2.0  # of a step over its products alone: normalisation, optimiser, operator
 REPORT_MB = 60.0  # drawing the report, after the network's memory has been given back
 
 
@@ -115,7 +119,12 @@ def _needs(
         note = f"needs more than the {room / 2**20:.0f} MiB that are free here; nothing was run"
         peak = (peak_memory_mb(torch.device("cpu")) or 0.0) + need.lean / 2**20
         return {**facts, "seconds": None, "peak_memory_mb": peak, "measured": False, "note": note}
-    per_step, start = _measure(recipe, take)
+    # without its matrix (see `CT.without_matrix`) a step takes another time
+    large = getattr(problem.select(0).physics, "matrix_free", False)
+    measured = None if large else _measure(recipe, take)
+    if measured is None:
+        return facts | _counted(recipe, problem, place, need.full, passes * runs)
+    per_step, start = measured
     peak_now = peak_memory_mb(place)
     note = f"measured over {STEPS - WARM} real steps"
     if isinstance(problem, Problem):
@@ -132,22 +141,70 @@ def _needs(
     }
 
 
+def _counted(
+    recipe: Recipe, problem: Problem | Group, place: torch.device, kept: float, passes: float
+) -> dict[str, Any]:
+    """Time and memory by counting, of a run whose first steps take too long to be measured."""
+    per_step = OVERHEAD * _products(recipe, problem) / _rate(place)
+    physics = problem.select(0).physics
+    bytes_of = getattr(physics, "matrix_bytes", 0)
+    peak = (peak_memory_mb(torch.device("cpu")) or 0.0) + (kept + bytes_of) / 2**20 + REPORT_MB
+    return {
+        "seconds_per_step": round(per_step, 4),
+        "seconds": round(per_step * recipe.budget * passes, 1),
+        "peak_memory_mb": round(peak),
+        "measured": False,
+        "note": f"counted: a few real steps, and what comes before them, take over {LIMIT:g} s "
+        "here; the time is that of the network alone, a rough guess",
+    }
+
+
+def _products(recipe: Recipe, problem: Problem | Group) -> float:
+    """Count the floating-point operations of a step's forward and backward pass."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    inputs = recipe.method.copies * recipe.method.input_channels(problem.x_shape[0])
+    counter = FlopCounterMode(display=False)
+    with torch.device("meta"):
+        module = recipe.build(problem.select(0))
+        sides = getattr(module, "input_sides", problem.x_shape[1:])
+        with counter, torch.no_grad():
+            module(torch.empty(len(problem), inputs, *sides))
+    return 3.0 * counter.get_total_flops()
+
+
+def _rate(place: torch.device) -> float:
+    """Measure the floating-point operations a second of a convolution like a network's."""
+    x, weight = torch.ones(1, 32, 96, 96, device=place), torch.ones(32, 32, 3, 3, device=place)
+    times = []
+    for _ in range(4):
+        began = time.perf_counter()
+        float(torch.nn.functional.conv2d(x, weight, padding=1).sum())
+        times.append(time.perf_counter() - began)
+    return 2.0 * 9 * 32 * 32 * 96 * 96 / max(min(times), 1e-9)
+
+
 class _Stopwatch(Watch):
     def __init__(self) -> None:
         self.times: list[float] = []
 
     def step(self, frame: Frame, columns: dict[str, float]) -> None:
         self.times.append(time.perf_counter())
+        tick()
 
 
-def _measure(recipe: Recipe, take: Callable[..., Result]) -> tuple[float, float]:
+def _measure(recipe: Recipe, take: Callable[..., Result]) -> tuple[float, float] | None:
     """(seconds per step, seconds before the first) of a few real steps of every phase.
 
-    They are taken with a checkpoint, so that its writing counts in time and in peak memory.
+    They are taken with a checkpoint, so that its writing counts in time and in peak memory. None
+    where they take longer than LIMIT.
     """
     watch = _Stopwatch()
-    with tempfile.TemporaryDirectory() as folder:
-        result = take(replace(recipe, steps=STEPS), watch=[watch], run_dir=folder)
+    try:
+        with tempfile.TemporaryDirectory() as folder, waiting(LIMIT):
+            result = take(replace(recipe, steps=STEPS), watch=[watch], run_dir=folder)
+    except TimeIsUp:
+        return None
     first = watch.times[:STEPS]
     per_step = (first[-1] - first[WARM - 1]) / (len(first) - WARM)
     return per_step, max(0.0, result.seconds - per_step * result.steps)

@@ -32,6 +32,7 @@ from untrained.scaling import (
     scaled_guide,
     usual_units,
 )
+from untrained.waiting import tick
 
 PROBES = 32
 """Random images that estimate an operator's mean squared singular value. The relative standard
@@ -168,10 +169,12 @@ class Problem:
     # physics in network units -----------------------------------------------------------------
     def A(self, x: Tensor) -> Tensor:
         """Measurements of x, zero where they are not visible to this problem."""
+        tick()
         return self.visible((self.seen or self.physics).A(x).to(self.y.dtype))
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """Adjoint of `A`, the visibility mask included."""
+        tick()
         return self.physics.A_adjoint(self.visible(y)).to(self.y.dtype)
 
     def supported(self, x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from untrained.errors import UserError
-from untrained.physics import ct as ct_module
+from untrained.physics import sparse
 from untrained.physics.ct import CT, FanBeam
 from untrained.physics.fbp import fbp, filter_detectors, ramp, view_weights
 from untrained.physics.footprint import Geometry
@@ -177,8 +177,8 @@ def test_without_a_sparse_product_the_result_is_the_same(monkeypatch):
     physics = SCANS["channels"]
     x, y = noise(1, 3, 9, 10), noise(1, *physics.y_shape)
     expected = physics.A(x), physics.A_adjoint(y)
-    monkeypatch.setattr(ct_module, "_has_product", lambda *_: False)
-    monkeypatch.setattr(ct_module, "CHUNK", 37)
+    monkeypatch.setattr(sparse, "_has_product", lambda *_: False)
+    monkeypatch.setattr(sparse, "CHUNK", 37)
     assert torch.allclose(physics.A(x), expected[0], atol=1e-5)
     assert torch.allclose(physics.A_adjoint(y), expected[1], atol=1e-5)
 

@@ -101,7 +101,7 @@ def test_it_is_that_of_the_weighted_matrix(name: str, weighting: str) -> None:
 
 def test_ct_of_many_entries_is_summed_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = FAN.mean_squared_singular_value("ramp")
-    monkeypatch.setattr("untrained.physics.ct.CHUNK", 100)
+    monkeypatch.setattr("untrained.physics.sparse.CHUNK", 100)
     assert FAN.mean_squared_singular_value("ramp") == pytest.approx(whole, rel=1e-12)
 
 

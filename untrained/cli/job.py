@@ -15,7 +15,7 @@ import click
 import torch
 from torch import Tensor
 
-from untrained.api import run, run_each, whole_problem
+from untrained.api import light, run, run_each, whole_problem
 from untrained.cli.closing import closing_lines, note_lines
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.options import Options
@@ -35,6 +35,7 @@ from untrained.report import summary as result_facts
 from untrained.report import write_result
 from untrained.rules.watch import Clock, Interrupt, Progress
 from untrained.said import described
+from untrained.scaling import a_few_views
 from untrained.threads import at_most_threads
 
 INTERRUPTED, REFUSED = 130, 2
@@ -165,13 +166,14 @@ def _results(
     if chosen.recipe and len(slices) > 1 and chosen.recipe.engine.groups(place_of):
         results = run_each(
             chosen,
-            [_problem(m, options) for m in slices],
+            [_problem(m, options, chosen) for m in slices],
             seed=options.seed,
             seeds=options.seeds,
             device=options.device,
             truths=[m.reference for m in slices],
             data_ranges=[m.data_range for m in slices],
             watch=[*watch, *_bars(chosen.card.name, options)],
+            compare=not options.no_compare,
             run_dir=place.path,
         )
         for result, measurement in zip(results, slices, strict=True):
@@ -206,7 +208,7 @@ def _one(
     index: int,
     count: int,
 ) -> Result:
-    problem = _problem(measurement, options)
+    problem = _problem(measurement, options, chosen)
     label = chosen.card.name if count == 1 else f"slice {index + 1}/{count}"
     result = run(
         chosen,
@@ -217,15 +219,16 @@ def _one(
         truth=measurement.reference,
         data_range=measurement.data_range,
         watch=[*watch, *_bars(label, options)],
+        compare=not options.no_compare,
         run_dir=place.path if count == 1 else place.folder.work / f"slice-{index}",
     )
     _tell(result, measurement)
     return result
 
 
-def _problem(m: Measurement, options: Options) -> Problem:
+def _problem(m: Measurement, options: Options, chosen: Plan) -> Problem:
     guide = read_guides(m, options.guide) if options.guide else None
-    return whole_problem(m.y, m.physics, m.sigma, guide)
+    return whole_problem(m.y, light(chosen.card.name, m.physics), m.sigma, guide)
 
 
 def _stacked(results: list[Result], slices: list[Measurement]) -> Result:
@@ -291,7 +294,9 @@ def _same_settings(
     if chosen.recipe is not None and "seeds" in facts:
         wanted["seeds"] = chosen.seeds(options.seeds)
     require_same(facts, wanted, f"{place.path} holds a finished result of")
-    if facts.get("data") != [data_digest(chosen.start(_problem(m, options))) for m in slices]:
+    if facts.get("data") != [
+        data_digest(chosen.start(_problem(m, options, chosen))) for m in slices
+    ]:
         other = "measurements" if chosen.weights is None else "measurements or weights"
         raise UserError(
             f"{place.path} holds the finished result of other {other}, from "
@@ -335,7 +340,12 @@ def _report(
 def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
     from untrained.estimate import estimate
 
-    problem = chosen.start(_problem(slices[0], options))
+    first = slices[0]
+    own = getattr(first.physics, "without_matrix", None)
+    if own is not None:  # a large scan takes longer to look at than an answer may
+        free = own()
+        first = replace(first, physics=a_few_views(free) or free)
+    problem = chosen.start(_problem(first, options, chosen))
     seeds = chosen.seeds(options.seeds)
     facts = estimate(chosen, problem, options.device, seeds=seeds, slices=len(slices))
     return say_needs(facts, options)

@@ -38,6 +38,7 @@ class Options:
     device: str = "auto"
     threads: int | None = None
     time_limit: float | None = None
+    no_compare: bool = False
     out: str | None = None
     resume: bool = False
     overwrite: bool = False
@@ -121,6 +122,9 @@ _OPTIONS = (
         default=None,
         metavar="S",
         help="Finish after S seconds with the best so far; --resume goes on.",
+    ),
+    click.option(
+        "--no-compare", is_flag=True, help="No classical answer beside the image in the report."
     ),
     click.option(
         "--out",

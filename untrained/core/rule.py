@@ -9,6 +9,7 @@ either does, `a & b` when both have.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -272,6 +273,13 @@ class Watch:
 
     def say(self, text: str) -> None:
         """Something a person who waits should know."""
+
+    def busy(self, what: str, seconds: float) -> None:
+        """Work without steps goes on, for so long already."""
+
+    def left(self) -> float:
+        """Seconds that such work may take from now on; 0 = it should end at once."""
+        return math.inf
 
     def interrupted(self) -> Stopped | None:
         """Why the run should pause now, keeping its state; None to go on."""

@@ -25,7 +25,6 @@ without it dead detector bins and lost views are found, and left out.
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +44,15 @@ from untrained.data.arrays import (
 )
 from untrained.data.containers import listed, other_format
 from untrained.data.measurement import Measurement
-from untrained.data.memory import check_size
+from untrained.data.memory import check_size, room
 from untrained.data.slices import as_volume, of_slice, wanted_slices
 from untrained.doubts.ct import find_unmeasured, scan_doubts
 from untrained.errors import UserError, from_file, shown
 from untrained.files import read_text_file
-from untrained.physics.ct import CT
+from untrained.physics.ct import CT, matrix_bytes
 from untrained.physics.footprint import FanBeam, Geometry, positive
 from untrained.physics.masks import as_mask
+from untrained.physics.projector import meets
 
 LENGTHS = ("source_origin", "source_detector", "detector_pitch", "detector_offset", "pixel_size")
 MOST_PIXELS, FINER_THAN_BINS = 2**20, 16
@@ -60,7 +60,8 @@ LARGEST = 1e30
 GEOMETRY_KEYS = ("geometry", *LENGTHS, "image_shape")
 BEAMS = ("parallel", "fan")
 MOST_TEXT = 2**24  # bytes of a list of angles or a geometry
-MATRIX_BYTES = 37  # per pixel and view, see `CT`
+PIXEL_BYTES = 400  # of one view and of images
+RAY_BYTES = 64  # of sinograms
 
 
 def load_ct(
@@ -199,9 +200,20 @@ def even_angles(count: int, fan: bool = False) -> np.ndarray:
 
 
 def check_matrix(shape: tuple[int, int], views: int, culprit: str) -> None:
-    """Raise a UserError if the projection matrix would fill the memory."""
-    size = MATRIX_BYTES * shape[0] * shape[1] * max(views, 0)
+    """Raise a UserError if the images and sinograms of a scan would fill the memory."""
+    size = PIXEL_BYTES * shape[0] * shape[1] + RAY_BYTES * max(shape) * max(views, 0)
     check_size(size, size, f"{culprit}: {views} projections of {shape[0]}x{shape[1]} pixels")
+
+
+def fitting(physics: CT) -> tuple[CT, tuple[str, ...]]:
+    """Give the operator as it fits into memory: without its matrix where that does not; a note."""
+    size = matrix_bytes(physics.geometry)
+    if size <= room():
+        return physics, ()
+    return physics.without_matrix(), (
+        f"the projection matrix would take {size / 2**20:,.0f} MiB, more than may be used here: "
+        "every projection is computed anew, which takes longer",
+    )
 
 
 def _sinogram(file: ArrayFile, index: int | None) -> np.ndarray:
@@ -326,7 +338,9 @@ def _physics(
         detector_offset=offset,
         fan=fan,
     )
-    if not bool(physics.A(torch.ones(1, 1, *shape)).any()):
+    physics, slow = fitting(physics)
+    notes += slow
+    if not meets(physics.geometry):
         raise UserError(
             f"no ray of the scan meets the image: pixel_size {pixel:g}, detector_pitch {pitch:g} "
             f"and detector_offset {offset:g} do not belong together"
@@ -337,9 +351,7 @@ def _physics(
 def _check_pixels(planned: Geometry) -> None:
     """Refuse a geometry whose matrix is too large, or with pixels that no bin can tell apart."""
     shape, detectors = planned.image_shape, planned.detectors
-    # a pixel's shadow covers three bins or so, more where bins are narrow
-    bins = max(1.0, planned.pixel_size / planned.bin_width / 2)
-    check_matrix(shape, math.ceil(len(planned.angles) * bins), "image_shape")
+    check_matrix(shape, len(planned.angles), "image_shape")
     pixels = shape[0] * shape[1]
     if pixels > MOST_PIXELS and pixels > FINER_THAN_BINS * detectors**2:
         raise UserError(

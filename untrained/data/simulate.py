@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from untrained.data.arrays import write_npz
-from untrained.data.ct import check_matrix, even_angles
+from untrained.data.ct import check_matrix, even_angles, fitting
 from untrained.data.images import check_photograph, read_image
 from untrained.data.noise import LEVELS, add_noise, noisy
 from untrained.data.parameters import check_seed, read_kernel
@@ -191,7 +191,8 @@ def simulate_ct(
     shape = (x.shape[-2], x.shape[-1])
     check_matrix(shape, angles, "--angles")
     views = even_angles(angles)
-    y = CT(shape, views, math.ceil(math.hypot(*shape))).A(x)
+    physics, about = fitting(CT(shape, views, math.ceil(math.hypot(*shape))))
+    y = physics.A(x)
     sigma = noise * float(y.abs().mean())
     arrays = {
         "sinogram": noisy(y, sigma, seed)[0, 0].T.numpy(),
@@ -202,7 +203,7 @@ def simulate_ct(
         "seed": np.asarray(seed),
     }
     write_npz(out, arrays)
-    return notes
+    return (*notes, *about)
 
 
 def clean_picture(path: str | Path) -> tuple[Tensor, tuple[str, ...]]:

@@ -1,29 +1,45 @@
-"""X-ray tomography of a slice: parallel and fan beam, by an exact sparse projection matrix."""
+"""X-ray tomography of a slice: parallel and fan beam, by an exact matrix or without one."""
 
 from __future__ import annotations
 
-import functools
+import math
 import threading
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from untrained.errors import UserError
+from untrained.physics import projector
 from untrained.physics.base import LinearPhysics, twin
 from untrained.physics.fbp import fbp, filter_detectors, ramp, whole_views
 from untrained.physics.footprint import FanBeam, Geometry, projection_matrix, whole
 from untrained.physics.masks import as_mask
+from untrained.physics.sparse import Product, Rows, sum_of_products
 
 __all__ = ["CT", "FanBeam", "Geometry"]
 
-# Entries of the matrix multiplied at once where the device has no sparse product.
-CHUNK = 2**22
+
+MATRICES = ("project", "backproject")
+ENTRY_BYTES = 37  # per pixel and view, of both matrices: 16 for each of 2.3 bins
+MOST_MATRIX = 2**32
+"""Bytes of the largest matrices that are built."""
+
+WORTH = 2**28
+"""Bytes of matrices that are not worth building for a few products."""
+
+SAMPLE = 8  # views that tell a gain
+_BUILDING = threading.RLock()
+
+
+def matrix_bytes(geometry: Geometry) -> int:
+    """Estimate the memory that the projection matrix of a scan and its transpose take."""
+    height, width = geometry.image_shape
+    # a pixel's shadow covers two or three bins, more where bins are narrow
+    bins = max(1.0, geometry.pixel_size / geometry.bin_width / 2)
+    return math.ceil(ENTRY_BYTES * height * width * len(geometry.angles) * bins)
 
 
 class CT(LinearPhysics):
@@ -36,10 +52,11 @@ class CT(LinearPhysics):
     the detector coordinate scaled to the rotation centre is
     u = s * source_origin / (source_origin + t); the index grows with u.
 
-    The projection matrix (see `footprint.projection_matrix`) and its transpose are built at once
-    and take about 16 bytes per pixel, view and bin touched (2.3 bins for pixels as wide as the
-    bins): 290 MB for 512 x 512 pixels and 30 views. `fbp` needs no matrix: for the full data of
-    a dense scan call `untrained.physics.fbp.fbp(y, Geometry(...))`.
+    The projection matrix (see `footprint.projection_matrix`) and its transpose are built when A or
+    its adjoint is first asked for, and take about 16 bytes per pixel, view and bin touched (2.3
+    bins for pixels as wide as the bins): 290 MB for 512 x 512 pixels and 30 views. Where they would
+    take more than MOST_MATRIX bytes, the same entries are computed anew at every product, view by
+    view, which needs next to no memory and about ten times the time. `fbp` needs no matrix.
 
     Args:
         image_shape: rows and columns `(H, W)`.
@@ -62,7 +79,6 @@ class CT(LinearPhysics):
     unit_range = False
     root_ramp: Tensor
     project_value: Tensor
-    backproject_start: Tensor
 
     def __init__(
         self,
@@ -90,15 +106,19 @@ class CT(LinearPhysics):
         views = len(geometry.angles)
         super().__init__((channels, *geometry.image_shape), (channels, geometry.detectors, views))
         self.geometry = geometry
-        matrix = projection_matrix(geometry)
-        for name, compressed in (("project", matrix), ("backproject", matrix.tocsc())):
-            parts = (compressed.indptr, compressed.indices, compressed.data)
-            self._keep(name, _Rows(*map(torch.from_numpy, parts)))
+        self.matrix_free = matrix_bytes(geometry) > MOST_MATRIX
+        self._which = list(range(views))  # views that are computed where there is no matrix
         response = ramp(geometry.detectors)
         root = np.sqrt(response / response.max()).astype(np.float32)
         self.register_buffer("root_ramp", torch.from_numpy(root), persistent=False)
         if mask is not None:
             self._leave_out(as_mask(mask))
+
+    @property
+    def matrix_bytes(self) -> int:
+        """What the matrix and its transpose take, or would; 0 for a scan too large for them."""
+        size = matrix_bytes(self.geometry)
+        return size if size <= MOST_MATRIX else 0
 
     @property
     def mask(self) -> Tensor | None:
@@ -109,17 +129,26 @@ class CT(LinearPhysics):
         """Image `(B, C, H, W)` -> sinogram `(B, C, detectors, views)`."""
         self._check_x(x)
         batch, channels = x.shape[:2]
-        columns = self._ready(x).reshape(batch * channels, -1).T
-        rows = _Product.apply(columns, self._matrix("project"), self._matrix("backproject"))
+        images = self._ready(x).reshape(batch * channels, -1)
         views, detectors = len(self.geometry.angles), self.geometry.detectors
+        if self.matrix_free:
+            seen = projector.Product.apply(images, self.geometry, self._which, True)
+            sinogram = seen.transpose(-1, -2).reshape(batch, channels, detectors, views)
+            return sinogram if self.mask is None else sinogram * self.mask
+        rows = Product.apply(images.T, self._matrix("project"), self._matrix("backproject"))
         return rows.T.reshape(batch, channels, views, detectors).transpose(-1, -2).contiguous()
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """Sinogram `(B, C, detectors, views)` -> unfiltered backprojection `(B, C, H, W)`."""
         self._check_y(y)
         batch, channels = y.shape[:2]
+        if self.matrix_free:
+            seen = self._ready(y if self.mask is None else y * self.mask)
+            lines = seen.transpose(-1, -2).reshape(batch * channels, *seen.shape[:1:-1])
+            images = projector.Product.apply(lines, self.geometry, self._which, False)
+            return images.reshape(batch, channels, *self.geometry.image_shape)
         columns = self._ready(y).transpose(-1, -2).reshape(batch * channels, -1).T
-        rows = _Product.apply(columns, self._matrix("backproject"), self._matrix("project"))
+        rows = Product.apply(columns, self._matrix("backproject"), self._matrix("project"))
         return rows.T.reshape(batch, channels, *self.geometry.image_shape)
 
     def fbp(self, y: Tensor) -> Tensor:
@@ -162,15 +191,27 @@ class CT(LinearPhysics):
             ValueError: an unknown weighting.
         """
         height, width = self.geometry.image_shape
+        if self.matrix_free:
+            return self._sum_without_matrix(weighting) / (height * width)
         if weighting == "uniform":
+            self._require_matrix()
             return float(self.project_value.double().square().sum()) / (height * width)
+        squares = sum_of_products(
+            self._matrix("backproject"), self._metric(weighting), self.geometry.detectors
+        )
+        return squares / (height * width)
+
+    def _metric(self, weighting: str) -> Tensor:
+        """W^T W of a weighting along the detectors, float64 `(detectors, detectors)`."""
         impulses = torch.eye(self.geometry.detectors, dtype=torch.float64)
         response = self._response(weighting, impulses)
         filtered = filter_detectors(impulses[None, None], response)[0, 0]
-        squares = _sum_of_products(
-            self._matrix("backproject"), filtered.T @ filtered, self.geometry.detectors
-        )
-        return squares / (height * width)
+        return filtered.T @ filtered
+
+    def _sum_without_matrix(self, weighting: str) -> float:
+        metric = None if weighting == "uniform" else self._metric(weighting)
+        measured = None if self.mask is None else self.mask[0, 0].T
+        return projector.sum_of_products(self.geometry, self._which, metric, measured)
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Whole views to hold out: bool `(1, C, detectors, views)`, True = held out.
@@ -206,11 +247,38 @@ class CT(LinearPhysics):
         Args:
             keep: sinogram `(1, C, detectors, views)`, not 0 anywhere in a view that is kept.
         """
-        rows = (keep != 0).any(2).any(1).flatten().repeat_interleave(self.geometry.detectors)
-        project = self._matrix("project").only(rows)
+        kept = (keep != 0).any(2).any(1).flatten()
         other = twin(self)
-        other._keep("project", project)
-        other._keep("backproject", project.transposed(len(self.backproject_start) - 1))
+        if self.matrix_free:
+            other._which = [view for view in self._which if bool(kept[view])]
+        else:
+            rows = kept.repeat_interleave(self.geometry.detectors)
+            other._keep_both(self._matrix("project").only(rows))
+        return other
+
+    def few_views(self) -> CT | None:
+        """The same operator with zeros for all views but a few, for what needs no more of them.
+
+        None where all of them cost little: there is a matrix.
+        """
+        if not self.matrix_free or len(self._which) <= 2 * SAMPLE:
+            return None
+        other = twin(self)
+        other._which = self._which[:: len(self._which) // SAMPLE]
+        return other
+
+    def without_matrix(self) -> CT:
+        """The same operator, which computes its entries anew at every product.
+
+        Few products of a large scan, as around `fbp`, cost less than its matrix.
+        """
+        other = twin(self)
+        if self.matrix_free or matrix_bytes(self.geometry) <= WORTH:
+            return self
+        for name in MATRICES:
+            for part in Rows._fields:
+                other._buffers.pop(f"{name}_{part}", None)
+        other.matrix_free = True
         return other
 
     def described(self) -> str:
@@ -246,9 +314,10 @@ class CT(LinearPhysics):
         if fan is not None:
             fan = FanBeam(fan.source_origin / gain, fan.source_detector / gain)
         other.geometry = replace(self.geometry, fan=fan, **lengths)
-        for name in ("project", "backproject"):
-            matrix = self._matrix(name)
-            other._keep(name, matrix._replace(value=matrix.value / gain))
+        if not self.matrix_free:
+            for name in MATRICES:
+                matrix = self._matrix(name)
+                other._keep(name, matrix._replace(value=matrix.value / gain))
         return other
 
     def _leave_out(self, measured: Tensor) -> None:
@@ -260,10 +329,9 @@ class CT(LinearPhysics):
             )
         if self.mask is not None:
             measured = measured & self.mask[0, 0].bool().cpu()
-        measured = measured.to(self.project_value.device)
-        project = self._matrix("project").only(measured.T.flatten())
-        self._keep("project", project)
-        self._keep("backproject", project.transposed(len(self.backproject_start) - 1))
+        measured = measured.to(self.root_ramp.device)
+        if self._has_matrix:
+            self._keep_both(self._matrix("project").only(measured.T.flatten()))
         full = measured.expand(1, self.x_shape[0], *shape)  # type: ignore[index]
         self.register_buffer("measured", full.to(self.root_ramp.dtype), persistent=False)
 
@@ -273,141 +341,44 @@ class CT(LinearPhysics):
             return np.ones(len(self.geometry.angles), dtype=bool)
         return (self.mask[0, 0] != 0).any(0).cpu().numpy()
 
-    def _keep(self, name: str, matrix: _Rows) -> None:
+    @property
+    def _has_matrix(self) -> bool:
+        return "project_value" in self._buffers
+
+    def _require_matrix(self) -> None:
+        """Build the matrix and its transpose, once."""
+        with _BUILDING:
+            if self._has_matrix:
+                return
+            matrix = projection_matrix(self.geometry)
+            for name, compressed in zip(MATRICES, (matrix, matrix.tocsc()), strict=True):
+                parts = (compressed.indptr, compressed.indices, compressed.data)
+                self._keep(name, Rows(*map(torch.from_numpy, parts)).like(self.root_ramp))
+            if self.mask is not None:
+                self._keep_both(self._matrix("project").only(self.mask[0, 0].T.flatten() != 0))
+
+    def _keep_both(self, project: Rows) -> None:
+        """Store a matrix and its transpose."""
+        height, width = self.geometry.image_shape
+        self._keep("project", project)
+        self._keep("backproject", project.transposed(height * width))
+
+    def _keep(self, name: str, matrix: Rows) -> None:
         """Store one compressed matrix as plain buffers, which `.to` and `.double` can move."""
         for part, tensor in matrix._asdict().items():
             self.register_buffer(f"{name}_{part}", tensor, persistent=False)
 
-    def _matrix(self, name: str) -> _Rows:
-        return _Rows(*(self.get_buffer(f"{name}_{part}") for part in _Rows._fields))
+    def _matrix(self, name: str) -> Rows:
+        if not self._has_matrix:
+            self._require_matrix()
+        return Rows(*(self.get_buffer(f"{name}_{part}") for part in Rows._fields))
 
     def _ready(self, value: Tensor) -> Tensor:
         """`value` in the precision of the matrix, which may only gain by it."""
-        dtype = self.project_value.dtype
+        dtype = self.root_ramp.dtype
         if torch.promote_types(value.dtype, dtype) != dtype:
             raise ValueError(
                 f"CT: the input is {value.dtype} and the operator {dtype}; convert one of them, "
                 "e.g. with physics.double()"
             )
         return value.to(dtype)
-
-
-class _Rows(NamedTuple):
-    """A sparse matrix in compressed rows: int32 `start` and `column`, floating `value`."""
-
-    start: Tensor
-    column: Tensor
-    value: Tensor
-
-    def only(self, kept: Tensor) -> _Rows:
-        """The same matrix, empty but for the rows that are `kept`, bool."""
-        counts = self.start.diff() * kept
-        start = _starts(counts)
-        # where an entry lies here, and where it lay
-        shift = (self.start[:-1] - start[:-1]).repeat_interleave(counts)
-        entries = torch.arange(len(shift), device=shift.device) + shift
-        return _Rows(start, self.column[entries], self.value[entries])
-
-    def transposed(self, width: int) -> _Rows:
-        """The transpose of this matrix of `width` columns."""
-        rows = torch.arange(len(self.start) - 1, dtype=torch.int32, device=self.start.device)
-        order = self.column.argsort(stable=True)
-        start = _starts(self.column.bincount(minlength=width))
-        return _Rows(start, rows.repeat_interleave(self.start.diff())[order], self.value[order])
-
-
-def _sum_of_products(matrix: _Rows, metric: Tensor, detectors: int) -> float:
-    """Sum a^T G a over every pixel and view, a what the pixel casts on the detector in that view.
-
-    Args:
-        matrix: a row for every pixel, its columns `view * detectors + bin` in ascending order.
-        metric: G, symmetric float64 `(detectors, detectors)` on the CPU.
-        detectors: number of bins.
-    """
-    step = max(1, CHUNK * (len(matrix.start) - 1) // max(1, len(matrix.column)))
-    total = 0.0
-    for first in range(0, len(matrix.start) - 1, step):
-        start = matrix.start[first : first + step + 1].cpu()
-        entries = slice(int(start[0]), int(start[-1]))
-        column, value = (part[entries].cpu() for part in (matrix.column, matrix.value))
-        pixel = torch.arange(len(start) - 1).repeat_interleave(start.diff().long())
-        view, bins, value = column // detectors, (column % detectors).long(), value.double()
-        total += float((value.square() * metric.diagonal()[bins]).sum())
-        apart = 1  # entries of one pixel and view lie side by side
-        while apart < len(value):
-            near, far = slice(None, -apart), slice(apart, None)
-            pair = (pixel[near] == pixel[far]) & (view[near] == view[far])
-            if not bool(pair.any()):
-                break
-            products = value[near] * value[far] * metric[bins[near], bins[far]]
-            total += 2 * float(products[pair].sum())
-            apart += 1
-    return total
-
-
-def _starts(counts: Tensor) -> Tensor:
-    """Where rows of so many entries start, and where the last one ends."""
-    return functional.pad(counts.cumsum(0, dtype=torch.int32), (1, 0))
-
-
-class _Product(torch.autograd.Function):
-    """matrix @ dense, whose derivative is the product with the stored transpose."""
-
-    @staticmethod
-    def forward(ctx: Any, dense: Tensor, matrix: _Rows, transpose: _Rows) -> Tensor:
-        ctx.matrices = (matrix, transpose)
-        return _multiply(matrix, dense, len(transpose.start) - 1)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        matrix, transpose = ctx.matrices
-        return _Product.apply(grad, transpose, matrix), None, None
-
-
-def _multiply(matrix: _Rows, dense: Tensor, width: int) -> Tensor:
-    """`(rows, width)` sparse times `(width, k)` dense, by the fastest product the device has."""
-    kind = (dense.device.type, dense.dtype)
-    # Two matrix-vector products are quicker than one product with two columns (MKL).
-    one_by_one = dense.shape[1] <= 2 and _has_product("mv", *kind)
-    if not (one_by_one or _has_product("mm", *kind)):
-        return _gather_product(matrix, dense)
-    sparse = torch.sparse_csr_tensor(*matrix, size=(len(matrix.start) - 1, width))
-    with torch.autocast(dense.device.type, enabled=False):
-        if one_by_one:
-            return torch.stack([torch.mv(sparse, column) for column in dense.unbind(1)], dim=1)
-        return torch.mm(sparse, dense)
-
-
-_TRIAL = threading.Lock()
-
-
-@functools.cache
-def _has_product(name: str, device: str, dtype: torch.dtype) -> bool:
-    """Whether this build of torch multiplies compressed sparse rows there (mps does not).
-
-    The trial also uses up torch's once-only warning that sparse rows are in beta.
-    """
-    one = torch.ones(1, dtype=dtype, device=device)
-    start = torch.tensor([0, 1], dtype=torch.int32, device=device)
-    # the filters of warnings are those of the process: one thread at a time
-    with _TRIAL, warnings.catch_warnings(), torch.autocast(device, enabled=False):
-        warnings.simplefilter("ignore", UserWarning)
-        try:
-            sparse = torch.sparse_csr_tensor(start, start[:1], one, size=(1, 1))
-            torch.mv(sparse, one) if name == "mv" else torch.mm(sparse, one[:, None])
-        except RuntimeError:
-            return False
-    return True
-
-
-def _gather_product(matrix: _Rows, dense: Tensor) -> Tensor:
-    """The same product from gathers and sums, a block of entries at a time: slow, everywhere."""
-    rows = len(matrix.start) - 1
-    out = dense.new_zeros(rows, dense.shape[1])
-    for first in range(0, len(matrix.column), CHUNK):
-        column = matrix.column[first : first + CHUNK]
-        entry = torch.arange(first, first + len(column), device=dense.device, dtype=torch.int32)
-        row = torch.searchsorted(matrix.start, entry, right=True) - 1
-        terms = matrix.value[first : first + CHUNK, None] * dense.index_select(0, column)
-        out.index_add_(0, row, terms)
-    return out

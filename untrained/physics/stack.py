@@ -68,6 +68,17 @@ class Stack(LinearPhysics):
         own = getattr(self.physics, "rescaled", None)
         return None if own is None else Stack(own(gain), self.depth)
 
+    def few_views(self) -> Stack | None:
+        """A stack of what the slices' operator offers, see `CT.few_views`; None where that is."""
+        own = getattr(self.physics, "few_views", None)
+        few = None if own is None else own()
+        return None if few is None else Stack(few, self.depth)
+
+    def without_matrix(self) -> Stack:
+        """The same operator; the slices' own goes without a matrix where it can."""
+        own = getattr(self.physics, "without_matrix", None)
+        return self if own is None else Stack(own(), self.depth)
+
     def of_slice(self, index: int) -> Any:
         """The operator of one slice."""
         return self._of(slice(index, index + 1))

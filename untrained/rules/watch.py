@@ -18,6 +18,9 @@ from untrained.core.rule import Frame, Stopped, Watch
 from untrained.core.state import State
 from untrained.metrics import comparable, psnr, same_view
 
+LEAST = 10.0  # seconds that a comparison gets where the time limit has passed
+CALM = 10.0  # seconds between two lines where there is no terminal
+
 
 class Reference(Watch):
     """Records the PSNR of the image and of the output image. Nothing else can see the truth.
@@ -67,6 +70,7 @@ class Progress(Watch):
     def __init__(self, label: str = "") -> None:
         self._label = label
         self._bar: Any = None
+        self._told = 0.0
 
     def prepare(self, phase: str) -> None:
         """A line in the bar's place."""
@@ -89,7 +93,7 @@ class Progress(Watch):
             initial=step,
             desc=self._name(phase),
             unit="step",
-            mininterval=10.0 if calm else 0.3,
+            mininterval=CALM if calm else 0.3,
             ncols=79,
             file=sys.stderr,
         )
@@ -115,8 +119,20 @@ class Progress(Watch):
 
         tqdm.write(textwrap.fill(text, 79), file=sys.stderr)
 
+    def busy(self, what: str, seconds: float) -> None:
+        """A line in the bar's place; every 10 s a line where there is no terminal."""
+        text = f"{self._label}: {what}, {seconds:.0f} s so far"
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self.prepare("")
+            self._bar.set_description_str(text)
+        elif seconds >= self._told + CALM:
+            self._told = seconds
+            self.say(text)
+
     def end(self, phase: str) -> None:
         """Close it."""
+        self._told = 0.0
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -128,6 +144,10 @@ class Clock(Watch):
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._began = time.monotonic()
+
+    def left(self) -> float:
+        """What is left of the limit, and a little where nothing is."""
+        return max(LEAST, self._seconds - (time.monotonic() - self._began))
 
     def interrupted(self) -> Stopped | None:
         """The limit, once it has passed."""
@@ -163,6 +183,10 @@ class Interrupt(Watch):
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+
+    def left(self) -> float:
+        """Nothing, once one of them came."""
+        return 0.0 if self.asked else math.inf
 
     def interrupted(self) -> Stopped | None:
         """Whether one of them came."""

@@ -1,0 +1,56 @@
+"""`--dry-run` answers soon, whatever the size."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from untrained import estimate
+from untrained.cli import main
+from untrained.physics import ct
+
+
+def call(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    return int(ended.value.code or 0)
+
+
+def scan(tmp_path: Path, views: int, side: int) -> Path:
+    rng = np.random.default_rng(0)
+    s = np.abs(rng.standard_normal((views, side))).astype(np.float32).cumsum(1) / side
+    arrays = {"sinogram": s, "angles": np.arange(views) * 180 / views}
+    np.savez(tmp_path / "scan.npz", **arrays)
+    return tmp_path / "scan.npz"
+
+
+def test_a_large_scan_is_counted_without_its_matrix(tmp_path, capsys, monkeypatch) -> None:
+    path = scan(tmp_path, 90, 320)
+    monkeypatch.setattr(ct, "WORTH", 0)
+    monkeypatch.setattr(ct, "projection_matrix", lambda geometry: pytest.fail("matrix built"))
+    began = time.process_time()
+    assert call("reconstruct", "ct", path, "--dry-run", "--json") == 0
+    assert time.process_time() - began < 5
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["measured"] is False
+    assert facts["seconds"] > 0
+    assert facts["peak_memory_mb"] > 37 * 90 * 320**2 / 2**20  # with the matrix that a run builds
+    assert "rough guess" in facts["note"]
+
+
+def test_slow_first_steps_are_not_waited_for(tmp_path, capsys, monkeypatch) -> None:
+    path = scan(tmp_path, 12, 24)
+    parts = ["reconstruct", "ct", path, "--set", "net.widths=8,16", "--dry-run", "--json"]
+    assert call(*parts) == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["measured"] is True
+    monkeypatch.setattr(estimate, "LIMIT", 0.0)
+    assert call(*parts) == 0
+    counted = json.loads(capsys.readouterr().out)
+    assert counted["measured"] is False
+    assert counted["steps"] == measured["steps"]
+    assert counted["parameters"] == measured["parameters"]
+    assert counted["seconds_per_step"] < 20 * measured["seconds_per_step"]
+    assert not (tmp_path / "untrained-out").exists()
