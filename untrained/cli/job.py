@@ -90,7 +90,8 @@ def input_files(
     paths: Sequence[str], options: Options, task_options: dict[str, Any]
 ) -> list[str | None]:
     """List what a command reads: inputs, and the files and code that its options name."""
-    values = [value for value in task_options.values() if isinstance(value, str)]
+    named = [value for name, value in task_options.items() if name != "key"]
+    values = [value for value in named if isinstance(value, str)]
     code = [value.rpartition(":")[0] for value in values]  # FILE.py:CALLABLE
     return [*paths, options.reference, options.weights, *options.guide, *values, *code]
 

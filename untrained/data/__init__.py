@@ -78,7 +78,8 @@ def guarded(load: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(load)
     def read(path: str | Path, **options: Any) -> Any:
-        given = [value for value in options.values() if isinstance(value, str | Path)]
+        files = [value for name, value in options.items() if name != "key"]
+        given = [value for value in files if isinstance(value, str | Path)]
         with from_file(path, *given):
             try:
                 found = load(path, **options)
@@ -168,7 +169,7 @@ TASKS: dict[str, Task] = {
             "mri",
             "Reconstruct undersampled multi-coil or single-coil k-space.",
             "fastMRI-style .h5 (kspace: slices, coils, H, W) or .npz (kspace: coils, H, W; "
-            "optionally mask, maps, reference)",
+            "optionally mask, maps, reference), or k-space alone as .npy",
             guarded(load_mri),
             simulate_mri,
         ),
@@ -176,7 +177,8 @@ TASKS: dict[str, Task] = {
             "ct",
             "Reconstruct a slice from few or noisy projections, parallel or fan beam.",
             ".npz or .h5 (sinogram: angles, detectors, or slices first; angles in degrees; "
-            "optionally image_shape, reference and the scan geometry)",
+            "optionally image_shape, reference and the scan geometry), or a sinogram alone as .npy "
+            "or TIFF with --angles",
             guarded(load_ct),
             simulate_ct,
         ),

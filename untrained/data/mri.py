@@ -15,24 +15,22 @@ import numpy as np
 import torch
 
 from untrained.data.arrays import (
-    ARRAY_SUFFIXES,
     HDF5_SUFFIXES,
     ArrayFile,
-    open_arrays,
     read_optional,
     require_finite,
-    require_keys,
     single_precision,
 )
-from untrained.data.containers import listed, other_format
+from untrained.data.containers import listed
 from untrained.data.measurement import Measurement
+from untrained.data.named import PLAIN_SUFFIXES, REVERSED, open_measurement
 from untrained.data.parameters import read_maps, read_mask
 from untrained.data.slices import as_volume, of_slice, wanted_slices
 from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts, noise_note
 from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.physics.coilmaps import estimate_maps
-from untrained.physics.masks import as_mask, calibration_block
+from untrained.physics.masks import as_mask, calibration_block, plane_mask
 from untrained.physics.mri import MRI
 
 HOW = ("auto", "espirit", "lowres")
@@ -40,10 +38,6 @@ HOW_NAMES = {"espirit": "ESPIRiT", "lowres": "low-resolution coil images"}
 TRAJECTORIES = (
     *("traj", "trajectory", "trajectories", "ktraj", "k_traj", "kspace_traj", "coords", "kcoords"),
     *("dcf", "spokes", "kx", "ky", "dcomp", "density_compensation"),
-)
-REVERSED = (
-    "MATLAB writes axes in reverse: an array (H, W, coils) was read as (coils, W, H), and its "
-    "image comes back transposed"
 )
 MOST_SENSITIVE = 1e6
 FASTMRI_IMAGES = ("reconstruction_rss", "reconstruction_esc")
@@ -56,17 +50,19 @@ def load_mri(
     maps: str | Path = "auto",
     slice: int | str | None = None,
     volume: bool = False,
+    key: str | None = None,
 ) -> list[Measurement]:
     """One measurement per slice asked for. Nothing is undersampled that the mask keeps.
 
     Args:
-        path: .h5 or .npz file.
+        path: .h5 or .npz file, or k-space alone as .npy.
         mask: file of the sampling mask; None takes the file's `mask`, else the positions where
             any coil is not zero.
         maps: `auto` (the file's maps, else ESPIRiT where it can be had, else low-resolution
             maps), `espirit`, `lowres`, or a file of maps.
         slice: number of the slice from 0, `all`, or None for the middle one.
         volume: all slices as one measurement, for a network in three dimensions.
+        key: name of the array that is k-space, where that is not `kspace`; `group/name` in HDF5.
 
     Returns:
         Measurements with y `(1, 2, coils, H, W)` in the units of the file; of a volume a single
@@ -76,10 +72,7 @@ def load_mri(
         UserError: unreadable file, k-space that is real, not finite or all zero, shapes that
             disagree, a slice that does not exist, or no way to estimate maps.
     """
-    if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
-        raise other_format(path, "input", f"{' or '.join(ARRAY_SUFFIXES)} with 'kspace'")
-    with open_arrays(path) as file:
-        require_keys(file, "kspace")
+    with open_measurement(path, "kspace", key, PLAIN_SUFFIXES) as file:
         _require_cartesian(file)
         indices, notes = _slices(file, slice, volume)
         if file.reversed_axes("kspace"):
@@ -109,7 +102,7 @@ def read_kspace(file: ArrayFile, index: int | None) -> np.ndarray:
     Raises:
         UserError: real, not finite, or of another number of axes.
     """
-    label = f"'kspace' in {file.path}"
+    label = file.label("kspace")
     kspace = require_finite(file.read("kspace", index), label)
     if kspace.dtype.kind != "c":
         hint = " (pairs of real and imaginary parts? save a[..., 0] + 1j * a[..., 1])"
@@ -139,7 +132,7 @@ def has_slices(file: ArrayFile) -> bool:
     shape = file.shape("kspace")
     if not 2 <= len(shape) <= 4:
         raise UserError(
-            f"'kspace' in {file.path} has shape {shape}; expected (slices, coils, H, W), "
+            f"{file.label('kspace')} has shape {shape}; expected (slices, coils, H, W), "
             "(coils, H, W) or (H, W)"
         )
     if len(shape) == 3:
@@ -168,9 +161,9 @@ def _load_slice(
     notes: tuple[str, ...],
 ) -> Measurement:
     kspace = read_kspace(file, index)
-    label = f"'kspace' in {file.path}"
+    label = file.label("kspace")
     notes += layout_doubts(kspace, label)
-    sampled, mask_notes = _sampled(file, kspace, mask)
+    sampled, mask_notes = _sampled(file, index, kspace, mask)
     kspace = kspace * sampled
     notes += line_doubts(kspace)
     noise = coil_noise(kspace)
@@ -195,28 +188,39 @@ def _load_slice(
 
 
 def _sampled(
-    file: ArrayFile, kspace: np.ndarray, option: str | Path | None
+    file: ArrayFile, index: int | None, kspace: np.ndarray, option: str | Path | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The sampling mask, bool `(H, W)`: the option's, else the file's, else the pattern."""
     pattern = np.any(kspace != 0, axis=0)
-    stored = read_optional(file, "mask")
+    stored = _stored_mask(file, index)
     notes: tuple[str, ...] = ()
     if option is not None:
         (values, notes), name = read_mask(option), f"--mask: {option}"
+        if index is not None and values.ndim == 3 and len(values) == _slice_count(file):
+            values = values[index]
     elif stored is not None:
         values, name = stored, f"'mask' in {file.path}"
     else:
         share = f"{pattern.mean():.1%} of the positions"
         return pattern, (f"no mask was given: the non-zero pattern of k-space, {share}, is used",)
-    mask = as_mask(require_finite(values, name), name).numpy()
-    size = kspace.shape[-2:]
-    if mask.shape not in (size, size[1:]):
-        raise UserError(
-            f"{name} has shape {mask.shape}, but k-space is {size[0]}x{size[1]}: "
-            f"expected {size}, or ({size[1]},) for columns"
-        )
-    mask = np.broadcast_to(mask, size).copy()
-    return mask, (*notes, *_mask_notes(mask, pattern, name))
+    measured = as_mask(require_finite(values, name), name)
+    size = (kspace.shape[-2], kspace.shape[-1])
+    plane, read = plane_mask(measured, size, name, torch.from_numpy(pattern))
+    mask = plane.numpy().copy()
+    return mask, (*notes, *((read,) if read else ()), *_mask_notes(mask, pattern, name))
+
+
+def _stored_mask(file: ArrayFile, index: int | None) -> np.ndarray | None:
+    """The file's mask, or that of one slice where it has one for each."""
+    values = read_optional(file, "mask")
+    if values is not None and index is not None and values.ndim == 3 and len(values) > 1:
+        return values[index] if len(values) == _slice_count(file) else values
+    return values
+
+
+def _slice_count(file: ArrayFile) -> int:
+    """The number of slices of a file that has an axis of them."""
+    return file.shape("kspace")[0]
 
 
 def _mask_notes(mask: np.ndarray, pattern: np.ndarray, name: str) -> tuple[str, ...]:
