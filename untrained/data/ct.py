@@ -44,7 +44,7 @@ from untrained.data.arrays import (
 from untrained.data.containers import listed
 from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size
-from untrained.data.named import PLAIN_SUFFIXES, TIFF_SUFFIXES, open_measurement
+from untrained.data.named import PLAIN_SUFFIXES, TIFF_SUFFIXES, TURNED, open_measurement
 from untrained.data.slices import as_volume, of_slice, wanted_slices
 from untrained.doubts.ct import find_unmeasured, scan_doubts
 from untrained.errors import UserError, from_file, shown
@@ -53,9 +53,6 @@ from untrained.physics.ct import CT
 from untrained.physics.footprint import FanBeam, Geometry
 from untrained.physics.masks import as_mask
 
-REVERSED = (
-    "MATLAB writes axes in reverse: an array (detectors, angles) was read as (angles, detectors)"
-)
 LENGTHS = ("source_origin", "source_detector", "detector_pitch", "detector_offset", "pixel_size")
 MOST_PIXELS, FINER_THAN_BINS = 2**20, 16
 LARGEST = 1e30
@@ -100,7 +97,7 @@ def load_ct(
         stack = shape[0] if len(shape) == 3 else None
         indices, notes = wanted_slices(slice, stack, path, volume)
         if file.reversed_axes("sinogram"):
-            notes += (REVERSED,)
+            notes += (TURNED,)
         sinograms = [_sinogram(file, index) for index in indices]
         stored_angles = read_optional(file, "angles")
         references = [_reference(file, index) for index in indices]

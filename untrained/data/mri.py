@@ -3,8 +3,8 @@
 `.h5`: `kspace` complex (slices, coils, H, W), or (slices, H, W) for one coil. `.npz`: `kspace`
 complex (coils, H, W) or (H, W). Both may hold `mask` (H, W) or (W,) for columns, `maps`
 (coils, H, W) and `reference` (H, W); in a file of several slices `maps` and `reference` may have
-a leading slice axis. fastMRI's `reconstruction_rss` and `reconstruction_esc` are magnitudes of
-another combination, cropped, and are never taken for a reference.
+a leading slice axis. Without a `reference`, fastMRI's `reconstruction_rss` or
+`reconstruction_esc` is one: magnitudes of the fully sampled scan, cropped to its middle.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from untrained.data.slices import as_volume, of_slice, wanted_slices
 from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts, noise_note
 from untrained.errors import UserError
 from untrained.maths import to_channels
+from untrained.metrics import usual_range
 from untrained.physics.coilmaps import estimate_maps
 from untrained.physics.masks import as_mask, calibration_block, plane_mask
 from untrained.physics.mri import MRI
@@ -40,6 +41,7 @@ TRAJECTORIES = (
     *("dcf", "spokes", "kx", "ky", "dcomp", "density_compensation"),
 )
 MOST_SENSITIVE = 1e6
+OVERSAMPLED = 1.5  # rows of k-space over those of fastMRI's image
 FASTMRI_IMAGES = ("reconstruction_rss", "reconstruction_esc")
 
 
@@ -180,7 +182,7 @@ def _load_slice(
         physics=physics,
         sigma=None,
         reference=None if reference is None else to_channels(reference[None]),
-        data_range=None if reference is None else float(reference.abs().max()) or None,
+        data_range=None if reference is None else usual_range(reference, unit=False) or None,
         notes=(*notes, *mask_notes, *map_notes, *reference_notes),
         axes="YX",
         source=place,
@@ -309,11 +311,13 @@ def _fitting(maps: np.ndarray, kspace: np.ndarray, name: str) -> np.ndarray:
 def _reference(
     file: ArrayFile, index: int | None, size: tuple[int, ...]
 ) -> tuple[torch.Tensor | None, tuple[str, ...]]:
-    """The file's complex reference `(H, W)`, for reporting only, and notes."""
+    """The file's complex reference `(H, W)`, for reporting only, and notes.
+
+    NaN around a smaller one of fastMRI, which is not known there.
+    """
     if "reference" not in file.keys:
-        ignored = [key for key in FASTMRI_IMAGES if key in file.keys]
-        notes = [f"{key} is a magnitude image and not used as reference" for key in ignored]
-        return None, tuple(notes)
+        own = next((key for key in FASTMRI_IMAGES if key in file.keys), None)
+        return (None, ()) if own is None else _fastmri_reference(file, own, index, size)
     values = of_slice(file, "reference", index, 2)
     if values.shape != size:
         raise UserError(
@@ -323,3 +327,24 @@ def _reference(
     real = values.dtype.kind != "c"
     notes = ["the reference is real: it is compared by magnitude"] if real else []
     return torch.from_numpy(values.astype(np.complex64)), tuple(notes)
+
+
+def _fastmri_reference(
+    file: ArrayFile, key: str, index: int | None, size: tuple[int, ...]
+) -> tuple[torch.Tensor | None, tuple[str, ...]]:
+    """fastMRI's magnitude of the fully sampled scan, cut to the middle of the image."""
+    values = of_slice(file, key, index, 2)
+    if values.ndim != 2 or any(n > whole for n, whole in zip(values.shape, size, strict=True)):
+        return None, (f"{key} of shape {values.shape} is larger than the image: no reference",)
+    rows, columns = (
+        slice((whole - n) // 2, (whole - n) // 2 + n)
+        for n, whole in zip(values.shape, size, strict=True)
+    )
+    whole = np.full(size, complex(np.nan, np.nan), np.complex64)
+    whole[rows, columns] = np.abs(values)
+    (height, width), part = values.shape, f"the {size[0]}x{size[1]} image"
+    where = part if values.shape == size else f"the middle {height}x{width} of {part}"
+    note = f"the reference is the file's {key}, compared with {where} by magnitude"
+    if size[0] >= OVERSAMPLED * height:
+        note += "; what lies beyond comes of the oversampled readout"
+    return torch.from_numpy(whole), (note,)

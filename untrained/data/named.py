@@ -25,6 +25,9 @@ from untrained.files import existing_file
 PLAIN_SUFFIXES = (".npy",)
 TIFF_SUFFIXES = (".tif", ".tiff")
 TRANSPOSED = "MATLAB writes axes in reverse: an array (H, W) was read as (W, H)"
+TURNED = (
+    "MATLAB writes axes in reverse: an array (detectors, angles) was read as (angles, detectors)"
+)
 REVERSED = (
     "MATLAB writes axes in reverse: an array (H, W, coils) was read as (coils, W, H), and its "
     "image comes back transposed"
