@@ -194,7 +194,7 @@ def test_fastmris_image_is_the_reference_in_the_middle(tmp_path):
     image = np.abs(to_complex(result.image)[0].numpy())[24:56, 2:34]
     error = np.square(image - rss).mean()
     expected = 10 * np.log10(rss.max() ** 2 / error)
-    assert result.about.metrics["psnr"] == pytest.approx(expected, abs=1e-3)
+    assert result.about.metrics["psnr"] == pytest.approx(expected, abs=0.01)
     assert expected > 30
     assert "inf dB" not in render_page(result)
 

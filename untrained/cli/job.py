@@ -194,6 +194,7 @@ def _tell(result: Result, measurement: Measurement) -> None:
     """Where the image comes from."""
     result.about.source = measurement.source
     result.about.axes = measurement.axes
+    result.about.depth = measurement.depth
     read = f"read: {described(measurement.physics)}"
     result.about.notes = tuple(dict.fromkeys((read, *measurement.notes, *result.about.notes)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from untrained.checks import check_contents
 from untrained.core.footprint import is_out_of_memory
 from untrained.data.ct import load_ct
 from untrained.data.custom import load_custom
+from untrained.data.depth import stored_depth
 from untrained.data.encoded import load_cs, load_phase
 from untrained.data.evaluate import (
     evaluate_files,
@@ -96,7 +97,10 @@ def guarded(load: Callable[..., Any]) -> Callable[..., Any]:
                 ) from error
             for one in found if isinstance(found, list) else [found]:
                 check_contents(one.y)
-        return found
+        depth = stored_depth(path)
+        if isinstance(found, list):
+            return [replace(one, depth=depth) for one in found]
+        return replace(found, depth=depth)
 
     return read
 
