@@ -243,10 +243,10 @@ def test_slices_are_pages_and_a_picture_of_8_bits_has_no_tiff(tmp_path):
     pages = np.random.default_rng(0).random((2, 9, 12)).astype(np.float32)
     assert np.array_equal(tifffile.imread(io.BytesIO(tiff_of(pages, "ZYX", "tiff float32"))), pages)
     Image.fromarray(np.full((9, 9), 7, np.uint8)).save(tmp_path / "in.png")
-    assert not any(
-        n.endswith(".tif") for n in reconstruct(tmp_path / "in.png", tmp_path / "o")["files"]
-    )
-    assert Image.open(tmp_path / "o" / "reconstruction.png").mode == "L"
+    files = reconstruct(tmp_path / "in.png", tmp_path / "o")["files"]
+    assert not any(name.endswith(".tif") for name in files)
+    with Image.open(tmp_path / "o" / "reconstruction.png") as picture:
+        assert picture.mode == "L"
 
 
 def channels_first(pixels):
