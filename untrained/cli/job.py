@@ -209,7 +209,7 @@ def _one(
     count: int,
 ) -> Result:
     problem = _problem(measurement, options)
-    label = chosen.card.name if count == 1 else f"slice {index + 1}/{count}"
+    label = chosen.card.name if count == 1 else f"slice {index} of 0..{count - 1}"
     result = run(
         chosen,
         problem,
