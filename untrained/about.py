@@ -14,6 +14,7 @@ from untrained.errors import UserError
 from untrained.metrics import (
     OTHER_UNITS,
     comparable,
+    known_part,
     nrmse,
     other_units,
     psnr,
@@ -191,9 +192,12 @@ def checked_reference(
     """The reference, if there is one, of the image's shape, and the range of its PSNR."""
     if truth is None:
         return None, data_range
-    if not isinstance(truth, Tensor) or not bool(truth.isfinite().all()):
+    if not isinstance(truth, Tensor) or not bool(truth[known_part(truth)].isfinite().all()):
         found = "NaN or infinite values" if isinstance(truth, Tensor) else type(truth).__name__
-        raise UserError(f"truth must be a torch tensor of finite values, got {found}")
+        raise UserError(
+            f"truth must be a torch tensor of finite values (NaN around a part of it: not known "
+            f"there), got {found}"
+        )
     expected = (len(problem.y), *problem.x_shape)
     if tuple(truth.shape) != expected:
         raise UserError(

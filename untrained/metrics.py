@@ -1,5 +1,7 @@
 """Image quality against a known truth. The range is always stated, never guessed from the data.
 
+Where a reference is NaN around a rectangle it is not known, and only the rectangle is compared.
+
 Images are `(H, W)`, `(C, H, W)` or `(B, C, ...)`, tensors or arrays, of equal shape. Complex
 images, whether complex arrays or real ones with two channels (real, imaginary), are compared by
 magnitude, and neither image is rescaled to the other.
@@ -8,6 +10,7 @@ magnitude, and neither image is rescaled to the other.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +28,8 @@ Image = Tensor | np.ndarray
 
 def usual_range(reference: Tensor, *, unit: bool) -> float:
     """The range that a PSNR refers to: 1 for images in [0, 1], else the largest magnitude."""
-    return 1.0 if unit else float(_magnitude(reference).abs().max())
+    values = _magnitude(reference)
+    return 1.0 if unit else float(values[known_part(values)].abs().max())
 
 
 def comparable(images: Tensor, complex_image: bool) -> Tensor:
@@ -187,7 +191,25 @@ def _pair(x: Image, reference: Image) -> tuple[Tensor, Tensor]:
             f"images must agree in shape: got {tuple(x.shape)} and {tuple(reference.shape)}"
         )
     dtype = torch.promote_types(a.dtype, b.dtype)
-    return a.to(dtype), b.to(a.device, dtype)
+    known = known_part(b)
+    return a[known].to(dtype), b[known].to(a.device, dtype)
+
+
+def known_part(reference: Tensor) -> tuple[Any, ...]:
+    """Index the rectangle of `(..., H, W)` beyond which a reference is NaN: it is not known there.
+
+    fastMRI's references show the middle of the image only.
+    """
+    unknown = reference.isnan()
+    if reference.ndim < 2 or not bool(unknown.any()) or bool(unknown.all()):
+        return (...,)
+    planes = ~unknown.reshape(-1, *reference.shape[-2:]).all(0)
+    rows, columns = (planes.any(axis).nonzero() for axis in (1, 0))
+    return (
+        ...,
+        slice(int(rows[0]), int(rows[-1]) + 1),
+        slice(int(columns[0]), int(columns[-1]) + 1),
+    )
 
 
 def _magnitude(image: Image) -> Tensor:
@@ -246,7 +268,8 @@ def other_units(image: Tensor, truth: Tensor) -> float | None:
     Returns:
         None where it is about as bright, or shows something else.
     """
-    a, b = image.detach().double(), truth.detach().double().to(image.device)
+    known = known_part(truth)
+    a, b = image.detach()[known].double(), truth.detach()[known].double().to(image.device)
     size = float(a.norm() * b.norm())
     if not size > 0 or float((a * b).sum()) < ALIKE * size:
         return None

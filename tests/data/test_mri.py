@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+import untrained as ut
 from untrained.data.mri import load_mri
 from untrained.data.phantoms import birdcage_maps, brain
 from untrained.data.simulate_mri import combine, simulate_mri
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c, to_complex
+from untrained.metrics import evaluate
+from untrained.physics import Denoise
+from untrained.report.page import render_page
 
 SIZE = (40, 36)
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -171,11 +175,88 @@ def fastmri(tmp_path):
     return tmp_path / "v.h5"
 
 
+def test_fastmris_image_is_the_reference_in_the_middle(tmp_path):
+    size = (80, 36)  # twice the rows: the readout is oversampled
+    images = np.zeros((4, *size), np.complex64)
+    images[:, 20:60] = coil_images()
+    rss = np.sqrt(np.square(np.abs(images)).sum(0))[24:56, 2:34]
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file["kspace"] = fft2c(torch.from_numpy(images)).numpy()[None]
+        file["reconstruction_rss"] = rss[None]
+    (found,) = load_mri(tmp_path / "v.h5")
+    assert found.data_range == pytest.approx(rss.max())
+    said = "; ".join(found.notes)
+    assert "the file's reconstruction_rss, compared with the middle 32x32 of the 80x36" in said
+    assert "of 80 rows the outer 40 show nothing but noise" in said
+    result = ut.reconstruct(
+        found.y, found.physics, method="adjoint", truth=found.reference, progress=False
+    )
+    image = np.abs(to_complex(result.image)[0].numpy())[24:56, 2:34]
+    error = np.square(image - rss).mean()
+    expected = 10 * np.log10(rss.max() ** 2 / error)
+    assert result.about.metrics["psnr"] == pytest.approx(expected, abs=0.01)
+    assert expected > 30
+    assert "inf dB" not in render_page(result)
+
+
+def test_a_readout_that_is_not_oversampled_gets_no_note(full):
+    (found,) = load_mri(full)
+    assert not any("oversampled" in note for note in found.notes)
+
+
+def test_a_reference_of_which_a_frame_is_unknown():
+    truth, image = torch.rand(1, 1, 20, 20), torch.rand(1, 1, 20, 20)
+    framed = torch.full_like(truth, float("nan"))
+    framed[..., 3:17, 2:18] = truth[..., 3:17, 2:18]
+    part = (image[..., 3:17, 2:18], truth[..., 3:17, 2:18])
+    assert evaluate(image, framed, data_range=1) == evaluate(*part, data_range=1)
+    holed = truth.clone()
+    holed[..., 9, 9] = float("nan")
+    with pytest.raises(UserError, match="finite"):
+        ut.reconstruct(image, Denoise((1, 20, 20)), method="adjoint", truth=holed)
+
+
+def test_simulating_a_chosen_slice_a_mask_and_noise(fastmri, tmp_path):
+    keep = np.zeros(36, np.uint8)
+    keep[::3] = keep[14:22] = 1
+    np.save(tmp_path / "m.npy", keep)
+    out = tmp_path / "u.npz"
+    simulate_mri(fastmri, out, slice=4, mask=tmp_path / "m.npy")
+    clean = arrays_of(out)
+    assert np.allclose(clean["kspace"], 5 * full_kspace() * keep)
+    assert np.array_equal(clean["mask"], keep)
+    assert "acceleration" not in clean
+    simulate_mri(fastmri, out, slice=4, mask=tmp_path / "m.npy", sigma=10)
+    noisy = arrays_of(out)
+    assert np.array_equal(noisy["reference"], clean["reference"])
+    noise = (noisy["kspace"] - clean["kspace"])[..., keep == 1]
+    strength = 10 / 255 * np.abs(clean["reference"]).max()
+    assert noisy["sigma"] == pytest.approx(strength)
+    assert noise.real.std() == pytest.approx(strength, rel=0.05)
+    assert noise.imag.std() == pytest.approx(strength, rel=0.05)
+    assert not noisy["kspace"][..., keep == 0].any()
+    with pytest.raises(UserError, match="--acceleration: leave out one"):
+        simulate_mri(fastmri, out, mask=tmp_path / "m.npy", acceleration=4)
+    with pytest.raises(UserError, match="from 0 to 4"):
+        simulate_mri(fastmri, out, slice=5)
+    with pytest.raises(UserError, match="--sigma"):
+        simulate_mri(fastmri, out, sigma=-1)
+    np.save(tmp_path / "m.npy", keep[:-1])
+    with pytest.raises(UserError, match=r"m.npy has shape \(35,\)"):
+        simulate_mri(fastmri, out, mask=tmp_path / "m.npy")
+
+
+def test_simulating_from_a_slice_of_images(tmp_path):
+    np.save(tmp_path / "x.npy", np.stack([brain(32), 2 * brain(32)]))
+    simulate_mri(tmp_path / "x.npy", tmp_path / "u.npz", slice=1, coils=2, acceleration=1)
+    images = ifft2c(torch.from_numpy(arrays_of(tmp_path / "u.npz")["kspace"])).numpy()
+    assert np.allclose(np.sqrt((np.abs(images) ** 2).sum(0)), 2 * np.abs(brain(32)), atol=1e-4)
+
+
 def test_fastmri_slices(fastmri):
     (middle,) = load_mri(fastmri, maps="lowres")
     assert torch.equal(to_complex(middle.y)[0], torch.from_numpy(full_kspace() * 3))
-    assert middle.reference is None
-    assert middle.data_range is None
+    assert middle.data_range == 1.0
     assert any("slice 2, the middle one of 5" in note for note in middle.notes)
     assert any("reconstruction_rss" in note for note in middle.notes)
     every = load_mri(fastmri, maps="lowres", slice="all")

@@ -16,10 +16,10 @@ from PIL import Image
 from untrained.core.rule import Stopped
 from untrained.methods import OES
 from untrained.report import words
-from untrained.report.charts import charts
+from untrained.report.charts import Chart, Line, charts
 from untrained.report.gallery import gallery
 from untrained.report.page import render_page
-from untrained.report.plots import DARK, LIGHT, draw, figure_of
+from untrained.report.plots import DARK, LIGHT, draw, figure_of, pixels_of
 
 
 class Reader(HTMLParser):
@@ -179,7 +179,7 @@ def test_mri_window_and_middle_slice(make_result):
     reference = 2 * image
     shown = gallery(make_result(image, task="mri", reference=reference))
     assert "white is 10 (99.5th percentile of the reference)" in shown.note
-    assert "slice 2 of 3" in shown.note.lower()
+    assert "slice 1 of 0 to 2" in shown.note.lower()
     assert np.unique(np.asarray(opened(shown.panels[0].uri))).tolist() == [128]
     alone = gallery(make_result(image, task="mri"))
     assert "white is 5 (99.5th percentile of the reconstruction)" in alone.note
@@ -193,6 +193,8 @@ def test_stops_of_every_slice(make_result):
     assert "first" in page
     assert "second" in page
     assert "Curves of the first slice" in page
+    rows = re.findall(r'<th scope="row">(\d)</th><td>(\w+)</td>', page)
+    assert rows == [("0", "heldout"), ("1", "budget")]  # counted as --slice counts
 
 
 def test_charts_of_a_history(compared):
@@ -205,6 +207,91 @@ def test_charts_of_a_history(compared):
     assert "best at step 3 of the fit: 18.00 dB" in quality.caption
     assert [line.label for line in rule.lines] == ["held-out error"]
     assert charts({"phase": [], "step": []}, {}, 0) == []
+
+
+def test_curves_of_several_slices_are_those_of_the_first(compared):
+    history = {name: values * 3 for name, values in compared.history.items()}
+    labels = [str(label) for label in compared.history["phase"]]
+    history["phase"] = [f"slice {i + 10} {label}" for i in range(3) for label in labels]
+    many = charts(history, compared.origins, 2, (27.5, "tv"))
+    alone = charts(compared.history, compared.origins, 2, (27.5, "tv"))
+    for one, other in zip(many, alone, strict=True):
+        assert one.boundaries == other.boundaries
+        assert one.caption == other.caption
+        assert all(
+            np.array_equal(a.values, b.values, equal_nan=True)
+            for a, b in zip(one.lines, other.lines, strict=True)
+        )
+
+
+def test_the_classical_level_is_that_of_the_slice_whose_curves_are_drawn(make_result):
+    truth = torch.rand(2, 1, 9, 9)
+    known = {"reference": truth, "classical_metrics": {"psnr": 15.0}, "data_range": 1.0}
+    errors = torch.tensor([0.1, 0.5]).reshape(2, 1, 1, 1)
+    result = make_result(truth, classical=truth + errors, classical_name="tv", **known)
+    assert words.first_classical_psnr(result) == pytest.approx(20.0, abs=1e-3)
+
+
+SMALL_NUMBERS = Line("held-out error", 2.612e-5 * (1 + np.arange(60) / 300))
+LARGE_NUMBERS = Line("a long name of a term of the objective", -12345.678 + np.arange(60) * 1e-3)
+DECIBELS = Line("output", np.linspace(5.0, 31.0, 60))
+PHASES = ((0, "mask"), (50, "fit"), (52, "refit"), (58, "another"))
+
+
+@pytest.mark.parametrize(
+    "chart",
+    [
+        Chart("a", "", (SMALL_NUMBERS,), log=True, chosen=3, boundaries=PHASES),
+        Chart("b", "", (LARGE_NUMBERS, SMALL_NUMBERS), boundaries=PHASES[:2]),
+        Chart("c", "", (DECIBELS,), "dB", chosen=50, level=(9.0, "a method"), boundaries=PHASES),
+        Chart("d", "", tuple(replace(DECIBELS, label=f"run {i}" * 6) for i in range(9)), "dB"),
+    ],
+    ids=lambda chart: chart.title,
+)
+def test_nothing_of_a_plot_is_cut_or_covered(chart):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = figure_of(chart, LIGHT)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    axes = figure.axes[0]
+    boxes = [text.get_window_extent() for text in axes.texts]
+    shown = [
+        label
+        for axis, (low, high), i in (
+            (axes.xaxis, axes.get_xlim(), 0),
+            (axes.yaxis, axes.get_ylim(), 1),
+        )
+        for label in axis.get_ticklabels()
+        if low <= label.get_position()[i] <= high
+    ]
+    legend = figure.legends[0].get_window_extent()
+    everything = [*boxes, *(t.get_window_extent() for t in shown), legend]
+    everything += [axes.xaxis.label.get_window_extent(), axes.yaxis.label.get_window_extent()]
+    for box in everything:
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert not legend.overlaps(axes.get_window_extent())
+    assert not legend.overlaps(axes.xaxis.label.get_window_extent())
+    if len(boxes) < len(chart.boundaries):  # left out above, and told below
+        assert axes.get_xlabel().endswith("(mask, fit, refit, another)")
+    assert opened("," + base64.b64encode(draw(chart, LIGHT)).decode()).size == pixels_of(chart)
+
+
+def test_what_lies_below_the_plot_is_told():
+    chart = Chart("PSNR", "", (DECIBELS, Line("lost", np.full(60, 2.0))), "dB", level=(9.0, "tv"))
+    labels = [text.get_text() for text in figure_of(chart, LIGHT).legends[0].get_texts()]
+    assert labels == [
+        "output",
+        "lost (2.0 dB, below the plot)",
+        "tv (9.0 dB, below the plot)",
+    ]
+    near = replace(chart, level=(20.0, "tv"))
+    labels = [text.get_text() for text in figure_of(near, LIGHT).legends[0].get_texts()]
+    assert labels[2] == "tv"
 
 
 def test_a_term_that_is_negative_gets_a_linear_axis():

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
+from untrained.cli import main
 from untrained.core.result import Result
+from untrained.data.images import read_picture
+from untrained.data.photos import load_denoise
 from untrained.errors import UserError
 from untrained.files import sha256
 from untrained.report import save, save_result
+from untrained.report.deep import png_of, tiff_of
 from untrained.report.save import history_csv, summary
 
 FILES = [
@@ -196,3 +202,61 @@ def test_directory_in_place_of_a_file(compared, tmp_path):
     (tmp_path / "taken").write_text("x")
     with pytest.raises(UserError, match="taken"):
         save_result(compared, tmp_path / "taken")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
+def test_a_tiff_comes_back_in_its_own_depth(tmp_path, channels, kind):
+    rng = np.random.default_rng(0)
+    shape = (11, 12) if channels == 1 else (11, 12, 3)
+    values = rng.random(shape)
+    whole = kind != "float32"
+    stored = (values * np.iinfo(kind).max).astype(kind) if whole else values.astype(kind)
+    photometric = "minisblack" if channels == 1 else "rgb"
+    tifffile.imwrite(tmp_path / "in.tif", stored, photometric=photometric)
+    run = reconstruct(tmp_path / "in.tif", tmp_path / "out")
+    assert {"reconstruction.tif", "classical.tif"} <= set(run["files"])
+    back = tifffile.imread(tmp_path / "out" / "reconstruction.tif")
+    assert back.dtype == stored.dtype
+    assert np.array_equal(back, stored)  # the adjoint of denoising is the measurement
+    assert load_denoise(tmp_path / "out" / "reconstruction.tif").y.shape[1] == channels
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_png_of_16_bits_comes_back_with_16_bits(tmp_path, channels):
+    rng = np.random.default_rng(0)
+    shape = (11, 12) if channels == 1 else (11, 12, 3)
+    stored = rng.integers(0, 2**16, shape).astype(np.uint16)
+    (tmp_path / "in.png").write_bytes(png_of(stored))
+    if channels == 1:
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "in.png")), stored)
+    assert np.array_equal(
+        read_picture(tmp_path / "in.png").pixels, np.float32(channels_first(stored) / 65535)
+    )
+    reconstruct(tmp_path / "in.png", tmp_path / "out")
+    back = tmp_path / "out" / "reconstruction.png"
+    assert back.read_bytes() == png_of(stored)
+    assert not (tmp_path / "out" / "reconstruction.tif").exists()
+
+
+def test_slices_are_pages_and_a_picture_of_8_bits_has_no_tiff(tmp_path):
+    pages = np.random.default_rng(0).random((2, 9, 12)).astype(np.float32)
+    assert np.array_equal(tifffile.imread(io.BytesIO(tiff_of(pages, "ZYX", "tiff float32"))), pages)
+    Image.fromarray(np.full((9, 9), 7, np.uint8)).save(tmp_path / "in.png")
+    files = reconstruct(tmp_path / "in.png", tmp_path / "o")["files"]
+    assert not any(name.endswith(".tif") for name in files)
+    with Image.open(tmp_path / "o" / "reconstruction.png") as picture:
+        assert picture.mode == "L"
+
+
+def channels_first(pixels):
+    return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+
+
+def reconstruct(path, out):
+    """The adjoint by the command line; returns what `result.json` says."""
+    arguments = ["reconstruct", "denoise", str(path), "--method", "adjoint", "--out", str(out)]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--quiet"])
+    assert not ended.value.code
+    return json.loads((out / "result.json").read_text())

@@ -84,7 +84,7 @@ def chart_of(title: str, rows: list[Row], out: Path, labels: list[str]) -> Chart
         "budget on all measurements. Dotted: the image of a method that takes no steps, or whose "
         "job was cut before."
     )
-    return Chart(title, caption, tuple(lines), unit="dB", key_below=True)
+    return Chart(title, caption, tuple(lines), unit="dB")
 
 
 def _panels(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:

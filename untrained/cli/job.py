@@ -91,7 +91,8 @@ def input_files(
     paths: Sequence[str], options: Options, task_options: dict[str, Any]
 ) -> list[str | None]:
     """List what a command reads: inputs, and the files and code that its options name."""
-    values = [value for value in task_options.values() if isinstance(value, str)]
+    named = [value for name, value in task_options.items() if name != "key"]
+    values = [value for value in named if isinstance(value, str)]
     code = [value.rpartition(":")[0] for value in values]  # FILE.py:CALLABLE
     return [*paths, options.reference, options.weights, *options.guide, *values, *code]
 
@@ -195,6 +196,7 @@ def _tell(result: Result, measurement: Measurement) -> None:
     """Where the image comes from."""
     result.about.source = measurement.source
     result.about.axes = measurement.axes
+    result.about.depth = measurement.depth
     read = f"read: {described(measurement.physics)}"
     result.about.notes = tuple(dict.fromkeys((read, *measurement.notes, *result.about.notes)))
 
@@ -209,7 +211,7 @@ def _one(
     count: int,
 ) -> Result:
     problem = _problem(measurement, options, chosen)
-    label = chosen.card.name if count == 1 else f"slice {index + 1}/{count}"
+    label = chosen.card.name if count == 1 else f"slice {index} of 0..{count - 1}"
     result = run(
         chosen,
         problem,

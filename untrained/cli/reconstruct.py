@@ -13,6 +13,12 @@ _VOLUME = click.option(
 _SLICE = click.option(
     "--slice", "index", default=None, metavar="N|all", help="Slice of a file of several."
 )
+_KEY = click.option(
+    "--key",
+    default=None,
+    metavar="NAME",
+    help="Array of the .npz or .h5 that was measured; group/name in HDF5.",
+)
 
 
 @click.group()
@@ -24,66 +30,87 @@ def reconstruct() -> None:
 @click.argument("input_file", metavar="INPUT")
 @click.option("--sigma", default=None, metavar="S|auto", help="Noise level, 0..255 scale.")
 @_VOLUME
+@_KEY
 @shared_options
-def denoise(options: Options, input_file: str, sigma: str | None, volume: bool) -> int:
+def denoise(
+    options: Options, input_file: str, sigma: str | None, volume: bool, key: str | None
+) -> int:
     """Remove noise from an image."""
-    return reconstruct_file("denoise", input_file, options, {"sigma": sigma, "volume": volume})
+    return reconstruct_file(
+        "denoise", input_file, options, {"sigma": sigma, "volume": volume, "key": key}
+    )
 
 
 @reconstruct.command()
 @click.argument("input_file", metavar="INPUT")
 @click.option("--mask", default=None, metavar="FILE", help="1 or white = measured.")
 @_VOLUME
+@_KEY
 @shared_options
-def inpaint(options: Options, input_file: str, mask: str | None, volume: bool) -> int:
+def inpaint(
+    options: Options, input_file: str, mask: str | None, volume: bool, key: str | None
+) -> int:
     """Fill in missing pixels."""
-    return reconstruct_file("inpaint", input_file, options, {"mask": mask, "volume": volume})
+    return reconstruct_file(
+        "inpaint", input_file, options, {"mask": mask, "volume": volume, "key": key}
+    )
 
 
 @reconstruct.command()
 @click.argument("input_file", metavar="INPUT")
 @click.option("--factor", type=int, default=None, help="2, 3, 4 or 8.")
+@_KEY
 @shared_options
-def superres(options: Options, input_file: str, factor: int | None) -> int:
+def superres(options: Options, input_file: str, factor: int | None, key: str | None) -> int:
     """Enlarge an image."""
-    return reconstruct_file("superres", input_file, options, {"factor": factor})
+    return reconstruct_file("superres", input_file, options, {"factor": factor, "key": key})
 
 
 @reconstruct.command()
 @click.argument("input_file", metavar="INPUT")
 @click.option("--kernel", default=None, metavar="FILE", help="Blur kernel, 2-D.")
+@_KEY
 @shared_options
-def deblur(options: Options, input_file: str, kernel: str | None) -> int:
+def deblur(options: Options, input_file: str, kernel: str | None, key: str | None) -> int:
     """Undo a known blur."""
-    return reconstruct_file("deblur", input_file, options, {"kernel": kernel})
+    return reconstruct_file("deblur", input_file, options, {"kernel": kernel, "key": key})
 
 
 @reconstruct.command()
 @click.argument("input_file", metavar="INPUT")
 @click.option("--kernel", default=None, metavar="FILE", help="Of the built-in blur, 2-D.")
 @click.option("--bkse", default=None, metavar="FILE", help="Weights of the BKSE blur.")
+@_KEY
 @shared_options
-def nldeblur(options: Options, input_file: str, kernel: str | None, bkse: str | None) -> int:
+def nldeblur(
+    options: Options, input_file: str, kernel: str | None, bkse: str | None, key: str | None
+) -> int:
     """Undo a known non-linear blur."""
-    return reconstruct_file("nldeblur", input_file, options, {"kernel": kernel, "bkse": bkse})
+    return reconstruct_file(
+        "nldeblur", input_file, options, {"kernel": kernel, "bkse": bkse, "key": key}
+    )
 
 
 @reconstruct.command()
 @click.argument("input_file", metavar="INPUT")
+@_KEY
 @shared_options
-def cs(options: Options, input_file: str) -> int:
+def cs(options: Options, input_file: str, key: str | None) -> int:
     """Reconstruct from compressed measurements."""
-    return reconstruct_file("cs", input_file, options, {})
+    return reconstruct_file("cs", input_file, options, {"key": key})
 
 
 @reconstruct.command()
 @click.argument("input_file", metavar="INPUT")
 @click.option("--pad", type=int, default=None, help="Zeros on each side of the image.")
 @click.option("--complex", "complex_image", is_flag=True, help="The image is complex.")
+@_KEY
 @shared_options
-def phase(options: Options, input_file: str, pad: int | None, complex_image: bool) -> int:
+def phase(
+    options: Options, input_file: str, pad: int | None, complex_image: bool, key: str | None
+) -> int:
     """Reconstruct from Fourier amplitudes."""
-    given = {"pad": pad, "complex_image": complex_image}
+    given = {"pad": pad, "complex_image": complex_image, "key": key}
     return reconstruct_file("phase", input_file, options, given)
 
 
@@ -101,6 +128,7 @@ def phase(options: Options, input_file: str, pad: int | None, complex_image: boo
 )
 @_SLICE
 @_VOLUME
+@_KEY
 @shared_options
 def mri(
     options: Options,
@@ -109,9 +137,10 @@ def mri(
     maps: str,
     index: str | None,
     volume: bool,
+    key: str | None,
 ) -> int:
     """Reconstruct multi-coil Cartesian MRI."""
-    given = {"mask": mask, "maps": maps, "index": index, "volume": volume}
+    given = {"mask": mask, "maps": maps, "index": index, "volume": volume, "key": key}
     return reconstruct_file("mri", input_file, options, given)
 
 
@@ -121,6 +150,7 @@ def mri(
 @click.option("--geometry", default=None, metavar="FILE", help="Fan-beam geometry as JSON.")
 @_SLICE
 @_VOLUME
+@_KEY
 @shared_options
 def ct(
     options: Options,
@@ -129,9 +159,10 @@ def ct(
     geometry: str | None,
     index: str | None,
     volume: bool,
+    key: str | None,
 ) -> int:
     """Reconstruct sparse-view CT."""
-    given = {"angles": angles, "geometry": geometry, "index": index, "volume": volume}
+    given = {"angles": angles, "geometry": geometry, "index": index, "volume": volume, "key": key}
     return reconstruct_file("ct", input_file, options, given)
 
 
@@ -143,10 +174,11 @@ def ct(
     metavar="MODULE:CALLABLE|FILE.py:CALLABLE",
     help="Your operator; called without arguments. The code in that file or module is run.",
 )
+@_KEY
 @shared_options
-def custom(options: Options, input_file: str, physics: str) -> int:
+def custom(options: Options, input_file: str, physics: str, key: str | None) -> int:
     """Reconstruct with your own operator.
 
     --physics runs the Python code it names, with your rights: name files that you trust.
     """
-    return reconstruct_file("custom", input_file, options, {"physics": physics})
+    return reconstruct_file("custom", input_file, options, {"physics": physics, "key": key})

@@ -127,11 +127,20 @@ def phase(**given: Any) -> None:
 
 @simulate.command()
 @_shared
-@click.option("--acceleration", type=float, default=4.0, show_default=True)
-@click.option("--center-fraction", type=float, default=0.08, show_default=True)
+@click.option("--acceleration", type=float, default=None, help="[default: 4]")
+@click.option("--center-fraction", type=float, default=None, help="[default: 0.08]")
 @click.option(
-    "--mask-kind", type=click.Choice(["random", "vdrs"]), default="random", show_default=True
+    "--mask-kind", type=click.Choice(["random", "vdrs"]), default=None, help="[default: random]"
 )
+@click.option("--mask", default=None, metavar="FILE", help="In place of these: 1 = kept.")
+@click.option(
+    "--sigma",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Noise of each part; 255 is the largest magnitude.",
+)
+@click.option("--slice", type=int, default=None, metavar="N", help="From 0 [default: middle].")
 @click.option("--coils", type=int, default=None, help="Simulated coils, for a single image.")
 def mri(**given: Any) -> None:
     """Undersample fully sampled k-space (or a complex image with simulated coils)."""

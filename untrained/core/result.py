@@ -30,6 +30,8 @@ class About:
         seeds: how many seeds the image is the mean of.
         command: a command or expression that repeats the run.
         axes: of the saved array: `YX`, `CYX` or `ZYX`.
+        depth: of the input's file, which the result's pictures take on: `png16`, or `tiff` and a
+            type (`tiff uint16`); "" for 8 bits.
         notes: what was decided on the user's behalf, a sentence each.
         adjoint: the adjoint image (or the measurement, where it is an image) `(G, C, ...)`.
         classical: the classical answer `(G, C, ...)`, and its name.
@@ -47,6 +49,7 @@ class About:
     seeds: int = 1
     command: str = ""
     axes: str = "CYX"
+    depth: str = ""
     notes: tuple[str, ...] = ()
     adjoint: Tensor | None = None
     classical: Tensor | None = None

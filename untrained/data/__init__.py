@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from untrained.checks import check_contents
 from untrained.core.footprint import is_out_of_memory
 from untrained.data.ct import load_ct
 from untrained.data.custom import load_custom
+from untrained.data.depth import stored_depth
 from untrained.data.encoded import load_cs, load_phase
 from untrained.data.evaluate import (
     evaluate_files,
@@ -78,7 +79,8 @@ def guarded(load: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(load)
     def read(path: str | Path, **options: Any) -> Any:
-        given = [value for value in options.values() if isinstance(value, str | Path)]
+        files = [value for name, value in options.items() if name != "key"]
+        given = [value for value in files if isinstance(value, str | Path)]
         with from_file(path, *given):
             try:
                 found = load(path, **options)
@@ -95,7 +97,10 @@ def guarded(load: Callable[..., Any]) -> Callable[..., Any]:
                 ) from error
             for one in found if isinstance(found, list) else [found]:
                 check_contents(one.y)
-        return found
+        depth = stored_depth(path)
+        if isinstance(found, list):
+            return [replace(one, depth=depth) for one in found]
+        return replace(found, depth=depth)
 
     return read
 
@@ -168,7 +173,7 @@ TASKS: dict[str, Task] = {
             "mri",
             "Reconstruct undersampled multi-coil or single-coil k-space.",
             "fastMRI-style .h5 (kspace: slices, coils, H, W) or .npz (kspace: coils, H, W; "
-            "optionally mask, maps, reference)",
+            "optionally mask, maps, reference), or k-space alone as .npy",
             guarded(load_mri),
             simulate_mri,
         ),
@@ -176,7 +181,8 @@ TASKS: dict[str, Task] = {
             "ct",
             "Reconstruct a slice from few or noisy projections, parallel or fan beam.",
             ".npz or .h5 (sinogram: angles, detectors, or slices first; angles in degrees; "
-            "optionally image_shape, reference and the scan geometry)",
+            "optionally image_shape, reference and the scan geometry), or a sinogram alone as .npy "
+            "or TIFF with --angles",
             guarded(load_ct),
             simulate_ct,
         ),

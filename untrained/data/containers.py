@@ -16,6 +16,7 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
+from untrained.data.foreign import other_format
 from untrained.data.memory import check_size, float_bytes
 from untrained.errors import UserError
 from untrained.files import existing_file
@@ -26,15 +27,6 @@ MOST_LISTED = 6
 COMPLEX_FIELDS = (("real", "imag"), ("re", "im"), ("r", "i"))
 MOST_NAMES = 12
 MOST_UNWRITTEN = 2**16  # bytes; a small array of zeros is sometimes left to the fill value
-READERS = {
-    (".nii", ".nii.gz", ".mgz"): "nibabel.load(file).get_fdata()",
-    (".dcm", ".ima"): "pydicom.dcmread(file).pixel_array",
-    (".mat",): "scipy.io.loadmat(file)",
-    (".cfl", ".hdr"): "BART's cfl.readcfl(name)",
-    (".dat",): "twixtools.map_twix(file) for a Siemens scan",
-    (".mrc", ".mrcs"): "mrcfile.read(file)",
-}
-"""What reads formats that we do not, into an array to be saved."""
 
 
 class ArrayFile(Protocol):
@@ -52,7 +44,11 @@ class ArrayFile(Protocol):
         ...
 
     def nested(self) -> tuple[str, ...]:
-        """Names of arrays in groups, which are not read."""
+        """Names of arrays in groups, which are read by their whole path only."""
+        ...
+
+    def label(self, key: str) -> str:
+        """Name an array for a message."""
         ...
 
     def reversed_axes(self, key: str) -> bool:
@@ -124,6 +120,10 @@ class NpzFile:
         """Arrays in groups, of which this format has none."""
         return ()
 
+    def label(self, key: str) -> str:
+        """Name an array for a message."""
+        return f"'{key}' in {self.path}"
+
     def reversed_axes(self, key: str) -> bool:
         """Whether the array was written with its last axis first: never in this format."""
         return False
@@ -156,8 +156,27 @@ class H5File:
         with damage(self.path, key):
             return tuple(self._handle[key].shape or ())
 
+    def label(self, key: str) -> str:
+        """Name an array for a message."""
+        return f"'{key}' in {self.path}"
+
+    def offer(self, key: str) -> None:
+        """Add an array inside groups, `group/name`, to the keys, if no link leads to it."""
+        import h5py
+
+        parts = [part for part in key.split("/") if part]
+        place = self._handle
+        with damage(self.path, key):
+            for part in parts:
+                link = place.get(part, getlink=True) if isinstance(place, h5py.Group) else None
+                if not isinstance(link, h5py.HardLink):
+                    return
+                place = place[part]
+        if isinstance(place, h5py.Dataset) and key not in self.keys:
+            self.keys = (*self.keys, key)
+
     def nested(self) -> tuple[str, ...]:
-        """The first arrays in groups, which are not read."""
+        """The first arrays in groups, which are read by their whole path only."""
         import h5py
 
         found: list[str] = []
@@ -218,8 +237,9 @@ def _require_readable(dataset: Any, label: str) -> None:
     """Refuse a dataset that is not numeric, is empty, or is stored in other files."""
     numeric = dataset.dtype.kind in "biufc" or _complex_fields(dataset.dtype)
     if not numeric or not dataset.size:
+        kind = "of records" if dataset.dtype.names else str(dataset.dtype)
         raise UserError(
-            f"{label} is {dataset.dtype} of shape {dataset.shape}; "
+            f"{label} is {kind} of shape {dataset.shape}; "
             "a numeric array with at least one entry is expected"
         )
     if dataset.is_virtual or dataset.external:
@@ -240,23 +260,17 @@ def native(array: np.ndarray) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="))
 
 
-def other_format(path: str | Path, what: str, expected: str) -> UserError:
-    """The error for a file of another format, with what would read it where that is known."""
-    name = Path(path).name.lower()
-    known = [reader for ends, reader in READERS.items() if name.endswith(ends)]
-    hint = f": read it with {known[0]} and save it as one" if known else ""
-    return UserError(
-        f"{what}: {path} must be {expected}; its suffix is '{Path(path).suffix.lower()}'{hint}"
-    )
-
-
 def require_keys(file: ArrayFile, *keys: str) -> None:
     """Raise a UserError that lists the keys present unless all of `keys` are among them."""
     missing = [key for key in keys if key not in file.keys]
     if missing:
-        inside = file.nested()
-        hint = f", and in groups {listed(inside)}: save those at the top level" if inside else ""
-        raise UserError(f"{file.path} lacks {listed(missing)}; it holds {listed(file.keys)}{hint}")
+        raise UserError(f"{file.path} lacks {listed(missing)}; it holds {held(file)}")
+
+
+def held(file: ArrayFile) -> str:
+    """Name the arrays of a file for a message, those in groups as well."""
+    inside = file.nested()
+    return listed(file.keys) + (f", and in groups {listed(inside)}" if inside else "")
 
 
 def read_header(stream: IO[bytes], size: int, label: str) -> tuple[tuple[int, ...], np.dtype]:

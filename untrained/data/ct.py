@@ -34,17 +34,16 @@ import torch
 from untrained.data.arrays import (
     ARRAY_SUFFIXES,
     ArrayFile,
-    open_arrays,
     read_one,
     read_optional,
     read_sigma,
     require_finite,
-    require_keys,
     single_precision,
 )
-from untrained.data.containers import listed, other_format
+from untrained.data.containers import listed
 from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size, room
+from untrained.data.named import PLAIN_SUFFIXES, TIFF_SUFFIXES, TURNED, open_measurement
 from untrained.data.slices import as_volume, of_slice, wanted_slices
 from untrained.doubts.ct import find_unmeasured, scan_doubts
 from untrained.errors import UserError, from_file, shown
@@ -71,16 +70,20 @@ def load_ct(
     geometry: str | Path | None = None,
     slice: int | str | None = None,
     volume: bool = False,
+    key: str | None = None,
 ) -> list[Measurement]:
     """One sinogram per slice asked for, and the scan geometry; see the module's text for the keys.
 
     Args:
-        path: .npz or .h5 file with `sinogram`.
+        path: .npz or .h5 file with `sinogram`, or the sinogram alone as .npy or TIFF of floats,
+            whose pages are slices.
         angles: file of view angles in degrees (.npy, .npz or text), or their number N, evenly
             spaced over 180 degrees (fan: 360), the end excluded; None takes the file's.
         geometry: JSON file with any of the geometry keys.
         slice: number of the slice from 0, `all`, or None for the middle one.
         volume: all slices as one measurement, for a network in three dimensions.
+        key: name of the array that is the sinogram, where that is not `sinogram`; `group/name` in
+            HDF5.
 
     Returns:
         Measurements with y `(1, 1, detectors, angles)`; of a volume a single one,
@@ -90,13 +93,12 @@ def load_ct(
         UserError: unreadable file, a sinogram that is not real, floating and finite, a number of
             angles that differs from the sinogram's, or a geometry that makes no sense.
     """
-    if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
-        raise other_format(path, "input", f"{' or '.join(ARRAY_SUFFIXES)} with 'sinogram'")
-    with open_arrays(path) as file:
-        require_keys(file, "sinogram")
-        shape = file.shape("sinogram")
+    with open_measurement(path, "sinogram", key, (*PLAIN_SUFFIXES, *TIFF_SUFFIXES)) as file:
+        shape, named = file.shape("sinogram"), file.label("sinogram")
         stack = shape[0] if len(shape) == 3 else None
         indices, notes = wanted_slices(slice, stack, path, volume)
+        if file.reversed_axes("sinogram"):
+            notes += (TURNED,)
         sinograms = [_sinogram(file, index) for index in indices]
         stored_angles = read_optional(file, "angles")
         references = [_reference(file, index) for index in indices]
@@ -116,7 +118,7 @@ def load_ct(
         physics, more = _measured_part(sinograms, physics)
         notes += more
     found = [
-        _measurement(path, index, sinogram, physics, sigma, reference, notes, geometry)
+        _measurement(path, index, sinogram, physics, sigma, reference, notes, geometry, named)
         for index, sinogram, reference in zip(indices, sinograms, references, strict=True)
     ]
     return [as_volume(found, path)] if volume else found
@@ -131,10 +133,9 @@ def _measurement(
     reference: np.ndarray | None,
     notes: tuple[str, ...],
     geometry: str | Path | None,
+    named: str,
 ) -> Measurement:
-    label = f"'sinogram' in {path}"
-    if index is not None:
-        label = f"slice {index} of {label}"
+    label = named if index is None else f"slice {index} of {named}"
     physics, left_out = _measured_part([sinogram], physics)
     notes += (*left_out, *scan_doubts(sinogram.astype(np.float64), physics, label))
     truth = _fitting(reference, physics.geometry.image_shape, path, geometry)
@@ -217,7 +218,7 @@ def fitting(physics: CT) -> tuple[CT, tuple[str, ...]]:
 
 
 def _sinogram(file: ArrayFile, index: int | None) -> np.ndarray:
-    label = f"'sinogram' in {file.path}"
+    label = file.label("sinogram")
     values = file.read("sinogram", index)
     if values.dtype.kind != "f" or values.ndim != 2:
         hint = ""
@@ -380,10 +381,10 @@ def _masked(physics: CT, mask: np.ndarray, path: str | Path) -> tuple[CT, tuple[
     label = f"'mask' in {path}"
     measured = as_mask(require_finite(mask, label), label).numpy()
     views, bins = len(physics.geometry.angles), physics.geometry.detectors
-    if measured.shape not in ((views, bins), (bins,)):
+    if measured.shape not in ((views, bins), (bins,), (1, bins), (views, 1)):
         raise UserError(
-            f"{label} has shape {measured.shape}; expected {(views, bins)} (angles, detectors), or "
-            f"({bins},) for bins, 1 where measured"
+            f"{label} has shape {measured.shape}; expected {(views, bins)} (angles, detectors), "
+            f"({bins},) for bins or ({views}, 1) for views, 1 where measured"
         )
     full = np.broadcast_to(measured, (views, bins))
     share = float(1 - full.mean())

@@ -17,16 +17,15 @@ from torch import Tensor
 
 from untrained.data.arrays import (
     ARRAY_SUFFIXES,
-    open_arrays,
     read_npy,
     read_optional,
     read_sigma,
-    require_keys,
     single_precision,
 )
-from untrained.data.containers import other_format
+from untrained.data.foreign import other_format
 from untrained.data.images import is_image, read_image
 from untrained.data.measurement import Measurement
+from untrained.data.named import open_measurement, require_no_key
 from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.physics.autograd import as_physics
@@ -35,7 +34,9 @@ from untrained.physics.check import adjoint_notes
 AXES = {1: "YX", 2: "YX", 3: "CYX", 4: "ZYX"}
 
 
-def load_custom(path: str | Path, *, physics: str | None = None) -> Measurement:
+def load_custom(
+    path: str | Path, *, physics: str | None = None, key: str | None = None
+) -> Measurement:
     """Measurements for an operator of the user's own.
 
     Args:
@@ -45,6 +46,7 @@ def load_custom(path: str | Path, *, physics: str | None = None) -> Measurement:
         physics: `module:callable` or `file.py:callable`, called without arguments; what it
             returns has `A` and `x_shape` (without the batch axis). A missing `A_adjoint` is
             derived by automatic differentiation.
+        key: name of the array that is measured, where that is not `measurement`.
 
     Raises:
         UserError: unreadable file, an operator that cannot be loaded or built, or measurements
@@ -59,7 +61,7 @@ def load_custom(path: str | Path, *, physics: str | None = None) -> Measurement:
         operator = as_physics(found, x_shape)
     with own_code(f"{physics}, A_adjoint"):
         notes = adjoint_notes(operator, x_shape, physics)
-    values, truth, sigma, more = _read(path)
+    values, truth, sigma, more = _read(path, key)
     y = _fitting(values, y_shape, f"input: {path}")
     reference = None if truth is None else _fitting(truth, x_shape, f"'reference' in {path}")
     return Measurement(
@@ -181,14 +183,15 @@ def _measured_shape(operator: Any, x_shape: tuple[int, ...], spec: str) -> tuple
 
 
 def _read(
-    path: str | Path,
+    path: str | Path, key: str | None
 ) -> tuple[np.ndarray, np.ndarray | None, float | None, tuple[str, ...]]:
     suffix = Path(path).suffix.lower()
+    if suffix not in ARRAY_SUFFIXES:
+        require_no_key(path, key)
     if suffix == ".npy":
         return read_npy(path), None, None, ()
     if suffix in ARRAY_SUFFIXES:
-        with open_arrays(path) as file:
-            require_keys(file, "measurement")
+        with open_measurement(path, "measurement", key) as file:
             truth, sigma = read_optional(file, "reference"), read_sigma(file)
             return file.read("measurement"), truth, sigma, ()
     if is_image(path):

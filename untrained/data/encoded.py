@@ -15,7 +15,6 @@ from torch import Tensor
 
 from untrained.data.arrays import (
     ArrayFile,
-    open_arrays,
     read_optional,
     read_sigma,
     require_keys,
@@ -24,6 +23,7 @@ from untrained.data.arrays import (
 from untrained.data.images import from_array
 from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size
+from untrained.data.named import PLAIN_SUFFIXES, open_measurement
 from untrained.data.photos import noise_level
 from untrained.doubts.photographs import amplitude_doubts
 from untrained.errors import UserError, from_file, shown
@@ -39,18 +39,19 @@ BRIGHTEST = 4.0  # its root mean square with noise as strong as the picture, and
 NEGATIVE = 0.1  # of the largest amplitude, which is that of frequency zero
 
 
-def load_cs(path: str | Path) -> Measurement:
+def load_cs(path: str | Path, *, key: str | None = None) -> Measurement:
     """Compressed measurements made by `CompressedSensing`.
 
     Args:
         path: .npz or .h5 with `measurement` `(m,)` or `(C, m)`, `image_shape` (rows, columns) and
             `matrix_seed`; optionally `sigma` (0..255 scale) and `reference`.
+        key: name of the array that is measured, where that is not `measurement`.
 
     Raises:
         UserError: unreadable file, a missing key, or shapes that make no sense.
     """
-    with open_arrays(path) as file:
-        require_keys(file, "measurement", "image_shape", "matrix_seed")
+    with open_measurement(path, "measurement", key) as file:
+        require_keys(file, "image_shape", "matrix_seed")
         y = _measured(file, "(m,) or (C, m)", 1)
         height, width = _image_shape(file)
         seed = file.read("matrix_seed")
@@ -64,28 +65,33 @@ def load_cs(path: str | Path) -> Measurement:
 
 
 def load_phase(
-    path: str | Path, *, pad: int | None = None, complex_image: bool = False
+    path: str | Path,
+    *,
+    pad: int | None = None,
+    complex_image: bool = False,
+    key: str | None = None,
 ) -> Measurement:
     """Amplitudes of the centred orthonormal Fourier transform of a zero-padded picture.
 
     Args:
-        path: .npz or .h5 with `measurement` `(H', W')` or `(C, H', W')`, zero frequency at
+        path: .npy, .npz or .h5 with `measurement` `(H', W')` or `(C, H', W')`, zero frequency at
             `(H' // 2, W' // 2)`; optionally `image_shape` (rows, columns), `complex_image` (1 =
             yes), `sigma` (0..255 scale) and `reference`.
         pad: zeros on each side of the image; None takes the file's `image_shape`.
         complex_image: whether the image is complex, its values of magnitude at most 1; the file
             may say so too.
+        key: name of the array that is measured, where that is not `measurement`.
 
     Raises:
         UserError: unreadable file, neither `pad` nor `image_shape`, an image that does not fit
             into the frame, amplitudes that no such image has, or several channels of a complex
             image.
     """
-    with open_arrays(path) as file:
-        require_keys(file, "measurement")
+    with open_measurement(path, "measurement", key, PLAIN_SUFFIXES) as file:
         y = _measured(file, "(H, W) or (C, H, W)", 2)
         frame = (y.shape[2], y.shape[3])
         sides = _image_shape(file) if pad is None and "image_shape" in file.keys else None
+        label = file.label("measurement")
         sigma, truth = read_sigma(file), read_optional(file, "reference")
         stored = read_optional(file, "complex_image")
     complex_image = complex_image or (stored is not None and bool(np.any(stored)))
@@ -105,7 +111,7 @@ def load_phase(
     borders = (zeros[0] // 2, zeros[1] // 2)
     physics = PhaseRetrieval((channels, *sides), borders, complex_image=complex_image)
     _check_amplitudes(y, path)
-    doubts = amplitude_doubts(y[0].numpy(), f"'measurement' in {path}") if y.any() else ()
+    doubts = amplitude_doubts(y[0].numpy(), label) if y.any() else ()
     _check_brightness(y, sides, path, complex_image)
     notes: tuple[str, ...] = (
         *doubts,
@@ -120,7 +126,7 @@ def load_phase(
 
 def _measured(file: ArrayFile, layout: str, axes: int) -> Tensor:
     """`measurement` as a tensor `(1, C, ...)` with `axes` axes after the channels."""
-    label = f"'measurement' in {file.path}"
+    label = file.label("measurement")
     values = single_precision(file.read("measurement"), label)
     if np.iscomplexobj(values) or values.ndim not in (axes, axes + 1):
         raise UserError(f"{label} must be real {layout}, found {values.dtype} {values.shape}")

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from untrained.checks import beyond_photograph, require_tame
 from untrained.data.arrays import read_npy, require_finite, single_precision
-from untrained.data.containers import existing_file, other_format
+from untrained.data.containers import existing_file
 from untrained.data.decode import decode_pillow, decode_tiff
+from untrained.data.foreign import other_format
 from untrained.errors import UserError
 
 FORMATS_BY_SUFFIX = {

@@ -23,6 +23,7 @@ class Measurement:
         notes: one sentence for each decision that the user did not make.
         axes: `YX`, `CYX` or `ZYX`, the meaning of the saved image's axes.
         source: the file (and slice) it came from.
+        depth: how that file stores its values, as of `stored_depth`.
     """
 
     task: str
@@ -34,3 +35,4 @@ class Measurement:
     notes: tuple[str, ...]
     axes: str
     source: str
+    depth: str = ""

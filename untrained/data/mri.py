@@ -3,8 +3,8 @@
 `.h5`: `kspace` complex (slices, coils, H, W), or (slices, H, W) for one coil. `.npz`: `kspace`
 complex (coils, H, W) or (H, W). Both may hold `mask` (H, W) or (W,) for columns, `maps`
 (coils, H, W) and `reference` (H, W); in a file of several slices `maps` and `reference` may have
-a leading slice axis. fastMRI's `reconstruction_rss` and `reconstruction_esc` are magnitudes of
-another combination, cropped, and are never taken for a reference.
+a leading slice axis. Without a `reference`, fastMRI's `reconstruction_rss` or
+`reconstruction_esc` is one: magnitudes of the fully sampled scan, cropped to its middle.
 """
 
 from __future__ import annotations
@@ -15,24 +15,23 @@ import numpy as np
 import torch
 
 from untrained.data.arrays import (
-    ARRAY_SUFFIXES,
     HDF5_SUFFIXES,
     ArrayFile,
-    open_arrays,
     read_optional,
     require_finite,
-    require_keys,
     single_precision,
 )
-from untrained.data.containers import listed, other_format
+from untrained.data.containers import listed
 from untrained.data.measurement import Measurement
+from untrained.data.named import PLAIN_SUFFIXES, REVERSED, open_measurement
 from untrained.data.parameters import read_maps, read_mask
 from untrained.data.slices import as_volume, of_slice, wanted_slices
 from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts, noise_note
 from untrained.errors import UserError
 from untrained.maths import to_channels
+from untrained.metrics import usual_range
 from untrained.physics.coilmaps import estimate_maps
-from untrained.physics.masks import as_mask, calibration_block
+from untrained.physics.masks import as_mask, calibration_block, plane_mask
 from untrained.physics.mri import MRI
 
 HOW = ("auto", "espirit", "lowres")
@@ -41,11 +40,8 @@ TRAJECTORIES = (
     *("traj", "trajectory", "trajectories", "ktraj", "k_traj", "kspace_traj", "coords", "kcoords"),
     *("dcf", "spokes", "kx", "ky", "dcomp", "density_compensation"),
 )
-REVERSED = (
-    "MATLAB writes axes in reverse: an array (H, W, coils) was read as (coils, W, H), and its "
-    "image comes back transposed"
-)
 MOST_SENSITIVE = 1e6
+OVERSAMPLED = 1.5  # rows of k-space over those of fastMRI's image
 FASTMRI_IMAGES = ("reconstruction_rss", "reconstruction_esc")
 
 
@@ -56,17 +52,19 @@ def load_mri(
     maps: str | Path = "auto",
     slice: int | str | None = None,
     volume: bool = False,
+    key: str | None = None,
 ) -> list[Measurement]:
     """One measurement per slice asked for. Nothing is undersampled that the mask keeps.
 
     Args:
-        path: .h5 or .npz file.
+        path: .h5 or .npz file, or k-space alone as .npy.
         mask: file of the sampling mask; None takes the file's `mask`, else the positions where
             any coil is not zero.
         maps: `auto` (the file's maps, else ESPIRiT where it can be had, else low-resolution
             maps), `espirit`, `lowres`, or a file of maps.
         slice: number of the slice from 0, `all`, or None for the middle one.
         volume: all slices as one measurement, for a network in three dimensions.
+        key: name of the array that is k-space, where that is not `kspace`; `group/name` in HDF5.
 
     Returns:
         Measurements with y `(1, 2, coils, H, W)` in the units of the file; of a volume a single
@@ -76,10 +74,7 @@ def load_mri(
         UserError: unreadable file, k-space that is real, not finite or all zero, shapes that
             disagree, a slice that does not exist, or no way to estimate maps.
     """
-    if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
-        raise other_format(path, "input", f"{' or '.join(ARRAY_SUFFIXES)} with 'kspace'")
-    with open_arrays(path) as file:
-        require_keys(file, "kspace")
+    with open_measurement(path, "kspace", key, PLAIN_SUFFIXES) as file:
         _require_cartesian(file)
         indices, notes = _slices(file, slice, volume)
         if file.reversed_axes("kspace"):
@@ -109,7 +104,7 @@ def read_kspace(file: ArrayFile, index: int | None) -> np.ndarray:
     Raises:
         UserError: real, not finite, or of another number of axes.
     """
-    label = f"'kspace' in {file.path}"
+    label = file.label("kspace")
     kspace = require_finite(file.read("kspace", index), label)
     if kspace.dtype.kind != "c":
         hint = " (pairs of real and imaginary parts? save a[..., 0] + 1j * a[..., 1])"
@@ -139,7 +134,7 @@ def has_slices(file: ArrayFile) -> bool:
     shape = file.shape("kspace")
     if not 2 <= len(shape) <= 4:
         raise UserError(
-            f"'kspace' in {file.path} has shape {shape}; expected (slices, coils, H, W), "
+            f"{file.label('kspace')} has shape {shape}; expected (slices, coils, H, W), "
             "(coils, H, W) or (H, W)"
         )
     if len(shape) == 3:
@@ -168,9 +163,9 @@ def _load_slice(
     notes: tuple[str, ...],
 ) -> Measurement:
     kspace = read_kspace(file, index)
-    label = f"'kspace' in {file.path}"
+    label = file.label("kspace")
     notes += layout_doubts(kspace, label)
-    sampled, mask_notes = _sampled(file, kspace, mask)
+    sampled, mask_notes = _sampled(file, index, kspace, mask)
     kspace = kspace * sampled
     notes += line_doubts(kspace)
     noise = coil_noise(kspace)
@@ -187,7 +182,7 @@ def _load_slice(
         physics=physics,
         sigma=None,
         reference=None if reference is None else to_channels(reference[None]),
-        data_range=None if reference is None else float(reference.abs().max()) or None,
+        data_range=None if reference is None else usual_range(reference, unit=False) or None,
         notes=(*notes, *mask_notes, *map_notes, *reference_notes),
         axes="YX",
         source=place,
@@ -195,28 +190,39 @@ def _load_slice(
 
 
 def _sampled(
-    file: ArrayFile, kspace: np.ndarray, option: str | Path | None
+    file: ArrayFile, index: int | None, kspace: np.ndarray, option: str | Path | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The sampling mask, bool `(H, W)`: the option's, else the file's, else the pattern."""
     pattern = np.any(kspace != 0, axis=0)
-    stored = read_optional(file, "mask")
+    stored = _stored_mask(file, index)
     notes: tuple[str, ...] = ()
     if option is not None:
         (values, notes), name = read_mask(option), f"--mask: {option}"
+        if index is not None and values.ndim == 3 and len(values) == _slice_count(file):
+            values = values[index]
     elif stored is not None:
         values, name = stored, f"'mask' in {file.path}"
     else:
         share = f"{pattern.mean():.1%} of the positions"
         return pattern, (f"no mask was given: the non-zero pattern of k-space, {share}, is used",)
-    mask = as_mask(require_finite(values, name), name).numpy()
-    size = kspace.shape[-2:]
-    if mask.shape not in (size, size[1:]):
-        raise UserError(
-            f"{name} has shape {mask.shape}, but k-space is {size[0]}x{size[1]}: "
-            f"expected {size}, or ({size[1]},) for columns"
-        )
-    mask = np.broadcast_to(mask, size).copy()
-    return mask, (*notes, *_mask_notes(mask, pattern, name))
+    measured = as_mask(require_finite(values, name), name)
+    size = (kspace.shape[-2], kspace.shape[-1])
+    plane, read = plane_mask(measured, size, name, torch.from_numpy(pattern))
+    mask = plane.numpy().copy()
+    return mask, (*notes, *((read,) if read else ()), *_mask_notes(mask, pattern, name))
+
+
+def _stored_mask(file: ArrayFile, index: int | None) -> np.ndarray | None:
+    """The file's mask, or that of one slice where it has one for each."""
+    values = read_optional(file, "mask")
+    if values is not None and index is not None and values.ndim == 3 and len(values) > 1:
+        return values[index] if len(values) == _slice_count(file) else values
+    return values
+
+
+def _slice_count(file: ArrayFile) -> int:
+    """The number of slices of a file that has an axis of them."""
+    return file.shape("kspace")[0]
 
 
 def _mask_notes(mask: np.ndarray, pattern: np.ndarray, name: str) -> tuple[str, ...]:
@@ -305,11 +311,13 @@ def _fitting(maps: np.ndarray, kspace: np.ndarray, name: str) -> np.ndarray:
 def _reference(
     file: ArrayFile, index: int | None, size: tuple[int, ...]
 ) -> tuple[torch.Tensor | None, tuple[str, ...]]:
-    """The file's complex reference `(H, W)`, for reporting only, and notes."""
+    """The file's complex reference `(H, W)`, for reporting only, and notes.
+
+    NaN around a smaller one of fastMRI, which is not known there.
+    """
     if "reference" not in file.keys:
-        ignored = [key for key in FASTMRI_IMAGES if key in file.keys]
-        notes = [f"{key} is a magnitude image and not used as reference" for key in ignored]
-        return None, tuple(notes)
+        own = next((key for key in FASTMRI_IMAGES if key in file.keys), None)
+        return (None, ()) if own is None else _fastmri_reference(file, own, index, size)
     values = of_slice(file, "reference", index, 2)
     if values.shape != size:
         raise UserError(
@@ -319,3 +327,24 @@ def _reference(
     real = values.dtype.kind != "c"
     notes = ["the reference is real: it is compared by magnitude"] if real else []
     return torch.from_numpy(values.astype(np.complex64)), tuple(notes)
+
+
+def _fastmri_reference(
+    file: ArrayFile, key: str, index: int | None, size: tuple[int, ...]
+) -> tuple[torch.Tensor | None, tuple[str, ...]]:
+    """fastMRI's magnitude of the fully sampled scan, cut to the middle of the image."""
+    values = of_slice(file, key, index, 2)
+    if values.ndim != 2 or any(n > whole for n, whole in zip(values.shape, size, strict=True)):
+        return None, (f"{key} of shape {values.shape} is larger than the image: no reference",)
+    rows, columns = (
+        slice((whole - n) // 2, (whole - n) // 2 + n)
+        for n, whole in zip(values.shape, size, strict=True)
+    )
+    whole = np.full(size, complex(np.nan, np.nan), np.complex64)
+    whole[rows, columns] = np.abs(values)
+    (height, width), part = values.shape, f"the {size[0]}x{size[1]} image"
+    where = part if values.shape == size else f"the middle {height}x{width} of {part}"
+    note = f"the reference is the file's {key}, compared with {where} by magnitude"
+    if size[0] >= OVERSAMPLED * height:
+        note += "; what lies beyond comes of the oversampled readout"
+    return torch.from_numpy(whole), (note,)

@@ -27,7 +27,11 @@ class _Stored:
 
 
 def load_nldeblur(
-    path: str | Path, *, kernel: str | Path | None = None, weights: str | Path | None = None
+    path: str | Path,
+    *,
+    kernel: str | Path | None = None,
+    weights: str | Path | None = None,
+    key: str | None = None,
 ) -> Measurement:
     """A non-linearly blurred picture.
 
@@ -39,12 +43,13 @@ def load_nldeblur(
             `bkse_weights`.
         kernel: array or grey picture of the built-in blur's kernel; None takes the file's.
         weights: file of BKSE weights.
+        key: name of the array that is measured, where that is not `measurement`.
 
     Raises:
         UserError: unreadable file; no kernel; BKSE without weights, with other weights than
             blurred the picture, or not 256 x 256; weights for a picture that BKSE did not blur.
     """
-    photo = read_photo(path)
+    photo = read_photo(path, key=key)
     stored = _Stored() if is_image(path) else _read_stored(path)
     if stored.code is not None and kernel is None:
         physics = _bkse(path, stored, weights)

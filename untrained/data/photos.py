@@ -17,13 +17,11 @@ from torch import Tensor
 
 from untrained.data.arrays import (
     ARRAY_SUFFIXES,
-    open_arrays,
     read_optional,
     read_sigma,
     require_finite,
-    require_keys,
 )
-from untrained.data.containers import other_format
+from untrained.data.foreign import other_format
 from untrained.data.images import (
     IMAGE_SUFFIXES,
     MOST_COLOURS,
@@ -36,6 +34,7 @@ from untrained.data.images import (
 from untrained.data.lost import LOST, marked_without, planes_of, without_lost
 from untrained.data.measurement import Measurement
 from untrained.data.memory import FLOAT_BYTES, check_size
+from untrained.data.named import TRANSPOSED, open_measurement, require_no_key
 from untrained.data.parameters import read_kernel, read_mask
 from untrained.data.slices import no_volume
 from untrained.doubts.photographs import (
@@ -76,7 +75,11 @@ class Photo:
 
 
 def load_denoise(
-    path: str | Path, *, sigma: float | str | None = None, volume: bool = False
+    path: str | Path,
+    *,
+    sigma: float | str | None = None,
+    volume: bool = False,
+    key: str | None = None,
 ) -> Measurement:
     """A noisy picture or volume.
 
@@ -85,11 +88,12 @@ def load_denoise(
         sigma: standard deviation of the noise (0..255 scale), `auto` to estimate it from the
             picture, None to use what the file says.
         volume: the file holds `(D, H, W)`, to be fitted as a whole.
+        key: name of the array that is measured, where that is not `measurement`.
 
     Raises:
         UserError: unreadable file, a negative sigma, or a volume of one slice.
     """
-    photo = read_photo(path, volume=volume)
+    photo = read_photo(path, volume=volume, key=key)
     level, notes = photo.sigma, photo.notes
     if sigma == "auto":
         level = estimate_noise(photo.y)
@@ -102,7 +106,11 @@ def load_denoise(
 
 
 def load_inpaint(
-    path: str | Path, *, mask: str | Path | None = None, volume: bool = False
+    path: str | Path,
+    *,
+    mask: str | Path | None = None,
+    volume: bool = False,
+    key: str | None = None,
 ) -> Measurement:
     """A picture or volume with missing pixels.
 
@@ -113,12 +121,13 @@ def load_inpaint(
             NaN, infinite values and those far outside [0, 1] are missing whatever the mask says.
         volume: the file holds `(D, H, W)`, to be fitted as a whole; the mask likewise, or
             `(H, W)` for all slices.
+        key: name of the array that is measured, where that is not `measurement`.
 
     Raises:
         UserError: unreadable file, a mask of another size or with values between 0 and 1, or no
             mask and no black pixel, or a volume of one slice.
     """
-    photo = read_photo(path, "mask", volume, keep_lost=True)
+    photo = read_photo(path, "mask", volume, keep_lost=True, key=key)
     notes = photo.notes
     chosen: np.ndarray
     if mask is not None:
@@ -153,17 +162,20 @@ def load_inpaint(
     return photo_measurement("inpaint", path, photo, physics, photo.sigma, notes)
 
 
-def load_superres(path: str | Path, *, factor: int | None = None) -> Measurement:
+def load_superres(
+    path: str | Path, *, factor: int | None = None, key: str | None = None
+) -> Measurement:
     """A small picture to enlarge.
 
     Args:
         path: picture, or .npz with `measurement` and `factor`.
         factor: how many times larger each side becomes; None takes the file's.
+        key: name of the array that is measured, where that is not `measurement`.
 
     Raises:
         UserError: unreadable file, no factor, or one that is not a whole number of at least 2.
     """
-    photo = read_photo(path, "factor")
+    photo = read_photo(path, "factor", key=key)
     chosen = photo.extra if factor is None else factor
     if chosen is None:
         raise UserError(f"{path} does not say the enlargement: give --factor, for example 4")
@@ -176,18 +188,21 @@ def load_superres(path: str | Path, *, factor: int | None = None) -> Measurement
     return photo_measurement("superres", path, photo, physics, photo.sigma, photo.notes)
 
 
-def load_deblur(path: str | Path, *, kernel: str | Path | None = None) -> Measurement:
+def load_deblur(
+    path: str | Path, *, kernel: str | Path | None = None, key: str | None = None
+) -> Measurement:
     """A blurred picture and its known kernel.
 
     Args:
         path: picture, or .npz with `measurement` and `kernel`.
         kernel: array (.npy, .npz) or grey picture of the 2-D kernel; None takes the file's.
+        key: name of the array that is measured, where that is not `measurement`.
 
     Raises:
         UserError: unreadable file, no kernel, or one that is not 2-D with a positive sum and
             smaller than the picture.
     """
-    photo = read_photo(path, "kernel")
+    photo = read_photo(path, "kernel", key=key)
     values = photo.extra if kernel is None else read_kernel(kernel)
     if values is None:
         raise UserError(f"{path} does not hold the blur kernel: give --kernel FILE")
@@ -224,8 +239,9 @@ def read_photo(
     parameter: str | None = None,
     volume: bool = False,
     keep_lost: bool = False,
+    key: str | None = None,
 ) -> Photo:
-    """A picture, or an .npz's `measurement`, `reference`, `sigma` and one `parameter`.
+    """A picture, or an .npz's `measurement` (or `key`), `reference`, `sigma` and one `parameter`.
 
     With `volume` the images are `(1, 1, D, H, W)`, else `(1, C, H, W)`. With `keep_lost` values
     that are NaN, infinite or far outside [0, 1] become 0 and are marked; else they are refused.
@@ -238,9 +254,10 @@ def read_photo(
         expected = f"a picture ({', '.join(IMAGE_SUFFIXES)}) or the .npz that `simulate` writes"
         raise other_format(path, "input", expected)
     if is_image(path):
+        require_no_key(path, key)
         photo = _from_picture(path, volume, keep_lost)
     else:
-        photo = _from_arrays(path, parameter, keep_lost)
+        photo = _from_arrays(path, parameter, keep_lost, key)
     if volume:
         photo = _as_volume(photo, path)
     check_photograph(photo.y.numpy(), path)
@@ -284,14 +301,17 @@ def _from_picture(path: str | Path, volume: bool, keep_lost: bool) -> Photo:
     return Photo(_tensor(values, label), None, None, None, notes, planes_of(lost))
 
 
-def _from_arrays(path: str | Path, parameter: str | None, keep_lost: bool) -> Photo:
+def _from_arrays(
+    path: str | Path, parameter: str | None, keep_lost: bool, key: str | None
+) -> Photo:
     lost = None
-    with open_arrays(path) as file:
-        require_keys(file, "measurement")
+    with open_measurement(path, "measurement", key) as file:
+        label = file.label("measurement")
+        notes = (TRANSPOSED,) if file.reversed_axes("measurement") else ()
         values = file.read("measurement")
         if keep_lost:
             values, lost = without_lost(values)
-        y = _tensor(values, f"'measurement' in {path}")
+        y = _tensor(values, label)
         truth = read_optional(file, "reference")
         reference = None if truth is None else _tensor(truth, f"'reference' in {path}")
         sigma = read_sigma(file)
@@ -299,7 +319,7 @@ def _from_arrays(path: str | Path, parameter: str | None, keep_lost: bool) -> Ph
     if extra is not None:
         require_finite(extra, f"'{parameter}' in {path}")
     level = None if sigma is None else noise_level(sigma)
-    return Photo(y, reference, level, extra, (), planes_of(lost))
+    return Photo(y, reference, level, extra, notes, planes_of(lost))
 
 
 def _tensor(array: np.ndarray, label: str) -> Tensor:

@@ -19,14 +19,16 @@ from untrained.data.arrays import (
 from untrained.data.images import IMAGE_SUFFIXES, is_image, read_picture
 from untrained.data.memory import check_size
 from untrained.data.mri import has_slices, read_kspace
-from untrained.data.parameters import check_seed
+from untrained.data.parameters import check_seed, read_mask
 from untrained.data.phantoms import birdcage_maps
+from untrained.data.photos import noise_level
+from untrained.data.slices import wanted_slices
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c
-from untrained.physics.masks import centre_crop, random_mask_columns, vdrs_mask
+from untrained.physics.masks import as_mask, centre_crop, plane_mask, random_mask_columns, vdrs_mask
 
 MASKS = {"random": random_mask_columns, "vdrs": vdrs_mask}
-DEFAULT_COILS = 8
+DEFAULT_COILS, DEFAULT_ACCELERATION, DEFAULT_CENTRE = 8, 4.0, 0.08
 CALIBRATION = 24
 # A disc inscribed in its bounding box fills 78 % of it: elliptical sampling is still full.
 FULLY_SAMPLED_SHARE = 0.7
@@ -37,12 +39,17 @@ def simulate_mri(
     out: str | Path,
     *,
     seed: int = 0,
-    acceleration: float = 4.0,
-    center_fraction: float = 0.08,
-    mask_kind: str = "random",
+    acceleration: float | None = None,
+    center_fraction: float | None = None,
+    mask_kind: str | None = None,
+    mask: str | Path | None = None,
+    sigma: float = 0.0,
+    slice: int | None = None,
     coils: int | None = None,
 ) -> tuple[str, ...]:
-    """Keep a random set of columns of k-space. Writes an .npz with `kspace mask reference`.
+    """Keep a random set of columns of k-space, or what a mask keeps, and add noise there.
+
+    Writes an .npz with `kspace mask reference`.
 
     `reference` is sum_c conj(S_c) x_c of the full data, S the coil images of the central 24x24
     of k-space (Hann window) divided by their root sum of squares. S itself is not written:
@@ -50,12 +57,16 @@ def simulate_mri(
 
     Args:
         clean: .h5 or .npz with fully sampled `kspace`; or a complex image: .npy, or .npz with
-            `image`, `(H,W)`.
+            `image`, `(H,W)` or `(slices,H,W)`.
         out: .npz to write.
-        seed: of the columns.
-        acceleration: image columns per column kept.
-        center_fraction: share of the columns around the centre that is always kept.
-        mask_kind: `random` (fastMRI) or `vdrs` (variable density).
+        seed: of the columns and the noise.
+        acceleration: image columns per column kept; 4 if None.
+        center_fraction: share of the columns around the centre that is always kept; 0.08 if None.
+        mask_kind: `random` (fastMRI, if None) or `vdrs` (variable density).
+        mask: file of a mask in place of these three, 1 = kept.
+        sigma: standard deviation of white noise in the real and in the imaginary part of every
+            coil, 255 being the largest magnitude of the reference, which stays without it.
+        slice: number of the slice from 0, of a file of several; None is the middle one.
         coils: number of simulated coils, for an image only; 8 if None.
 
     Returns:
@@ -63,26 +74,72 @@ def simulate_mri(
 
     Raises:
         UserError: unreadable or undersampled input, `coils` for measured k-space, an unknown
-            mask kind, an acceleration that the centre alone exceeds.
+            mask kind, an acceleration that the centre alone exceeds, a mask of another size or
+            beside what it replaces, a negative sigma, a slice that does not exist.
     """
-    if mask_kind not in MASKS:
-        raise UserError(f"--mask-kind must be one of {', '.join(MASKS)}, got '{mask_kind}'")
-    for name, value in (("acceleration", acceleration), ("center-fraction", center_fraction)):
-        if not math.isfinite(value):
-            raise UserError(f"--{name} must be a finite number, got {value}")
-    kspace, notes = _full_kspace(clean, coils)
-    choose = MASKS[mask_kind]
-    columns = choose(kspace.shape[-1], acceleration, center_fraction, check_seed(seed)).numpy()
+    drawn = {"acceleration": acceleration, "center-fraction": center_fraction}
+    beside = [
+        name for name, value in {**drawn, "mask-kind": mask_kind}.items() if value is not None
+    ]
+    if mask is not None and beside:
+        raise UserError(
+            f"--mask {mask} says which samples are kept, and so does --{beside[0]}: leave out one "
+            "of the two"
+        )
+    if mask is None:
+        _check_drawn(drawn, mask_kind)
+    level = noise_level(sigma)
+    kspace, notes = _full_kspace(clean, coils, slice)
+    reference = combine(kspace)
+    facts: dict[str, np.ndarray]
+    if mask is None:
+        rate = DEFAULT_ACCELERATION if acceleration is None else acceleration
+        centre = DEFAULT_CENTRE if center_fraction is None else center_fraction
+        choose = MASKS[mask_kind or "random"]
+        kept = choose(kspace.shape[-1], rate, centre, check_seed(seed)).numpy()
+        facts = {"acceleration": np.asarray(rate), "center_fraction": np.asarray(centre)}
+    else:
+        kept, more = _given_mask(mask, (kspace.shape[-2], kspace.shape[-1]))
+        notes, facts = (*notes, *more), {}
+    if level > 0:
+        strength = level * float(np.abs(reference).max())
+        kspace = _with_noise(kspace, strength, check_seed(seed))
+        facts["sigma"] = np.asarray(strength)
     arrays = {
-        "kspace": kspace * columns,
-        "mask": columns.astype(np.uint8),
-        "reference": combine(kspace),
-        "acceleration": np.asarray(acceleration),
-        "center_fraction": np.asarray(center_fraction),
+        "kspace": kspace * kept,
+        "mask": kept.astype(np.uint8),
+        "reference": reference,
+        **facts,
         "seed": np.asarray(seed),
     }
     write_npz(out, arrays)
     return notes
+
+
+def _check_drawn(numbers: dict[str, float | None], mask_kind: str | None) -> None:
+    """Raise a UserError for numbers that no random mask can have, or an unknown kind of mask."""
+    if mask_kind is not None and mask_kind not in MASKS:
+        raise UserError(f"--mask-kind must be one of {', '.join(MASKS)}, got '{mask_kind}'")
+    for name, value in numbers.items():
+        if value is not None and not math.isfinite(value):
+            raise UserError(f"--{name} must be a finite number, got {value}")
+
+
+def _given_mask(path: str | Path, size: tuple[int, int]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The mask of a file, bool `(H, W)`, or `(W,)` where it keeps whole columns, and notes."""
+    name = f"--mask: {path}"
+    values, notes = read_mask(path)
+    plane, read = plane_mask(as_mask(require_finite(values, name), name), size, name)
+    mask = plane.numpy().copy()
+    notes = (*notes, read) if read else notes
+    return (mask[0] if (mask == mask[:1]).all() else mask), notes
+
+
+def _with_noise(kspace: np.ndarray, strength: float, seed: int) -> np.ndarray:
+    """White complex noise of standard deviation `strength` in each part added to k-space."""
+    draw = np.random.default_rng((seed, 1))  # not the stream that drew the mask
+    parts = strength * draw.standard_normal((2, *kspace.shape))
+    return (kspace + parts[0] + 1j * parts[1]).astype(np.complex64)
 
 
 def combine(kspace: np.ndarray) -> np.ndarray:
@@ -103,7 +160,9 @@ def combine(kspace: np.ndarray) -> np.ndarray:
     return ((low / strength).conj() * ifft2c(full)).sum(0).numpy()
 
 
-def _full_kspace(clean: str | Path, coils: int | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def _full_kspace(
+    clean: str | Path, coils: int | None, slice: int | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """Fully sampled k-space, complex64 `(coils, H, W)`, and notes."""
     suffix = Path(clean).suffix.lower()
     if suffix not in ARRAY_SUFFIXES:
@@ -113,21 +172,36 @@ def _full_kspace(clean: str | Path, coils: int | None) -> tuple[np.ndarray, tupl
                 f"'image', or an image ({', '.join(IMAGE_SUFFIXES)})"
             )
         picture = read_picture(clean, "clean image")
-        return _through_coils(picture.pixels, coils, str(clean), picture.notes)
+        pixels, notes = _one_slice(picture.pixels, slice, clean)
+        return _through_coils(pixels, coils, str(clean), (*picture.notes, *notes))
     with open_arrays(clean, "clean data") as file:
         if "kspace" in file.keys:
-            return _measured(file, coils)
+            return _measured(file, coils, slice)
         if "image" in file.keys:
             label = f"'image' in {clean}"
             image = require_finite(file.read("image"), label)
-            return _through_coils(image[None] if image.ndim == 2 else image, coils, label, ())
+            image, notes = _one_slice(image[None] if image.ndim == 2 else image, slice, clean)
+            return _through_coils(image, coils, label, notes)
         found = ", ".join(file.keys)
         raise UserError(f"{clean} must hold 'kspace' or 'image'; it holds {found or 'no arrays'}")
 
 
-def _measured(file: ArrayFile, coils: int | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def _one_slice(
+    images: np.ndarray, wanted: int | None, path: str | Path
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The slice `(1, H, W)` that is asked for of images `(slices, H, W)`; all if none is."""
+    if wanted is None or images.ndim != 3:
+        return images, ()
+    (index,), notes = wanted_slices(wanted, len(images), path, volume=False)
+    return images[index][None], notes
+
+
+def _measured(
+    file: ArrayFile, coils: int | None, slice: int | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
     count = file.shape("kspace")[0] if has_slices(file) else None
-    kspace = read_kspace(file, None if count is None else count // 2)
+    (index,), notes = wanted_slices(slice, count, file.path, volume=False)
+    kspace = read_kspace(file, index)
     if coils is not None:
         raise UserError(
             f"--coils is for images; {file.path} already holds k-space of {len(kspace)} coils"
@@ -138,9 +212,7 @@ def _measured(file: ArrayFile, coils: int | None) -> tuple[np.ndarray, tuple[str
             f"{file.path} is already undersampled; simulate needs fully sampled k-space "
             "(to reconstruct this file as it is, use `untrained reconstruct mri`)"
         )
-    if count is None or count == 1:
-        return kspace, ()
-    return kspace, (f"slice {count // 2}, the middle one of {count}",)
+    return kspace, notes
 
 
 def _is_full(kspace: np.ndarray) -> bool:

@@ -17,6 +17,7 @@ UNEQUAL = 2.5  # noise of a coil over the median
 INNER = (0.5, 0.8)  # share of the samples, from the outermost on, that are as loud if it is noise
 WHITE = 0.7
 WRAPPED = 3.0  # energy at the border of the field of view over that in its middle
+LONG, EMPTY = 1.3, 0.05  # sides of an oversampled k-space; energy beyond the object over that in it
 QUIET = 0.05  # amplitude of a line over that of its neighbours: not measured
 WINDOW = 32
 
@@ -53,7 +54,7 @@ def layout_doubts(kspace: np.ndarray, label: str) -> tuple[str, ...]:
             "columns: the axes are (coils, H, W)",
         )
     total = energy.sum(0)
-    return (*notes, *_place_doubts(total), *_wrap_doubts(kspace))
+    return (*notes, *_place_doubts(total), *_wrap_doubts(kspace), *_oversampled(kspace))
 
 
 def _peaked(energy: np.ndarray, axis: int) -> float:
@@ -146,6 +147,28 @@ def _wrap_doubts(kspace: np.ndarray) -> tuple[str, ...]:
         f"the object lies across the border of the image along {' and '.join(wrapped)}, half a "
         "field of view off: k-space was multiplied by (-1)^n, or its image was not centred before "
         "the transform; multiply it by (-1)^n along these axes",
+    )
+
+
+def _oversampled(kspace: np.ndarray) -> tuple[str, ...]:
+    """Note a readout that covers twice the object: the outer quarters of its long axis are empty.
+
+    Lines that were left out fold the other axis only.
+    """
+    height, width = kspace.shape[1:]
+    axis, name = (1, "rows") if height > width else (2, "columns")
+    count = kspace.shape[axis]
+    if count < LONG * min(height, width) or count < 32:
+        return ()
+    images = np.fft.ifft(np.fft.ifftshift(kspace, axes=axis), axis=axis)
+    profile = np.square(np.abs(np.fft.fftshift(images, axes=axis))).sum((0, 3 - axis))
+    quarter = count // 4
+    outer = np.concatenate([profile[:quarter], profile[count - quarter :]])
+    if outer.mean() > EMPTY * profile[quarter : count - quarter].mean():
+        return ()
+    return (
+        f"the readout is oversampled: of {count} {name} the outer {2 * quarter} show nothing but "
+        f"noise, and the object lies in the middle {count - 2 * quarter}",
     )
 
 

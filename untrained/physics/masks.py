@@ -40,6 +40,66 @@ def as_mask(mask: Tensor | np.ndarray, name: str = "mask") -> Tensor:
     return measured
 
 
+def plane_mask(
+    mask: Tensor, size: tuple[int, int], name: str, pattern: Tensor | None = None
+) -> tuple[Tensor, str]:
+    """Bring a mask of k-space to the shape of an image, from any shape that has one meaning.
+
+    Args:
+        mask: bool `(H, W)`; `(W,)` or `(1, W)` for whole columns; `(H, 1)` for whole rows, or
+            `(W, 1)` for columns; `(coils, H, W)`, the same for all coils; axes of length 1 in
+            front of any of these do not count, nor does one behind `(coils or 1, H, W)`.
+        size: `(H, W)`.
+        name: what it is called in a message.
+        pattern: bool `(H, W)`, where k-space is not zero: decides whether `(n, 1)` of a square
+            image marks rows or columns; None, or a pattern that fits both alike: columns.
+
+    Returns:
+        The mask, bool `(H, W)`, and how a shape other than `(H, W)` and `(W,)` was read, or "".
+
+    Raises:
+        UserError: another shape, or masks that differ between the coils.
+    """
+    found, was = mask, tuple(mask.shape)
+    while found.ndim > 2 and len(found) == 1:
+        found = found[0]
+    if found.ndim > 2 and found.shape[-1] == 1 and found.shape[-2] != 1:
+        found = found[..., 0]
+    if found.ndim == 3:
+        if bool((found != found[:1]).any()):
+            raise UserError(
+                f"{name} of shape {was} differs between its planes: one mask (H, W) holds for all "
+                "coils; give what every coil measured, mask.all(0)"
+            )
+        found = found[0]
+    if found.ndim == 2 and found.shape[1] == 1 and size[1] != 1:
+        rows = found.expand(size) if len(found) == size[0] else None
+        columns = found[:, 0].expand(size) if len(found) == size[1] else None
+        chosen, meant = _rows_or_columns(rows, columns, pattern)
+        if chosen is not None:
+            return chosen, f"{name} of shape {was} was read as whole {meant}"
+    elif found.ndim in (1, 2) and found.shape[-1] == size[1] and found.numel() == size[1]:
+        read = "" if mask.ndim == 1 else f"{name} of shape {was} was read as whole columns"
+        return found.reshape(1, -1).expand(size), read
+    if tuple(found.shape) != size:
+        raise UserError(
+            f"{name} has shape {was}, but k-space is {size[0]}x{size[1]}: expected {size}, or "
+            f"({size[1]},) for columns"
+        )
+    return found, "" if mask.ndim == 2 else f"{name} of shape {was} was read as one mask (H, W)"
+
+
+def _rows_or_columns(
+    rows: Tensor | None, columns: Tensor | None, pattern: Tensor | None
+) -> tuple[Tensor | None, str]:
+    """Choose what `(n, 1)` means: what fits, or of both what fits the measured pattern better."""
+    if rows is None or columns is None:
+        return (columns, "columns") if rows is None else (rows, "rows")
+    if pattern is not None and int((rows ^ pattern).sum()) < int((columns ^ pattern).sum()):
+        return rows, "rows"
+    return columns, "columns"
+
+
 def vdrs_mask(
     ny: int, acceleration: float = 4.0, center_fraction: float = 0.08, seed: int = 0
 ) -> Tensor:

@@ -13,7 +13,7 @@ from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c, to_channels, to_complex
 from untrained.physics.base import LinearPhysics, among, twin
 from untrained.physics.hybrid import Hybrid, mean_of_maps
-from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop
+from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop, plane_mask
 
 _LINES = 3  # fewest columns or rows worth holding out
 
@@ -32,7 +32,8 @@ class MRI(LinearPhysics):
     everywhere: what no coil sees is no part of an image (`Problem.supported`).
 
     Args:
-        mask: `(H, W)`, or `(W,)` for whole columns; 1 = measured.
+        mask: `(H, W)`, or `(W,)` for whole columns, or another shape that `plane_mask` knows, as
+            `(coils, H, W)`; 1 = measured.
         maps: complex coil maps `(coils, H, W)` or `(1 or B, coils, H, W)`; None is one coil with
             map 1.
         x_shape: `(2, H, W)`; needed only where a mask of columns comes without maps.
@@ -283,26 +284,26 @@ def _checked_maps(maps: Tensor | np.ndarray) -> Tensor:
 
 def _full_mask(mask: Tensor, maps: Tensor | None, x_shape: tuple[int, int, int] | None) -> Tensor:
     """The mask as `(H, W)`, agreeing with the maps and `x_shape`."""
-    sizes = [tuple(maps.shape[-2:])] if maps is not None else []
+    sizes = [(maps.shape[-2], maps.shape[-1])] if maps is not None else []
     if x_shape is not None:
         if len(x_shape) != 3 or x_shape[0] != 2:
             raise UserError(f"x_shape of MRI must be (2, H, W), got {tuple(x_shape)}.")
-        sizes.append(tuple(x_shape[-2:]))
-    if mask.ndim not in (1, 2):
-        raise UserError(f"mask must be (H, W), or (W,) for columns, got {tuple(mask.shape)}.")
+        sizes.append((x_shape[-2], x_shape[-1]))
+    if mask.ndim == 0:
+        raise UserError("mask must be (H, W), or (W,) for columns, got a single number.")
     if mask.ndim == 1 and not sizes:
         raise UserError(
             "a mask of columns (W,) does not say how high the image is: give maps or "
             "x_shape=(2, H, W), or a mask (H, W)."
         )
-    full = mask.expand(sizes[0][0], -1) if mask.ndim == 1 else mask
-    for size in sizes:
-        if tuple(full.shape) != size:
-            raise UserError(
-                f"mask has shape {tuple(mask.shape)}, but the maps or x_shape say the image is "
-                f"{size[0]}x{size[1]}."
-            )
-    return full
+    if not sizes and mask.ndim != 2:
+        raise UserError(f"mask must be (H, W), or (W,) for columns, got {tuple(mask.shape)}.")
+    if len(set(sizes)) > 1:
+        raise UserError(
+            f"the maps are for images of {sizes[0][0]}x{sizes[0][1]}, but x_shape says "
+            f"{sizes[1][0]}x{sizes[1][1]}."
+        )
+    return plane_mask(mask, sizes[0], "mask")[0] if sizes else mask
 
 
 def _shift_phases(size: tuple[int, int]) -> tuple[Tensor, Tensor]:

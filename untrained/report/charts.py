@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
+SLICE = re.compile(r"slice \d+ ")
 QUALITY = {"psnr": "image of the step", "psnr_output": "output"}
 
 
@@ -40,7 +42,6 @@ class Chart:
         chosen: row of the step whose image was chosen, marked; None = no mark.
         level: a horizontal line and its label.
         boundaries: rows at which a new phase begins, and its label.
-        key_below: the legend stands below the axes, where many lines would leave it no room.
     """
 
     title: str
@@ -51,7 +52,6 @@ class Chart:
     chosen: int | None = None
     level: tuple[float, str] | None = None
     boundaries: tuple[tuple[int, str], ...] = ()
-    key_below: bool = False
 
 
 def charts(
@@ -62,6 +62,8 @@ def charts(
 ) -> list[Chart]:
     """The plots a history gives: the objective, the stop rule's statistic, PSNR.
 
+    Of several slices those of the first.
+
     Args:
         history, origins: columns and whose they are; see `Result`.
         chosen_step: the step (of the first phase) whose image was chosen.
@@ -69,6 +71,7 @@ def charts(
     """
     if not history.get("step"):
         return []
+    history = _first_slice(history)
     phases = _boundaries(history.get("phase", []))
     found = np.flatnonzero(_numbers(history["step"]) == (chosen_step or -1))
     chosen = int(found[0]) if len(found) else None
@@ -94,6 +97,18 @@ def charts(
         _quality(history, chosen, level, phases),
     ]
     return [plot for plot in plots if any(finite(line.values).size for line in plot.lines)]
+
+
+def _first_slice(history: dict[str, list[float | str]]) -> dict[str, list[float | str]]:
+    """The rows of the first slice, whose phases are called `slice N ...` where there are more."""
+    names = [SLICE.match(str(label)) for label in history.get("phase", [])]
+    if not names or not all(names):
+        return history
+    found = [name.group() for name in names if name]
+    rows = [i for i, name in enumerate(found) if name == found[0]]
+    first = {column: [values[i] for i in rows] for column, values in history.items()}
+    first["phase"] = [str(label).removeprefix(found[0]) for label in first["phase"]]
+    return first
 
 
 def finite(values: np.ndarray) -> np.ndarray:

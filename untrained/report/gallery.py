@@ -87,7 +87,7 @@ def gallery(result: Result) -> Gallery:
 def _detail(result: Result) -> str:
     said = ["magnitude"] if is_complex(result.image, result.about.task) else []
     if len(result.image) > 1:
-        said.append(f"slice {len(result.image) // 2 + 1} of {len(result.image)}")
+        said.append(f"slice {len(result.image) // 2} of 0 to {len(result.image) - 1}")
     elif result.image.ndim == 5:
         said.append("the middle slice")
     return f"{', '.join(said).capitalize()}. " if said else ""

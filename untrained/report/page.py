@@ -13,7 +13,7 @@ from untrained.report import words
 from untrained.report.charts import Chart, charts
 from untrained.report.gallery import gallery
 from untrained.report.pictures import colour_gradient, data_uri
-from untrained.report.plots import DARK, LIGHT, draw
+from untrained.report.plots import DARK, LIGHT, draw, pixels_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -28,6 +28,8 @@ class Plot:
     alt: str
     light: str
     dark: str
+    width: int
+    height: int
 
 
 def page_template(path: Path) -> Template:
@@ -96,12 +98,13 @@ def drawn(chart: Chart) -> Plot:
         f"Line plot over the optimiser steps: {', '.join(line.label for line in chart.lines)}",
         data_uri(draw(chart, LIGHT)),
         data_uri(draw(chart, DARK)),
+        *pixels_of(chart),
     )
 
 
 def _plots(result: Result) -> list[Plot]:
     about, stop = result.about, result.stop[0]
-    reached = (about.classical_metrics or {}).get("psnr")
+    reached = words.first_classical_psnr(result)
     level = None if reached is None or not np.isfinite(reached) else (reached, about.classical_name)
     return [drawn(chart) for chart in charts(result.history, result.origins, stop.step, level)]
 

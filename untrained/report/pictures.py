@@ -71,14 +71,14 @@ def difference(plane: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 def grey_levels(plane: np.ndarray, window: Window) -> np.ndarray:
     """8-bit `(H, W)` or `(H, W, 3)`; everything outside the window is clipped."""
-    return np.round(255.0 * _unit(plane, window)).astype(np.uint8)
+    return np.round(255.0 * in_window(plane, window)).astype(np.uint8)
 
 
 def colours(plane: np.ndarray, window: Window) -> np.ndarray:
     """8-bit RGB `(H, W, 3)` of a map on the colour scale."""
     from matplotlib import colormaps
 
-    return colormaps[COLOURS](_unit(plane, window), bytes=True)[..., :3]
+    return colormaps[COLOURS](in_window(plane, window), bytes=True)[..., :3]
 
 
 def colour_gradient(stops: int = 9) -> list[str]:
@@ -108,7 +108,8 @@ def data_uri(picture: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
 
 
-def _unit(plane: np.ndarray, window: Window) -> np.ndarray:
+def in_window(plane: np.ndarray, window: Window) -> np.ndarray:
+    """Scale values so that the window's ends are 0 and 1, and clip them; NaN is 0."""
     scaled = (plane.astype(np.float64) - window.low) / (window.high - window.low)
     return np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0).clip(0.0, 1.0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 SIZE = (4.4, 2.9)  # inches; small, so that the labels stay readable on a phone
 DPI = 180
-MARGINS = (0.14, 0.165, 0.82, 0.75)  # left, bottom, width, height of the axes
+LEFT, RIGHT, TOP, BOTTOM = 0.3, 0.18, 0.25, 0.48  # inches around the axes, labels apart
+LETTER = 0.085  # inches of a letter of a label
 KEY_LINE = 0.24  # inches of a legend's line below the axes
+CHOSEN = "chosen step"
+SHORT = 18  # letters; legends of such labels have two columns
 PSNR_SPAN = 15.0  # dB below the highest value shown; the first steps are far lower
 
 
@@ -54,29 +57,78 @@ def figure_of(chart: Chart, theme: Theme) -> Figure:
     """The matplotlib figure of a chart."""
     from matplotlib.figure import Figure
 
-    below = KEY_LINE * len(chart.lines) if chart.key_below else 0.0
-    figure = Figure(figsize=(SIZE[0], SIZE[1] + below), dpi=DPI)
+    width, height = _size(chart)
+    figure = Figure(figsize=(width, height), dpi=DPI)
     figure.patch.set_alpha(0.0)
     # Fixed margins: an automatic layout measures every label twice, most of the drawing time.
-    left, bottom, width, height = MARGINS
-    share = SIZE[1] / (SIZE[1] + below)
-    axes = figure.add_axes((left, 1 - (1 - bottom) * share, width, height * share))
+    axes = figure.add_axes((0, 0, 1, 1))
     _style(axes, theme)
     for i, line in enumerate(chart.lines):
         number = i if line.colour is None else line.colour
         _plot(axes, line, theme.lines[number % len(theme.lines)], chart.boundaries)
-    if chart.log:
-        _logarithmic(axes, chart)
-    elif chart.unit == "dB":
-        _limit(axes, chart)
-    axes.set_xlim(0, len(chart.lines[0].values) + 1)
     if chart.level is not None:
         axes.axhline(chart.level[0], color=theme.text, linestyle="--", label=chart.level[1])
-    _mark(axes, chart, theme)
-    axes.set_xlabel("optimiser step")
+    if chart.log:
+        _logarithmic(axes, chart)
+    else:
+        axes.ticklabel_format(axis="y", style="plain", useOffset=False)
+        if chart.unit == "dB":
+            axes.set_ylim(*_span(chart))
+    axes.set_xlim(0, len(chart.lines[0].values) + 1)
     axes.set_ylabel(chart.unit)
+    longest = max((len(label.get_text()) for label in axes.get_yticklabels()), default=0)
+    left = LEFT * (2 if chart.unit else 1) + LETTER * longest
+    under = BOTTOM + _key_height(chart)
+    inside = (width - left - RIGHT, height - TOP - under)
+    axes.set_position((left / width, under / height, inside[0] / width, inside[1] / height))
+    _mark(axes, chart, theme)
+    told = _phases(axes, chart, theme, inside[0])
+    axes.set_xlabel(f"optimiser step{told}", parse_math=False)
     _legend(axes, chart, theme)
     return figure
+
+
+def pixels_of(chart: Chart) -> tuple[int, int]:
+    """Width and height of a drawn chart."""
+    width, height = _size(chart)
+    return int(width * DPI + 1e-6), int(height * DPI + 1e-6)
+
+
+def _size(chart: Chart) -> tuple[float, float]:
+    return SIZE[0], SIZE[1] + _key_height(chart)
+
+
+def _key_height(chart: Chart) -> float:
+    """Inches of the legend, which stands below the axes, where it covers no curve."""
+    labels = _labels(chart)
+    return KEY_LINE * -(-len(labels) // _columns(labels)) + 0.1
+
+
+def _columns(labels: list[str]) -> int:
+    return 2 if max(map(len, labels), default=0) <= SHORT else 1
+
+
+def _labels(chart: Chart) -> list[str]:
+    """The legend's lines; those of curves and levels that lie below the plot say so."""
+    curves = [(line.label.lstrip("_"), finite(line.values)) for line in chart.lines]
+    if chart.level is not None:
+        curves.append((chart.level[1], np.array([chart.level[0]])))
+    low = _span(chart)[0] if chart.unit == "dB" and not chart.log else -np.inf
+    labels = [
+        f"{name} ({values.max():.1f} {chart.unit}, below the plot)"
+        if values.size and values.max() < low
+        else name
+        for name, values in curves
+    ]
+    return labels + ([] if _marked(chart) is None else [CHOSEN])
+
+
+def _marked(chart: Chart) -> tuple[int, float] | None:
+    """Step and value of the chosen step, where there is one to be marked."""
+    if chart.chosen is None:
+        return None
+    value = float(chart.lines[-1].values[chart.chosen])
+    return (chart.chosen + 1, value) if np.isfinite(value) else None
 
 
 def _style(axes: Axes, theme: Theme) -> None:
@@ -120,55 +172,73 @@ def _logarithmic(axes: Axes, chart: Chart) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _limit(axes: Axes, chart: Chart) -> None:
+def _span(chart: Chart) -> tuple[float, float]:
+    """The values that a plot of PSNR shows: PSNR_SPAN below the highest, and a margin."""
     values = finite(np.concatenate([line.values for line in chart.lines]))
     levels = [] if chart.level is None else [chart.level[0]]
     high = max([values.max(), *levels])
     low = max(min([values.min(), *levels]), high - PSNR_SPAN)
     margin = 0.05 * max(high - low, 1.0)
-    axes.set_ylim(low - margin, high + margin)
+    return float(low - margin), float(high + margin)
 
 
 def _mark(axes: Axes, chart: Chart, theme: Theme) -> None:
-    """The chosen step, and where each phase begins."""
-    for start, label in chart.boundaries:
-        if start:
-            axes.axvline(start + 0.5, color=theme.text, linewidth=0.9, linestyle=":")
-        axes.annotate(
-            label,
-            (start + 0.5, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(4, 2),
-            textcoords="offset points",
-            color=theme.text,
-            fontsize=10,
-            parse_math=False,
-        )
-    if chart.chosen is None:
-        return
-    value = chart.lines[-1].values[chart.chosen]
-    if np.isfinite(value):
+    """Mark the chosen step."""
+    place = _marked(chart)
+    if place is not None:
         axes.plot(
-            [chart.chosen + 1],
-            [value],
+            *([value] for value in place),
             marker="o",
             markersize=9,
             markerfacecolor="none",
             markeredgecolor=theme.text,
             markeredgewidth=1.8,
             linestyle="none",
-            label="chosen step",
+            label=CHOSEN,
         )
 
 
+def _phases(axes: Axes, chart: Chart, theme: Theme, inches: float) -> str:
+    """Mark where phases begin; return their names where there is no room for all of them.
+
+    Args:
+        axes, chart, theme: what is drawn.
+        inches: width of the axes.
+    """
+    rows = len(chart.lines[0].values) + 1
+    free, told = 0.0, ""
+    for start, label in chart.boundaries:
+        if start:
+            axes.axvline(start + 0.5, color=theme.text, linewidth=0.9, linestyle=":")
+        needed = LETTER * (len(label) + 1)
+        begin = min(inches * start / rows, inches + RIGHT - needed)
+        if begin < free:
+            told = f" ({', '.join(name for _, name in chart.boundaries)})"
+            continue
+        free = begin + needed
+        axes.annotate(
+            label,
+            (begin / inches, 1.0),
+            xycoords="axes fraction",
+            xytext=(4, 2),
+            textcoords="offset points",
+            color=theme.text,
+            fontsize=10,
+            parse_math=False,
+        )
+    return told
+
+
 def _legend(axes: Axes, chart: Chart, theme: Theme) -> None:
-    # A fixed corner: looking for the emptiest takes long on a long history.
-    place: Literal["lower right", "upper right"]
-    place = "lower right" if chart.unit == "dB" else "upper right"
-    if chart.key_below:
-        legend = axes.figure.legend(loc="lower left", fontsize=10, labelcolor=theme.text)
-    else:
-        legend = axes.legend(loc=place, fontsize=10, labelcolor=theme.text)
+    labels = _labels(chart)
+    legend = axes.figure.legend(
+        axes.get_legend_handles_labels()[0],
+        labels,
+        loc="lower left",
+        fontsize=10,
+        labelcolor=theme.text,
+        ncols=_columns(labels),
+    )
     legend.get_frame().set(facecolor=theme.paper, edgecolor="none", alpha=0.85)
     for text in legend.get_texts():
         text.set_parse_math(False)

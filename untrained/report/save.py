@@ -16,8 +16,9 @@ from untrained.core.result import Result, versions
 from untrained.errors import UserError
 from untrained.folder import FILES, RESULT, Folder, Write, hold
 from untrained.report.arrays import axes_of, display_plane, saved_array, saved_spread
+from untrained.report.deep import TIFF, png_of, tiff_of, typed
 from untrained.report.page import render_page
-from untrained.report.pictures import Window, grey_levels, image_window, png
+from untrained.report.pictures import Window, grey_levels, image_window, in_window, png
 from untrained.report.words import method_name
 
 
@@ -71,7 +72,8 @@ def _require_replaceable(folder: Folder, overwrite: bool) -> None:
 def write_result(result: Result, folder: Folder, *, finished: bool = True) -> None:
     """Write a result's files into a folder that is held.
 
-    `reconstruction.npy` (see `arrays.axes_of`), `reconstruction.png`, `classical.npy/.png` and
+    `reconstruction.npy` (see `arrays.axes_of`), `reconstruction.png` (of 16 bits where the input
+    was such a PNG), `reconstruction.tif` where the input was a TIFF, `classical` likewise, and
     `std.npy` where there are such, `history.csv`, `report.html`, and at the very end
     `result.json`, which lists the others with their hashes.
 
@@ -165,15 +167,17 @@ def _images(result: Result) -> dict[str, Write]:
     plane = display_plane(result.image, about.task)
     reference = None if about.reference is None else display_plane(about.reference, about.task)
     window = image_window(about.task, plane, reference)
-    image = saved_array(result.image, about.task, about.axes)
-    files = {
-        "reconstruction.npy": _array(image),
-        "reconstruction.png": _picture(plane, window),
-    }
+    images = {"reconstruction": result.image}
     if about.classical is not None:
-        files["classical.npy"] = _array(saved_array(about.classical, about.task, about.axes))
-        shown = display_plane(about.classical, about.task)
-        files["classical.png"] = _picture(shown, window)
+        images["classical"] = about.classical
+    files: dict[str, Write] = {}
+    for name, image in images.items():
+        array = saved_array(image, about.task, about.axes)
+        files[f"{name}.npy"] = _array(array)
+        files[f"{name}.png"] = _picture(display_plane(image, about.task), window, about.depth)
+        axes = axes_of(image, about.task, about.axes)
+        if about.depth.startswith(TIFF) and array.dtype.kind == "f" and len(axes) < 4:
+            files[f"{name}.tif"] = _deep(array, axes, about.depth)
     if result.std is not None:
         files["std.npy"] = _array(saved_spread(result.std, about.task, about.axes))
     return files
@@ -183,7 +187,13 @@ def _array(array: np.ndarray) -> Callable[[IO[bytes]], object]:
     return lambda stream: np.save(stream, array, allow_pickle=False)
 
 
-def _picture(plane: np.ndarray, window: Window) -> Callable[[IO[bytes]], object]:
+def _deep(array: np.ndarray, axes: str, depth: str) -> Callable[[IO[bytes]], object]:
+    return lambda stream: stream.write(tiff_of(array, axes, depth))
+
+
+def _picture(plane: np.ndarray, window: Window, depth: str) -> Callable[[IO[bytes]], object]:
+    if depth == "png16":
+        return lambda stream: stream.write(png_of(typed(in_window(plane, window), "uint16")))
     return lambda stream: stream.write(png(grey_levels(plane, window)))
 
 

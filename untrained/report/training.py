@@ -135,7 +135,6 @@ def _charts(result: Result) -> list[Chart]:
         "How far each image's network is from its measurements.",
         tuple(lines),
         log=True,
-        key_below=len(lines) > 4,
     )
     terms = [n for n in history if result.origins.get(n) == "objective" and n != "data"]
     if not terms:

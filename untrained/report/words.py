@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from untrained.core.result import Result
 from untrained.methods import METHODS
-from untrained.metrics import nrmse, psnr, ssim
+from untrained.methods.presets import PHOTOGRAPHS
+from untrained.metrics import comparable, nrmse, psnr, ssim, usual_range
+from untrained.report.arrays import is_complex
 
 FLAT = 1e-3  # standard deviation over the largest value
 LEVEL = 0.05  # dB; smaller differences round to 0.0
@@ -57,6 +59,20 @@ def input_metrics(result: Result) -> dict[str, float]:
         "ssim": ssim(*pair, data_range=about.data_range),
         "nrmse": nrmse(*pair),
     }
+
+
+def first_classical_psnr(result: Result) -> float | None:
+    """PSNR of the classical answer to the first slice, whose curves are drawn; None without one."""
+    about = result.about
+    if len(result.image) == 1 or about.classical is None or about.reference is None:
+        return (about.classical_metrics or {}).get("psnr")
+    pair = (
+        comparable(image[:1], is_complex(result.image, about.task))
+        for image in (about.classical, about.reference)
+    )
+    image, truth = pair
+    width = usual_range(truth, unit=about.task in PHOTOGRAPHS)
+    return psnr(image, truth, data_range=width) if width > 0 else None
 
 
 def verdict(result: Result, of_input: dict[str, float]) -> str:

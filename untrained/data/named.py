@@ -1,0 +1,149 @@
+"""The array that a task measures from: under its usual name, under another, or alone in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from untrained.data.arrays import read_npy
+from untrained.data.containers import (
+    ARRAY_SUFFIXES,
+    ArrayFile,
+    H5File,
+    held,
+    open_arrays,
+    require_keys,
+)
+from untrained.data.decode import decode_tiff
+from untrained.data.foreign import lacking_advice, other_format
+from untrained.errors import UserError
+from untrained.files import existing_file
+
+PLAIN_SUFFIXES = (".npy",)
+TIFF_SUFFIXES = (".tif", ".tiff")
+TRANSPOSED = "MATLAB writes axes in reverse: an array (H, W) was read as (W, H)"
+TURNED = (
+    "MATLAB writes axes in reverse: an array (detectors, angles) was read as (angles, detectors)"
+)
+REVERSED = (
+    "MATLAB writes axes in reverse: an array (H, W, coils) was read as (coils, W, H), and its "
+    "image comes back transposed"
+)
+
+
+@contextmanager
+def open_measurement(
+    path: str | Path, main: str, key: str | None = None, plain: tuple[str, ...] = ()
+) -> Iterator[ArrayFile]:
+    """Open a file whose measurement is read as `main`, whatever it is called there.
+
+    Args:
+        path: .npz or .h5, or one of the `plain` suffixes.
+        main: the name that the loader reads it by.
+        key: its name in the file (`--key`), for HDF5 also a path of groups; None is `main`.
+        plain: suffixes of files that hold one array, without a name.
+
+    Raises:
+        UserError: as `open_arrays`; no such array, with those that there are; a key for a file
+            whose array has no name.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in plain:
+        require_no_key(path, key)
+        yield PlainFile(existing_file(path), main)
+        return
+    if suffix not in ARRAY_SUFFIXES:
+        ends = ", ".join(plain)
+        expected = f"{' or '.join(ARRAY_SUFFIXES)} with '{main}'{f', or {ends}' if ends else ''}"
+        raise other_format(path, "input", expected, main)
+    with open_arrays(path) as file:
+        if key is not None:
+            yield Renamed(file, main, key)
+            return
+        if main not in file.keys:
+            advice = lacking_advice(file.path, file.keys, file.nested())
+            raise UserError(f"{file.path} lacks '{main}'; it holds {held(file)}{advice}")
+        yield file
+
+
+def require_no_key(path: str | Path, key: str | None) -> None:
+    """Refuse `--key` for a file whose only array has no name."""
+    if key is not None:
+        raise UserError(
+            f"--key {key} names one array of several, in {' or '.join(ARRAY_SUFFIXES)}; {path} "
+            "holds a single one without a name: leave out --key"
+        )
+
+
+class Renamed:
+    """A file of arrays, one of them read by another name than its own."""
+
+    def __init__(self, file: ArrayFile, main: str, key: str) -> None:
+        if isinstance(file, H5File):
+            file.offer(key)
+        if key not in file.keys:
+            raise UserError(f"--key: {file.path} holds no '{key}'; it holds {held(file)}")
+        self.path, self._file, self._main, self._key = file.path, file, main, key
+        self.keys = (main, *(name for name in file.keys if name not in (main, key)))
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Shape of an array, from its header alone."""
+        return self._file.shape(self._own(key))
+
+    def read(self, key: str, index: int | None = None) -> np.ndarray:
+        """The array, or entry `index` of its first axis."""
+        return self._file.read(self._own(key), index)
+
+    def nested(self) -> tuple[str, ...]:
+        """Names of arrays in groups."""
+        return self._file.nested()
+
+    def label(self, key: str) -> str:
+        """Name an array for a message, as the file does."""
+        return self._file.label(self._own(key))
+
+    def reversed_axes(self, key: str) -> bool:
+        """Whether the array was written with its last axis first."""
+        return self._file.reversed_axes(self._own(key))
+
+    def _own(self, key: str) -> str:
+        require_keys(self, key)
+        return self._key if key == self._main else key
+
+
+class PlainFile:
+    """A file that holds one array without a name: .npy, or the grey pages of a TIFF."""
+
+    def __init__(self, path: Path, main: str) -> None:
+        self.path = path
+        self.keys: tuple[str, ...] = (main,)
+        if path.suffix.lower() in TIFF_SUFFIXES:
+            pages, _ = decode_tiff(path, "input", pages=True)
+            self._array = pages[0] if len(pages) == 1 else pages
+        else:
+            self._array = read_npy(path)
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Shape of the array."""
+        require_keys(self, key)
+        return self._array.shape
+
+    def read(self, key: str, index: int | None = None) -> np.ndarray:
+        """The array, or entry `index` of its first axis."""
+        require_keys(self, key)
+        return self._array if index is None else self._array[index]
+
+    def nested(self) -> tuple[str, ...]:
+        """Arrays in groups, of which this format has none."""
+        return ()
+
+    def label(self, key: str) -> str:
+        """Name the array for a message."""
+        return f"the array in {self.path}"
+
+    def reversed_axes(self, key: str) -> bool:
+        """Whether the array was written with its last axis first: never in this format."""
+        return False
