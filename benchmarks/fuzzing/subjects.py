@@ -195,6 +195,18 @@ def _kspace(path: Path) -> None:
     _simulated("mri", acceleration=2.0, coils=3, center_fraction=0.3)(path)
 
 
+def _kspace_alone(path: Path) -> None:
+    _kspace(path.with_suffix(".npz"))
+    with np.load(path.with_suffix(".npz")) as stored:
+        np.save(path, stored["kspace"])
+
+
+def _sinogram_alone(path: Path) -> None:
+    _simulated("ct", angles=10)(path.with_suffix(".npz"))
+    with np.load(path.with_suffix(".npz")) as stored:
+        tifffile.imwrite(path, stored["sinogram"])
+
+
 def _png(path: Path) -> None:
     Image.fromarray((255 * picture(channels=3)).astype(np.uint8)).save(path)
 
@@ -372,6 +384,8 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject("phase npz", "in.npz", _read("phase"), _simulated("phase"), as_npz),
     Subject("mri npz", "in.npz", _read("mri"), _kspace, as_npz),
     Subject("mri h5", "in.h5", _read("mri"), _kspace, as_h5),
+    Subject("mri npy", "in.npy", _read("mri"), _kspace_alone, as_npy),
+    Subject("ct tiff", "in.tif", _read("ct", "--angles", "10"), _sinogram_alone, as_tiff),
     Subject("ct npz", "in.npz", _read("ct"), _simulated("ct", angles=10), as_npz),
     Subject("ct h5", "in.h5", _read("ct"), _simulated("ct", angles=10), as_h5),
     Subject(
