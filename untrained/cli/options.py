@@ -93,7 +93,8 @@ _OPTIONS = (
         default=1,
         show_default=True,
         metavar="COUNT",
-        help="Average so many seeds and write their spread (std.npy).",
+        help="Average so many seeds and write their spread (std.npy): how much the random start "
+        "matters, not an error bar.",
     ),
     click.option("--reference", metavar="FILE", help="A reference image, for the report only."),
     click.option(

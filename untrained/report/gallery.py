@@ -130,7 +130,10 @@ def _spread_panel(result: Result) -> list[Panel]:
     plane = display_plane(real_spread(result.std, result.about.task), "")
     plane = plane.mean(axis=-1) if plane.ndim == 3 else plane
     window = colour_window(plane)
-    caption = f"Standard deviation over seeds; scale {window.text}. It is not an error bar."
+    caption = (
+        f"Standard deviation over seeds; scale {window.text}. It shows how much the random start "
+        "matters and is no error bar: the error is usually many times larger."
+    )
     return [_map_panel("Spread over seeds", plane, window, caption)]
 
 
