@@ -90,7 +90,7 @@ OUTPUTS = {
     "denoise": Blend(share=0.15, prior=1.0),
     "inpaint": Blend(mu=0.1),
     "mri": Blend(share=0.1, prior=1.0),
-    "ct": Blend(share=0.3, prior=3.0, mu=0.3),
+    "ct": Blend(share=0.1, prior=3.0, mu=0.3),
 }
 """The mixture per task; elsewhere the held-out pixels are many and decide alone. Held-out noisy
 pixels judge how an image fills gaps, where the classical one is poor, and not how it denoises."""
