@@ -30,6 +30,7 @@ from torch import Tensor
 
 from untrained.bench.work import write_json
 from untrained.classical import CLASSICAL, dct_settings, tv_weight
+from untrained.classical.weight import noise_of
 from untrained.data.phantoms import birdcage_maps
 from untrained.maths import fft2c, ifft2c, magnitude, to_channels
 from untrained.metrics import psnr
@@ -199,8 +200,7 @@ def chosen(problem: Problem, method: str) -> tuple[float, bool]:
 
         return _choose(problem.weighted("uniform")), False
     if problem.task == "denoise":
-        assert problem.sigma is not None
-        return problem.sigma, False
+        return noise_of(problem), False
     return dct_settings(problem)
 
 
