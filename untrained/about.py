@@ -89,7 +89,7 @@ def _of_the_output(problem: Problem, result: Result) -> tuple[str, ...]:
     row = result.stop[0].step - 1 if result.finished and result.stop[0].step else -1
     which = "the image" if len(problem) == 1 else "the first image"
     notes: tuple[str, ...] = (result.dropped,) if result.dropped else ()
-    if result.recipe is not None and len(result.recipe.method.candidates()) > 1:
+    if result.recipe is not None and result.recipe.undecided and result.finished:
         notes += (
             f"{which} was fitted with {result.settled().method.description}, which in trials "
             "predicted held-out measurements best",

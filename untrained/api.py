@@ -35,7 +35,7 @@ from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
 from untrained.rules.watch import Progress, Reference
-from untrained.said import described
+from untrained.said import what_was_read
 from untrained.scaling import own_level
 from untrained.threads import current_threads, threads_for, use_threads
 
@@ -143,9 +143,8 @@ def reconstruct(
         compare=compare,
         run_dir=run_dir,
     )
-    read = described(physics)
-    first = (f"read: {read}",) if read else ()
-    result.about.notes = tuple(dict.fromkeys((*first, *notes, *result.about.notes, *inexact)))
+    told = (*what_was_read(physics), *notes, *result.about.notes, *inexact)
+    result.about.notes = tuple(dict.fromkeys(told))
     for note in result.notes:
         warnings.warn(note, Note, stacklevel=CALLER)
     return result

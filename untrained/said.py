@@ -43,6 +43,12 @@ def held_out(
     return drawn.unsqueeze(0).to(y.device)
 
 
+def what_was_read(physics: Any) -> tuple[str, ...]:
+    """Say what an operator measures, as the first note of a run; none where nothing is known."""
+    known = described(physics)
+    return (f"read: {known}",) if known else ()
+
+
 def described(physics: Any) -> str:
     """Say in a few words what an operator measures; of a stranger the shape of the image."""
     inner = getattr(physics, "physics", None)

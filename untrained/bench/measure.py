@@ -12,6 +12,7 @@ from torch import Tensor
 from untrained.api import run
 from untrained.bench.job import Job, file_digest
 from untrained.bench.score import Limit, Score, Scored
+from untrained.core.loop import DIVERGED
 from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
@@ -137,7 +138,7 @@ def _whole_phase(recipe: Recipe, result: Result) -> str:
     phases = result.history["phase"]
     if recipe.stop.holdout:
         return "refit" if phases.count("refit") >= recipe.budget else ""
-    ended = not result.finished or result.stop[0].rule == "diverged"
+    ended = not result.finished or result.stop[0].rule == DIVERGED
     return "fit" if ended or len(phases) >= recipe.budget else ""
 
 

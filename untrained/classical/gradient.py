@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+LONG = 2048  # sides above it are transformed without a matrix
+
 
 def gradient(x: Tensor) -> Tensor:
     """D x: `(G, C, *sides)` -> `(G, axes, C, *sides)`, the difference to the next along each axis.
@@ -52,7 +54,7 @@ class Laplacian:
     """
 
     def __init__(self, size: tuple[int, ...], like: Tensor) -> None:
-        self.matrices = [cosines(n, like)[0] if n <= LONG else None for n in size]
+        self.matrices = [cosines(n, like) if n <= LONG else None for n in size]
         self.eigenvalues = like.new_zeros(())
         for n in size:
             self.eigenvalues = self.eigenvalues[..., None] + eigenvalues(n).to(like)
@@ -82,15 +84,12 @@ class Laplacian:
         return x
 
 
-LONG = 2048
-
-
-def cosines(n: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """The orthonormal DCT-II matrix `(n, n)`, row = frequency, and its eigenvalues `(n,)`."""
+def cosines(n: int, like: Tensor) -> Tensor:
+    """Make the matrix of the orthonormal DCT-II, `(n, n)`, row = frequency."""
     k = torch.arange(n, dtype=torch.float64)
     matrix = torch.cos(math.pi / n * k[:, None] * (k + 0.5)) * math.sqrt(2 / n)
     matrix[0] = 1 / math.sqrt(n)
-    return matrix.to(like), eigenvalues(n).to(like)
+    return matrix.to(like)
 
 
 def eigenvalues(n: int) -> Tensor:

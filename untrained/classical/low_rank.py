@@ -8,8 +8,8 @@ from torch import Tensor
 from untrained.classical.alike import Blocks, alike_blocks, from_groups
 from untrained.classical.linear import data_step, require_picture
 from untrained.classical.sliding_dct import (
-    ANEW,
     STEPS,
+    answer_to_part,
     dct,
     dct_settings,
     dct_weighed,
@@ -76,7 +76,7 @@ def _solved(problem: Problem) -> Tensor:
     task, weighed = problem.task, dct_weighed(problem)
     level, closing = dct_settings(problem)
     last = LAST_LEVEL.get(task, 1.5) * level
-    x = None if problem.task in ANEW else problem.of_part("lowrank", lowrank)
+    x = answer_to_part(problem, "lowrank", lowrank)
     if x is None:
         x, rounds = problem.cached("dct", dct), ROUNDS.get(task, 30)
         first = max(FIRST_LEVEL * unit(problem), last)

@@ -8,10 +8,10 @@ from torch import Tensor
 from untrained.classical.alike import Blocks, alike_blocks, from_groups
 from untrained.classical.linear import data_step, require_picture
 from untrained.classical.sliding_dct import (
-    ANEW,
     COUPLING,
     SHIFTS,
     STEPS,
+    answer_to_part,
     dct,
     dct_denoise,
     dct_settings,
@@ -67,8 +67,7 @@ def _solved(problem: Problem) -> Tensor:
         denoise = bayes_denoise if image.ndim == 4 else _in_three_directions
         return denoise(image, noise_level(problem, image))
     level, closing = dct_settings(problem)
-    before = None if problem.task in ANEW else problem.of_part("nlbayes", nlbayes)
-    x, first, rounds = before, MORE_LEVEL, MORE_ROUNDS
+    x, first, rounds = answer_to_part(problem, "nlbayes", nlbayes), MORE_LEVEL, MORE_ROUNDS
     if x is None:
         x, first, rounds = problem.cached("dct", dct), FIRST_LEVEL, ROUNDS
     z = data_step(problem, x, COUPLING, STEPS)

@@ -98,6 +98,13 @@ def _solved(problem: Problem) -> Tensor:
     return _split(problem, tv_start(problem), _levels(problem, level, ROUNDS), closing)
 
 
+def answer_to_part(
+    problem: Problem, name: str, compute: Callable[[Problem], Tensor]
+) -> Tensor | None:
+    """`Problem.of_part`, where it is a start for the answer to all measurements; else None."""
+    return None if problem.task in ANEW else problem.of_part(name, compute)
+
+
 def _search(problem: Problem) -> Tensor:
     if problem.part is not None:
         level, closing = dct_settings(problem.part)
@@ -245,7 +252,7 @@ class _Windows:
         self.size = like.shape[-2:]
         sides = [min(WINDOW, n) for n in self.size]
         self.stride = [min(stride, n) for n in sides]
-        self.rows, self.columns = (cosines(n, like)[0] for n in sides)
+        self.rows, self.columns = (cosines(n, like) for n in sides)
         # every pixel lies in equally many windows, the outermost of which end beyond the border
         self.before = [n - 1 + by for n, by in zip(sides, shift, strict=True)]
         self.after = [

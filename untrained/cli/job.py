@@ -34,7 +34,7 @@ from untrained.problem import Problem
 from untrained.report import summary as result_facts
 from untrained.report import write_result
 from untrained.rules.watch import Clock, Interrupt, Progress
-from untrained.said import described
+from untrained.said import what_was_read
 from untrained.scaling import a_few_views
 from untrained.threads import at_most_threads
 
@@ -197,8 +197,8 @@ def _tell(result: Result, measurement: Measurement) -> None:
     result.about.source = measurement.source
     result.about.axes = measurement.axes
     result.about.depth = measurement.depth
-    read = f"read: {described(measurement.physics)}"
-    result.about.notes = tuple(dict.fromkeys((read, *measurement.notes, *result.about.notes)))
+    told = (*what_was_read(measurement.physics), *measurement.notes, *result.about.notes)
+    result.about.notes = tuple(dict.fromkeys(told))
 
 
 def _one(

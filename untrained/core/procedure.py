@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from untrained.core.loop import OFF_TRACK, Outcome
+from untrained.core.loop import DIVERGED, OFF_TRACK, Outcome
 from untrained.core.members import Member
 from untrained.core.method import Method
 from untrained.core.phase import Sitting, phase
@@ -130,7 +130,7 @@ def _track(refit: Refit) -> list[float]:
 def _followed(refit: Refit, last: Outcome) -> Outcome:
     """A first fit and the fit of everything after it, as one outcome."""
     first = refit.first
-    if last.stop.rule in ("diverged", OFF_TRACK):
+    if last.stop.rule in (DIVERGED, OFF_TRACK):
         failed = _not_refitted(refit, last.stop.reason)
         return replace(
             failed,

@@ -82,6 +82,11 @@ class Recipe:
         return self.steps or self.method.rounds * self.method.inner
 
     @property
+    def undecided(self) -> bool:
+        """Whether a field of the method has no value before held-out measurements give it one."""
+        return self.method not in self.method.candidates()
+
+    @property
     def candidates(self) -> tuple[Method, ...]:
         """The methods of which the one that predicts held-out measurements best is run."""
         own = self.method.candidates()
@@ -94,8 +99,8 @@ class Recipe:
         There is none of a single candidate or without held-out measurements, nor, unless a field
         has no value yet, where it is too short to tell.
         """
-        steps, open_field = self.budget // 4, self.method not in self.method.candidates()
-        if open_field:
+        steps = self.budget // 4
+        if self.undecided:
             return max(steps, LEAST)
         asked = len(self.candidates) > 1 and self.stop.holdout > 0
         return steps if asked and steps >= LEAST else 0
@@ -106,7 +111,7 @@ class Recipe:
         Raises:
             UserError: it has one, and the stop rule holds nothing out.
         """
-        if self.method not in self.method.candidates() and not self.stop.holdout:
+        if self.undecided and not self.stop.holdout:
             raise UserError(
                 f"lam=auto of {self.method.name} is found on held-out measurements, and the stop "
                 f"rule '{self.stop.name}' holds none out; give a number (lam=1), or take "

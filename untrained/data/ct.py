@@ -137,7 +137,7 @@ def _measurement(
 ) -> Measurement:
     label = named if index is None else f"slice {index} of {named}"
     physics, left_out = _measured_part([sinogram], physics)
-    notes += (*left_out, *scan_doubts(sinogram.astype(np.float64), physics, label))
+    notes += (*left_out, *scan_doubts(sinogram, physics, label))
     truth = _fitting(reference, physics.geometry.image_shape, path, geometry)
     return Measurement(
         task="ct",
@@ -157,7 +157,7 @@ def _measured_part(sinograms: list[np.ndarray], physics: CT) -> tuple[CT, tuple[
     masks: list[np.ndarray] = []
     notes: list[str] = []
     for sinogram in sinograms if physics.mask is None else []:
-        mask, more = find_unmeasured(sinogram.astype(np.float64))  # squares of nodata overflow
+        mask, more = find_unmeasured(sinogram)
         notes += more
         masks += [] if mask is None else [mask]
     if masks:
@@ -171,11 +171,9 @@ def read_geometry(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: not JSON, not an object, an unknown key or a value of the wrong kind.
     """
-    file = Path(path)
+    file, text = Path(path), read_text_file(path, "--geometry", MOST_TEXT)
     try:
-        found = json.loads(read_text_file(path, "--geometry", MOST_TEXT))
-    except UserError:
-        raise
+        found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"--geometry: {file} is not valid JSON: {error}") from error
     if not isinstance(found, dict):

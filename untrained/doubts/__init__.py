@@ -77,7 +77,7 @@ def doubts(y: Tensor, physics: Any, sigma: float | None = None) -> tuple[str, ..
     """
     notes: list[str] = []
     if not bool(y.any()):
-        return ()  # zeros are an image of zeros
+        return ()  # refused elsewhere, by name
     with torch.no_grad():
         if isinstance(physics, Stack):
             for index in range(y.shape[2]):

@@ -93,6 +93,7 @@ def find_unmeasured(sinogram: np.ndarray) -> tuple[np.ndarray | None, tuple[str,
     Returns:
         A mask of the same shape, True = measured, None where everything is; and notes.
     """
+    sinogram = sinogram.astype(np.float64)  # squares of nodata overflow in single precision
     lost = _lost_views(sinogram)
     if lost.all() or sinogram.shape[1] < 3:
         return None, ()
@@ -215,7 +216,7 @@ def residual_doubts(problem: Problem, image: Tensor) -> tuple[str, ...]:
 
 def scan_doubts(sinogram: np.ndarray, physics: CT, label: str) -> tuple[str, ...]:
     """Doubt one sinogram `(angles, detectors)` and its geometry; raises as `sinogram_doubts`."""
-    geometry = physics.geometry
+    sinogram, geometry = sinogram.astype(np.float64), physics.geometry
     notes = (*angles_doubts(np.asarray(geometry.angles)), *lengths_doubts(geometry))
     notes += sinogram_doubts(sinogram, label)
     return notes if physics.mask is not None else (*notes, *centre_doubts(sinogram, geometry))

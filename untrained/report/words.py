@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from untrained.core.loop import DIVERGED
 from untrained.core.result import Result
 from untrained.methods import METHODS
 from untrained.methods.presets import PHOTOGRAPHS
@@ -98,7 +99,7 @@ def state_of(result: Result) -> str:
     """A warning where the run did not end as it should; empty otherwise."""
     if not result.finished:
         return "Not finished: this is the image so far, and the run can be taken up again."
-    if any(stop.rule == "diverged" for stop in result.stop):
+    if any(stop.rule == DIVERGED for stop in result.stop):
         return "The run diverged: this is the last image that could be kept."
     if is_flat(result):
         return "The image is flat: the network draws nothing, whatever its input."
@@ -118,7 +119,7 @@ def hints(result: Result) -> list[Hint]:
     if result.recipe is None:
         return [Hint("--method auto", "fit an untrained network and compare")]
     rule, found = result.stop[0].rule, []
-    if rule == "diverged":
+    if rule == DIVERGED:
         rate = result.recipe.engine.lr / 3
         found.append(Hint(f"--set engine.lr={rate:.1g}", "smaller steps, against divergence"))
     if is_flat(result) and "keep" in result.recipe.to_dict()["method"]:
@@ -126,7 +127,7 @@ def hints(result: Result) -> list[Hint]:
     if rule == "budget" and result.recipe.stop.name != "none":
         text = "a larger budget: the stop rule had not fired yet"
         found.append(Hint(f"--steps {2 * result.recipe.budget}", text))
-    if rule not in ("budget", "diverged"):
+    if rule not in ("budget", DIVERGED):
         found.append(
             Hint("--stop none", "use the whole budget and see whether it stopped too early")
         )
