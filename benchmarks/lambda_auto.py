@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 import torch
 from lambda_scale import CASES as FIRST
-from lambda_scale import KNEES, Case, _magnitudes, _range, ct
+from lambda_scale import KNEES, Case, _magnitudes, _range, ct, drawn, measured_mri, photograph
 from scans import images, measured_kspace
-from weights import levin, measured_mri, photograph
+from weights import levin
 
 import untrained as ut
 from untrained.metrics import psnr
@@ -37,22 +37,15 @@ GRID = ("1", "0.1", "0.01", "10", "0.001", "0.0001")
 EVERY = 10
 
 
-def given(made: Any) -> Case:
-    """A case of weights.py as one of lambda_scale.py, in the units of the measurements."""
-    problem, truth = made
-    y = problem.y * problem._y_scale()
-    return y, problem.physics, problem.to_units(truth)
-
-
 def picture(data: Path, number: int) -> torch.Tensor:
     """A crop of a colour picture, `(1, 3, 96, 96)`."""
-    return photograph(data / "cbsd68" / f"{number:04d}.png", 96)
+    return photograph(data / "cbsd68" / f"{number:04d}.png", 96, 60, 60)
 
 
 def measured(x: torch.Tensor, physics: Any, noise: float) -> Case:
     """x as the operator sees it, with noise."""
     y = physics.A(x)
-    return y + noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(1)), physics, x
+    return y + noise * drawn(y, 1), physics, x
 
 
 def coarse(data: Path, number: int, factor: int, noise: float) -> Case:
@@ -69,7 +62,7 @@ def blurred(data: Path, number: int, kernel: str) -> Case:
 
 CASES: dict[str, Callable[[Path], Case]] = {
     **FIRST,
-    "mri-mprage-8x": lambda data: given(measured_mri(measured_kspace(data, "mprage"), 8, 3)),
+    "mri-mprage-8x": lambda data: measured_mri(measured_kspace(data, "mprage"), 8, 3),
     "ct-knee-9": lambda data: ct(images(data, KNEES)[9]),
     "superres-4-0012": lambda data: coarse(data, 12, 4, 0.0),
     "superres-2-noisy": lambda data: coarse(data, 14, 2, 0.02),

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from scans import KNEES, T2, images, measured_kspace, middle
 from torch import Tensor
 from torch.nn import functional
@@ -43,73 +44,95 @@ def halved(image: np.ndarray, side: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(cut / cut.max()))
 
 
-def ct(image: np.ndarray) -> Case:
-    """30 views with noise of 1 % of the mean line integral."""
+def drawn(like: Tensor, seed: int) -> Tensor:
+    """Draw white noise of the shape and type of `like`."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(like.shape, dtype=like.dtype, generator=generator)
+
+
+def ct(image: np.ndarray, views: int = 30, noise: float = 0.01, seed: int = 1) -> Case:
+    """Project an image along parallel views; noise relative to the mean line integral."""
     x = halved(image, SIDE)
-    physics = CT((SIDE, SIDE), np.arange(30) * 6.0, 184)
+    physics = CT((SIDE, SIDE), np.arange(views) * 180 / views, 184)
     y = physics.A(x)
-    noise = torch.randn(y.shape, generator=torch.manual_seed(1))
-    return y + 0.01 * y.mean() * noise, physics, x
+    return y + noise * y.mean() * drawn(y, seed), physics, x
 
 
-def mri(data: Path) -> Case:
-    """4x of the low frequencies of a measured brain, the reference from all of its k-space."""
-    full = torch.from_numpy(middle(middle(measured_kspace(data, "t1"), 1, SIDE), 2, SIDE))
+def measured_mri(kspace: np.ndarray, factor: float, seed: int, side: int = SIDE) -> Case:
+    """Keep columns of the low frequencies of a measured scan `(coils, H, W)`."""
+    full = torch.from_numpy(middle(middle(kspace, 1, side), 2, side))
     full = (full / ifft2c(full).abs().max()).to(torch.complex64)
-    return undersampled(full, espirit_maps(full))
+    return undersampled(full, full, espirit_maps(full), factor, seed)
 
 
-def simulated_mri(data: Path) -> Case:
-    """4x of a complex image seen by eight coils, noise of 1 % of its largest value."""
-    slices = images(data, T2)
-    x = torch.from_numpy(np.ascontiguousarray(slices[16] / np.abs(slices[16]).max()))
+def simulated_mri(
+    image: np.ndarray, factor: float, noise: float, seed: int, noise_seed: int = 2
+) -> tuple[Tensor, Tensor, Tensor, float, int]:
+    """Show a complex image to eight coils; noise relative to its largest value.
+
+    Returns:
+        What `undersampled` takes.
+    """
+    x = torch.from_numpy(np.ascontiguousarray(image / np.abs(image).max()))
     low = middle(middle(fft2c(x.to(torch.complex64)).numpy(), 0, SIDE), 1, SIDE)
     x = ifft2c(torch.from_numpy(np.ascontiguousarray(low)))
     maps = torch.from_numpy(birdcage_maps(8, (SIDE, SIDE))).to(torch.complex64)
     full = fft2c(maps * x / x.abs().max())
-    noise = torch.randn(full.shape, dtype=full.dtype, generator=torch.manual_seed(1))
-    return undersampled(full + 0.01 * noise, maps)
+    return full + noise * drawn(full, noise_seed), full, maps, factor, seed
 
 
-def undersampled(full: Tensor, maps: Tensor, factor: float = 4.0) -> Case:
-    """Random columns of full k-space `(coils, H, W)`, a third of them in the middle."""
-    columns = random_mask_columns(SIDE, factor, 0.32 / factor, seed=0)
-    physics, whole = MRI(columns, maps), MRI(torch.ones(SIDE), maps)
-    kspace = to_channels(full[None])
-    return kspace * physics.mask, physics, whole.A_adjoint(kspace)
+def undersampled(full: Tensor, clean: Tensor, maps: Tensor, factor: float, seed: int) -> Case:
+    """Keep random columns of k-space `(coils, H, W)`, a third of them in the middle.
+
+    The reference is of all that is clean.
+    """
+    side = full.shape[-1]
+    physics = MRI(random_mask_columns(side, factor, 0.32 / factor, seed=seed), maps)
+    truth = MRI(torch.ones(side), maps).A_adjoint(to_channels(clean[None]))
+    return to_channels(full[None]) * physics.mask, physics, truth
 
 
-def photograph(data: Path) -> Tensor:
-    """A crop of a colour picture, `(1, 3, SMALL, SMALL)`."""
-    from PIL import Image
+def simulated(data: Path) -> Case:
+    """Keep 4x of a complex image with noise of 1 %, which is in the reference too."""
+    noisy, _, maps, factor, seed = simulated_mri(images(data, T2)[16], 4, 0.01, 0, noise_seed=1)
+    return undersampled(noisy, noisy, maps, factor, seed)
 
-    with Image.open(next((data / "cbsd68").rglob("*0003.png"))) as found:
-        pixels = np.asarray(found.convert("RGB"), dtype=np.float32) / 255
-    crop = pixels[40 : 40 + SMALL, 30 : 30 + SMALL].transpose(2, 0, 1)
+
+def photograph(file: Path, side: int, top: int, left: int) -> Tensor:
+    """Cut a crop in [0, 1] out of a picture, `(1, C, side, side)`."""
+    with Image.open(file) as found:
+        grey = found.mode == "L"
+        pixels = np.asarray(found if grey else found.convert("RGB"), dtype=np.float32) / 255
+    crop = np.atleast_3d(pixels)[top : top + side, left : left + side].transpose(2, 0, 1)
     return torch.from_numpy(np.ascontiguousarray(crop))[None]
 
 
+def colours(data: Path) -> Tensor:
+    """Cut the picture of these cases, `(1, 3, SMALL, SMALL)`."""
+    return photograph(data / "cbsd68" / "0003.png", SMALL, 40, 30)
+
+
 def coarse(data: Path) -> Case:
-    """Reduced by 4."""
-    x = photograph(data)
+    """Reduce a picture by 4."""
+    x = colours(data)
     physics = SuperRes((3, SMALL, SMALL), 4)
     return physics.A(x), physics, x
 
 
 def blurred(data: Path) -> Case:
     """Gaussian blur of standard deviation 1.6, noise of 0.01."""
-    x = photograph(data)
+    x = colours(data)
     line = torch.exp(-((torch.arange(11) - 5.0) ** 2) / (2 * 1.6**2))
     physics = Blur(line[:, None] * line, (3, SMALL, SMALL))
     y = physics.A(x)
-    return y + 0.01 * torch.randn(y.shape, generator=torch.manual_seed(1)), physics, x
+    return y + 0.01 * drawn(y, 1), physics, x
 
 
 CASES: dict[str, Callable[[Path], Case]] = {
     "ct-brain": lambda data: ct(np.abs(images(data, T2)[4])),
     "ct-knee": lambda data: ct(images(data, KNEES)[0]),
-    "mri-t1-4x": mri,
-    "mri-t2-4x": simulated_mri,
+    "mri-t1-4x": lambda data: measured_mri(measured_kspace(data, "t1"), 4, 0),
+    "mri-t2-4x": simulated,
     "superres-4": coarse,
     "deblur": blurred,
 }

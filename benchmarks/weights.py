@@ -24,26 +24,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from lambda_scale import halved
-from scans import KNEES, T2, images, measured_kspace, middle
+from lambda_scale import ct, drawn, measured_mri, photograph, simulated_mri, undersampled
+from scans import KNEES, T2, images, measured_kspace
 from torch import Tensor
 
 from untrained.bench.work import write_json
 from untrained.classical import CLASSICAL, dct_settings, tv_weight
 from untrained.classical.weight import noise_of
-from untrained.data.phantoms import birdcage_maps
-from untrained.maths import fft2c, ifft2c, magnitude, to_channels
+from untrained.maths import magnitude
 from untrained.metrics import psnr
 from untrained.physics import (
-    CT,
-    MRI,
     Blur,
     CompressedSensing,
     Denoise,
     Inpaint,
     SuperRes,
-    espirit_maps,
-    random_mask_columns,
 )
 from untrained.problem import Problem
 
@@ -52,80 +47,33 @@ METHODS = ("tv", "l1wavelet", "dct", "lowrank", "nlbayes")
 LEAST, WORSE, MOST = 9, 3, 12
 
 
-def ct(image: np.ndarray, views: int, noise: float, side: int = 128) -> Case:
-    """Parallel views with noise relative to the mean line integral."""
-    x = halved(image, side)
-    physics = CT((side, side), np.arange(views) * 180 / views, 184)
-    y = physics.A(x)
-    draw = torch.randn(y.shape, generator=torch.Generator().manual_seed(2))
-    return problem_of(y + noise * y.mean() * draw, physics, x)
-
-
-def simulated_mri(image: np.ndarray, factor: float, noise: float, seed: int) -> Case:
-    """Random columns of a complex image seen by eight coils; noise of its largest value."""
-    x = torch.from_numpy(np.ascontiguousarray(image / np.abs(image).max())).to(torch.complex64)
-    low = middle(middle(fft2c(x).numpy(), 0, 128), 1, 128)
-    x = ifft2c(torch.from_numpy(np.ascontiguousarray(low)))
-    maps = torch.from_numpy(birdcage_maps(8, (128, 128))).to(torch.complex64)
-    full = fft2c(maps * x / x.abs().max())
-    draw = torch.randn(full.shape, dtype=full.dtype, generator=torch.Generator().manual_seed(2))
-    return undersampled(full + noise * draw, full, maps, factor, seed)
-
-
-def measured_mri(kspace: np.ndarray, factor: float, seed: int, side: int = 128) -> Case:
-    """Random columns of the low frequencies of a measured scan."""
-    full = torch.from_numpy(middle(middle(kspace, 1, side), 2, side))
-    full = (full / ifft2c(full).abs().max()).to(torch.complex64)
-    return undersampled(full, full, espirit_maps(full), factor, seed)
-
-
-def undersampled(full: Tensor, clean: Tensor, maps: Tensor, factor: float, seed: int) -> Case:
-    """A third of the columns lies in the middle; the reference is of all that is clean."""
-    side = full.shape[-1]
-    physics = MRI(random_mask_columns(side, factor, 0.32 / factor, seed=seed), maps)
-    whole = MRI(torch.ones(side), maps)
-    truth = whole.A_adjoint(to_channels(clean[None]))
-    return problem_of(to_channels(full[None]) * physics.mask, physics, truth)
-
-
-def photograph(file: Path, side: int = 128, top: int = 60, left: int = 60) -> Tensor:
-    """A crop of a picture in [0, 1], `(1, C, side, side)`."""
-    from PIL import Image
-
-    with Image.open(file) as found:
-        grey = found.mode == "L"
-        pixels = np.asarray(found if grey else found.convert("RGB"), dtype=np.float32) / 255
-    crop = np.atleast_3d(pixels)[top : top + side, left : left + side].transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(crop))[None]
-
-
 def noisy(x: Tensor, physics: Any, sigma: float, known: bool = False) -> Case:
-    """Measurements of x with noise of `sigma` on the scale of 255."""
+    """Measure x, with noise of `sigma` on the scale of 255."""
     y = physics.A(x)
-    y = y + sigma / 255 * torch.randn(y.shape, generator=torch.Generator().manual_seed(2))
+    y = y + sigma / 255 * drawn(y, 2)
     return problem_of(y * getattr(physics, "mask", 1), physics, x, sigma / 255 if known else None)
 
 
 def problem_of(y: Tensor, physics: Any, x: Tensor, sigma: float | None = None) -> Case:
-    """The problem, and the truth in its units."""
+    """Make the problem, and the truth in its units."""
     problem = Problem(y, physics, sigma=sigma)
     return problem, problem.from_units(x)
 
 
 def missing(x: Tensor, share: float) -> Any:
-    """An inpainting operator."""
+    """Leave out a share of the pixels of x at random."""
     kept = torch.rand(x.shape[-2:], generator=torch.Generator().manual_seed(3)) >= share
     return Inpaint(kept.float(), (x.shape[1], x.shape[2], x.shape[3]))
 
 
 def levin(data: Path, name: str, x: Tensor) -> Blur:
-    """One of Levin's kernels."""
+    """Blur images like x with one of Levin's kernels."""
     kernels = np.load(data / "blur_kernels" / "levin09.npz", allow_pickle=False)
     return Blur(torch.from_numpy(kernels[name].astype(np.float32)), tuple(x.shape[1:]))
 
 
 def cases(data: Path) -> dict[str, Callable[[], Case]]:
-    """What is measured, by name."""
+    """List the cases by name."""
 
     def t2(k: int) -> np.ndarray:
         return images(data, T2)[k]
@@ -134,25 +82,25 @@ def cases(data: Path) -> dict[str, Callable[[], Case]]:
         return images(data, KNEES)[k]
 
     def colour(k: int) -> Tensor:
-        return photograph(data / "cbsd68" / f"{k:04d}.png")
+        return photograph(data / "cbsd68" / f"{k:04d}.png", 128, 60, 60)
 
     def grey(k: int) -> Tensor:
-        return photograph(data / "classic_sets" / "set12" / f"{k:02d}.png")
+        return photograph(data / "classic_sets" / "set12" / f"{k:02d}.png", 128, 60, 60)
 
     def shape(x: Tensor) -> tuple[int, int, int]:
         return x.shape[1], x.shape[2], x.shape[3]
 
     return {
-        "mri-t2-9-4x": lambda: simulated_mri(t2(9), 4, 0.01, 5),
-        "mri-t2-21-8x": lambda: simulated_mri(t2(21), 8, 0.01, 6),
-        "mri-t2-27-8x-clean": lambda: simulated_mri(t2(27), 8, 0.0, 7),
-        "mri-t2-12-4x-noisy": lambda: simulated_mri(t2(12), 4, 0.03, 8),
-        "mri-mprage-8x": lambda: measured_mri(measured_kspace(data, "mprage"), 8, 11),
-        "mri-t1-8x": lambda: measured_mri(measured_kspace(data, "t1"), 8, 12),
-        "ct-knee-5-30": lambda: ct(knee(5), 30, 0.01),
-        "ct-knee-12-20": lambda: ct(knee(12), 20, 0.01),
-        "ct-brain-20-60-clean": lambda: ct(np.abs(t2(20)), 60, 0.0),
-        "ct-brain-28-30-noisy": lambda: ct(np.abs(t2(28)), 30, 0.03),
+        "mri-t2-9-4x": lambda: problem_of(*undersampled(*simulated_mri(t2(9), 4, 0.01, 5))),
+        "mri-t2-21-8x": lambda: problem_of(*undersampled(*simulated_mri(t2(21), 8, 0.01, 6))),
+        "mri-t2-27-8x-clean": lambda: problem_of(*undersampled(*simulated_mri(t2(27), 8, 0.0, 7))),
+        "mri-t2-12-4x-noisy": lambda: problem_of(*undersampled(*simulated_mri(t2(12), 4, 0.03, 8))),
+        "mri-mprage-8x": lambda: problem_of(*measured_mri(measured_kspace(data, "mprage"), 8, 11)),
+        "mri-t1-8x": lambda: problem_of(*measured_mri(measured_kspace(data, "t1"), 8, 12)),
+        "ct-knee-5-30": lambda: problem_of(*ct(knee(5), 30, 0.01, seed=2)),
+        "ct-knee-12-20": lambda: problem_of(*ct(knee(12), 20, 0.01, seed=2)),
+        "ct-brain-20-60-clean": lambda: problem_of(*ct(np.abs(t2(20)), 60, 0.0, seed=2)),
+        "ct-brain-28-30-noisy": lambda: problem_of(*ct(np.abs(t2(28)), 30, 0.03, seed=2)),
         "denoise-grey-3-s15": lambda: noisy(grey(3), Denoise(shape(grey(3))), 15, known=True),
         "denoise-0030-s50": lambda: noisy(colour(30), Denoise(shape(colour(30))), 50, known=True),
         "denoise-0032-s25-unknown": lambda: noisy(colour(32), Denoise(shape(colour(32))), 25),
@@ -168,7 +116,7 @@ def cases(data: Path) -> dict[str, Callable[[], Case]]:
 
 
 def allowed(problem: Problem, method: str) -> bool:
-    """Whether the method's card lists the task."""
+    """Tell whether the method's card lists the task."""
     from untrained.methods import METHODS as CARDS
 
     return problem.task in CARDS[method].tasks

@@ -26,7 +26,7 @@ ODD_KEYS = ("\x1b[31mred", "a\nb", "mask2", "ключ", "..", "/x", "", "n" * 30
 
 
 def mutate_bytes(data: bytes, draw: random.Random) -> bytes:
-    """One to three damages of the kinds that disks, networks and attackers do."""
+    """Damage bytes one to three times, as disks, networks and attackers do."""
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
         data = draw.choice(DAMAGES)(bytearray(data), draw)
     return data
@@ -176,7 +176,7 @@ def mutate_arrays(arrays: Arrays, draw: random.Random) -> Arrays:
 
 
 def mutate_array(array: np.ndarray, draw: random.Random) -> np.ndarray:
-    """One array of odd values, type or shape."""
+    """Make one array of odd values, type or shape."""
     change = draw.choice((_values, _values, _values, _scaled, _kind, _shape, _shape))
     with np.errstate(all="ignore"):
         return change(np.array(array), draw)

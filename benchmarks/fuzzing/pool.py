@@ -35,7 +35,7 @@ LONGEST = 1200
 
 @dataclass
 class Attempt:
-    """What became of one mutant; `faults` is empty where all is as promised."""
+    """Record what became of one mutant; `faults` is empty where all is as promised."""
 
     subject: str
     number: int
@@ -99,7 +99,7 @@ class Bench:
 
 
 def faults(found: Attempt, file: Path, small: bool) -> list[str]:
-    """What of the promises does not hold."""
+    """List the promises that do not hold."""
     wrong: list[str] = []
     said = found.said
     if found.status not in (0, 2, 130):
@@ -182,7 +182,7 @@ def _work(pipe: Connection, folder: str, seed: int) -> None:
 
 
 class Worker:
-    """One process that takes a mutant at a time."""
+    """Run mutants in a process of their own, one at a time."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         context = multiprocessing.get_context("spawn")
