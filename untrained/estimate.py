@@ -21,6 +21,7 @@ from untrained.core.footprint import footprint
 from untrained.core.machine import available_memory, peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
+from untrained.core.role import role
 from untrained.core.rule import Frame, Watch
 from untrained.core.solve import fit_together, solve_recipe
 from untrained.group import Group
@@ -128,7 +129,7 @@ def _needs(
     peak_now = peak_memory_mb(place)
     note = f"measured over {STEPS - WARM} real steps"
     if isinstance(problem, Problem):
-        note += "; a stop rule may end the run earlier"
+        note += f"; the stop rule {role(recipe.stop, recipe.budget)}"
     if need.full > room:
         note += "; memory is short, so that inner images are computed twice instead of kept"
     return {

@@ -99,6 +99,19 @@ def test_the_mean_of_emv_starts_at_the_first_image() -> None:
         assert float(m["variance"]) == 0
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [HeldOut(patience=6, skip=3), WMV(window=4, patience=6), EMV(skip=3, patience=6)],
+    ids=str,
+)
+def test_the_earliest_end_is_that_of_a_run_that_gets_worse_from_the_start(rule) -> None:
+    s = state()
+    s.problem, held = s.problem.split(0.3, seed=0)
+    ended, best = drive(rule, [s.problem.y + 0.1 * i**2 for i in range(1, 30)], s, held)
+    assert ended == rule.earliest
+    assert best == rule.ignored + 1
+
+
 def test_the_discrepancy_stops_at_the_noise_level() -> None:
     s = state(sigma=0.1)
     levels = [0.5, 0.3, 0.2, 0.11, 0.09]

@@ -79,10 +79,16 @@ def _presets() -> list[dict[str, Any]]:
 
 
 def _rules() -> list[dict[str, Any]]:
+    from untrained.core.role import role_anywhere
     from untrained.rules import RULES
 
     return [
-        {"name": name, "description": _first_line(rule), "fields": _fields(rule)}
+        {
+            "name": name,
+            "description": _first_line(rule),
+            "fields": _fields(rule),
+            "role": role_anywhere(rule()),
+        }
         for name, rule in RULES.items()
     ]
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from untrained.core.footprint import ADVICE, is_out_of_memory, make_lean, needs_lean
 from untrained.core.history import History, row_of
 from untrained.core.recipe import Recipe
+from untrained.core.role import choice
 from untrained.core.rule import Frame, Output, Stop, Stopped, Watch
 from untrained.core.state import Memory, State
 from untrained.core.track import FACTOR, PATIENCE, Track, off_track
@@ -342,7 +343,8 @@ class Loop:
         image, step = (s.memory("kept")[name][part].clone() for name in ("image", "step"))
         chosen = int(step[0])
         unfinished = self.pause is not None and not ended and s.step < self.total
-        best = "" if chosen == s.step else f"; step {chosen} was best by the stop rule"
+        output, stop = self.outputs[s.rows[place]], self.recipe.stop
+        best = choice(stop, chosen, s.step) if output.keep_best else ""
         rule, reason = ended or (
             "budget",
             f"all {self.total} steps of the budget were taken{best}",

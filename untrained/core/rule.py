@@ -83,6 +83,26 @@ class Stop(ABC):
         """The step at which it ends a run for certain, where it knows."""
         return None
 
+    @property
+    def earliest(self) -> float:
+        """The first step at which it may end a run; infinite for a rule that ends none."""
+        return 1
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it says which step was best."""
+        return type(self).improved is not Stop.improved
+
+    @property
+    def ignored(self) -> int:
+        """Steps at the start of which none can be its best."""
+        return 0
+
+    @property
+    def tolerance(self) -> float:
+        """The fraction above the minimum of its statistic at which a step still counts as best."""
+        return 0.0
+
     @abstractmethod
     def start(self, s: State, m: Memory) -> None:
         """Make the memory."""
@@ -131,6 +151,22 @@ class _Pair(Stop):
     def carry(self) -> float:
         return max(self.left.carry, self.right.carry)
 
+    @property
+    def _chooser(self) -> Stop:
+        return self.left if self.left.chooses else self.right
+
+    @property
+    def chooses(self) -> bool:
+        return self._chooser.chooses
+
+    @property
+    def ignored(self) -> int:
+        return self._chooser.ignored
+
+    @property
+    def tolerance(self) -> float:
+        return self._chooser.tolerance
+
     def start(self, s: State, m: Memory) -> None:
         self.left.start(s, m.sub("left"))
         self.right.start(s, m.sub("right"))
@@ -154,6 +190,10 @@ class Either(_Pair):
 
     name: ClassVar[str] = "either"
 
+    @property
+    def earliest(self) -> float:
+        return min(self.left.earliest, self.right.earliest)
+
     def done(self, m: Memory) -> Tensor:
         return self.left.done(m.sub("left")) | self.right.done(m.sub("right"))
 
@@ -170,6 +210,10 @@ class Both(_Pair):
     """Ends when both rules have ended, not necessarily at the same step."""
 
     name: ClassVar[str] = "both"
+
+    @property
+    def earliest(self) -> float:
+        return max(self.left.earliest, self.right.earliest)
 
     def start(self, s: State, m: Memory) -> None:
         super().start(s, m)
@@ -299,6 +343,11 @@ class Never(Stop):
 
     name: ClassVar[str] = "none"
 
+    @property
+    def earliest(self) -> float:
+        """Never."""
+        return math.inf
+
     def start(self, s: State, m: Memory) -> None:
         """Remember only how many problems there are."""
         m["done"] = torch.zeros(s.size, dtype=torch.bool, device=s.device)
@@ -325,6 +374,11 @@ class MaxSteps(Stop):
     @property
     def limit(self) -> int:
         """That number."""
+        return self.steps
+
+    @property
+    def earliest(self) -> float:
+        """That number, too."""
         return self.steps
 
     def start(self, s: State, m: Memory) -> None:

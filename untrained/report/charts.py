@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from untrained.core.rule import Stop
+
 SLICE = re.compile(r"slice \d+ ")
 QUALITY = {"psnr": "image of the step", "psnr_output": "output"}
 
@@ -59,6 +61,7 @@ def charts(
     origins: dict[str, str],
     chosen_step: int | None,
     level: tuple[float, str] | None = None,
+    rule: Stop | None = None,
 ) -> list[Chart]:
     """The plots a history gives: the objective, the stop rule's statistic, PSNR.
 
@@ -68,6 +71,7 @@ def charts(
         history, origins: columns and whose they are; see `Result`.
         chosen_step: the step (of the first phase) whose image was chosen.
         level: PSNR of the classical answer and its name.
+        rule: which chose the step, to say why where that is not the lowest of its curve.
     """
     if not history.get("step"):
         return []
@@ -78,6 +82,9 @@ def charts(
     terms = _lines(history, [n for n in history if origins.get(n) == "objective"])
     statistic = _lines(history, [n for n in history if origins.get(n) == "stop"])
     marked = "" if chosen is None else f" The circle marks step {chosen_step}, which was chosen."
+    if chosen is not None and rule is not None and rule.chooses and statistic:
+        rows = _phase_of(history, chosen)
+        marked += why_not_lowest(statistic[-1].values[rows], chosen - rows.start, rule)
     plots = [
         Chart(
             "Objective",
@@ -97,6 +104,42 @@ def charts(
         _quality(history, chosen, level, phases),
     ]
     return [plot for plot in plots if any(finite(line.values).size for line in plot.lines)]
+
+
+def why_not_lowest(values: np.ndarray, chosen: int, rule: Stop) -> str:
+    """Say why the chosen step is not the lowest of its rule's curve; empty where it is.
+
+    Args:
+        values: the curve, from the first step of its phase on.
+        chosen: the place in it.
+        rule: whose curve it is.
+    """
+    seen = np.where(np.isfinite(values), values, np.inf)
+    if not np.isfinite(seen).any() or seen[chosen] <= seen.min():
+        return ""
+    reasons = []
+    considered = seen[rule.ignored :]
+    if chosen < rule.ignored:
+        return f" The rule considers no step before {rule.ignored + 1}: the last one is taken."
+    if seen[: rule.ignored].min(initial=np.inf) < considered.min():
+        reasons.append(f"steps before {rule.ignored + 1} are not considered")
+    if seen[chosen] > considered.min() and rule.tolerance:
+        share = f"{100 * rule.tolerance:.3g} %"
+        reasons.append(f"the rule takes the last step within {share} of the minimum")
+    if not reasons:
+        reasons.append("the output rule returns the newest image")
+    return f" It is not the lowest of the curve: {', and '.join(reasons)}."
+
+
+def _phase_of(history: dict[str, list[float | str]], row: int) -> slice:
+    """The rows of the phase that a row is in."""
+    phases = history.get("phase") or [""] * len(history["step"])
+    begin, end = row, row
+    while begin and phases[begin - 1] == phases[row]:
+        begin -= 1
+    while end < len(phases) and phases[end] == phases[row]:
+        end += 1
+    return slice(begin, end)
 
 
 def _first_slice(history: dict[str, list[float | str]]) -> dict[str, list[float | str]]:

@@ -106,7 +106,9 @@ def _plots(result: Result) -> list[Plot]:
     about, stop = result.about, result.stop[0]
     reached = words.first_classical_psnr(result)
     level = None if reached is None or not np.isfinite(reached) else (reached, about.classical_name)
-    return [drawn(chart) for chart in charts(result.history, result.origins, stop.step, level)]
+    rule = None if result.recipe is None else result.recipe.stop
+    shown = charts(result.history, result.origins, stop.step, level, rule)
+    return [drawn(chart) for chart in shown]
 
 
 def settings_tables(result: Result) -> list[tuple[str, str, list[tuple[str, str]]]]:

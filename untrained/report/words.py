@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from untrained.core.loop import DIVERGED
+from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.methods import METHODS
 from untrained.methods.presets import PHOTOGRAPHS
@@ -124,9 +125,8 @@ def hints(result: Result) -> list[Hint]:
         found.append(Hint(f"--set engine.lr={rate:.1g}", "smaller steps, against divergence"))
     if is_flat(result) and "keep" in result.recipe.to_dict()["method"]:
         found.append(Hint("--set keep=0.2", "keep more weights: a layer may be cut off"))
-    if rule == "budget" and result.recipe.stop.name != "none":
-        text = "a larger budget: the stop rule had not fired yet"
-        found.append(Hint(f"--steps {2 * result.recipe.budget}", text))
+    if rule == "budget":
+        found += _more_steps(result.recipe, result.stop[0].step)
     if rule not in ("budget", DIVERGED):
         found.append(
             Hint("--stop none", "use the whole budget and see whether it stopped too early")
@@ -138,6 +138,18 @@ def hints(result: Result) -> list[Hint]:
         found.append(Hint("--preset best", "quality regardless of time"))
     text = "another random start: where two seeds differ, the data do not decide"
     return [*found, Hint(f"--seed {result.seed + 1}", text)]
+
+
+def _more_steps(recipe: Recipe, chosen: int) -> list[Hint]:
+    """A budget in which the stop rule has a say, where it had none or took the last step."""
+    rule, budget = recipe.stop, recipe.budget
+    if not math.isfinite(rule.earliest) or not rule.chooses or chosen < budget:
+        return []
+    if rule.ignored >= budget:
+        text = f"the stop rule considers no step before {rule.ignored + 1}"
+    else:
+        text = "a larger budget: the last step was the best"
+    return [Hint(f"--steps {max(2 * budget, math.ceil(rule.earliest))}", text)]
 
 
 def duration(seconds: float) -> str:

@@ -52,9 +52,12 @@ def waited(m: Memory, patience: int) -> Tensor:
     return seen & (m["step"] - m["best step"] >= patience)
 
 
-def no_decrease(m: Memory, what: str, patience: int) -> str:
+def no_decrease(m: Memory, what: str, patience: int, slack: float = 0.0) -> str:
     """The reason: where the minimum was, and how long was waited."""
-    return (
-        f"{what} was smallest ({float(m['best'][0]):.3g}) at step {int(m['best step'][0])} "
-        f"and did not fall for {patience} steps"
-    )
+    best, step = float(m["best"][0]), int(m["best step"][0])
+    if slack:
+        return (
+            f"{what} was within {100 * slack:.3g} % of its minimum ({best:.3g}) at step {step} for "
+            f"the last time, and not for {patience} steps after it"
+        )
+    return f"{what} was smallest ({best:.3g}) at step {step} and did not fall for {patience} steps"

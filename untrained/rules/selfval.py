@@ -75,6 +75,16 @@ class SelfValidation(Stop):
             if getattr(self, field) < 1:
                 raise UserError(f"stop.{field} must be at least 1, got {getattr(self, field)}")
 
+    @property
+    def ignored(self) -> int:
+        """Until the window is full."""
+        return self.window - 1
+
+    @property
+    def earliest(self) -> float:
+        """`patience` steps after the first minimum there can be."""
+        return self.window + self.patience
+
     def start(self, s: State, m: Memory) -> None:
         """Draw the autoencoder's weights; the window is empty."""
         start_minimum(s, m)

@@ -5,6 +5,7 @@ None of them can see a reference image.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -66,6 +67,11 @@ class Lowest(Stop):
 
     name: ClassVar[str] = "lowest"
 
+    @property
+    def earliest(self) -> float:
+        """Never."""
+        return math.inf
+
     def start(self, s: State, m: Memory) -> None:
         """No minimum yet."""
         start_minimum(s, m)
@@ -105,6 +111,16 @@ class WMV(Stop):
     name: ClassVar[str] = "wmv"
     window: int = 100
     patience: int = 1000
+
+    @property
+    def ignored(self) -> int:
+        """Until the window is full."""
+        return self.window - 1
+
+    @property
+    def earliest(self) -> float:
+        """`patience` steps after the first minimum there can be."""
+        return self.window + self.patience
 
     def start(self, s: State, m: Memory) -> None:
         """An empty window."""
@@ -160,6 +176,16 @@ class EMV(Stop):
     alpha: float = 0.1
     skip: int = 100
     patience: int = 1000
+
+    @property
+    def ignored(self) -> int:
+        """`skip`."""
+        return self.skip
+
+    @property
+    def earliest(self) -> float:
+        """`patience` steps after the first minimum there can be."""
+        return self.skip + 1 + self.patience
 
     def start(self, s: State, m: Memory) -> None:
         """No mean yet."""
@@ -241,13 +267,14 @@ class Discrepancy(Stop):
 
 @dataclass(frozen=True)
 class HeldOut(Stop):
-    """Held-out measurements: end when the output image no longer predicts them better.
+    """Held-out measurements: choose the step whose output image predicts them best.
 
-    A fraction of the measurements (pixels; k-space samples outside the calibration block; whole
-    CT views) is split off before the method sees anything. Fitting noise helps to explain the
-    measurements that are fitted and nothing else, so the error on the others turns up when
-    overfitting begins. Needs no noise level. A physics with `importance` (MRI) is asked for the
-    error on everything instead, see `Problem.expected_misfit`.
+    The run ends `patience` steps after it, where the budget has that many. A fraction of the
+    measurements (pixels; k-space samples outside the calibration block; whole CT views) is split
+    off before the method sees anything. Fitting noise helps to explain the measurements that are
+    fitted and nothing else, so the error on the others turns up when overfitting begins. Needs no
+    noise level. A physics with `importance` (MRI) is asked for the error on everything instead,
+    see `Problem.expected_misfit`.
 
     Args:
         fraction: share of the measurements held out.
@@ -290,6 +317,21 @@ class HeldOut(Stop):
         """`more`."""
         return self.more
 
+    @property
+    def ignored(self) -> int:
+        """`skip`."""
+        return self.skip
+
+    @property
+    def tolerance(self) -> float:
+        """`slack`."""
+        return self.slack
+
+    @property
+    def earliest(self) -> float:
+        """`patience` steps after the first minimum there can be."""
+        return self.skip + 1 + self.patience
+
     def start(self, s: State, m: Memory) -> None:
         """No minimum yet."""
         start_minimum(s, m)
@@ -318,4 +360,4 @@ class HeldOut(Stop):
 
     def reason(self, m: Memory) -> str:
         """Where the minimum was."""
-        return no_decrease(m, "the error on the held-out measurements", self.patience)
+        return no_decrease(m, "the error on the held-out measurements", self.patience, self.slack)
