@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
 from untrained.classical import CLASSICAL, SHOWN, guide_name
-from untrained.core.result import About, Result
+from untrained.core.result import About, Mixture, Result
 from untrained.core.rule import Watch
 from untrained.doubts import level_doubts, residual_doubts
 from untrained.errors import UserError
@@ -24,6 +26,8 @@ from untrained.metrics import (
 )
 from untrained.plan import Plan
 from untrained.problem import Problem
+from untrained.rules.output import CLASSICAL_ERROR
+from untrained.rules.stop import HELD_OUT_ERROR
 from untrained.scaling import a_few_views
 from untrained.waiting import TimeIsUp, waiting
 
@@ -65,7 +69,8 @@ def about(
             *learned.doubts(problem),
             f"it has the network and the start that {learned.method} learned from {files}",
         )
-    told.notes += _of_the_output(problem, result)
+    told.mixture = _mixture(problem, result)
+    told.notes += _of_the_output(problem, result, told.mixture)
     if problem.unit_range:
         told.notes += level_doubts(float(problem.scale[0]))
     if compare:
@@ -80,13 +85,33 @@ def about(
             turned = problem.task == "phase"
             against = same_view(told.reference, told.classical) if turned else told.reference
             told.classical_metrics = _measured(problem, told.classical, against, data_range)
+        if told.mixture is not None and result.guide is not None:
+            turned = problem.task == "phase"
+            against = same_view(told.reference, result.guide) if turned else told.reference
+            of_guide = _measured(problem, result.guide, against, data_range)
+            told.mixture = replace(told.mixture, classical_metrics=of_guide)
     return told
 
 
-def _of_the_output(problem: Problem, result: Result) -> tuple[str, ...]:
-    """What the output rule made of the network's images; of several, of the first."""
+def _mixture(problem: Problem, result: Result) -> Mixture | None:
+    """What an image is made of that leans on a classical one; of several, the first."""
+    shares = result.history.get("network share")
+    if not shares:
+        return None
     # an unfinished refit counts its own steps, in which nothing of this changes
     row = result.stop[0].step - 1 if result.finished and result.stop[0].step else -1
+
+    def known(column: str) -> float | None:
+        value = float(result.history[column][row]) if column in result.history else math.nan
+        return value if math.isfinite(value) else None
+
+    return Mixture(
+        float(shares[row]), guide_name(problem), known(HELD_OUT_ERROR), known(CLASSICAL_ERROR)
+    )
+
+
+def _of_the_output(problem: Problem, result: Result, mixture: Mixture | None) -> tuple[str, ...]:
+    """What the output rule made of the network's images; of several, of the first."""
     which = "the image" if len(problem) == 1 else "the first image"
     notes: tuple[str, ...] = (result.dropped,) if result.dropped else ()
     if result.recipe is not None and result.recipe.undecided and result.finished:
@@ -94,9 +119,8 @@ def _of_the_output(problem: Problem, result: Result) -> tuple[str, ...]:
             f"{which} was fitted with {result.settled().method.description}, which in trials "
             "predicted held-out measurements best",
         )
-    if share := result.history.get("network share"):
-        rest = guide_name(problem)
-        notes += (f"{which} is {float(share[row]):.0%} network, the rest {rest}",)
+    if mixture is not None:
+        notes += (f"{which} is {mixture.said}",)
     if (mu := result.history.get("closing mu")) and float(mu[0]):
         notes += (
             f"{which} was moved towards the measurements at the end (mu {float(mu[0]):g}), since "

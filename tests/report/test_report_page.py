@@ -13,12 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
+from untrained.core.result import Mixture
 from untrained.core.rule import Stopped
 from untrained.methods import OES
 from untrained.report import words
 from untrained.report.charts import Chart, Line, charts
 from untrained.report.gallery import gallery
-from untrained.report.page import render_page
+from untrained.report.page import metric_table, render_page
 from untrained.report.plots import DARK, LIGHT, draw, figure_of, pixels_of
 
 
@@ -120,6 +121,55 @@ def test_verdict_without_reference(make_result, photo):
     assert "5 steps" in line
     assert "no reference" in line
     assert "dB" not in line
+
+
+MIXTURE = Mixture(0.194, "non-local Bayes", 0.012, 0.0345, {"psnr": 29.0, "ssim": 0.7})
+MADE = "19 % network and 81 % a classical image (non-local Bayes)"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_first_line_says_what_the_image_is_made_of(compared, make_result, photo):
+    alone = make_result(photo, method="toy", mixture=MIXTURE)
+    assert words.verdict(alone, {}).startswith(f"toy: {MADE}, fitted in 5 steps")
+    mixed = replace(compared, about=replace(compared.about, mixture=MIXTURE))
+    line = words.verdict(mixed, {})
+    assert (
+        line == f"toy: 30.0 dB, +2.5 dB over tv, +1.0 dB over its classical image; made of {MADE}"
+    )
+    page = render_page(mixed)
+    assert page.index(MADE) < page.index("<h2")
+
+
+def rows_of(table):
+    return {label: dict(zip(table.names, texts, strict=True)) for label, texts in table.rows}
+
+
+def test_the_classical_image_has_a_row_beside_tv(compared):
+    mixed = replace(compared, about=replace(compared.about, mixture=MIXTURE))
+    table = metric_table(mixed, {})
+    rows = rows_of(table)
+    assert list(rows) == ["toy, 19 % network", "its classical image: non-local Bayes", "tv"]
+    assert [row["held-out error"] for row in rows.values()] == ["0.012", "0.0345", "–"]
+    assert [row["PSNR"] for row in rows.values()] == ["30.00 dB", "29.00 dB", "27.50 dB"]
+    assert "Held-out error" in table.caption
+    assert "held-out error" not in metric_table(compared, {}).names
+
+
+def test_without_a_reference_the_held_out_errors_stand_alone(compared):
+    about = replace(without_reference(compared).about, mixture=replace(MIXTURE, network=1.0))
+    table = metric_table(replace(compared, about=about), {})
+    assert table.names == ["held-out error"]
+    assert [texts for _, texts in table.rows] == [["0.012"], ["0.0345"], ["–"]]
+    assert "reference" not in table.caption
+    assert metric_table(without_reference(compared), {}) is None
+
+
+def test_a_classical_image_that_is_the_one_compared_with_has_one_row(compared):
+    same = replace(MIXTURE, classical="tv", classical_metrics=None)
+    rows = rows_of(metric_table(replace(compared, about=replace(compared.about, mixture=same)), {}))
+    assert list(rows) == ["toy, 19 % network", "its classical image: tv"]
+    assert rows["its classical image: tv"]["held-out error"] == "0.0345"
+    assert rows["its classical image: tv"]["PSNR"] == "27.50 dB"
 
 
 def test_hints_fit_the_result(compared):

@@ -43,7 +43,7 @@ KEYS = [
         "resumed_from",
         "weights",
     ),
-    *("axes", "metrics", "classical", "notes", "source", "data", "reference", "command"),
+    *("axes", "metrics", "classical", "mixture", "notes", "source", "data", "reference", "command"),
     *("files", "signature"),
 ]
 pytestmark = pytest.mark.usefixtures("undrawn")

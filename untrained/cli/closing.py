@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from untrained.core.result import Mixture
+
 WIDTH = 80
 
 
@@ -29,7 +31,12 @@ def closing_lines(
             gain = metrics["psnr"] - classical["metrics"]["psnr"]
             line += f" ({gain:+.2f} dB against {classical['method']})"
         lines.append(line)
-    new = [note for note in facts.get("notes") or () if note not in said]
+    mixture = facts.get("mixture")
+    made = "" if mixture is None else Mixture(**mixture).said
+    if made:
+        lines += textwrap.wrap(f"made of  {made}", WIDTH, subsequent_indent=" " * 9)
+    notes = facts.get("notes") or ()
+    new = [n for n in notes if n not in said and not (made and n.endswith(made))]
     lines += [line for note in new for line in note_lines(note)]
     lines += [
         f"took     {_duration(facts['seconds'], facts['steps'], took)}",

@@ -21,7 +21,7 @@ from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.options import Options
 from untrained.core.loop import DIVERGED
 from untrained.core.machine import pick_device
-from untrained.core.result import Result
+from untrained.core.result import Mixture, Result
 from untrained.core.rule import Watch
 from untrained.core.solve import as_one
 from untrained.data import TASKS, Measurement, read_guides, with_references
@@ -252,6 +252,7 @@ def _stacked(results: list[Result], slices: list[Measurement]) -> Result:
     merged = as_one(results)
     about = replace(
         merged.about,
+        notes=_notes_of_all([_without_the_mixture(r) for r in results]),
         axes="ZYX",
         source=slices[0].source.rpartition(", slice ")[0] or slices[0].source,
         data=tuple(digest for r in results for digest in r.about.data),
@@ -261,6 +262,7 @@ def _stacked(results: list[Result], slices: list[Measurement]) -> Result:
         reference=stack("reference"),
         metrics=_mean([r.about.metrics for r in results]),
         classical_metrics=_mean([r.about.classical_metrics for r in results]),
+        mixture=_mean_mixture([r.about.mixture for r in results]),
     )
     return replace(
         merged,
@@ -280,6 +282,43 @@ def _mean(metrics: list[dict[str, float] | None]) -> dict[str, float] | None:
     if not known or len(known) < len(metrics):
         return None
     return {name: sum(m[name] for m in known) / len(known) for name in known[0]}
+
+
+def _notes_of_all(each: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The notes of several slices: once what holds for all, with its slice what does not."""
+    everywhere = [note for note in each[0] if all(note in notes for notes in each)]
+    some = [
+        f"slice {i}: {note}"
+        for i, notes in enumerate(each)
+        for note in notes
+        if note not in everywhere
+    ]
+    return tuple(dict.fromkeys([*everywhere, *some]))
+
+
+def _without_the_mixture(result: Result) -> list[str]:
+    """The notes of a slice but for what its image is made of, of which the mean is told."""
+    made = result.about.mixture
+    return [note for note in result.notes if made is None or not note.endswith(made.said)]
+
+
+def _mean_mixture(mixtures: list[Mixture | None]) -> Mixture | None:
+    """What several slices are made of on average."""
+    known = [m for m in mixtures if m is not None]
+    if not known or len(known) < len(mixtures):
+        return None
+
+    def mean(values: list[float | None]) -> float | None:
+        found = [value for value in values if value is not None]
+        return sum(found) / len(found) if len(found) == len(values) else None
+
+    return Mixture(
+        sum(m.network for m in known) / len(known),
+        known[0].classical,
+        mean([m.held_out for m in known]),
+        mean([m.classical_held_out for m in known]),
+        _mean([m.classical_metrics for m in known]),
+    )
 
 
 def _same_settings(
@@ -318,7 +357,7 @@ def _say_notes(slices: Sequence[Measurement], options: Options) -> tuple[str, ..
     """Print what was decided while reading, before the time of a run is spent on it."""
     if options.quiet:
         return ()
-    notes = tuple(dict.fromkeys(note for m in slices for note in m.notes))
+    notes = _notes_of_all([m.notes for m in slices])
     for note in notes:
         click.echo("\n".join(note_lines(note)), err=True)
     return notes

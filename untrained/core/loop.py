@@ -49,6 +49,7 @@ class Outcome:
     z: Tensor | None
     candidate: int = 0
     dropped: str = ""
+    guide: Tensor | None = None
 
     def plain(self) -> dict[str, Any]:
         return {**vars(self), "stop": vars(self.stop)}
@@ -80,6 +81,7 @@ class Outcome:
             image=self.image.to(device),
             weights={name: weight.to(device) for name, weight in self.weights.items()},
             z=None if self.z is None else self.z.to(device),
+            guide=None if self.guide is None else self.guide.to(device),
         )
 
 
@@ -221,6 +223,7 @@ class Loop:
         return replace(
             one,
             image=own.to_units(image).clone(),
+            guide=None if one.guide is None else own.to_units(one.guide).clone(),
             seconds=one.seconds + time.perf_counter() - began,
             cpu_seconds=one.cpu_seconds + time.process_time() - cpu,
         )
@@ -352,6 +355,7 @@ class Loop:
         if self.pause is not None and unfinished:
             rule, reason = self.pause.rule, self.pause.reason
         z = s.tensors.get("z")
+        guide = output.leans_on(self._of("output", place))
         rows = [s.rows[place]] if self._apart else s.rows
         return Outcome(
             image=image,
@@ -364,6 +368,7 @@ class Loop:
             finished=not unfinished,
             weights={k: w[part].detach().clone() for k, w in s.weights.items()},
             z=None if z is None else z[part].detach().clone(),
+            guide=None if guide is None else guide.clone(),
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -16,6 +16,36 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Stopped
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """What an image is made of that leans on a classical one.
+
+    Attributes:
+        network: the network's share, in [0, 1].
+        classical: what the classical image is, in words.
+        held_out, classical_held_out: error of the image, and of the classical one alone, on the
+            measurements that were held out from both; None where none were.
+        classical_metrics: of the classical image against the reference, if there is one.
+    """
+
+    network: float
+    classical: str
+    held_out: float | None = None
+    classical_held_out: float | None = None
+    classical_metrics: dict[str, float] | None = None
+
+    @property
+    def percent(self) -> int:
+        """The network's share in per cent."""
+        return round(100 * self.network)
+
+    @property
+    def said(self) -> str:
+        """The shares, as a part of a sentence."""
+        rest = 100 - self.percent
+        return f"{self.percent} % network and {rest} % a classical image ({self.classical})"
+
+
 @dataclass(repr=False)
 class About:
     """What a result is about, for its report; a solve does not need any of it.
@@ -38,6 +68,8 @@ class About:
         reference: the reference `(G, C, ...)`, used for reporting only, and the PSNR's range.
         weights: where the learned weights come from that it started from, None without any.
         metrics, classical_metrics: `psnr`, `ssim`, ... against the reference.
+        mixture: what the image is made of, where it leans on a classical one; of several images
+            of one call the first, of several slices the mean.
     """
 
     task: str = "custom"
@@ -59,6 +91,7 @@ class About:
     weights: dict[str, Any] | None = None
     metrics: dict[str, float] | None = None
     classical_metrics: dict[str, float] | None = None
+    mixture: Mixture | None = None
 
     def __repr__(self) -> str:
         """Name what it tells, without the images."""
@@ -87,6 +120,7 @@ class Result:
         about: what the report needs beside the solve's own facts.
         weights, z: the network's weights and input at the end, each `(G, ...)`.
         candidate: which of the recipe's candidates was run, per problem, counted from 0.
+        guide: the classical image that the image is mixed with, where it is `(G, C, ...)`.
         dropped: why a fit of all measurements, or a further seed, was not used; empty if none was.
         origins: column of the history -> `objective`, `stop`, `output` or `watch`: whose number
             it is.
@@ -113,6 +147,7 @@ class Result:
     origins: dict[str, str] = field(default_factory=dict)
     candidate: list[int] = field(default_factory=list)
     dropped: str = ""
+    guide: Tensor | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -253,6 +253,10 @@ class Output(ABC):
         """Numbers for the history, each `(G,)`."""
         return {}
 
+    def leans_on(self, m: Memory) -> Tensor | None:
+        """The classical image that the returned one is mixed with, if it is."""
+        return None
+
     def judged(self, fit: Problem, image: Tensor, held: Problem) -> dict[str, float]:
         """What held-out measurements say of the image of the chosen step, once, for the history.
 

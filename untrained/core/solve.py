@@ -217,6 +217,7 @@ def _result(
         dropped=one.dropped,
         weights=one.weights,
         z=one.z,
+        guide=one.guide,
     )
 
 
@@ -226,9 +227,11 @@ def as_one(each: Sequence[Result]) -> Result:
     if len(each) == 1:
         return first
     stds = [one.std for one in each if one.std is not None]  # none of what was interrupted
+    guides = [one.guide for one in each if one.guide is not None]
     return replace(
         first,
         image=torch.cat([one.image for one in each]),
+        guide=torch.cat(guides) if len(guides) == len(each) else None,
         stop=[stop for one in each for stop in one.stop],
         seconds=sum(one.seconds for one in each),
         cpu_seconds=sum(one.cpu_seconds for one in each),
@@ -249,4 +252,5 @@ def _not_begun(problem: Problem, previous: Outcome) -> Outcome:
         steps=0,
         seconds=0.0,
         cpu_seconds=0.0,
+        guide=None,
     )

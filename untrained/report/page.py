@@ -57,7 +57,7 @@ def render_page(result: Result) -> str:
         warning=words.state_of(result),
         gallery=gallery(result),
         gradient=colour_gradient(),
-        metrics=_metric_table(result, of_input),
+        metrics=metric_table(result, of_input),
         stops=result.stop,
         finished=result.finished,
         plots=_plots(result),
@@ -70,24 +70,68 @@ def render_page(result: Result) -> str:
     )
 
 
-def _metric_table(result: Result, of_input: dict[str, float]) -> dict[str, Any]:
-    about = result.about
-    if not about.metrics:
-        return {}
-    rows = [(words.method_name(result), about.metrics)]
-    if about.classical_metrics and about.classical_name != words.method_name(result):
-        rows.append((about.classical_name, about.classical_metrics))
+@dataclass(frozen=True)
+class Table:
+    """The measures of a report: a name for every column, and a label and texts for every row."""
+
+    caption: str
+    names: list[str]
+    rows: list[tuple[str, list[str]]]
+
+
+def metric_table(result: Result, of_input: dict[str, float]) -> Table | None:
+    """The measures of our image and of those beside it; None where nothing was measured.
+
+    Args:
+        result: what is reported.
+        of_input: the measures of the adjoint image, see `words.input_metrics`.
+    """
+    about, method = result.about, words.method_name(result)
+    mixture, measured = about.mixture, about.metrics or {}
+    rows: list[tuple[str, dict[str, float]]] = [(method, measured)]
+    errors: dict[str, float | None] = {}
+    if mixture is not None:
+        errors = {method: mixture.held_out, mixture.classical: mixture.classical_held_out}
+        if mixture.classical != about.classical_name:
+            rows.append((mixture.classical, mixture.classical_metrics or {}))
+    if about.classical_name not in ("", method):
+        rows.append((about.classical_name, about.classical_metrics or {}))
     if of_input:
         rows.append((words.input_name(result), of_input))
-    names = list(about.metrics)
-    return {
-        "names": [words.metric_label(name) for name in names],
-        "rows": [
-            (label, [words.metric_text(name, values.get(name)) for name in names])
-            for label, values in rows
+    held_out = any(error is not None for error in errors.values())
+    if not measured and not held_out:
+        return None
+    names = list(measured)
+    texts = [[words.metric_text(name, values.get(name)) for name in names] for _, values in rows]
+    if held_out:
+        texts = [
+            [*row, words.metric_text("held-out error", errors.get(label))]
+            for row, (label, _) in zip(texts, rows, strict=True)
+        ]
+    return Table(
+        _caption(result, held_out),
+        [words.metric_label(name) for name in names] + ["held-out error"] * held_out,
+        [
+            (words.row_label(result, label), row)
+            for (label, _), row in zip(rows, texts, strict=True)
         ],
-        "range": "" if about.data_range is None else f"{about.data_range:.4g}",
-    }
+    )
+
+
+def _caption(result: Result, held_out: bool) -> str:
+    """What the numbers of the table compare."""
+    about, parts = result.about, []
+    if about.metrics:
+        width = "" if about.data_range is None else f", range {about.data_range:.4g}"
+        parts.append(
+            f"Against the reference{width}{', by magnitude' if about.task == 'mri' else ''}."
+        )
+    if held_out:
+        parts.append(
+            "Held-out error: on measurements that were hidden from both at the chosen step, in the "
+            "unit of the curve below; others saw them all (–)."
+        )
+    return " ".join(parts)
 
 
 def drawn(chart: Chart) -> Plot:

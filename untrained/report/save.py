@@ -126,6 +126,7 @@ def summary(result: Result) -> dict[str, Any]:
         "axes": axes_of(result.image, about.task, about.axes),
         "metrics": about.metrics,
         "classical": classical,
+        "mixture": None if about.mixture is None else dataclasses.asdict(about.mixture),
         "notes": about.notes,
         "source": about.source,
         "data": about.data,

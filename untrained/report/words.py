@@ -22,7 +22,11 @@ INPUT_NAMES = {
     "mri": "zero-filled adjoint",
     "ct": "back-projection",
 }
-DECIMALS = {"psnr": ("{:.2f} dB", "PSNR"), "ssim": ("{:.3f}", "SSIM")}
+DECIMALS = {
+    "psnr": ("{:.2f} dB", "PSNR"),
+    "ssim": ("{:.3f}", "SSIM"),
+    "held-out error": ("{:.3g}", "held-out error"),
+}
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,17 @@ def verdict(result: Result, of_input: dict[str, float]) -> str:
         return f"{name}: equal to the reference, pixel by pixel."
     parts = [f"{name}: {reached:.1f} dB"]
     others = [(about.classical_name, (about.classical_metrics or {}).get("psnr"))]
+    if about.mixture is not None and about.mixture.classical != about.classical_name:
+        own = (about.mixture.classical_metrics or {}).get("psnr")
+        others.append(("its classical image", own))
     others.append((f"the {input_name(result)}", of_input.get("psnr")))
     parts += [
         _gap(reached - value, other)
         for other, value in others
         if value is not None and math.isfinite(value) and other not in ("", name)
     ]
-    return ", ".join(parts)
+    made = "" if about.mixture is None else f"; made of {about.mixture.said}"
+    return ", ".join(parts) + made
 
 
 def state_of(result: Result) -> str:
@@ -163,6 +171,16 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def row_label(result: Result, label: str) -> str:
+    """The heading of an image's row: what it is made of, or that ours is mixed with it."""
+    mixture = result.about.mixture
+    if label == method_name(result):
+        return label if mixture is None else f"{label}, {mixture.percent} % network"
+    if mixture is not None and label == mixture.classical:
+        return f"its classical image: {label}"
+    return label
+
+
 def metric_label(name: str) -> str:
     """The heading of a metric's column."""
     return DECIMALS[name][1] if name in DECIMALS else name.upper()
@@ -180,7 +198,8 @@ def _what_was_done(result: Result) -> str:
     missing = "There is no reference, so the quality was not measured."
     if result.recipe is None:
         return f"{name}: a classical reconstruction in {time}. {missing}"
-    return f"{name}: an untrained network fitted in {result.steps} steps, {time}. {missing}"
+    made = "an untrained network" if result.about.mixture is None else result.about.mixture.said
+    return f"{name}: {made}, fitted in {result.steps} steps, {time}. {missing}"
 
 
 def _gap(decibels: float, other: str) -> str:

@@ -18,6 +18,9 @@ from untrained.problem import Problem
 CLOSINGS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 """Weights mu of the closing step that are tried, from hardly any step to nearly all data."""
 
+CLASSICAL_ERROR = "held-out error of the classical image"
+"""Its column of the history."""
+
 MARGIN = 0.99  # an error that is lower by less is no reason for a step
 
 
@@ -177,6 +180,7 @@ class Blend(Closing):
             m["classical"] = guide(s.problem)
             if held is not None:
                 m["unexplained"] = _measured(held, held.y - held.A(m["classical"]))
+                m["classical error"] = s.problem.expected_misfit(m["classical"], held)
         average = _average(s, m, x, self.decay)
         difference = average - m["classical"]
         if held is not None:
@@ -185,8 +189,15 @@ class Blend(Closing):
         return m["classical"] + _like(m["share"], x) * difference
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
-        """The network's share alpha."""
-        return {"network share": m["share"]}
+        """The network's share alpha, and the held-out error of the classical image alone."""
+        known = {CLASSICAL_ERROR: m["classical error"]} if "classical error" in m else {}
+        return {"network share": m["share"], **known}
+
+    def leans_on(self, m: Memory) -> Tensor | None:
+        """x_c, once there is one."""
+        if "classical" not in m:
+            return None
+        return m["classical"]
 
     def _best(self, step: Tensor, wanted: Tensor) -> Tensor:
         """alpha, where the step to the network should explain what the classical image does not."""

@@ -27,6 +27,9 @@ from untrained.rules.minimum import (
     waited,
 )
 
+HELD_OUT_ERROR = "held-out error"
+"""Its column of the history."""
+
 
 @dataclass(frozen=True)
 class TimeLimit(Stop):
@@ -356,7 +359,7 @@ class HeldOut(Stop):
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
         """The held-out error."""
-        return {"held-out error": m["value"]}
+        return {HELD_OUT_ERROR: m["value"]}
 
     def reason(self, m: Memory) -> str:
         """Where the minimum was."""
