@@ -129,3 +129,12 @@ def test_the_share_of_low_frequencies_has_its_limits():
     assert lf_ratio(checks[None]) == pytest.approx(0, abs=1e-6)
     with pytest.raises(ValueError, match="band"):
         lf_ratio(noise, band=0)
+
+
+@pytest.mark.parametrize("of", [torch.from_numpy, np.asarray])
+def test_psnr_of_an_image_with_nan_is_nan_and_not_infinite(of) -> None:
+    truth = np.random.default_rng(0).random((16, 16)).astype(np.float32)
+    image = truth.copy()
+    image[3, 4] = np.nan
+    assert math.isnan(psnr(of(image), of(truth), data_range=1.0))
+    assert math.isinf(psnr(of(truth), of(truth), data_range=1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -34,10 +35,11 @@ from untrained.physics.footprint import whole
 from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
-from untrained.rules.watch import Progress, Reference
+from untrained.rules.watch import INTERRUPTED, Progress, Reference
 from untrained.said import what_was_read
 from untrained.scaling import own_level
 from untrained.threads import current_threads, threads_for, use_threads
+from untrained.waiting import TimeIsUp, waiting
 
 CALLER = 5
 """Frames from a warning to who called `reconstruct`: itself, and its three decorators."""
@@ -188,7 +190,7 @@ def _run(
     digests = [data_digest(one) for one in problem.each()]
     truth, data_range = checked_reference(truth, data_range, problem)
     if chosen.recipe is None:
-        result = _classical(chosen, problem, seed, place)
+        result = _classical(chosen, problem, seed, place, watch)
     else:
         if truth is not None and data_range is not None:
             watch = [Reference(truth, data_range, problem.task == "phase"), *watch]
@@ -399,9 +401,12 @@ def _mean(first: Result, others: list[Result]) -> Result:
     )
 
 
-def _classical(chosen: Plan, problem: Problem, seed: int, place: torch.device) -> Result:
+def _classical(
+    chosen: Plan, problem: Problem, seed: int, place: torch.device, watch: Sequence[Watch]
+) -> Result:
+    """The answer of a classical method, unless a watcher ends it."""
     began, cpu = time.perf_counter(), time.process_time()
-    image = problem.to_units(problem.cached(chosen.card.name, CLASSICAL[chosen.card.name]))
+    image = problem.to_units(_solved(chosen.card.name, problem, watch))
     return Result(
         image=image,
         history={"phase": [], "step": []},
@@ -415,3 +420,32 @@ def _classical(chosen: Plan, problem: Problem, seed: int, place: torch.device) -
         precision="fp32",
         threads=current_threads(),
     )
+
+
+def _solved(name: str, problem: Problem, watch: Sequence[Watch]) -> Tensor:
+    """A classical image in network units; watchers are told while it takes long, and may end it.
+
+    Raises:
+        UserError: the time limit passed. Such a method has no image before its last step.
+        KeyboardInterrupt: it was interrupted.
+    """
+
+    def tell(seconds: float) -> bool:
+        for one in watch:
+            one.busy("solving", seconds)
+        return any(one.interrupted() is not None for one in watch)
+
+    try:
+        with waiting(math.inf, tell):
+            return problem.cached(name, CLASSICAL[name])
+    except TimeIsUp:
+        asked = [found for one in watch if (found := one.interrupted()) is not None]
+        if any(one.rule == INTERRUPTED for one in asked):
+            raise KeyboardInterrupt from None
+        raise UserError(
+            f"'{name}' did not end within the time limit, and keeps nothing on the way: give it "
+            "more time (--time-limit), or take fbp, cgsense or adjoint, which are quick"
+        ) from None
+    finally:
+        for one in watch:
+            one.end(name)

@@ -35,7 +35,10 @@ def check_measurements(y: Tensor) -> None:
         raise UserError(f"y must be (B, ...) with at least one measurement, got {tuple(y.shape)}")
     bad = int((~torch.isfinite(y)).sum())
     if bad:
-        raise UserError(f"y holds {bad} values that are NaN or infinite; clean it first")
+        raise UserError(
+            f"y holds {bad} values that are NaN or infinite; replace them, or leave them "
+            "out by a mask (of a picture: `physics.Inpaint`)"
+        )
 
 
 def check_contents(y: Tensor) -> None:

@@ -42,7 +42,7 @@ def comparable(images: Tensor, complex_image: bool) -> Tensor:
 
 
 def psnr(x: Image, reference: Image, *, data_range: float) -> float:
-    """10 log10(range^2 / MSE) in dB; infinite for equal images.
+    """10 log10(range^2 / MSE) in dB; infinite for equal images, NaN where an image holds NaN.
 
     Tensors stay on their device. Raises ValueError for unequal shapes, or a range that is not
     positive and finite.
@@ -52,7 +52,9 @@ def psnr(x: Image, reference: Image, *, data_range: float) -> float:
     error = float((a - b).square().mean(dtype=torch.float64))
     if not math.isfinite(error):  # squares beyond single precision
         error = float((a.double() - b.double()).square().mean())
-    if not error > 0:
+    if math.isnan(error):
+        return math.nan
+    if error == 0:
         return math.inf
     ratio = data_range / error * data_range
     if 0 < ratio < math.inf:

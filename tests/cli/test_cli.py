@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from untrained.cli import main
 from untrained.cli.closing import closing_lines
+from untrained.core.rule import Stopped
 
 QUICK = ["--steps", "6", "--set", "net.widths=8,16", "--quiet"]
 
@@ -327,3 +328,29 @@ class Bare:
     assert call("check-operator", f"{tmp_path / 'ops.py'}:Bad") == 1
     assert "not the adjoint" in capsys.readouterr().out
     assert call("check-operator", f"{tmp_path / 'ops.py'}:Gone") == 2
+
+
+@pytest.mark.parametrize("method", ["tv", "l1wavelet", "dct", "nlbayes"])
+def test_a_classical_method_minds_the_time_limit(
+    noisy: Path, tmp_path: Path, capsys, monkeypatch, method
+) -> None:
+    """It has no image on the way: the run ends with what to do, and leaves no result."""
+    monkeypatch.setattr("untrained.waiting.EVERY", 0.0)
+    out = tmp_path / "out"
+    given = ["--method", method, "--out", out, "--no-compare", "--time-limit"]
+    assert call("reconstruct", "denoise", noisy, *given, "1e-6") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"'{method}' did not end within the time limit" in said
+    assert not (out / "result.json").exists()
+    assert call("reconstruct", "denoise", noisy, *given, "600") == 0
+
+
+def test_an_interrupted_classical_method_ends(noisy: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("untrained.waiting.EVERY", 0.0)
+    monkeypatch.setattr("untrained.rules.watch.Interrupt.interrupted", asked)
+    assert call("reconstruct", "denoise", noisy, "--method", "tv", "--out", tmp_path / "o") == 130
+    assert not (tmp_path / "o" / "result.json").exists()
+
+
+def asked(watch) -> Stopped:
+    return Stopped("interrupted", 0, "as by Ctrl-C")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -138,3 +139,41 @@ def test_coils_and_kernel_are_normalised():
     assert kernel.shape == (11, 11)
     grid = np.arange(11) - 5
     assert (kernel.sum(0) * grid**2).sum() == pytest.approx(1.5**2, rel=0.05)
+
+
+def rss_file(folder: Path, images: np.ndarray, key: str = "reconstruction_rss") -> Path:
+    with h5py.File(folder / "scan.h5", "w") as file:
+        file[key] = images
+        file["kspace"] = np.ones((len(images), 2, 24, 16), np.complex64)
+    return folder / "scan.h5"
+
+
+def test_the_magnitude_of_fastmri_is_a_reference_over_the_middle_that_it_shows(tmp_path):
+    whole = np.stack([(i + 1) * np.abs(brain(24)) for i in range(4)])
+    scan = rss_file(tmp_path, whole[:, 4:-4, 4:-4])
+    wrong = whole.astype(np.complex64) * np.exp(0.3j)
+    wrong[:, :4] = 7  # beyond what the reference shows
+    stack = save(tmp_path / "all.npy", wrong)
+    found = evaluate_files(stack, scan)
+    assert found["psnr"] > 100
+    assert found["range"] == pytest.approx(float(whole[:, 4:-4, 4:-4].max()))
+    assert evaluate_files(save(tmp_path / "2.npy", wrong[2]), scan)["psnr"] > 100  # the middle one
+    first = save(tmp_path / "0.npy", wrong[0])
+    assert evaluate_files(first, scan, slice=0)["psnr"] > 100
+    assert evaluate_files(first, scan)["psnr"] < 60
+
+
+def test_a_slice_that_is_not_there_is_refused(tmp_path):
+    scan = rss_file(tmp_path, np.ones((4, 16, 16)), "reconstruction_esc")
+    one = save(tmp_path / "x.npy", np.ones((24, 24), np.complex64))
+    with pytest.raises(UserError, match="4 slices, counted from 0"):
+        evaluate_files(one, scan, slice=4)
+    two = save(tmp_path / "y.npy", np.ones((2, 24, 24), np.complex64))
+    with pytest.raises(UserError, match="--slice N"):
+        evaluate_files(two, scan)
+    small = save(tmp_path / "z.npy", np.ones((8, 8), np.complex64))
+    with pytest.raises(UserError, match="larger than the image"):
+        evaluate_files(small, scan)
+    np.savez(tmp_path / "r.npz", reference=np.ones((8, 8), np.complex64))
+    with pytest.raises(UserError, match="leave it out"):
+        evaluate_files(small, tmp_path / "r.npz", slice=0)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -357,3 +358,28 @@ def test_large_integers_without_a_white_level_are_refused(tmp_path, dtype):
 def test_12_bits_in_16_are_said(tmp_path):
     np.save(tmp_path / "p.npy", np.full((8, 8), 4000, np.uint16))
     assert "6.1% of what uint16 holds" in load_denoise(tmp_path / "p.npy").notes[0]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".tif"])
+def test_nan_in_a_picture_is_sent_to_inpaint_which_takes_it(tmp_path, suffix):
+    """One dead pixel is refused with what can be done about it, and that works when followed."""
+    picture = np.random.default_rng(0).random((24, 24)).astype(np.float32)
+    picture[3, 4] = np.nan
+    path = tmp_path / f"p{suffix}"
+    if suffix == ".npz":
+        np.savez(path, measurement=picture)
+    elif suffix == ".npy":
+        np.save(path, picture)
+    else:
+        tifffile.imwrite(path, picture)
+    for load in (load_denoise, load_superres):
+        more = {"factor": 2} if load is load_superres else {}
+        with pytest.raises(UserError, match="untrained reconstruct inpaint"):
+            load(path, **more)
+    measured = load_inpaint(path)
+    assert float(measured.physics.mask[..., 3, 4]) == 0
+    everywhere = tmp_path / "all.npy"
+    np.save(everywhere, np.full((24, 24), np.nan, np.float32))
+    with pytest.raises(UserError, match="576 values NaN") as refused:
+        load_inpaint(everywhere)
+    assert "inpaint` on this file" not in str(refused.value)

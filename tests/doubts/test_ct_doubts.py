@@ -9,6 +9,7 @@ import torch
 import untrained as ut
 from untrained.classical import CLASSICAL
 from untrained.data.ct import load_ct
+from untrained.doubts import mended
 from untrained.doubts.ct import (
     centre_doubts,
     find_unmeasured,
@@ -20,6 +21,7 @@ from untrained.errors import UserError
 from untrained.metrics import psnr
 from untrained.physics.ct import CT, FanBeam
 from untrained.physics.footprint import Geometry
+from untrained.physics.stack import Stack
 
 VIEWS = np.arange(30) * 6.0
 
@@ -204,3 +206,24 @@ def test_the_masked_operator_has_an_exact_adjoint_and_a_whole_fbp(scan, ellipses
     assert error < 1.3 * usual
     held = physics.holdout(y, 0.2, torch.Generator().manual_seed(0))[0, 0].any(0)
     assert what == "bins" or not held[[3, 17]].any()
+
+
+def test_what_is_dead_in_one_image_is_left_out_of_all_from_a_file_and_in_python(
+    scan, tmp_path
+) -> None:
+    """One rule: a batch, a volume in Python and a volume of a file share one operator."""
+    sound, broken = scan(VIEWS), scan(VIEWS)
+    broken[:, 15] = 0
+    both = np.stack([sound, broken]).astype(np.float32)
+    np.savez(tmp_path / "v.npz", sinogram=both, angles=VIEWS, image_shape=np.array([32, 32]))
+    (from_file,) = load_ct(tmp_path / "v.npz", volume=True)
+    flat = CT((32, 32), VIEWS, 40)
+    batch = torch.from_numpy(both).movedim(1, 2)[:, None]
+    _, of_batch, told = mended(batch, flat)
+    _, of_volume, _ = mended(batch.movedim(0, 1)[None], Stack(flat, 2))
+    expected = torch.ones(40, len(VIEWS))
+    expected[15] = 0
+    for physics in (of_batch, of_volume.physics, from_file.physics.physics):
+        assert torch.equal(physics.mask.reshape(40, len(VIEWS)), expected)
+    assert told == tuple(note for note in from_file.notes if "dead" in note)
+    assert mended(batch[:1], flat)[1] is flat

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from untrained.threads import current_threads, set_threads
+from untrained.waiting import tick
 
 AT_ONCE = 512  # groups whose matrices are held at a time
 
@@ -52,6 +53,7 @@ def alike_blocks(image: Tensor, kind: Blocks) -> Tensor:
     offsets = torch.cartesian_prod(*steps)
     wider = functional.pad(image, (reach[1], reach[1], reach[0], reach[0]))
     distances = []
+    tick()
     for down, right in (offsets + torch.tensor(reach, device=image.device)).tolist():
         moved = wider[..., down : down + height, right : right + width]
         difference = (moved - image).square_().sum(1)[0]
@@ -95,6 +97,7 @@ def from_groups(estimate: Estimate, blocks: Tensor, *images: Tensor) -> Tensor:
     threads = current_threads() if like.device.type == "cpu" else 1
     with _workers(threads) as each_of:
         for some in blocks.split(threads * AT_ONCE):
+            tick()
             parts = some.split(AT_ONCE)
             for part, (rows, weight) in zip(parts, each_of(told, parts), strict=True):
                 places, each = part.flatten(), weight[:, None, None]

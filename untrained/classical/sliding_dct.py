@@ -20,6 +20,7 @@ from untrained.classical.weight import (
     tie_of,
 )
 from untrained.problem import Problem
+from untrained.waiting import tick
 
 WINDOW = 8
 THRESHOLD = 2.7  # of the first pass, in standard deviations of the noise
@@ -226,6 +227,7 @@ def _plane_by_plane(denoise: Callable[[Tensor], Tensor], image: Tensor) -> Tenso
     sides = (1 if image.ndim == 3 else image.shape[-2], image.shape[-1])
     planes = turned.reshape(-1, 1, 1, *sides)
     found = torch.cat([denoise(plane) for plane in planes]).reshape(turned.shape)
+    tick()
     return torch.einsum("ij,gi...->gj...", rotation, found)
 
 

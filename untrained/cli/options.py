@@ -122,7 +122,8 @@ _OPTIONS = (
         callback=_a_number,
         default=None,
         metavar="S",
-        help="Finish after S seconds with the best so far; --resume goes on.",
+        help="Finish after S seconds with the best so far; --resume goes on. A classical method "
+        "ends without an image.",
     ),
     click.option(
         "--no-compare", is_flag=True, help="No classical answer beside the image in the report."

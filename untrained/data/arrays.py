@@ -106,8 +106,14 @@ def read_number(file: ArrayFile, key: str) -> float | None:
     return float(value.reshape(()))
 
 
-def require_finite(array: np.ndarray, label: str) -> np.ndarray:
+def require_finite(
+    array: np.ndarray, label: str, offer: str = "replace them before reconstructing"
+) -> np.ndarray:
     """`array`, if it is numeric, not empty and free of NaN and infinities.
+
+    Args:
+        array, label: the array, and what a message calls it.
+        offer: what can be done about such values.
 
     Raises:
         UserError: says how many values are not finite and where the first one is.
@@ -122,7 +128,7 @@ def require_finite(array: np.ndarray, label: str) -> np.ndarray:
         first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
         raise UserError(
             f"{label} holds {count} value{'s' if count > 1 else ''} NaN or infinite "
-            f"({array[first]} first, at index {first}); replace them before reconstructing"
+            f"({array[first]} first, at index {first}); {offer}"
         )
     return array
 

@@ -45,7 +45,7 @@ from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size, room
 from untrained.data.named import PLAIN_SUFFIXES, TIFF_SUFFIXES, TURNED, open_measurement
 from untrained.data.slices import as_volume, of_slice, wanted_slices
-from untrained.doubts.ct import find_unmeasured, scan_doubts
+from untrained.doubts.ct import scan_doubts, unmeasured_in_any
 from untrained.errors import UserError, from_file, shown
 from untrained.files import read_text_file
 from untrained.physics.ct import CT, matrix_bytes
@@ -154,15 +154,10 @@ def _measurement(
 
 def _measured_part(sinograms: list[np.ndarray], physics: CT) -> tuple[CT, tuple[str, ...]]:
     """The operator without what is dead or lost in any of the sinograms, and notes."""
-    masks: list[np.ndarray] = []
-    notes: list[str] = []
-    for sinogram in sinograms if physics.mask is None else []:
-        mask, more = find_unmeasured(sinogram)
-        notes += more
-        masks += [] if mask is None else [mask]
-    if masks:
-        physics = physics.leaving_out(np.logical_and.reduce(masks).T)
-    return physics, tuple(dict.fromkeys(notes))
+    if physics.mask is not None:
+        return physics, ()
+    measured, notes = unmeasured_in_any(sinograms)
+    return (physics if measured is None else physics.leaving_out(measured.T.copy())), notes
 
 
 def read_geometry(path: str | Path) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from untrained.checks import check_unit_range
-from untrained.data.arrays import ARRAY_SUFFIXES, open_arrays, require_keys
+from untrained.data.arrays import ARRAY_SUFFIXES, open_arrays, require_finite, require_keys
 from untrained.data.images import Picture, from_array, read_picture
 from untrained.data.measurement import Measurement
+from untrained.data.mri import FASTMRI_IMAGES, in_the_middle
 from untrained.errors import UserError, from_file
 from untrained.maths import to_channels
 from untrained.methods.presets import PHOTOGRAPHS
@@ -23,13 +24,19 @@ REFERENCE, GUIDE = "--reference", "--guide"
 
 
 def evaluate_files(
-    image: str | Path, reference: str | Path, data_range: float | str = "auto"
+    image: str | Path,
+    reference: str | Path,
+    data_range: float | str = "auto",
+    slice: int | None = None,
 ) -> dict[str, float]:
     """PSNR, SSIM, NRMSE and HFEN of two image files, and the range they were taken with.
 
     Args:
         image: image file; complex values are compared by magnitude.
-        reference: image file, or an .npz / .h5 whose `reference` is taken.
+        reference: image file, or an .npz / .h5 whose `reference` is taken; without one fastMRI's
+            `reconstruction_rss` or `_esc`, over the middle of the image that it shows.
+        slice: which of several slices of fastMRI's; None = as many as the image has, or the
+            middle one.
         data_range: `auto` (max |reference| for complex images, 1 for a reference of integers), or
             a positive number.
 
@@ -40,7 +47,8 @@ def evaluate_files(
         UserError: unreadable files, unequal shapes, or `auto` for real floats, whose range the
             file does not tell.
     """
-    found, truth = read_picture(image, "image"), _read(reference, "reference")
+    found = read_picture(image, "image")
+    truth = _truth(reference, found, slice)
     if found.pixels.shape != truth.pixels.shape:
         raise UserError(
             f"{image} is {found.pixels.shape} and {reference} is {truth.pixels.shape} (C, H, W); "
@@ -53,11 +61,54 @@ def evaluate_files(
     return {**evaluate(a, b, data_range=full), "range": full}
 
 
-def unit_notes(image: str | Path, reference: str | Path) -> tuple[str, ...]:
-    """Ask about two image files that show the same in other units; both as of `evaluate_files`."""
-    planes = [np.abs(p.pixels) for p in (read_picture(image, "image"), _read(reference, "ref"))]
+def unit_notes(
+    image: str | Path, reference: str | Path, slice: int | None = None
+) -> tuple[str, ...]:
+    """Ask about two image files that show the same in other units; as of `evaluate_files`."""
+    found = read_picture(image, "image")
+    planes = [np.abs(p.pixels) for p in (found, _truth(reference, found, slice))]
     times = other_units(*(torch.from_numpy(plane) for plane in planes))
     return () if times is None else (OTHER_UNITS.format(times),)
+
+
+def _truth(path: str | Path, image: Picture, index: int | None) -> Picture:
+    """The reference that a file holds for an image `(C, H, W)`, or for that many slices."""
+    own = _fastmri_key(path)
+    if own is None:
+        if index is not None:
+            raise UserError(f"{path}: --slice counts the slices of fastMRI's files; leave it out")
+        return _read(path, "reference")
+    with open_arrays(path, "reference") as file:
+        shape = file.shape(own)
+        count = shape[0] if len(shape) == 3 else 1
+        if index is None and len(image.pixels) not in (1, count):
+            raise UserError(
+                f"the image has {len(image.pixels)} slices and '{own}' in {path} {count}: give "
+                "--slice N, or the images of all slices"
+            )
+        one = count // 2 if index is None else index
+        if not 0 <= one < count:
+            raise UserError(f"{path} has {count} slices, counted from 0; there is no slice {one}")
+        wanted = range(count) if index is None and len(image.pixels) == count else [one]
+        planes = [file.read(own, number if len(shape) == 3 else None) for number in wanted]
+    size = image.pixels.shape[1:]
+    laid = [in_the_middle(require_finite(p, f"'{own}' in {path}"), size) for p in planes]
+    if any(plane is None for plane in laid):
+        raise UserError(
+            f"'{own}' in {path} is {planes[0].shape}, larger than the image, {size}; crop it"
+        )
+    return Picture(np.stack([plane for plane in laid if plane is not None]), False, ())
+
+
+def _fastmri_key(path: str | Path) -> str | None:
+    """Which of fastMRI's images stands for a reference that is not there; None = no such file."""
+    if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
+        return None
+    with open_arrays(path, "reference") as file:
+        if "reference" in file.keys:
+            return None
+        there = (key for key in FASTMRI_IMAGES if key in file.keys)
+        return next((key for key in there if len(file.shape(key)) in (2, 3)), None)
 
 
 def with_reference(measurement: Measurement, path: str | Path) -> Measurement:
@@ -186,7 +237,7 @@ def _range(found: Picture, truth: Picture, asked: float | str, path: str | Path)
     if asked != "auto":
         return _positive(asked)
     if np.iscomplexobj(found.pixels) or np.iscomplexobj(truth.pixels):
-        largest = float(np.abs(truth.pixels).max())
+        largest = float(np.nanmax(np.abs(truth.pixels)))
         if largest == 0:
             raise UserError(f"{path} is zero everywhere: give the range with --range")
         return largest

@@ -32,6 +32,10 @@ MOST_COLOURS = 4
 DIM = 0.1
 
 
+MISSING = "run `untrained reconstruct inpaint` on this file, which takes them for missing"
+"""What can be done about values of a photograph that are none."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """An image file's contents.
@@ -96,9 +100,15 @@ def read_values(
     return array, tuple(notes)
 
 
-def from_array(array: np.ndarray, label: str, notes: tuple[str, ...] = ()) -> Picture:
-    """An array `(H,W)` or `(C,H,W)` as a Picture, its numbers scaled as those of a file."""
-    array = _channels_first(require_finite(array, label), label)
+def from_array(
+    array: np.ndarray, label: str, notes: tuple[str, ...] = (), offer: str | None = None
+) -> Picture:
+    """An array `(H,W)` or `(C,H,W)` as a Picture, its numbers scaled as those of a file.
+
+    `offer` is what can be done about values that are NaN, see `require_finite`.
+    """
+    finite = require_finite(array, label) if offer is None else require_finite(array, label, offer)
+    array = _channels_first(finite, label)
     kind = array.dtype.kind
     if kind in "iu":
         largest = float(np.iinfo(array.dtype).max)
@@ -128,12 +138,7 @@ def check_photograph(pixels: np.ndarray, path: str | Path) -> None:
             f"{path} holds floats up to {sizes.max():.4g}; pictures are taken to lie in [0, 1]: "
             "divide by the white level (255 for 8-bit data), or save integers"
         )
-    require_tame(
-        pixels[0],
-        str(path),
-        "clip them, or run `untrained reconstruct inpaint` on this file, which takes them for "
-        "missing",
-    )
+    require_tame(pixels[0], str(path), f"clip them, or {MISSING}")
 
 
 def _channels_first(array: np.ndarray, label: str) -> np.ndarray:

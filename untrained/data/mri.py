@@ -334,17 +334,29 @@ def _fastmri_reference(
 ) -> tuple[torch.Tensor | None, tuple[str, ...]]:
     """fastMRI's magnitude of the fully sampled scan, cut to the middle of the image."""
     values = of_slice(file, key, index, 2)
-    if values.ndim != 2 or any(n > whole for n, whole in zip(values.shape, size, strict=True)):
+    whole = in_the_middle(values, size)
+    if whole is None:
         return None, (f"{key} of shape {values.shape} is larger than the image: no reference",)
-    rows, columns = (
-        slice((whole - n) // 2, (whole - n) // 2 + n)
-        for n, whole in zip(values.shape, size, strict=True)
-    )
-    whole = np.full(size, complex(np.nan, np.nan), np.complex64)
-    whole[rows, columns] = np.abs(values)
     (height, width), part = values.shape, f"the {size[0]}x{size[1]} image"
     where = part if values.shape == size else f"the middle {height}x{width} of {part}"
     note = f"the reference is the file's {key}, compared with {where} by magnitude"
     if size[0] >= OVERSAMPLED * height:
         note += "; what lies beyond comes of the oversampled readout"
     return torch.from_numpy(whole), (note,)
+
+
+def in_the_middle(values: np.ndarray, size: tuple[int, ...]) -> np.ndarray | None:
+    """Lay a magnitude of fastMRI `(H, W)` into the middle of an image, NaN around it.
+
+    Returns:
+        complex64, of the image's size; None where it is larger than that.
+    """
+    if values.ndim != 2 or any(n > whole for n, whole in zip(values.shape, size, strict=True)):
+        return None
+    rows, columns = (
+        slice((whole - n) // 2, (whole - n) // 2 + n)
+        for n, whole in zip(values.shape, size, strict=True)
+    )
+    image = np.full(size, complex(np.nan, np.nan), np.complex64)
+    image[rows, columns] = np.abs(values)
+    return image

@@ -24,11 +24,11 @@ from untrained.data.arrays import (
 from untrained.data.foreign import other_format
 from untrained.data.images import (
     IMAGE_SUFFIXES,
+    MISSING,
     MOST_COLOURS,
     check_photograph,
     from_array,
     is_image,
-    read_image,
     read_values,
 )
 from untrained.data.lost import LOST, marked_without, planes_of, without_lost
@@ -292,13 +292,11 @@ def _as_volume(photo: Photo, path: str | Path) -> Photo:
 
 
 def _from_picture(path: str | Path, volume: bool, keep_lost: bool) -> Photo:
-    if not keep_lost:
-        y, notes = read_image(path, pages=volume)
-        return Photo(y, None, None, None, notes)
     array, notes = read_values(path, pages=volume)
-    values, lost = without_lost(array)
+    values, lost = without_lost(array) if keep_lost else (array, None)
     label = f"input: {path}"
-    return Photo(_tensor(values, label), None, None, None, notes, planes_of(lost))
+    y, more = _tensor(values, label, _offer(keep_lost))
+    return Photo(y, None, None, None, (*notes, *more), planes_of(lost))
 
 
 def _from_arrays(
@@ -311,22 +309,30 @@ def _from_arrays(
         values = file.read("measurement")
         if keep_lost:
             values, lost = without_lost(values)
-        y = _tensor(values, label)
+        y, more = _tensor(values, label, _offer(keep_lost))
         truth = read_optional(file, "reference")
-        reference = None if truth is None else _tensor(truth, f"'reference' in {path}")
+        reference = None if truth is None else _tensor(truth, f"'reference' in {path}")[0]
         sigma = read_sigma(file)
         extra = None if parameter is None else read_optional(file, parameter)
     if extra is not None:
         require_finite(extra, f"'{parameter}' in {path}")
     level = None if sigma is None else noise_level(sigma)
-    return Photo(y, reference, level, extra, notes, planes_of(lost))
+    return Photo(y, reference, level, extra, (*notes, *more), planes_of(lost))
 
 
-def _tensor(array: np.ndarray, label: str) -> Tensor:
-    picture = from_array(array, label)
+def _offer(keep_lost: bool) -> str | None:
+    """What to do about NaN in a picture; where it was asked to be kept, all of it is."""
+    return None if keep_lost else f"replace them, or {MISSING}"
+
+
+def _tensor(
+    array: np.ndarray, label: str, offer: str | None = None
+) -> tuple[Tensor, tuple[str, ...]]:
+    """An array as images `(1, C, H, W)`, and notes on its numbers."""
+    picture = from_array(array, label, offer=offer)
     if np.iscomplexobj(picture.pixels):
         raise UserError(f"{label} is complex; this task takes real images")
-    return torch.from_numpy(picture.pixels).unsqueeze(0)
+    return torch.from_numpy(picture.pixels).unsqueeze(0), picture.notes
 
 
 def photo_measurement(

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.doubts.ct import find_unmeasured, residual_doubts, scan_doubts
+from untrained.doubts.ct import residual_doubts, scan_doubts, unmeasured_in_any
 from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts, noise_note
 from untrained.doubts.photographs import (
     amplitude_doubts,
@@ -36,6 +35,9 @@ __all__ = ["doubts", "level_doubts", "mended", "residual_doubts"]
 def mended(y: Tensor, physics: Any) -> tuple[Tensor, Any, tuple[str, ...]]:
     """Leave out what a CT scan did not measure, and weigh the coils of MRI by their noise.
 
+    The images of a batch, and the slices of a volume, share the operator: what is dead in one of
+    them is left out of all.
+
     Args:
         y: measurements `(B, ...)`, as given to `reconstruct`.
         physics: their operator; others than ours for CT and MRI stay as they are.
@@ -45,14 +47,16 @@ def mended(y: Tensor, physics: Any) -> tuple[Tensor, Any, tuple[str, ...]]:
     """
     if not isinstance(y, Tensor) or y.ndim < 4 or not bool(y.isfinite().all()):
         return y, physics, ()  # refused elsewhere, by name
-    if isinstance(physics, CT) and tuple(y.shape[1:]) == physics.y_shape:
-        found = [find_unmeasured(plane.T) for plane in y.detach().flatten(0, 1).cpu().numpy()]
-        masks = [mask for mask, _ in found if mask is not None]
-        if physics.mask is not None or len(masks) < len(found):
-            return y, physics, ()  # all images of a batch share the operator
-        measured = torch.from_numpy(np.logical_or.reduce(masks).T.copy())
-        notes = tuple(dict.fromkeys(note for _, more in found for note in more))
-        return y, physics.leaving_out(measured), notes
+    slices = physics.physics if isinstance(physics, Stack) else physics
+    if isinstance(slices, CT) and tuple(y.shape[-2:]) == tuple(slices.y_shape or ())[-2:]:
+        if slices.mask is not None:
+            return y, physics, ()
+        planes = (plane.T for plane in y.detach().flatten(0, -3).cpu().numpy())
+        measured, notes = unmeasured_in_any(planes)
+        if measured is None:
+            return y, physics, ()
+        part = slices.leaving_out(torch.from_numpy(measured.T.copy()))
+        return y, Stack(part, physics.depth) if isinstance(physics, Stack) else part, notes
     if isinstance(physics, MRI) and tuple(y.shape[1:]) == physics.y_shape and len(y) == 1:
         noise = coil_noise((to_complex(y.detach()) * physics.mask.detach()[:, 0])[0].cpu().numpy())
         if noise is not None:

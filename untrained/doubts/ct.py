@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -106,6 +107,20 @@ def find_unmeasured(sinogram: np.ndarray) -> tuple[np.ndarray | None, tuple[str,
     if lost.any():
         notes.append(_left_out("view", lost, sinogram[lost], "lost", "bin"))
     return ~(lost[:, None] | bins[None]), tuple(notes)
+
+
+def unmeasured_in_any(
+    sinograms: Iterable[np.ndarray],
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Find what is dead or lost in any of the sinograms that share an operator.
+
+    Returns:
+        As `find_unmeasured`; True where every one of them was measured.
+    """
+    found = [find_unmeasured(sinogram) for sinogram in sinograms]
+    masks = [mask for mask, _ in found if mask is not None]
+    notes = tuple(dict.fromkeys(note for _, more in found for note in more))
+    return (np.logical_and.reduce(masks) if masks else None), notes
 
 
 def _lost_views(sinogram: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from untrained.core.state import State
 from untrained.metrics import comparable, psnr, same_view
 
 LEAST = 10.0  # seconds that a comparison gets where the time limit has passed
+INTERRUPTED = "interrupted"  # by the user
 CALM = 10.0  # seconds between two lines where there is no terminal
 
 
@@ -192,4 +193,4 @@ class Interrupt(Watch):
         """Whether one of them came."""
         if not self.asked:
             return None
-        return Stopped("interrupted", 0, "it was interrupted; --resume goes on from here")
+        return Stopped(INTERRUPTED, 0, "it was interrupted; --resume goes on from here")
