@@ -533,7 +533,8 @@ ALSO = {  # texts that functions return which give notes by another name
 PARTS = (
     # labels of arrays and files
     "slice {}", "' in {}", "--kernel: {}", "{}, A_adjoint", "'reference' in ",
-    "(H, W) or (C, H, W)", "a picture (", ", enlarged ", "k-space of {} coils (--coils)", "the {}x{} image",
+    "(H, W) or (C, H, W)", "a picture (", ", enlarged ", "k-space of {} coils (--coils)",
+    "the {}x{} image",
     # parts of a note that has a row
     "what was given", "the first image", " of the positions", "; leave it out of the file",
     "in a JPEG black is not ", "black may not be exactly 0", " times as wide as",
