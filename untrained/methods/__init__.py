@@ -137,7 +137,7 @@ _CARDS = (
     ),
     Card(
         "house",
-        "our own: DIP made fast, stable and self-stopping",
+        "our own: DIP made fast and stable, mixed with a classical image",
         "this library",
         ALL_TASKS,
         "the network",
