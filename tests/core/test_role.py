@@ -109,12 +109,18 @@ def test_every_rule_of_the_list_says_what_it_can_do(capsys: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::untrained.Note")
+@pytest.mark.parametrize("rule", [HeldOut(patience=30, skip=25), HeldOut(skip=25) | TimeLimit()])
 @pytest.mark.parametrize("steps", [2, 9])
-def test_no_advice_names_steps_that_the_rule_does_not_consider(steps: int) -> None:
-    rule = HeldOut(patience=30, skip=25)
+def test_no_advice_names_steps_that_the_rule_does_not_consider(rule: Stop, steps: int) -> None:
     options = [hint.option for hint in hints(run(rule, steps))]
     (advice,) = [option for option in options if option.startswith("--steps")]
-    assert int(advice.split()[1]) >= rule.earliest
+    assert int(advice.split()[1]) >= max(rule.earliest, 2 * rule.ignored)
+
+
+@pytest.mark.filterwarnings("ignore::untrained.Note")
+def test_who_takes_the_newest_image_is_not_told_that_it_was_the_best() -> None:
+    options = [hint.option for hint in hints(run(SHORT, 9, output="last"))]
+    assert not any(option.startswith("--steps") for option in options)
 
 
 @pytest.mark.parametrize(

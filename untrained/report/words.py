@@ -155,9 +155,12 @@ def _more_steps(recipe: Recipe, chosen: int) -> list[Hint]:
         return []
     if rule.ignored >= budget:
         text = f"the stop rule considers no step before {rule.ignored + 1}"
-    else:
+    elif recipe.output.keep_best:
         text = "a larger budget: the last step was the best"
-    return [Hint(f"--steps {max(2 * budget, math.ceil(rule.earliest))}", text)]
+    else:  # the newest image is returned, whichever was best
+        return []
+    steps = max(2 * budget, 2 * rule.ignored, math.ceil(rule.earliest))
+    return [Hint(f"--steps {steps}", text)]
 
 
 def duration(seconds: float) -> str:
