@@ -127,7 +127,10 @@ def _around(recipe: Recipe) -> tuple[str, ...]:
     output = changed(recipe.output)
     if recipe.guard is not None:
         output += f" with {changed(recipe.guard)}"
-    return changed(recipe.net), changed(recipe.engine), changed(recipe.stop), output
+    engine = changed(recipe.engine)
+    if recipe.weighting != "uniform":
+        engine += f", residuals weighted by `{recipe.weighting}`"
+    return changed(recipe.net), engine, changed(recipe.stop), output
 
 
 def changed(thing: object) -> str:

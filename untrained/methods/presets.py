@@ -1,7 +1,7 @@
 """The `fast` and `best` presets: a method's own equations with our engine around them.
 
-A preset changes network, optimiser, rates, precision, stop and which image is returned; never the
-input, the objective or the update.
+A preset changes network, optimiser, rates, precision, stop, how residuals are weighted and which
+image is returned; never the input, the terms of the objective or the update.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def sequential(method: Method, task: str, preset: str, source: str) -> Recipe:
     made = replace(made, output=Nearer(decay=0.95, **_closing(task)))
     if task == "ct":  # two views of thirty are few to judge by (docs/stopping.md)
         stop = HeldOut(fraction=0.15, patience=250, skip=20, slack=0.1, again=True)
-        made = replace(made, stop=stop)
+        made = replace(made, stop=stop, weighting="half-ramp")
     if task not in SMALL_STEPS:
         return made
     wide = 2 if preset == "best" else 1
@@ -84,4 +84,5 @@ def sequential(method: Method, task: str, preset: str, source: str) -> Recipe:
         net = UNet(widths=(16 * wide, 32 * wide, 64 * wide, 64 * wide))
         # with a rate near zero the network can no longer follow its own, ever new input
         engine = replace(made.engine, lr=0.005, final=0.3)
-    return replace(made, net=net, engine=engine, steps=2 * made.steps)
+    steps = {"fast": 300, "best": 500}[preset] if task == "ct" else 2 * made.steps
+    return replace(made, net=net, engine=engine, steps=steps)

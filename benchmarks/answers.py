@@ -1,0 +1,181 @@
+"""Every answer to a scan of 256x256 points, side by side: the classical ones, ours, `aseqdip`.
+
+    python benchmarks/answers.py run DATA OUT [--only PATTERN] [--answers tv,lowrank,aseqdip-0]
+    python benchmarks/answers.py table OUT
+
+Each image is computed from all measurements as a user would, on one thread, and stored with its
+PSNR and CPU time as OUT/CASE.ANSWER.npy and .json; what is there is not run again. `aseqdip-K` and
+`auto-K` are the presets `fast` with seed K. The scans are simulated from clean images, so that the
+reference is the truth; LEFT_OUT names those that nothing was tuned on. From the stored images the
+table makes the means of several answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lambda_scale import drawn, undersampled
+from scans import KNEES, T2, images, measured_kspace, middle
+from torch import Tensor
+from torch.nn import functional
+
+import untrained as ut
+from untrained.bench.work import write_json
+from untrained.data.arrays import write_npy
+from untrained.data.phantoms import birdcage_maps, shepp_logan
+from untrained.maths import fft2c, ifft2c, magnitude
+from untrained.metrics import psnr
+from untrained.physics import CT, espirit_maps
+
+SIDE = 256
+CLASSICAL = ("fbp", "cgsense", "tv", "l1wavelet", "dct", "lowrank", "nlbayes")
+ANSWERS = (*CLASSICAL, "auto-0", "aseqdip-0", "aseqdip-1", "aseqdip-2")
+LEFT_OUT = ("ct-brain-24-30", "ct-knee-13-30", "mri-t2-20-4x", "mri-t2-20-8x")
+Case = tuple[Tensor, Any, Tensor]
+
+
+def parallel_ct(image: np.ndarray, views: int, noise: float = 0.01) -> Case:
+    """Project an image along parallel views; noise relative to the mean line integral."""
+    cut = middle(middle(image.astype(np.float32), 0, SIDE), 1, SIDE)
+    x = torch.from_numpy(np.ascontiguousarray(cut / cut.max()))[None, None]
+    physics = CT((x.shape[-2], x.shape[-1]), np.arange(views) * 180 / views, 368)
+    y = physics.A(x)
+    return y + noise * y.mean() * drawn(y, 1), physics, x
+
+
+def abdomen(data: Path) -> np.ndarray:
+    """The magnitude of a measured radial scan, reduced to SIDE points.
+
+    A spoke of k-space is the Fourier transform of a projection, so that FBP makes the image.
+    """
+    file = data / "mri_noncartesian" / "abdomen_radial_1ch_600spokes.npz"
+    spokes = np.load(file, allow_pickle=False)["kspace"]
+    views, detectors = spokes.shape
+    lines = np.fft.ifft(np.fft.ifftshift(spokes, axes=1), axis=1)
+    lines = np.fft.fftshift(lines, axes=1).T.astype(np.complex64)
+    turn = 111.246117975 * np.arange(views) % 360
+    scanner = CT((detectors, detectors), turn, detectors)
+    parts = torch.from_numpy(np.ascontiguousarray(np.stack([lines.real, lines.imag])))[:, None]
+    whole = magnitude(scanner.fbp(parts).transpose(0, 1))
+    small = functional.interpolate(whole, (SIDE, SIDE), mode="bicubic", antialias=True)
+    return small[0, 0].clamp_min(0).numpy()
+
+
+def coils_mri(image: np.ndarray, factor: float, seed: int, noise: float = 0.005) -> Case:
+    """Show a complex image to eight simulated coils; noise relative to its largest value."""
+    x = torch.from_numpy(np.ascontiguousarray(image / np.abs(image).max())).to(torch.complex64)
+    maps = torch.from_numpy(birdcage_maps(8, (SIDE, SIDE))).to(torch.complex64)
+    full = fft2c(maps * x)
+    return undersampled(full + noise * drawn(full, 2), full, maps, factor, seed)
+
+
+def measured(kspace: np.ndarray, factor: float, seed: int) -> Case:
+    """Keep columns of a measured scan `(coils, H, W)`; its noise is in the reference too."""
+    full = torch.from_numpy(kspace)
+    full = (full / ifft2c(full).abs().max()).to(torch.complex64)
+    return undersampled(full, full, espirit_maps(full), factor, seed)
+
+
+def cases(data: Path) -> dict[str, Callable[[], Case]]:
+    """List the cases by name."""
+
+    def brain(k: int) -> np.ndarray:
+        return images(data, T2)[k]
+
+    made: dict[str, Callable[[], Case]] = {
+        "ct-abdomen-30": lambda: parallel_ct(abdomen(data), 30),
+        "ct-brain-4-30": lambda: parallel_ct(np.abs(brain(4)), 30),
+        "ct-knee-0-30": lambda: parallel_ct(images(data, KNEES)[0], 30),
+        "ct-brain-12-30": lambda: parallel_ct(np.abs(brain(12)), 30),
+        "ct-knee-7-30": lambda: parallel_ct(images(data, KNEES)[7], 30),
+        "ct-brain-24-30": lambda: parallel_ct(np.abs(brain(24)), 30),
+        "ct-knee-13-30": lambda: parallel_ct(images(data, KNEES)[13], 30),
+        "ct-shepp-30": lambda: parallel_ct(shepp_logan(SIDE), 30),
+        "ct-brain-4-60": lambda: parallel_ct(np.abs(brain(4)), 60),
+        "ct-knee-0-20": lambda: parallel_ct(images(data, KNEES)[0], 20),
+    }
+    for factor in (4, 8):
+        for k in (9, 20):
+            made[f"mri-t2-{k}-{factor}x"] = lambda k=k, f=factor: coils_mri(brain(k), f, 3)
+        made[f"mri-mprage-{factor}x"] = lambda f=factor: measured(
+            measured_kspace(data, "mprage"), f, 3
+        )
+    return made
+
+
+def solved(case: Case, answer: str) -> tuple[Tensor, dict[str, Any]]:
+    """The image in the units of the truth, and what the run says of itself."""
+    y, physics, _ = case
+    method, _, seed = answer.partition("-")
+    result = ut.reconstruct(
+        y,
+        physics,
+        method=method,
+        seed=int(seed or 0),
+        device="cpu",
+        progress=False,
+        compare=False,
+    )
+    return result.image, {"steps": result.steps, "notes": [str(note) for note in result.notes]}
+
+
+def score(image: Tensor, truth: Tensor) -> float:
+    """PSNR of magnitudes, relative to the largest value of the truth."""
+    if truth.shape[1] == 2:
+        image, truth = magnitude(image), magnitude(truth)
+    return float(psnr(image, truth, data_range=float(truth.max())))
+
+
+def run(data: Path, out: Path, only: str, answers: list[str]) -> None:
+    """Compute what is missing; answer by answer, so that an interrupted study still compares."""
+    torch.set_num_threads(1)
+    out.mkdir(parents=True, exist_ok=True)
+    for answer in answers:
+        for name, make in cases(data).items():
+            file = out / f"{name}.{answer}.json"
+            if file.exists() or not fnmatch.fnmatch(name, only):
+                continue
+            if answer == ("cgsense" if name.startswith("ct") else "fbp"):
+                continue
+            case = make()
+            began = time.process_time()
+            image, row = solved(case, answer)
+            row |= {"cpu": time.process_time() - began, "psnr": score(image, case[2])}
+            write_npy(out / f"{name}.{answer}.npy", image.numpy())
+            write_json(file, row)
+            print(f"{name} {answer} {row['psnr']:.2f} {row['cpu']:.0f} s", flush=True)
+
+
+def table(out: Path) -> None:
+    """Print the PSNR of every answer."""
+    rows = {tuple(f.stem.rsplit(".", 1)): json.loads(f.read_text()) for f in out.glob("*.json")}
+    shown = [a for a in ANSWERS if any(a == answer for _, answer in rows)]
+    print("| case | " + " | ".join(shown) + " |\n" + "|---" * (len(shown) + 1) + "|")
+    for case in sorted({name for name, _ in rows}):
+        cells = [f"{rows[case, a]['psnr']:.2f}" if (case, a) in rows else "" for a in shown]
+        print(f"| {case}{' *' if case in LEFT_OUT else ''} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    doing = commands.add_parser("run")
+    doing.add_argument("data", type=Path)
+    doing.add_argument("out", type=Path)
+    doing.add_argument("--only", default="*")
+    doing.add_argument("--answers", default=",".join(ANSWERS))
+    shown = commands.add_parser("table")
+    shown.add_argument("out", type=Path)
+    given = parser.parse_args()
+    if given.command == "run":
+        run(given.data, given.out, given.only, given.answers.split(","))
+    else:
+        table(given.out)
