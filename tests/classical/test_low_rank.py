@@ -101,21 +101,55 @@ def test_it_is_what_networks_lean_on_in_mri_with_little_noise() -> None:
     assert torch.equal(guide(noisy), noisy.cache["dct"])
 
 
-def test_networks_lean_on_the_mean_of_two_in_ct() -> None:
-    """At least as good as the worse of them, whichever that is, and close to the better."""
+def few_views() -> tuple[ut.Problem, torch.Tensor]:
+    """A picture of flat pieces, seen from 15 sides with noise."""
     picture = torch.zeros(1, 1, 48, 48)
     picture[..., 12:36, 10:30] = 1
     picture[..., 20:28, 16:24] = 0.4
     physics = ut.physics.CT((48, 48), torch.linspace(0, 168, 15), 68)
     noise = torch.randn(1, 1, 68, 15, generator=torch.Generator().manual_seed(0))
-    problem = ut.Problem(physics.A(picture) + 0.3 * noise, physics)
+    return ut.Problem(physics.A(picture) + 0.3 * noise, physics), picture
+
+
+def test_networks_lean_on_the_mean_of_two_in_ct() -> None:
+    """At least as good as the worse of them, whichever that is, and close to the better."""
+    problem, picture = few_views()
     found = guide(problem)
     each = [problem.cache["lowrank"], problem.cache["nlbayes"]]
     torch.testing.assert_close(found, sum(each) / 2)
-    assert guide_name(problem).startswith("the mean of groups of alike blocks")
+    assert guide_name(problem) == "groups of alike blocks and non-local Bayes"
     error = [float((problem.to_units(x) - picture).square().mean()) for x in (found, *each)]
     assert error[0] < max(error[1:])
     assert error[0] < 1.2 * min(error[1:])
+
+
+def test_held_out_views_weigh_the_two_in_ct() -> None:
+    """The image of the part that explains them gets nearly all of the weight, either way round."""
+    problem, picture = few_views()
+    fit, _ = problem.split(0.2, seed=0)
+    good, bad = fit.from_units(picture), 0 * fit.from_units(picture)
+    for name, other, expected in (("nlbayes", "lowrank", 1.0), ("lowrank", "nlbayes", 0.0)):
+        part, _ = problem.split(0.2, seed=0)
+        part.cache |= {name: good, other: bad}
+        whole = problem.after(part)
+        mixed = guide(whole)
+        share = float(whole.cache["share of nlbayes"])
+        assert abs(share - expected) < 0.2
+        torch.testing.assert_close(
+            mixed, whole.cache["lowrank"].lerp(whole.cache["nlbayes"], share)
+        )
+
+
+def test_in_ct_answers_to_all_views_owe_nothing_to_those_to_a_part() -> None:
+    problem, _ = few_views()
+    fit, _ = problem.split(0.2, seed=0)
+    guide(fit)
+    after = problem.after(fit)
+    for name in ("dct", "lowrank", "nlbayes"):
+        torch.testing.assert_close(
+            after.cached(name, CLASSICAL[name]),
+            problem.cached(name, CLASSICAL[name]),
+        )
 
 
 def test_wrong_coil_maps_do_not_make_it_ever_brighter() -> None:

@@ -33,9 +33,8 @@ LAST_LEVEL = {"inpaint": 0.5, "ct": 1.25}
 ROUNDS = {"ct": 8}
 """30 elsewhere; on CT later rounds draw noise."""
 
-MORE = {"ct": (1.5, 3)}
-"""Where few measurements came to a part: the first level in units of the last, and the rounds;
-(3, 15) elsewhere."""
+MORE_LEVEL, MORE_ROUNDS = 3.0, 15
+"""Where few measurements came to a part: the first level in units of the last, and the rounds."""
 
 
 @torch.no_grad()
@@ -49,7 +48,7 @@ def lowrank(problem: Problem) -> Tensor:
     L is `shrink_groups`, z_0 the image of `dct` after a data step, and sigma_k falls in equal
     ratios from 0.04 to 1.5 times the level that `dct` found by held-out measurements (half of it
     for missing pixels, 1.25 times for CT), in 30 rounds, 8 for CT. Where a part of the measurements
-    was solved before, its answer is gone on from in half of the rounds (MRI begins anew). The
+    was solved before, its answer is gone on from in half of the rounds (MRI and CT begin anew). The
     answer is the last z, or the last x where `dct` found its like better. No x is brighter than 1.2
     times the brightest pixel of a quick total-variation image: where coil maps are wrong, as at a
     border that cuts the object, splitting would explain the data by ever larger values.
@@ -81,8 +80,7 @@ def _solved(problem: Problem) -> Tensor:
         x, rounds = problem.cached("dct", dct), ROUNDS.get(task, 30)
         first = max(FIRST_LEVEL * unit(problem), last)
     else:
-        above, rounds = MORE.get(task, (3.0, 15))
-        first = above * last
+        first, rounds = MORE_LEVEL * last, MORE_ROUNDS
     bound = BRIGHTEST * _size(tv_start(weighed)).max()
     z = before = data_step(weighed, x, COUPLING, STEPS)
     for k, sigma in enumerate(falling(first, last, rounds)):
