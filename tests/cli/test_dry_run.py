@@ -43,6 +43,7 @@ def test_a_large_scan_is_counted_without_its_matrix(tmp_path, capsys, monkeypatc
 def test_slow_first_steps_are_not_waited_for(tmp_path, capsys, monkeypatch) -> None:
     path = scan(tmp_path, 12, 24)
     parts = ["reconstruct", "ct", path, "--set", "net.widths=8,16", "--dry-run", "--json"]
+    monkeypatch.setattr(estimate, "LIMIT", 600.0)  # a busy machine is slow
     assert call(*parts) == 0
     measured = json.loads(capsys.readouterr().out)
     assert measured["measured"] is True
