@@ -354,10 +354,3 @@ def test_an_interrupted_classical_method_ends(noisy: Path, tmp_path: Path, monke
 
 def asked(watch) -> Stopped:
     return Stopped("interrupted", 0, "as by Ctrl-C")
-
-
-def test_what_was_read_is_said_before_the_run(noisy: Path, tmp_path: Path, capsys) -> None:
-    assert call("reconstruct", "denoise", noisy, "--method", "tv", "--out", tmp_path / "o") == 0
-    heard = capsys.readouterr()
-    assert "read: an image of" in " ".join(heard.err.split())
-    assert "read: an image of" not in " ".join(heard.out.split())

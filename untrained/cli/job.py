@@ -354,10 +354,10 @@ def _same_settings(
 
 
 def _say_notes(slices: Sequence[Measurement], options: Options) -> tuple[str, ...]:
-    """Print what was read and decided, before the time of a run is spent on it."""
+    """Print what was decided while reading, before the time of a run is spent on it."""
     if options.quiet:
         return ()
-    notes = _notes_of_all([(*what_was_read(m.physics), *m.notes) for m in slices])
+    notes = _notes_of_all([m.notes for m in slices])
     for note in notes:
         click.echo("\n".join(note_lines(note)), err=True)
     return notes
