@@ -182,6 +182,7 @@ def test_columns_tell_whose_they_are() -> None:
         "tv": "objective",
         "held-out error": "stop",
         "network share": "output",
+        "held-out error of the classical image": "output",
         "psnr": "watch",
         "psnr_output": "watch",
         "shadow/a/stopped": "watch",
