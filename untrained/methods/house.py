@@ -84,6 +84,13 @@ class House(Method):
         return x, {"data": s.problem.misfit(x, "norm"), "tv": weight * tv(x)}
 
 
+@dataclass(frozen=True)
+class Unguided(ASeqDIP):
+    """`aseqdip` as the network of `house`: it does not see the classical image it is mixed with."""
+
+    name: ClassVar[str] = "house"
+
+
 WEIGHTS = {"denoise": 0.025, "superres": 0.06, "deblur": 0.0005, "ct": 0.03}
 """lambda per task; 0.002 elsewhere."""
 
@@ -122,7 +129,7 @@ def recipe(task: str, preset: str) -> Recipe:
     """
     best = preset != "fast"
     if best and task == "ct":
-        made = sequential(ASeqDIP(inner=10), task, "fast", "this library; docs/methods/house.md")
+        made = sequential(Unguided(inner=10), task, "fast", "this library; docs/methods/house.md")
         return replace(made, output=Blend(share=0.0, prior=1.0), seeds=3)
     steps = STEPS.get(task, (250, 500))[best]
     house = House(
