@@ -1,13 +1,12 @@
-"""Every answer to a scan of 256x256 points, side by side: the classical ones, ours, `aseqdip`.
+"""Every answer to an image of 256x256 points, side by side: the classical ones, ours, `aseqdip`.
 
     python benchmarks/answers.py run DATA OUT [--only PATTERN] [--answers tv,lowrank,aseqdip-0]
     python benchmarks/answers.py table OUT
 
 Each image is computed from all measurements as a user would, on one thread, and stored with its
 PSNR and CPU time as OUT/CASE.ANSWER.npy and .json; what is there is not run again. `aseqdip-K` and
-`auto-K` are the presets `fast` with seed K. The scans are simulated from clean images, so that the
-reference is the truth; LEFT_OUT names those that nothing was tuned on. From the stored images the
-table makes the means of several answers.
+`auto-K` are the presets `fast` with seed K. The scans and the spoilt pictures are simulated from
+clean images, so that the reference is the truth; LEFT_OUT names those that nothing was tuned on.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from lambda_scale import drawn, undersampled
+from PIL import Image
 from scans import KNEES, T2, images, measured_kspace, middle
 from torch import Tensor
 from torch.nn import functional
@@ -30,15 +30,24 @@ from torch.nn import functional
 import untrained as ut
 from untrained.bench.work import write_json
 from untrained.data.arrays import write_npy
-from untrained.data.phantoms import birdcage_maps, shepp_logan
+from untrained.data.phantoms import birdcage_maps, gaussian_kernel, shepp_logan
 from untrained.maths import fft2c, ifft2c, magnitude
 from untrained.metrics import psnr
-from untrained.physics import CT, espirit_maps
+from untrained.physics import CT, Blur, Denoise, Inpaint, SuperRes, espirit_maps, random_mask
 
 SIDE = 256
 CLASSICAL = ("fbp", "cgsense", "tv", "l1wavelet", "dct", "lowrank", "nlbayes")
 ANSWERS = (*CLASSICAL, "auto-0", "aseqdip-0", "aseqdip-1", "aseqdip-2")
-LEFT_OUT = ("ct-brain-24-30", "ct-knee-13-30", "mri-t2-20-4x", "mri-t2-20-8x")
+LEFT_OUT = ("ct-brain-24-30", "ct-knee-13-30", "mri-t2-20-*", "*-zebra", "*-house")
+PICTURES = {
+    "bird": "set5/bird_GT.png",
+    "butterfly": "set5/butterfly_GT.png",
+    "monarch": "set14/monarch.png",
+    "zebra": "set14/zebra.png",
+    "house": "set12/02.png",
+}
+ONLY_FOR = {"fbp": ("ct",), "cgsense": ("mri",), "lowrank": ("mri", "ct", "inpaint")}
+SPOILT = ("denoise", "inpaint", "superres", "deblur")
 Case = tuple[Tensor, Any, Tensor]
 
 
@@ -84,6 +93,27 @@ def measured(kspace: np.ndarray, factor: float, seed: int) -> Case:
     return undersampled(full, full, espirit_maps(full), factor, seed)
 
 
+def photograph(file: Path) -> Tensor:
+    """The middle of a picture, `(1, C, SIDE, SIDE)` in [0, 1]."""
+    with Image.open(file) as found:
+        pixels = np.asarray(found if found.mode == "L" else found.convert("RGB"))
+    cut = middle(middle(pixels, 0, SIDE), 1, SIDE).reshape(SIDE, SIDE, -1)
+    return torch.from_numpy(cut.transpose(2, 0, 1).astype(np.float32) / 255)[None]
+
+
+def spoilt(task: str, x: Tensor) -> Case:
+    """Noise of 25; half the pixels; x4 without noise; a Gaussian blur of 2 pixels, noise of 2."""
+    shape = (x.shape[1], x.shape[2], x.shape[3])
+    if task == "inpaint":
+        physics: Any = Inpaint(random_mask(shape[1:], 0.5, 0), shape)
+    elif task == "superres":
+        physics = SuperRes(shape, 4)
+    else:
+        physics = Denoise(shape) if task == "denoise" else Blur(gaussian_kernel(2.0), shape)
+    y = physics.A(x)
+    return y + {"denoise": 25, "deblur": 2}.get(task, 0) / 255 * drawn(y, 1), physics, x
+
+
 def cases(data: Path) -> dict[str, Callable[[], Case]]:
     """List the cases by name."""
 
@@ -107,6 +137,14 @@ def cases(data: Path) -> dict[str, Callable[[], Case]]:
             made[f"mri-t2-{k}-{factor}x"] = lambda k=k, f=factor: coils_mri(brain(k), f, 3)
         made[f"mri-mprage-{factor}x"] = lambda f=factor: measured(
             measured_kspace(data, "mprage"), f, 3
+        )
+    for task in SPOILT:
+        for name, file in PICTURES.items():
+            made[f"{task}-{name}"] = lambda t=task, f=file: spoilt(
+                t, photograph(data / "classic_sets" / f)
+            )
+        made[f"{task}-shepp"] = lambda t=task: spoilt(
+            t, torch.from_numpy(shepp_logan(SIDE).astype(np.float32))[None, None].clamp(0, 1)
         )
     return made
 
@@ -143,7 +181,8 @@ def run(data: Path, out: Path, only: str, answers: list[str]) -> None:
             file = out / f"{name}.{answer}.json"
             if file.exists() or not fnmatch.fnmatch(name, only):
                 continue
-            if answer == ("cgsense" if name.startswith("ct") else "fbp"):
+            task = name.partition("-")[0]
+            if task not in ONLY_FOR.get(answer, (task,)):
                 continue
             case = make()
             began = time.process_time()
@@ -161,7 +200,8 @@ def table(out: Path) -> None:
     print("| case | " + " | ".join(shown) + " |\n" + "|---" * (len(shown) + 1) + "|")
     for case in sorted({name for name, _ in rows}):
         cells = [f"{rows[case, a]['psnr']:.2f}" if (case, a) in rows else "" for a in shown]
-        print(f"| {case}{' *' if case in LEFT_OUT else ''} | " + " | ".join(cells) + " |")
+        mark = " *" if any(fnmatch.fnmatch(case, pattern) for pattern in LEFT_OUT) else ""
+        print(f"| {case}{mark} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ from scans import KNEES, T2, images, measured_kspace
 from torch import Tensor
 
 from untrained.bench.work import write_json
-from untrained.classical import CLASSICAL, dct_settings, tv_weight
+from untrained.classical import CLASSICAL, tv_weight
+from untrained.classical.sliding_dct import dct_settings
 from untrained.classical.weight import noise_of
 from untrained.maths import magnitude
 from untrained.metrics import psnr

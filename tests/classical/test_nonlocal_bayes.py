@@ -8,7 +8,7 @@ import torch
 from skimage.data import brick, camera
 
 import untrained as ut
-from untrained.classical import bayes_denoise, dct, dct_denoise, guide, guide_name, nlbayes
+from untrained.classical import bayes_denoise, dct, dct_denoise, nlbayes
 from untrained.metrics import psnr
 from untrained.physics import Blur, Denoise, Inpaint, SuperRes
 
@@ -72,19 +72,6 @@ def test_plugged_in_it_is_better_than_the_cosines(task: str) -> None:
         psnr(problem.to_units(f(problem)), BRICK, data_range=1.0) for f in (nlbayes, dct)
     )
     assert ours > before + 0.1
-
-
-def test_it_is_what_networks_lean_on_for_photographs() -> None:
-    physics = Blur(torch.ones(3, 3) / 9, (1, 40, 40))
-    y = physics.A(CAMERA[..., :40, :40])
-    problem = ut.Problem(y + noise(y, 0.01), physics)
-    assert torch.equal(guide(problem), problem.cache["nlbayes"])
-    assert guide_name(problem) == "non-local Bayes"
-    part, _ = problem.split(0.05, seed=0)
-    more = problem.after(part)
-    guide(more)
-    assert "dct" not in more.cache  # nothing begins anew
-    assert "dct" in part.cache
 
 
 def test_only_pictures_and_noisy_volumes() -> None:

@@ -12,9 +12,8 @@ from skimage.data import camera
 from torch import Tensor
 
 import untrained as ut
-from untrained import classical
-from untrained.classical import guide, sliding_dct
-from untrained.classical.sliding_dct import dct_settings
+from untrained.classical import guide, pair_of_priors
+from untrained.classical.pair_of_priors import settings
 from untrained.cli import main
 from untrained.core import state
 from untrained.core.recipe import Recipe
@@ -163,12 +162,10 @@ def test_a_batch_computes_no_classical_image_twice(monkeypatch: pytest.MonkeyPat
     physics = each[0].physics.joined([each[1].physics])
     y = torch.cat([p.to_units(p.y) for p in each])
     asked = []
-    monkeypatch.setattr(
-        classical, "dct_settings", lambda p: asked.append(len(p)) or dct_settings(p)
-    )
+    monkeypatch.setattr(pair_of_priors, "settings", lambda p: asked.append(len(p)) or settings(p))
     searched = []
-    search = sliding_dct._search
-    monkeypatch.setattr(sliding_dct, "_search", lambda p: searched.append(p) or search(p))
+    search = pair_of_priors._search
+    monkeypatch.setattr(pair_of_priors, "_search", lambda p: searched.append(p) or search(p))
     ut.reconstruct(y, physics, steps=30, progress=False)
     assert set(asked) == {1}
     assert len(searched) == 4  # of two images a search on a part, which is taken over

@@ -76,7 +76,7 @@ def _solved(problem: Problem) -> Tensor:
         pilot = dct_denoise(z, sigma) if last else dct_denoise(z, sigma, 2, SHIFTS[k % len(SHIFTS)])
         if last or k % FRESH == 0:
             blocks = alike_blocks(pilot, BLOCKS if last else SPARSE)
-        x = problem.supported(_likeliest(pilot, z, blocks, sigma))
+        x = problem.supported(likeliest(pilot, z, blocks, sigma))
         z = data_step(problem, x, COUPLING / above**2, STEPS)
     return z if closing else x
 
@@ -111,16 +111,16 @@ def bayes_denoise(image: Tensor, sigma: float) -> Tensor:
         sigma: standard deviation of the noise, > 0.
     """
     cleaned = [
-        _likeliest(pilot, noisy, alike_blocks(pilot, BLOCKS), sigma)
+        likeliest(pilot, noisy, alike_blocks(pilot, BLOCKS), sigma)
         for pilot, noisy in zip(dct_denoise(image, sigma).split(1), image.split(1), strict=True)
     ]
     return torch.cat(cleaned)
 
 
-def _likeliest(pilot: Tensor, noisy: Tensor, blocks: Tensor, sigma: float) -> Tensor:
+def likeliest(pilot: Tensor, noisy: Tensor, blocks: Tensor, sigma: float) -> Tensor:
     """`bayes_denoise` of one image with these groups of blocks, whose statistics are `pilot`'s."""
 
-    def likeliest(pilot: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def given_noise(pilot: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         mean = pilot.mean(1, keepdim=True)
         rest = pilot - mean
         covariance = rest.mT @ rest / max(1, rest.shape[1] - 1)
@@ -130,4 +130,4 @@ def _likeliest(pilot: Tensor, noisy: Tensor, blocks: Tensor, sigma: float) -> Te
         gain = torch.cholesky_solve(covariance, factor)
         return mean + (rows - mean) @ gain, 1 / (1 + gain.square().sum((1, 2)))
 
-    return from_groups(likeliest, blocks, pilot, noisy)
+    return from_groups(given_noise, blocks, pilot, noisy)

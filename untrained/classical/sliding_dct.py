@@ -91,7 +91,8 @@ def _solved(problem: Problem) -> Tensor:
         image = problem.estimate()
         return dct_denoise(image, noise_level(problem, image))
     level, closing = dct_settings(problem)
-    return _split(problem, tv_start(problem), _levels(problem, level, ROUNDS), closing)
+    x = split_by_cosines(problem, tv_start(problem), levels_to(problem, level))
+    return data_step(problem, x, COUPLING, STEPS) if closing else x
 
 
 def answer_to_part(
@@ -111,9 +112,13 @@ def _search(problem: Problem) -> Tensor:
         start = tv_start(fit)
         # few views or columns tell levels apart by so little that the last pass has to be the full
         stride = 2 if problem.unit_range else 1
-        return lambda level, closing: _split(
-            fit, start, _levels(fit, level, TRIAL_ROUNDS), closing, stride
-        )
+
+        def solve(level: float, closing: bool) -> Tensor:
+            levels = levels_to(fit, level, TRIAL_ROUNDS)
+            x = split_by_cosines(fit, start, levels, stride=stride)
+            return data_step(fit, x, COUPLING, STEPS) if closing else x
+
+        return solve
 
     asked = held_out_error(problem, prepare)
     if asked is None:
@@ -138,7 +143,8 @@ def quick_tv(problem: Problem, relative: float = FIRST_WEIGHT) -> Tensor:
     return tv_solve(problem, weight, tolerance=1e-2, max_iterations=100).image
 
 
-def _levels(problem: Problem, last: float, rounds: int) -> list[float]:
+def levels_to(problem: Problem, last: float, rounds: int = ROUNDS) -> list[float]:
+    """Levels that fall to `last` from what a total-variation image needs."""
     return falling(max(FIRST_LEVEL * unit(problem), last), last, rounds)
 
 
@@ -152,16 +158,27 @@ def falling(first: float, last: float, rounds: int) -> list[float]:
     return [first * (last / first) ** (k / (rounds - 1)) for k in range(rounds)]
 
 
-def _split(
-    problem: Problem, start: Tensor, levels: list[float], closing: bool, stride: int = 1
+def split_by_cosines(
+    problem: Problem,
+    start: Tensor,
+    levels: list[float],
+    coupling: float = COUPLING,
+    stride: int = 1,
 ) -> Tensor:
-    """The iteration of `dct`, from `start`, one round for each level."""
+    """The iteration of `dct` from `start`, one round for each level, and the last x.
+
+    Args:
+        problem: one problem, with its weighting.
+        start: z_0, `(1, C, H, W)`.
+        levels: sigma_1 to sigma_K, in the problem's units.
+        coupling: 0.3 in `dct`'s equation.
+        stride: of the last pass, see `dct_denoise`.
+    """
     z, level = start, levels[-1]
     for k, sigma in enumerate(levels):
         x = _thresholded(z, sigma, SHIFTS[k % len(SHIFTS)])
-        z = data_step(problem, x, COUPLING * (level / sigma) ** 2, STEPS)
-    x = problem.supported(dct_denoise(z, level, stride))
-    return data_step(problem, x, COUPLING, STEPS) if closing else x
+        z = data_step(problem, x, coupling * (level / sigma) ** 2, STEPS)
+    return problem.supported(dct_denoise(z, level, stride))
 
 
 @torch.no_grad()

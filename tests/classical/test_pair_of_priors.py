@@ -1,0 +1,99 @@
+"""Two denoisers in one splitting: what they are worth, and what networks lean on."""
+
+import pytest
+import torch
+from skimage.data import camera
+from torch import Tensor
+
+import untrained as ut
+from untrained.classical import CLASSICAL, guide, guide_name, two_priors
+from untrained.classical.pair_of_priors import COUPLINGS, settings
+from untrained.metrics import psnr
+from untrained.physics import CT, MRI, Blur, PhaseRetrieval
+
+
+def textured(size: int = 64) -> Tensor:
+    """Stripes of changing width on two halves of a disc: structure that repeats nearby."""
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, size)] * 2, indexing="ij")
+    stripes = 0.5 + 0.3 * torch.sin(20 * x + 6 * y * (x > 0))
+    return (stripes * (x.square() + y.square() < 0.8))[None, None]
+
+
+def noise(like: Tensor, level: float) -> Tensor:
+    return level * torch.randn(like.shape, generator=torch.Generator().manual_seed(0))
+
+
+def few_views(level: float) -> ut.Problem:
+    physics = CT((64, 64), torch.linspace(0, 174, 30), 92)
+    y = physics.A(textured())
+    return ut.Problem(y + noise(y, level * float(y.mean())), physics)
+
+
+def few_columns() -> tuple[ut.Problem, Tensor]:
+    """A photograph behind four coils, a quarter of the columns."""
+    picture = torch.from_numpy(camera()[80:272:2, 180:372:2] / 255)[None, None].float()
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, 96)] * 2, indexing="ij")
+    corners = [(1, 1), (1, -1), (-1, 1), (-1, -1)]
+    far = torch.stack([(y - a) ** 2 + (x - b) ** 2 for a, b in corners])
+    mask = torch.zeros(96)
+    mask[torch.randperm(96, generator=torch.Generator().manual_seed(1))[:14]] = 1
+    mask[43:53] = 1
+    physics = MRI(mask, torch.polar(torch.exp(-far / 3), far))
+    kspace = physics.A(torch.cat([picture, 0.2 * picture], 1))
+    return ut.Problem(kspace + noise(kspace, 0.002) * physics.mask, physics), picture
+
+
+def score(problem: ut.Problem, image: Tensor, truth: Tensor) -> float:
+    return float(psnr(problem.to_units(image)[0, :1], truth[0], data_range=float(truth.max())))
+
+
+@pytest.mark.parametrize("level", [0.01, 0.05])
+def test_few_views_with_little_and_with_much_noise(level: float) -> None:
+    """The coupling follows the noise, so that no other classical answer is better."""
+    problem = few_views(level)
+    x = textured()
+    best = max(score(problem, CLASSICAL[n](problem), x) for n in ("tv", "lowrank", "nlbayes"))
+    assert score(problem, two_priors(problem), x) > best + 0.2
+
+
+def test_few_columns() -> None:
+    problem, x = few_columns()
+    best = max(score(problem, CLASSICAL[n](problem), x) for n in ("tv", "lowrank", "nlbayes"))
+    assert score(problem, two_priors(problem), x) > best + 0.2
+
+
+def test_noise_asks_for_a_stronger_coupling() -> None:
+    quiet, noisy = (settings(few_views(level))[1] for level in (0.003, 0.1))
+    assert noisy > quiet
+    assert {quiet, noisy} <= set(COUPLINGS)
+
+
+def test_what_was_found_on_a_part_is_taken_over_in_its_units() -> None:
+    problem, _ = few_columns()
+    part, _ = problem.split(0.05, seed=0)
+    level, coupling = settings(part)
+    whole = problem.after(part)
+    found = settings(whole)
+    assert found[0] == pytest.approx(level * float(part.scale / whole.scale))
+    assert found[1] == coupling
+
+
+def test_networks_lean_on_it() -> None:
+    physics = Blur(torch.ones(3, 3) / 9, (1, 64, 64))
+    y = physics.A(textured())
+    problem = ut.Problem(y + noise(y, 0.01), physics)
+    assert torch.equal(guide(problem), problem.cache["two priors"])
+    assert guide_name(problem) == "low rank and non-local Bayes"
+
+
+def test_the_same_numbers_in_other_units() -> None:
+    problem, _ = few_columns()
+    other = ut.Problem(1e3 * problem.to_units(problem.y), problem.physics)
+    mine, theirs = (one.to_units(two_priors(one)) for one in (problem, other))
+    torch.testing.assert_close(theirs, 1e3 * mine, rtol=0, atol=0.05 * float(theirs.abs().max()))
+
+
+def test_it_needs_a_linear_physics_and_a_picture() -> None:
+    phase = PhaseRetrieval((1, 8, 8))
+    with pytest.raises(ut.UserError, match="two_priors"):
+        two_priors(ut.Problem(phase.A(textured(8)), phase))

@@ -1,0 +1,169 @@
+r"""Low rank and non-local Bayes of alike blocks as one prior: the classical part of `house`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from untrained.classical.alike import Blocks, alike_blocks
+from untrained.classical.linear import data_step, require_picture
+from untrained.classical.low_rank import shrink_groups
+from untrained.classical.nonlocal_bayes import likeliest
+from untrained.classical.sliding_dct import (
+    LEVEL,
+    STEPS,
+    TRIAL_ROUNDS,
+    UNTRIED,
+    dct_weighed,
+    falling,
+    levels_to,
+    split_by_cosines,
+    tv_start,
+    unit,
+)
+from untrained.classical.weight import by_octaves, held_out_error, taken_over, tie_of
+from untrained.problem import Problem
+
+LOW_RANK = Blocks(side=6, stride=4, reach=8, alike=24)
+BAYES = Blocks(side=5, stride=4, reach=10, alike=50)
+ROUNDS, FRESH, MOMENTUM = 12, 3, 0.7
+FIRST_LEVEL = 3.0  # in units of the last
+RANK_LEVEL = 1.25  # of low rank, in units of that of non-local Bayes
+
+COUPLINGS = (2.0, 0.6, 0.2, 0.06, 0.02, 0.006)
+MIDDLE = 2  # the one that the search begins with
+HALVINGS, DOUBLINGS = 5, 2
+LEVELS = LEVEL / 2**HALVINGS, LEVEL * 2**DOUBLINGS
+MOST_TRIALS = 26
+
+SHARE = {"inpaint": 0.35}
+"""The last level in units of the one found, 0.5 elsewhere. It is found with cosines, which describe
+structure worse and so ask for more."""
+COUPLING = 3.0  # in units of the one found, which goes with the higher level
+FIRST_OF_UNIT = 0.04
+"""The first level on MRI at least, of the image's height: few columns leave aliases in the start.
+The coupling does not follow it there: at so high a level it would leave x without a say."""
+LEAST = {"ct": 0.02}
+"""The least coupling tried; elsewhere all of COUPLINGS are."""
+LOWER = {"ct": 0.7, "mri": 0.5}
+"""What the level is lowered by at the least coupling: noise is little there, and the aliases of few
+views or columns, which the held-out ones would join, call for too much."""
+
+
+@torch.no_grad()
+def two_priors(problem: Problem) -> Tensor:
+    r"""Half-quadratic splitting with the mean of two denoisers of alike blocks, accelerated.
+
+    .. math:: q_k = z_{k-1} + 0.7\, (z_{k-1} - z_{k-2}), \qquad
+              x_k = \tfrac12 L_{1.25 \sigma_k}(q_k) + \tfrac12 B_{\sigma_k}(q_k), \qquad
+              z_k = \arg\min_z \frac{\|W^{1/2} (A z - y)\|^2}{\|W^{1/2} A\|^2}
+                    + 3 \mu\, \frac{\sigma_K^2}{\sigma_k^2}\, \|z - x_k\|^2
+
+    L is `shrink_groups`, B the non-local Bayes of `nlbayes`, whose statistics are those of the
+    image of L. z_0 is the image of `dct`'s splitting with the level s and the coupling mu that
+    predict held-out measurements best. sigma_k falls in equal ratios to sigma_K = s/2 in K = 12
+    rounds, from three times that or, on MRI, from where `lowrank` begins. The answer is x_K, for
+    missing pixels z_K.
+
+    mu stands for the noise of the measurements, s for how far the prior is to be trusted. With a
+    fixed mu, as `dct`, `lowrank` and `nlbayes` have it, noisy scans get a level that is too low.
+    Means of several denoisers in one splitting: G. T. Buzzard et al., "Plug-and-play unplugged:
+    optimization-free reconstruction using consensus equilibrium", SIAM J. Imaging Sci. 11 (2018).
+
+    Args:
+        problem: G problems with a linear physics, solved in turn.
+
+    Returns:
+        `(G, C, H, W)` in the problem's units.
+
+    Raises:
+        UserError: a nonlinear physics, or no picture.
+    """
+    require_picture(problem, "two_priors")
+    return torch.cat([_solved(dct_weighed(problem.select(i))) for i in range(len(problem.y))])
+
+
+def _solved(problem: Problem) -> Tensor:
+    found, coupling = settings(problem)
+    start = tv_start(problem)
+    x = split_by_cosines(problem, start, levels_to(problem, found), coupling)
+    level = SHARE.get(problem.task, 0.5) * found
+    if coupling == _couplings(problem)[-1]:
+        level *= LOWER.get(problem.task, 1.0)
+    level = max(level, LEVELS[0] * unit(problem))
+    coupling *= COUPLING
+    first, fixed = FIRST_LEVEL, problem.task == "mri"
+    if fixed:
+        first = max(first, FIRST_OF_UNIT * unit(problem) / level)
+    z = before = data_step(problem, x, coupling, STEPS)
+    for k, above in enumerate(falling(first, 1.0, ROUNDS)):
+        q, sigma = z + MOMENTUM * (z - before), above * level
+        if k % FRESH == 0:
+            groups = alike_blocks(q, LOW_RANK)
+        low = problem.supported(shrink_groups(q, groups, RANK_LEVEL * sigma))
+        if k % FRESH == 0:
+            draws = alike_blocks(low, BAYES)
+        x = low.lerp(problem.supported(likeliest(low, q, draws, sigma)), 0.5)
+        z, before = data_step(problem, x, coupling / (1 if fixed else above**2), STEPS), z
+    return z if problem.task == "inpaint" else x
+
+
+def settings(problem: Problem) -> tuple[float, float]:
+    """s, in the problem's units, and mu; found once, see `Problem.after`."""
+    level, coupling = problem.cached("two priors settings", _search).tolist()
+    return level, coupling
+
+
+def _search(problem: Problem) -> Tensor:
+    if problem.part is not None and problem.task != "ct":  # fewer views ask for another level
+        level, coupling = settings(problem.part)
+        found = taken_over(problem, problem.part, level)
+        return torch.stack([found, torch.full_like(found, coupling)])
+
+    def prepare(fit: Problem) -> Callable[[float, float], Tensor]:
+        start = tv_start(fit)
+        return lambda level, coupling: split_by_cosines(
+            fit, start, levels_to(fit, level, TRIAL_ROUNDS), coupling, stride=2
+        )
+
+    asked = held_out_error(problem, prepare)
+    if asked is None:
+        return torch.tensor([UNTRIED * unit(problem), COUPLINGS[MIDDLE]], dtype=torch.float64)
+    return torch.tensor(_descend(asked, problem), dtype=torch.float64)
+
+
+def _couplings(problem: Problem) -> list[float]:
+    return [c for c in COUPLINGS if c >= LEAST.get(problem.task, 0.0)]
+
+
+def _descend(asked: Callable[..., float], problem: Problem) -> tuple[float, float]:
+    """The level and coupling of least error: down a grid, from the best level of one coupling.
+
+    A step goes to any neighbour, also along the valley, where a higher level goes with a smaller
+    coupling.
+    """
+    error, couplings = cache(asked), _couplings(problem)
+    start = LEVEL * unit(problem)
+    first = by_octaves(
+        lambda level: error(level, couplings[MIDDLE]), start, HALVINGS, DOUBLINGS, tie_of(problem)
+    )
+
+    lowest, highest = (round(2 * math.log2(end * unit(problem) / first)) for end in LEVELS)
+
+    def at(i: int, j: int) -> float:
+        return error(first * 2 ** (i / 2), couplings[j])
+
+    best, tried = (0, MIDDLE), {(0, MIDDLE): at(0, MIDDLE)}
+    while len(tried) < MOST_TRIALS:
+        i, j = best
+        near = [(i + 1, j + 1), (i - 1, j - 1), (i + 1, j), (i - 1, j), (i, j + 1), (i, j - 1)]
+        inside = [(a, b) for a, b in near if 0 <= b < len(couplings)]
+        tried |= {(a, b): at(a, b) for a, b in inside if lowest <= a <= highest}
+        best = min(tried, key=lambda place: tried[place])
+        if best == (i, j):
+            break
+    return first * 2 ** (best[0] / 2), couplings[best[1]]
