@@ -140,6 +140,25 @@ def test_the_time_that_was_waited_is_told(solved, steps, took, said) -> None:
     assert f"took     {said}" in closing_lines(Path("o"), facts, took)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [
+        ({"psnr": 25.254, "ssim": None, "nrmse": 0.1}, None, "PSNR 25.25 dB"),
+        ({"psnr": 25.254, "ssim": 0.9, "nrmse": 0.1}, 24.0,
+         "PSNR 25.25 dB, SSIM 0.900 (+1.25 dB against tv)"),
+        ({"psnr": None, "ssim": 1.0, "nrmse": 0.0}, 24.0, "equal to the reference, pixel by pixel"),
+        ({"psnr": None, "ssim": None, "nrmse": 0.0}, None, "equal to the reference, pixel"),
+    ],
+)  # fmt: skip
+def test_a_measure_that_is_no_number_is_left_out(ours, theirs, said) -> None:
+    """SSIM of sides below 11 pixels, PSNR of equal images; the classical one's likewise."""
+    facts = {
+        "stop": {"reason": ""}, "metrics": ours, "method": "dip", "task": "denoise", "seconds": 1.0,
+        "classical": {"method": "tv", "metrics": {"psnr": theirs}}, "steps": 3,
+    }  # fmt: skip
+    assert said in closing_lines(Path("o"), facts)
+
+
 def test_time_limit_is_a_result_that_resume_improves(noisy: Path, tmp_path: Path, capsys) -> None:
     out, whole = tmp_path / "out", tmp_path / "whole"
     assert reconstruct(noisy, "--out", out, "--time-limit", "1e-6") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import click
 
@@ -34,12 +35,20 @@ def evaluate(image: str, reference: str, data_range: str, index: int | None, as_
     Complex images are compared by magnitude; neither image is rescaled to the other.
     """
     from untrained.data.evaluate import evaluate_files, unit_notes
+    from untrained.report.save import plain_values
 
     found = evaluate_files(image, reference, data_range, index)
     for note in unit_notes(image, reference, index):
         click.echo(f"note: {note}", err=True)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(plain_values(found), indent=2))
         return
     for name, value in found.items():
-        click.echo(f"{name:<8} {value:.4f}" if isinstance(value, float) else f"{name:<8} {value}")
+        click.echo(f"{name:<8} {_text(name, value)}")
+
+
+def _text(name: str, value: float) -> str:
+    """A dash for what is no number, such as SSIM where a side is below 11 pixels."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.4f}" if name in ("psnr", "ssim") else f"{value:.4g}"
