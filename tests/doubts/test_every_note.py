@@ -363,6 +363,9 @@ ROWS = (
         lambda: {**photo(NOISY)(), "physics": Blur(MOVED, (1, 24, 24))}),
     Row("the kernel summed to", lambda f: [
         "reconstruct", "deblur", npz(f, measurement=NOISY, kernel=2 * KERNEL)]),
+    Row("took the place of the file's own '", lambda f: [
+        *("reconstruct", "deblur", npz(f, measurement=NOISY, kernel=KERNEL)),
+        *("--kernel", npy(f, np.ones((5, 5)), "k.npy"))]),
     Row("no mask was given: pixels that are 0", of(
         "inpaint", lambda f: npy(f, np.where(half(), PIC, 0)))),
     Row("far outside [0, 1] count as missing", of("inpaint", lambda f: npy(f, missing()))),

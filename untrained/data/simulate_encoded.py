@@ -10,7 +10,7 @@ from torch import Tensor
 
 from untrained.data.images import read_picture
 from untrained.data.noise import noisy
-from untrained.data.parameters import check_seed, read_kernel
+from untrained.data.parameters import check_seed, named_kernel, read_kernel
 from untrained.data.phantoms import gaussian_kernel
 from untrained.data.photos import noise_level, shape_of
 from untrained.data.simulate import DEFAULT_BLUR, clean_picture, save
@@ -145,7 +145,7 @@ def simulate_nldeblur(
         }
     else:
         values = gaussian_kernel(DEFAULT_BLUR) if kernel is None else read_kernel(kernel)
-        notes += kernel_doubts(values, "the kernel")
+        notes += kernel_doubts(values, named_kernel(kernel))
         physics = NonlinearBlur(values, shape_of(x))
         parameters = {"kernel": physics.blur.kernel.numpy()}
         notes += (_said(kernel),)
