@@ -83,6 +83,19 @@ def test_phase_round_trip(grey: Path, tmp_path: Path, pad: int | None) -> None:
     assert any("180 degrees" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(("largest", "kept"), [(0.9176, True), (1.0, True), (4.0, False)])
+def test_only_bright_complex_images_are_divided(tmp_path: Path, largest, kept) -> None:
+    """And what they are divided by is said."""
+    image = np.full((10, 8), 0.1j * largest, np.complex64)
+    image[3, 2] = largest
+    np.save(tmp_path / "x.npy", image)
+    notes = simulate_phase(tmp_path / "x.npy", tmp_path / "m.npz", pad=4)
+    stored = np.load(tmp_path / "m.npz")["reference"]
+    np.testing.assert_allclose(stored, image if kept else image / largest, rtol=1e-6)
+    assert [note for note in notes if "were divided by 4, the largest" in note] == [*notes]
+    assert bool(notes) != kept
+
+
 def test_phase_round_trip_of_a_complex_image(tmp_path: Path) -> None:
     image = np.random.default_rng(0).normal(size=(10, 8, 2)).view(np.complex128)[..., 0]
     np.save(tmp_path / "x.npy", image)

@@ -455,6 +455,8 @@ ROWS = (
     Row("no kernel given: a Gaussian", simulate("deblur", grey)),
     Row("no --bkse given: the built-in non-linear blur", simulate("nldeblur", grey)),
     Row("the image is real: its phase is taken as zero", simulate("mri", grey)),
+    Row("and its reference were divided by ", simulate(
+        "phase", lambda f: npy(f, (3j * PIC).astype(np.complex64)))),
     Row("smooth birdcage-like coil maps", simulate("mri", grey)),
 )  # fmt: skip
 
