@@ -147,7 +147,8 @@ def test_the_time_that_was_waited_is_told(solved, steps, took, said) -> None:
         ({"psnr": 25.254, "ssim": 0.9, "nrmse": 0.1}, 24.0,
          "PSNR 25.25 dB, SSIM 0.900 (+1.25 dB against tv)"),
         ({"psnr": None, "ssim": 1.0, "nrmse": 0.0}, 24.0, "equal to the reference, pixel by pixel"),
-        ({"psnr": None, "ssim": None, "nrmse": 0.0}, None, "equal to the reference, pixel"),
+        ({"psnr": None, "ssim": None, "nrmse": 0.0}, None,
+         "equal to the reference, pixel by pixel"),
     ],
 )  # fmt: skip
 def test_a_measure_that_is_no_number_is_left_out(ours, theirs, said) -> None:

@@ -12,8 +12,8 @@ import click
 import torch
 
 from untrained.cli.directory import Directory, open_directory, require_same
+from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.job import (
-    INTERRUPTED,
     command_line,
     for_loader,
     input_files,
