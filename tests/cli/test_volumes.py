@@ -120,3 +120,5 @@ def test_evaluate_of_a_small_image_has_no_ssim(tmp_path: Path, capsys) -> None:
     assert printed["ssim"] == "-"
     assert call("evaluate", image, clean, "--range", 1, "--json") == 0
     assert json.loads(capsys.readouterr().out)["ssim"] is None
+    assert call("evaluate", image, clean, "--range", 0.000123456) == 0
+    assert "range    0.0001235\n" in capsys.readouterr().out

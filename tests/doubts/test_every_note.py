@@ -458,6 +458,10 @@ ROWS = (
     Row("and its reference were divided by ", simulate(
         "phase", lambda f: npy(f, (3j * PIC).astype(np.complex64)))),
     Row("smooth birdcage-like coil maps", simulate("mri", grey)),
+    Row("turned and moved to fit the image best", lambda f: ["evaluate", npy(f, PIC), npz(
+        f, measurement=amplitudes(), image_shape=np.array([24, 24]), reference=PIC)]),
+    Row("the image is compared with slice", lambda f: [
+        *("evaluate", npy(f, np.ones((48, 48))), fastmri(48, 48)(f))]),
 )  # fmt: skip
 
 
@@ -474,6 +478,8 @@ def arguments(row: Row, folder: Path) -> Command:
     given = row.command(folder)
     compare = "--compare" in given
     given = [str(part) for part in given if part != "--compare"]
+    if given[0] == "evaluate":
+        return given
     if given[0] == "simulate":
         return [*given, "--out", str(folder / "made.npz")]
     if "--method" not in given and "--weights" not in given:

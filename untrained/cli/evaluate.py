@@ -16,8 +16,8 @@ import click
     "data_range",
     default="auto",
     show_default=True,
-    help="Range of the PSNR: a number, or auto (max |reference| for complex data, 1 for integer "
-    "files; other data need a number).",
+    help="Range of the PSNR: a number, or auto (1 for pictures, max |reference| for all else; "
+    "where neither a result directory nor the file tells which, a number is needed).",
 )
 @click.option(
     "--slice",
@@ -32,13 +32,14 @@ import click
 def evaluate(image: str, reference: str, data_range: str, index: int | None, as_json: bool) -> None:
     """Compare IMAGE with REFERENCE: PSNR, SSIM, NRMSE.
 
-    Complex images are compared by magnitude; neither image is rescaled to the other.
+    Complex images are compared by magnitude; neither image is rescaled to the other. Of phase
+    retrieval the reference is turned and moved to fit best, as in a run.
     """
-    from untrained.data.evaluate import evaluate_files, unit_notes
+    from untrained.data.compare import evaluate_files, evaluate_notes
     from untrained.report.save import plain_values
 
     found = evaluate_files(image, reference, data_range, index)
-    for note in unit_notes(image, reference, index):
+    for note in evaluate_notes(image, reference, index):
         click.echo(f"note: {note}", err=True)
     if as_json:
         click.echo(json.dumps(plain_values(found), indent=2))
