@@ -341,6 +341,13 @@ class Bad(Good):
 class Bare:
     x_shape = (1, 6, 5)
     def A(self, x): return x.cumsum(-1)
+class Complex(Bare):
+    def A(self, x): return torch.fft.fft2(x)
+class Double(Bare):
+    def A(self, x): return x.double()
+class Failing(Bare):
+    def A(self, x):
+        return x @ torch.ones(3, 3)
 """
     (tmp_path / "ops.py").write_text(code)
     assert call("check-operator", f"{tmp_path / 'ops.py'}:Good") == 0
@@ -348,6 +355,19 @@ class Bare:
     assert call("check-operator", f"{tmp_path / 'ops.py'}:Bad") == 1
     assert "not the adjoint" in capsys.readouterr().out
     assert call("check-operator", f"{tmp_path / 'ops.py'}:Gone") == 2
+    np.save(tmp_path / "y.npy", np.ones((1, 6, 5), np.float32))
+    for name, said in (
+        ("Complex", "A must return float32, not torch.complex64; complex values as two real chan"),
+        ("Double", "A must return float32, not torch.float64; add .float()"),
+        ("Failing", f"(line 18 of {tmp_path / 'ops.py'}: return x @ torch.ones(3, 3))"),
+    ):
+        spec = f"{tmp_path / 'ops.py'}:{name}"
+        capsys.readouterr()
+        assert call("check-operator", spec) == 2
+        assert said in " ".join(capsys.readouterr().err.split())
+        out = ("--out", tmp_path / "out")
+        assert call("reconstruct", "custom", tmp_path / "y.npy", "--physics", spec, *out) == 2
+        assert said in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("method", ["tv", "l1wavelet", "dct", "nlbayes"])
