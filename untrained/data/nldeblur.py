@@ -89,7 +89,7 @@ def _bkse(path: str | Path, stored: _Stored, weights: str | Path | None) -> BKSE
         raise UserError(
             f"{path} was blurred by BKSE: give --bkse FILE, the weights it was blurred with"
         )
-    network = load_bkse(weights)
+    network = load_bkse(weights, "--bkse")
     if stored.weights is not None and weights_digest(network) != stored.weights:
         raise UserError(
             f"--bkse: {weights} is not the file that blurred {path}: its SHA-256 is "

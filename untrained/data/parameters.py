@@ -101,6 +101,19 @@ def replaced(option: str, given: Any, key: str, stored: Any) -> tuple[str, ...]:
     return (f"{option} took the place of the file's own '{key}'{value}, and the two differ",)
 
 
+def instead(option: str, given: Any, key: str, stored: Any) -> str:
+    """What to do where an option makes the image unlike the reference; nothing without an option.
+
+    Arguments as of `replaced`.
+    """
+    if given is None:
+        return ""
+    if given is True:
+        return f", as {option} says: leave {option} out"
+    own = f"; the file's own '{key}' is {shown(stored)}: leave {option} out"
+    return f", as {option} {given} says{'; is that right?' if stored is None else own}"
+
+
 def replaced_kernel(given: np.ndarray, stored: np.ndarray | None) -> tuple[str, ...]:
     """As `replaced`; kernels are the same where only their sums differ."""
     if stored is None or stored.dtype.kind not in "biuf" or not stored.sum():

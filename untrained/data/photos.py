@@ -36,6 +36,7 @@ from untrained.data.measurement import Measurement
 from untrained.data.memory import FLOAT_BYTES, check_size
 from untrained.data.named import TRANSPOSED, open_measurement, require_no_key
 from untrained.data.parameters import (
+    instead,
     named_kernel,
     read_kernel,
     read_mask,
@@ -194,7 +195,9 @@ def load_superres(
     check_size(size, size, f"{path}, enlarged {times} times,")
     physics = SuperRes((channels, height * times, width * times), times)
     notes = (*photo.notes, *replaced("--factor", factor, "factor", photo.extra))
-    return photo_measurement("superres", path, photo, physics, photo.sigma, notes)
+    other = factor is not None and (photo.extra is None or factor != photo.extra)
+    hint = instead("--factor", factor, "factor", photo.extra) if other else ""
+    return photo_measurement("superres", path, photo, physics, photo.sigma, notes, hint)
 
 
 def load_deblur(
@@ -353,13 +356,18 @@ def photo_measurement(
     physics: Physics,
     sigma: float | None,
     notes: tuple[str, ...],
+    instead: str = "",
 ) -> Measurement:
-    """What was read as one problem. Raises UserError where the reference has another shape."""
+    """What was read as one problem.
+
+    Raises:
+        UserError: the reference has another shape; `instead` says what to do about an option.
+    """
     shape = physics.x_shape
     if photo.reference is not None and tuple(photo.reference.shape[1:]) != shape:
         raise UserError(
             f"'reference' in {path} has shape {tuple(photo.reference.shape[1:])}, but the image "
-            f"to reconstruct is {shape}"
+            f"to reconstruct is {shape}{instead}"
         )
     channels = photo.y.shape[1]
     if channels > MOST_COLOURS:

@@ -144,7 +144,7 @@ def simulate_nldeblur(
     x, notes = clean_picture(clean)
     physics: BKSE | NonlinearBlur
     if weights is not None:
-        network = load_bkse(weights)
+        network = load_bkse(weights, "--bkse")
         physics = BKSE(network, random_code(check_seed(seed)))
         parameters = {
             "bkse_kernel": physics.kernel.numpy(),
