@@ -193,11 +193,14 @@ def _check_weights(runs: list[RunEntry], lessons: list[LessonEntry]) -> None:
         method = entry.run.method
         if METHODS[method].pretrained != bool(entry.weights):
             needs = "needs" if METHODS[method].pretrained else "takes no"
-            raise UserError(f"the run '{entry.run.label}' {needs} weights, a [[pretrain]] name")
+            raise UserError(
+                f"{entry.where}: the run '{entry.run.label}' {needs} weights, a [[pretrain]] name"
+            )
         if entry.weights and known.get(entry.weights) != method:
             raise UserError(
-                f"the run '{entry.run.label}' asks for the weights '{entry.weights}'; learned for "
-                f"{method}: {', '.join(n for n, m in known.items() if m == method) or 'none'}"
+                f"{entry.where}: the run '{entry.run.label}' asks for the weights "
+                f"'{entry.weights}'; learned for {method}: "
+                f"{', '.join(n for n, m in known.items() if m == method) or 'none'}"
             )
 
 

@@ -35,12 +35,13 @@ def evaluate(image: str, reference: str, data_range: str, index: int | None, as_
     Complex images are compared by magnitude; neither image is rescaled to the other. Of phase
     retrieval the reference is turned and moved to fit best, as in a run.
     """
+    from untrained.cli.closing import note_lines
     from untrained.data.compare import evaluate_files, evaluate_notes
     from untrained.report.save import plain_values
 
     found = evaluate_files(image, reference, data_range, index)
     for note in evaluate_notes(image, reference, index):
-        click.echo(f"note: {note}", err=True)
+        click.echo("\n".join(note_lines(note)), err=True)
     if as_json:
         click.echo(json.dumps(plain_values(found), indent=2))
         return
