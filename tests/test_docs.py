@@ -4,6 +4,7 @@
 """
 
 import ast
+import builtins
 import dataclasses
 import re
 import runpy
@@ -227,6 +228,24 @@ def run_blocks(page: str, names: dict[str, object]) -> dict[str, object]:
 def test_every_python_block_compiles(page: Path) -> None:
     for text in blocks(page, "python"):
         ast.parse(text)
+
+
+def used_and_never_made(text: str) -> set[str]:
+    """Names of a snippet that a reader would have to guess."""
+    nodes = list(ast.walk(ast.parse(text)))
+    made = {node.id for node in nodes if isinstance(node, ast.Name) and type(node.ctx) is ast.Store}
+    made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    made |= {n.name for n in nodes if isinstance(n, ast.ClassDef | ast.FunctionDef)}
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            made |= {(a.asname or a.name).partition(".")[0] for a in node.names}
+    return {n.id for n in nodes if isinstance(n, ast.Name)} - made - set(dir(builtins))
+
+
+def test_every_snippet_of_the_operators_page_stands_alone() -> None:
+    snippets = blocks(ROOT / "docs" / "operators.md", "python")
+    assert [used_and_never_made(text) for text in snippets] == [set()] * len(snippets)
+    assert used_and_never_made("network = ut.physics.load_bkse('w.pth')") == {"ut"}
 
 
 def test_the_snippets_of_the_python_page_run(quiet: Path) -> None:

@@ -28,6 +28,9 @@ UNWRITABLE = (
     errno.ELOOP,
 )
 
+INPUTS = ("input", "image", "clean image", "clean data")
+"""Arguments of which somebody may have a folder full."""
+
 DAY = 86_400.0  # seconds
 _WRITING: set[str] = set()
 """Names of the temporary files that this process is writing."""
@@ -121,6 +124,21 @@ def _machine() -> str:
     return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 
 
+def require_no_folder(path: str | Path, what: str) -> None:
+    """Refuse a folder where a file is expected; `what` says which argument it was.
+
+    Raises:
+        UserError: it is one; says how several files are done.
+    """
+    if not os.path.isdir(path):  # noqa: PTH112, any text
+        return
+    many = "; for all files of a folder use `untrained bench run`, or a loop of your shell"
+    raise UserError(
+        f"{what}: {path} is a folder, and a file is expected: give one of its files"
+        f"{many if what in INPUTS else ''}"
+    )
+
+
 def existing_file(path: str | Path, what: str = "input") -> Path:
     """Return `path` as a Path, if a non-empty regular file that may be read stands there.
 
@@ -132,9 +150,9 @@ def existing_file(path: str | Path, what: str = "input") -> Path:
     try:
         if not file.exists():
             raise UserError(f"{what}: there is no file {file}; check the path")
+        require_no_folder(file, what)
         if not file.is_file():
-            kind = "a directory" if file.is_dir() else "a pipe or a device"
-            raise UserError(f"{what}: {file} is {kind}; a file is expected")
+            raise UserError(f"{what}: {file} is a pipe or a device; a file is expected")
         if file.stat().st_size == 0:
             raise UserError(f"{what}: {file} is empty (0 bytes)")
         if not os.access(file, os.R_OK):

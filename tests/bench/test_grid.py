@@ -129,10 +129,16 @@ def test_wrong_grids_are_refused_by_name(write_grid, change, message):
 @pytest.mark.parametrize(
     ("runs", "message"),
     [
-        ("[[runs]]\nmethod = 'dip'\nsettings = 'lamb=2'", "no field 'lamb'"),
-        ("[[runs]]\nmethod = 'dip'\npreset = 'slow'", "unknown preset 'slow'"),
-        ("[[runs]]\nmethod = 'tv'\nsteps = 9", "does not apply"),
-        ("[[runs]]\nmethod = 'fbp'", "the run 'fbp' fits none of the cases"),
+        ("[[runs]]\nmethod = 'dip'\nsettings = 'lamb=2'", r"\[\[runs\]\] 1: settings: .*'lamb'"),
+        ("[[runs]]\nmethod = 'dip'\npreset = 'slow'", r"\[\[runs\]\] 1: preset: unknown .*'slow'"),
+        ("[[runs]]\nmethod = 'tv'\nsteps = 9", r"\[\[runs\]\] 1: steps: 'tv' is a classical"),
+        (
+            "[[runs]]\nmethod = 'dip'\n[[runs]]\nmethod = ['tv', 'house']\nsteps = 30",
+            r"\[\[runs\]\] 2: steps: 'tv' is a classical .* \[\[runs\]\] table of its own",
+        ),
+        ("[[runs]]\nmethod = 'dip'\nstop = 'heldot'", r"\[\[runs\]\] 1: stop: unknown stop rule"),
+        ("[[runs]]\nmethod = 'dip'\noutput = 'x'", r"\[\[runs\]\] 1: output: unknown output 'x'"),
+        ("[[runs]]\nmethod = 'fbp'", r"\[\[runs\]\] 1: the run 'fbp' fits none of the cases"),
         ("[[runs]]\nmethod = 'fbp'\ntasks = 'denoise'", "'fbp' does not do denoise"),
         ("[[runs]]\nmethod = 'tv'\n[[runs]]\nmethod = 'tv'", "two jobs are called 'denoise/"),
     ],

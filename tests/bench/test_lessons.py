@@ -85,12 +85,24 @@ seed = 1
 @pytest.mark.parametrize(
     ("lesson", "run", "message"),
     [
-        (LESSON, '[[runs]]\nmethod = "ugodit"', "needs weights"),
-        (LESSON, '[[runs]]\nmethod = "dip"\nweights = "two"', "takes no weights"),
-        (LESSON, RUN.replace('"two"', '"three"'), "learned for ugodit: two"),
+        (LESSON, '[[runs]]\nmethod = "ugodit"', r"\[\[runs\]\] 1: .* needs weights"),
+        (
+            LESSON,
+            '[[runs]]\nmethod = "dip"\nweights = "two"',
+            r"\[\[runs\]\] 1: .* takes no weights",
+        ),
+        (LESSON, RUN.replace('"two"', '"three"'), r"\[\[runs\]\] 1: .*learned for ugodit: two"),
         (LESSON + LESSON, RUN, "same name"),
-        (LESSON.replace('"ugodit"', '"dip"'), RUN, "learns nothing beforehand"),
-        (LESSON.replace("net.widths", "net.depths"), RUN, "no field 'depths'"),
+        (
+            LESSON.replace('"ugodit"', '"dip"'),
+            RUN,
+            r"\[\[pretrain\]\] 1: .*learns nothing beforehand",
+        ),
+        (
+            LESSON.replace("net.widths", "net.depths"),
+            RUN,
+            r"\[\[pretrain\]\] 1: .*no field 'depths'",
+        ),
         (LESSON.replace("steps = 4", "step = 4"), RUN, "did you mean 'steps'"),
         (LESSON.replace('name = "two"', ""), RUN, "there is no name"),
     ],

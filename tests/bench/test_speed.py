@@ -88,6 +88,18 @@ def test_the_way_to_a_given_quality_is_timed(noisy, capsys):
     assert "seconds to 12.50 dB" in capsys.readouterr().out
 
 
+def test_small_pictures_have_no_ssim(pictures, noisy, capsys, tmp_path):
+    """Its window has 11 pixels; JSON has no NaN."""
+    small = np.load(pictures / "picture-a.npy")[..., :9, :8]
+    np.savez(tmp_path / "small.npz", measurement=small, reference=small + 0.01, sigma=5.0)
+    out = tmp_path / "speed.json"
+    speed_of = ["bench", "speed", "denoise", tmp_path / "small.npz", "--out", out, "--blocks", 1]
+    assert call(*speed_of) == 0
+    rows = {row["name"]: row for row in json.loads(out.read_text())["rows"]}
+    assert rows["tv"]["ssim"] is None
+    assert rows["tv"]["psnr"] > 20
+
+
 def test_a_run_is_cut_at_the_limit(noisy):
     measurement = TASKS["denoise"].load(noisy)
     found = speed.measure_speed(measurement, limit=1e-3, blocks=1)

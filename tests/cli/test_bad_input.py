@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from untrained.cli import main
+from untrained.data import TASKS
 
 RNG = np.random.default_rng(0)
 GREY = RNG.random((16, 12), dtype=np.float32)
@@ -201,3 +202,24 @@ def test_wrong_input(
     assert "\n\n" not in said, "one paragraph"
     assert not (tmp_path / "opened").exists(), "a pickle was opened"
     assert not list((tmp_path / "out").glob("*"))
+
+
+FOLDERS = [
+    *(["reconstruct", task, "scans"] for task in TASKS if task != "custom"),
+    *(["simulate", task, "scans"] for task, own in TASKS.items() if own.simulate is not None),
+    ["pretrain", "ugodit", "mri", "scans"],
+    ["pretrain", "metadip", "ct", "scans"],
+]
+
+
+@pytest.mark.parametrize("command", FOLDERS, ids=" ".join)
+def test_a_folder_is_called_one_and_what_to_do_is_said(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scans").mkdir()
+    out = "out.safetensors" if command[0] == "pretrain" else "out.npz"
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--out", out])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "scans is a folder, and a file is expected" in said
+    assert "`untrained bench run`, or a loop of your shell" in said

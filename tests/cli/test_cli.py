@@ -140,6 +140,26 @@ def test_the_time_that_was_waited_is_told(solved, steps, took, said) -> None:
     assert f"took     {said}" in closing_lines(Path("o"), facts, took)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [
+        ({"psnr": 25.254, "ssim": None, "nrmse": 0.1}, None, "PSNR 25.25 dB"),
+        ({"psnr": 25.254, "ssim": 0.9, "nrmse": 0.1}, 24.0,
+         "PSNR 25.25 dB, SSIM 0.900 (+1.25 dB against tv)"),
+        ({"psnr": None, "ssim": 1.0, "nrmse": 0.0}, 24.0, "equal to the reference, pixel by pixel"),
+        ({"psnr": None, "ssim": None, "nrmse": 0.0}, None,
+         "equal to the reference, pixel by pixel"),
+    ],
+)  # fmt: skip
+def test_a_measure_that_is_no_number_is_left_out(ours, theirs, said) -> None:
+    """SSIM of sides below 11 pixels, PSNR of equal images; the classical one's likewise."""
+    facts = {
+        "stop": {"reason": ""}, "metrics": ours, "method": "dip", "task": "denoise", "seconds": 1.0,
+        "classical": {"method": "tv", "metrics": {"psnr": theirs}}, "steps": 3,
+    }  # fmt: skip
+    assert said in closing_lines(Path("o"), facts)
+
+
 def test_time_limit_is_a_result_that_resume_improves(noisy: Path, tmp_path: Path, capsys) -> None:
     out, whole = tmp_path / "out", tmp_path / "whole"
     assert reconstruct(noisy, "--out", out, "--time-limit", "1e-6") == 0
@@ -321,6 +341,13 @@ class Bad(Good):
 class Bare:
     x_shape = (1, 6, 5)
     def A(self, x): return x.cumsum(-1)
+class Complex(Bare):
+    def A(self, x): return torch.fft.fft2(x)
+class Double(Bare):
+    def A(self, x): return x.double()
+class Failing(Bare):
+    def A(self, x):
+        return x @ torch.ones(3, 3)
 """
     (tmp_path / "ops.py").write_text(code)
     assert call("check-operator", f"{tmp_path / 'ops.py'}:Good") == 0
@@ -328,6 +355,19 @@ class Bare:
     assert call("check-operator", f"{tmp_path / 'ops.py'}:Bad") == 1
     assert "not the adjoint" in capsys.readouterr().out
     assert call("check-operator", f"{tmp_path / 'ops.py'}:Gone") == 2
+    np.save(tmp_path / "y.npy", np.ones((1, 6, 5), np.float32))
+    for name, said in (
+        ("Complex", "A must return float32, not torch.complex64; complex values as two real chan"),
+        ("Double", "A must return float32, not torch.float64; add .float()"),
+        ("Failing", f"(line 18 of {tmp_path / 'ops.py'}: return x @ torch.ones(3, 3))"),
+    ):
+        spec = f"{tmp_path / 'ops.py'}:{name}"
+        capsys.readouterr()
+        assert call("check-operator", spec) == 2
+        assert said in " ".join(capsys.readouterr().err.split())
+        out = ("--out", tmp_path / "out")
+        assert call("reconstruct", "custom", tmp_path / "y.npy", "--physics", spec, *out) == 2
+        assert said in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("method", ["tv", "l1wavelet", "dct", "nlbayes"])

@@ -95,3 +95,30 @@ def test_one_slice_is_no_volume(tmp_path, ball, capsys):
     np.save(tmp_path / "one.npy", ball[0])
     assert call("reconstruct", "denoise", tmp_path / "one.npy", "--volume", *SMALL) == 2
     assert "leave out --volume" in capsys.readouterr().err
+
+
+def test_a_volume_of_few_slices_has_no_ssim(ball: np.ndarray, tmp_path: Path, capsys) -> None:
+    """Its window has 11 pixels; the other measures are told all the same."""
+    loud, out = [option for option in SMALL if option != "--quiet"], tmp_path / "out"
+    measured = noisy(ball, tmp_path)
+    assert call("reconstruct", "denoise", measured, "--volume", *loud, "--out", out) == 0
+    facts = json.loads((out / "result.json").read_text())
+    assert facts["metrics"]["ssim"] is None
+    said = capsys.readouterr().out
+    assert f"\nPSNR {facts['metrics']['psnr']:.2f} dB" in said
+    assert "SSIM" not in said
+    assert "<td>–</td>" in (out / "report.html").read_text()
+
+
+def test_evaluate_of_a_small_image_has_no_ssim(tmp_path: Path, capsys) -> None:
+    image, clean = tmp_path / "image.npy", tmp_path / "clean.npy"
+    np.save(clean, np.full((8, 20), 0.5, np.float32))
+    np.save(image, np.full((8, 20), 0.6, np.float32))
+    assert call("evaluate", image, clean, "--range", 1) == 0
+    printed = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert printed["psnr"] == "20.0000"
+    assert printed["ssim"] == "-"
+    assert call("evaluate", image, clean, "--range", 1, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["ssim"] is None
+    assert call("evaluate", image, clean, "--range", 0.000123456) == 0
+    assert "range    0.0001235\n" in capsys.readouterr().out

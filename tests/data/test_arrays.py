@@ -108,7 +108,7 @@ def test_missing_empty_truncated_and_foreign_files(tmp_path, name):
         read(path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(UserError, match="is a directory"):
+    with pytest.raises(UserError, match="is a folder, and a file is expected"):
         read(path)
 
 

@@ -107,6 +107,28 @@ def test_faults_are_named(folder, spec, message):
         load_custom(folder / "y.npy", physics=spec)
 
 
+def test_the_line_that_failed_is_named(folder):
+    """That of the operator's own files, wherever it was called from and whatever it called."""
+    (folder / "helper.py").write_text("def halve(x):\n    return x[5, 5, 5, 5, 5]\n")
+    lines = ["from helper import halve", "class Deep:", "    x_shape = (1, 6, 8)"]
+    (folder / "deep.py").write_text("\n".join([*lines, "    A = lambda self, x: halve(x)"]))
+    np.save(folder / "y.npy", np.ones((1, 6, 4), np.float32))
+    with pytest.raises(UserError, match=r"line 2 of .*helper\.py: return x\[5, 5, 5, 5, 5\]"):
+        load_custom(folder / "y.npy", physics="deep.py:Deep")
+    (folder / "bare.py").write_text(
+        "class Bare:\n    x_shape = (1, 6, 8)\n"
+        "    def A(self, x):\n        if x.requires_grad: raise ValueError('no')\n"
+        "        return x\n"
+    )
+    with pytest.raises(UserError, match=r"line 4 of .*bare\.py"):  # called by torch
+        load_custom(folder / "y.npy", physics="bare.py:Bare")
+    with pytest.raises(UserError, match=r"No module named 'absent_module'$"):
+        load_object("absent_module:f")
+    (folder / "at_once.py").write_text("import math\nmath.sqrt(-1)\n")
+    with pytest.raises(UserError, match=r"line 2 of .*at_once\.py: math\.sqrt\(-1\)"):
+        load_object("at_once.py:f")
+
+
 def test_files_are_checked(folder):
     spec = "ops_of_mine.py:Halves"
     np.save(folder / "y.npy", np.full((1, 6, 4), np.nan))

@@ -362,7 +362,7 @@ def test_a_write_and_read_of_tensors_refuses_a_folder(tmp_path):
 
     write_tensors(tmp_path / "a.safetensors", {"a": torch.ones(2)})
     assert torch.equal(read_tensors(tmp_path / "a.safetensors")["a"], torch.ones(2))
-    with pytest.raises(UserError, match="is a directory"):
+    with pytest.raises(UserError, match="is a folder, and a file is expected"):
         read_tensors(tmp_path)
 
 

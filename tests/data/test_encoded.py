@@ -13,7 +13,7 @@ from PIL import Image
 from untrained.data.encoded import load_cs, load_phase
 from untrained.data.nldeblur import load_nldeblur
 from untrained.data.noise import LEVELS, add_noise
-from untrained.data.photos import load_denoise
+from untrained.data.photos import load_denoise, load_superres
 from untrained.data.simulate import simulate_denoise
 from untrained.data.simulate_encoded import simulate_cs, simulate_nldeblur, simulate_phase
 from untrained.errors import UserError
@@ -81,6 +81,67 @@ def test_phase_round_trip(grey: Path, tmp_path: Path, pad: int | None) -> None:
     assert found.physics.pad == ((6, 8) if pad is None else (pad, pad))
     assert_explains(found, 3 / 255, (1, 24, 32))
     assert any("180 degrees" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"pad": 5}, r"--pad 5 says; the file's own 'image_shape' is \(10, 8\): leave --pad"),
+        ({"complex_image": True}, "as --complex says: leave --complex out"),
+        ({"pad": 80}, r"--pad must be .* from 0 to 7 in amplitudes of 18x16 .*m\.npz\), got 80"),
+        ({"pad": -1}, "--pad must be the zeros on each side, from 0 to 7"),
+    ],
+)
+def test_an_option_that_gives_another_image_is_named(tmp_path: Path, option, said) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((10, 8), dtype=np.float32))
+    simulate_phase(tmp_path / "x.npy", tmp_path / "m.npz", pad=4)
+    with pytest.raises(UserError, match=said):
+        load_phase(tmp_path / "m.npz", **option)
+    with np.load(tmp_path / "m.npz") as stored:
+        bare = {name: stored[name] for name in ("measurement", "image_shape")}
+    np.savez(tmp_path / "bare.npz", **bare)
+    assert load_phase(tmp_path / "bare.npz", pad=4).physics.x_shape == (1, 10, 8)
+    notes = load_phase(tmp_path / "bare.npz", pad=5).notes
+    assert any("--pad took the place of the file's own 'image_shape'" in note for note in notes)
+
+
+def test_a_factor_unlike_the_file_s_is_named(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).random((4, 4), dtype=np.float32)
+    truth = np.zeros((16, 16), np.float32)
+    np.savez(tmp_path / "m.npz", measurement=picture, reference=truth, factor=4)
+    said = "--factor 2 says; the file's own 'factor' is 4: leave --factor out"
+    with pytest.raises(UserError, match=said):
+        load_superres(tmp_path / "m.npz", factor=2)
+    np.savez(tmp_path / "m.npz", measurement=picture, reference=truth)
+    with pytest.raises(UserError, match="as --factor 2 says; is that right"):
+        load_superres(tmp_path / "m.npz", factor=2)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no weights"])
+def test_unreadable_weights_are_called_by_their_option(tmp_path: Path, content) -> None:
+    if content is not None:
+        (tmp_path / "w.pth").write_bytes(content)
+    rng = np.random.default_rng(0)
+    picture = rng.random((3, 256, 256), dtype=np.float32)
+    np.savez(tmp_path / "m.npz", measurement=picture, bkse_kernel=rng.random((512, 2, 2)))
+    np.save(tmp_path / "x.npy", picture)
+    with pytest.raises(UserError, match=r"^--bkse: .*w\.pth"):
+        load_nldeblur(tmp_path / "m.npz", weights=tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"^--bkse: .*w\.pth"):
+        simulate_nldeblur(tmp_path / "x.npy", tmp_path / "o.npz", weights=tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(("largest", "kept"), [(0.9176, True), (1.0, True), (4.0, False)])
+def test_only_bright_complex_images_are_divided(tmp_path: Path, largest, kept) -> None:
+    """And what they are divided by is said."""
+    image = np.full((10, 8), 0.1j * largest, np.complex64)
+    image[3, 2] = largest
+    np.save(tmp_path / "x.npy", image)
+    notes = simulate_phase(tmp_path / "x.npy", tmp_path / "m.npz", pad=4)
+    stored = np.load(tmp_path / "m.npz")["reference"]
+    np.testing.assert_allclose(stored, image if kept else image / largest, rtol=1e-6)
+    assert [note for note in notes if "were divided by 4, the largest" in note] == [*notes]
+    assert bool(notes) != kept
 
 
 def test_phase_round_trip_of_a_complex_image(tmp_path: Path) -> None:

@@ -8,14 +8,20 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import untrained as ut
 from untrained.data import FORMATS, TASKS, evaluate_files, with_reference, with_references
+from untrained.data.compare import evaluate_notes
 from untrained.data.ct import load_ct
 from untrained.data.mri import load_mri
 from untrained.data.phantoms import birdcage_maps, brain, gaussian_kernel, shepp_logan
 from untrained.data.photos import load_denoise
+from untrained.data.simulate_encoded import simulate_phase
 from untrained.errors import UserError
+from untrained.physics import CT, Denoise
+from untrained.physics.phase import PhaseRetrieval
 
 RNG = np.random.default_rng(0)
 
@@ -54,6 +60,61 @@ def test_float_files_need_a_range(tmp_path):
     for bad in ("0", "-1", "wide", "nan"):
         with pytest.raises(UserError, match="--range"):
             evaluate_files(x, r, bad)
+
+
+def phase_file(folder: Path, clean: np.ndarray) -> Path:
+    np.save(folder / "clean.npy", clean)
+    simulate_phase(folder / "clean.npy", folder / "m.npz", pad=6)
+    return folder / "m.npz"
+
+
+@pytest.mark.parametrize("kind", ["grey", "colour", "complex"])
+def test_phase_retrieval_is_compared_as_a_run_does(tmp_path, kind):
+    """Turned by 180 degrees and moved, with range 1 and a note; by magnitude where complex."""
+    clean = 0.9 * RNG.random((3, 20, 16) if kind == "colour" else (20, 16))
+    if kind == "complex":
+        clean = clean * np.exp(2j * RNG.random(clean.shape))
+    image = np.roll(np.flip(np.conj(clean), (-2, -1)), (2, -3), (-2, -1)) * (1 + 1e-3)
+    file = phase_file(tmp_path, clean.astype(np.complex64 if kind == "complex" else np.float32))
+    found = evaluate_files(save(tmp_path / "x.npy", image), file)
+    assert found["range"] == 1
+    assert found["psnr"] == pytest.approx(
+        -10 * np.log10(1e-6 * np.mean(np.abs(clean) ** 2)), abs=0.1
+    )
+    assert any("turned and moved" in n for n in evaluate_notes(tmp_path / "x.npy", file))
+    assert evaluate_files(tmp_path / "x.npy", tmp_path / "clean.npy", 1)["psnr"] < 20
+
+
+@pytest.mark.parametrize("task", ["phase", "denoise", "ct"])
+def test_an_image_of_a_result_is_compared_as_its_run_did(tmp_path, task):
+    """With its range, and for phase retrieval turned, whatever file holds the reference."""
+    physics = {
+        "phase": lambda: PhaseRetrieval((1, 20, 16), (6, 6)),
+        "denoise": lambda: Denoise((1, 20, 16)),
+        "ct": lambda: CT((20, 16), np.arange(12) * 15.0, 26),
+    }[task]()
+    truth = torch.from_numpy(0.8 * RNG.random((1, 1, 20, 16))).float()
+    method = {"method": "dip", "steps": 3, "settings": ["net=compact", "net.widths=4,8"]}
+    given = {"method": "adjoint"} if task != "phase" else method
+    result = ut.reconstruct(physics.A(truth), physics, truth=truth, progress=False, **given)
+    result.save(tmp_path / "out")
+    plain = save(tmp_path / "r.npy", truth[0, 0].numpy())
+    found = evaluate_files(tmp_path / "out/reconstruction.npy", plain)
+    assert found["psnr"] == pytest.approx(result.about.metrics["psnr"], abs=1e-3)
+    assert found["range"] == (float(truth.max()) if task == "ct" else 1)
+    other = save(tmp_path / "out/other.npy", truth[0, 0].numpy())  # none of the run's
+    with pytest.raises(UserError, match="--range"):
+        evaluate_files(other, plain)
+
+
+def test_the_middle_slice_of_several_is_said(tmp_path):
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["kspace"] = np.zeros((5, 1, 20, 20), np.complex64)
+        file["reconstruction_rss"] = 1e-4 * RNG.random((5, 20, 20))
+    image = save(tmp_path / "x.npy", np.full((20, 20), 5e-5))
+    (note,) = evaluate_notes(image, tmp_path / "f.h5")
+    assert "slice 2 of 5 of 'reconstruction_rss', the middle one; --slice N takes another" in note
+    assert evaluate_notes(image, tmp_path / "f.h5", 2) == ()
 
 
 def test_reference_inside_an_npz(tmp_path):

@@ -363,6 +363,9 @@ ROWS = (
         lambda: {**photo(NOISY)(), "physics": Blur(MOVED, (1, 24, 24))}),
     Row("the kernel summed to", lambda f: [
         "reconstruct", "deblur", npz(f, measurement=NOISY, kernel=2 * KERNEL)]),
+    Row("took the place of the file's own '", lambda f: [
+        *("reconstruct", "deblur", npz(f, measurement=NOISY, kernel=KERNEL)),
+        *("--kernel", npy(f, np.ones((5, 5)), "k.npy"))]),
     Row("no mask was given: pixels that are 0", of(
         "inpaint", lambda f: npy(f, np.where(half(), PIC, 0)))),
     Row("far outside [0, 1] count as missing", of("inpaint", lambda f: npy(f, missing()))),
@@ -452,7 +455,13 @@ ROWS = (
     Row("no kernel given: a Gaussian", simulate("deblur", grey)),
     Row("no --bkse given: the built-in non-linear blur", simulate("nldeblur", grey)),
     Row("the image is real: its phase is taken as zero", simulate("mri", grey)),
+    Row("and its reference were divided by ", simulate(
+        "phase", lambda f: npy(f, (3j * PIC).astype(np.complex64)))),
     Row("smooth birdcage-like coil maps", simulate("mri", grey)),
+    Row("turned and moved to fit the image best", lambda f: ["evaluate", npy(f, PIC), npz(
+        f, measurement=amplitudes(), image_shape=np.array([24, 24]), reference=PIC)]),
+    Row("the image is compared with slice", lambda f: [
+        *("evaluate", npy(f, np.ones((48, 48))), fastmri(48, 48)(f))]),
 )  # fmt: skip
 
 
@@ -469,6 +478,8 @@ def arguments(row: Row, folder: Path) -> Command:
     given = row.command(folder)
     compare = "--compare" in given
     given = [str(part) for part in given if part != "--compare"]
+    if given[0] == "evaluate":
+        return given
     if given[0] == "simulate":
         return [*given, "--out", str(folder / "made.npz")]
     if "--method" not in given and "--weights" not in given:

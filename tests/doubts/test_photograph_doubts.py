@@ -8,10 +8,20 @@ import torch
 from PIL import Image
 
 import untrained as ut
+from untrained.data.ct import load_ct
 from untrained.data.encoded import load_phase
+from untrained.data.mri import load_mri
+from untrained.data.nldeblur import load_nldeblur
 from untrained.data.parameters import read_mask
-from untrained.data.photos import estimate_noise, load_deblur, load_denoise, load_inpaint
+from untrained.data.photos import (
+    estimate_noise,
+    load_deblur,
+    load_denoise,
+    load_inpaint,
+    load_superres,
+)
 from untrained.data.simulate import simulate_deblur
+from untrained.data.simulate_encoded import simulate_nldeblur
 from untrained.doubts.photographs import kernel_doubts, mask_doubts
 from untrained.errors import UserError
 from untrained.physics.blur import Blur
@@ -71,6 +81,105 @@ def test_a_corner_kernel_is_refused_wherever_it_is_given(picture, tmp_path) -> N
     y = torch.from_numpy(picture)[None, None]
     with pytest.raises(UserError, match="fftshift"):
         ut.reconstruct(y, physics, method="adjoint", progress=False)
+
+
+def photographs() -> list[np.ndarray]:
+    from skimage import data
+
+    coloured = data.astronaut()[100:228, 150:278].mean(-1)
+    return [data.camera()[100:200, 150:260] / 255, data.moon()[::8, ::8] / 255, coloured / 255]
+
+
+def test_a_photograph_is_no_kernel(picture, tmp_path) -> None:
+    for photograph in (*photographs(), picture):
+        with pytest.raises(UserError, match="looks like a photograph and not like a blur kernel"):
+            kernel_doubts(photograph, "the kernel")
+
+
+def test_wide_kernels_are_no_photographs() -> None:
+    y, x = np.mgrid[-20:21, -20:21]
+    disc = np.clip(18.5 - np.hypot(x, y), 0, 1)
+    shake = np.zeros((41, 41))
+    shake[(20 + 9 * np.sin(np.arange(41) / 5)).astype(int), np.arange(41)] = np.linspace(0.2, 1, 41)
+    coded = np.random.default_rng(0).integers(0, 2, (31, 31))
+    noise = np.random.default_rng(0).random((9, 9))
+    for kernel in (
+        gaussian(41, 12),
+        gaussian(41, 40),
+        disc,
+        shake,
+        coded,
+        np.ones((33, 33)),
+        noise,
+    ):
+        assert not kernel_doubts(kernel, "the kernel")
+
+
+@pytest.mark.parametrize("load", [load_deblur, load_nldeblur])
+def test_a_photograph_is_refused_as_a_kernel_wherever_it_is_given(load, tmp_path) -> None:
+    large = np.tile(photographs()[0], (2, 2)).astype(np.float32)
+    np.savez(tmp_path / "y.npz", measurement=large, kernel=np.ones((3, 3)))
+    Image.fromarray((255 * photographs()[0]).astype(np.uint8)).save(tmp_path / "photo.png")
+    with pytest.raises(UserError, match=r"--kernel: .*photo\.png looks like a photograph"):
+        load(tmp_path / "y.npz", kernel=tmp_path / "photo.png")
+    np.save(tmp_path / "clean.npy", large)
+    simulate = simulate_deblur if load is load_deblur else simulate_nldeblur
+    with pytest.raises(UserError, match=r"--kernel: .*photo\.png looks like a photograph"):
+        simulate(tmp_path / "clean.npy", tmp_path / "o.npz", kernel=tmp_path / "photo.png")
+
+
+# options in place of what the file holds ----------------------------------------------------
+
+
+def test_an_option_in_the_place_of_the_file_s_own_is_said(picture, tmp_path) -> None:
+    half = np.ones((40, 40))
+    half[::2] = 0
+    own, folder = (
+        {"kernel": np.ones((3, 3)) / 9, "mask": half, "factor": 4, "sigma": 25.0},
+        tmp_path,
+    )
+    np.savez(folder / "y.npz", measurement=picture, **own)
+    np.save(folder / "other.npy", np.eye(5))
+    np.save(folder / "same.npy", np.ones((3, 3)))
+    np.save(folder / "mask.npy", half.T)
+    np.save(folder / "halves.npy", half)
+    cases = [
+        (load_deblur, {"kernel": folder / "other.npy"}, {"kernel": folder / "same.npy"}, "kernel"),
+        (
+            load_nldeblur,
+            {"kernel": folder / "other.npy"},
+            {"kernel": folder / "same.npy"},
+            "kernel",
+        ),
+        (load_inpaint, {"mask": folder / "mask.npy"}, {"mask": folder / "halves.npy"}, "mask"),
+        (load_superres, {"factor": 2}, {"factor": 4}, "factor', 4,"),
+        (load_denoise, {"sigma": 50.0}, {"sigma": 25.0}, "sigma', 25.0,"),
+    ]
+    for load, other, same, key in cases:
+        said = f"--{next(iter(other))} took the place of the file's own '{key}"
+        assert any(said in note for note in load(folder / "y.npz", **other).notes), key
+        for silent in (same, {}):
+            notes = load(folder / "y.npz", **silent).notes
+            assert not any("took the place" in note for note in notes), key
+
+
+def test_scans_say_it_too(tmp_path) -> None:
+    angles, columns = np.arange(12) * 15.0, np.arange(16) % 2
+    scan = {"sinogram": np.ones((12, 20), np.float32), "angles": angles}
+    np.savez(tmp_path / "ct.npz", **scan, image_shape=[16, 16], pixel_size=2.0)
+    (tmp_path / "g.json").write_text('{"pixel_size": 1.0, "image_shape": [16, 16]}')
+    notes = load_ct(tmp_path / "ct.npz", geometry=tmp_path / "g.json", angles=12)[0].notes
+    found = [note for note in notes if "took the place" in note]
+    assert len(found) == 1
+    assert found[0].startswith("--geometry took the place of the file's own 'pi")
+    np.save(tmp_path / "angles.npy", angles + 90)
+    notes = load_ct(tmp_path / "ct.npz", angles=tmp_path / "angles.npy")[0].notes
+    assert any("--angles took the place of the file's own 'angles'" in note for note in notes)
+    kspace = np.random.default_rng(0).standard_normal((1, 16, 16)) * (1 + 1j)
+    np.savez(tmp_path / "mri.npz", kspace=kspace.astype(np.complex64), mask=columns)
+    np.save(tmp_path / "m.npy", 1 - columns)
+    notes = load_mri(tmp_path / "mri.npz", mask=tmp_path / "m.npy")[0].notes
+    assert any("--mask took the place of the file's own 'mask'" in note for note in notes)
 
 
 # masks --------------------------------------------------------------------------------------

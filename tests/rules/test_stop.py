@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from untrained.core.rule import Both, Either, Frame, Never
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.nets import Compact
+from untrained.physics import CT, MRI, Inpaint
 from untrained.rules import (
     EMV,
     RULES,
@@ -126,6 +128,26 @@ def test_the_discrepancy_needs_a_noise_level() -> None:
         Discrepancy().start(s, s.memory("stop"))
 
 
+@pytest.mark.parametrize(
+    ("physics", "said"),
+    [
+        (ut.physics.Denoise((1, 16, 16)), "give --sigma, or store it in the file as 'sigma', on t"),
+        (Inpaint(np.eye(16), (1, 16, 16)), "level: store it in the file as 'sigma', on the 0..255"),
+        (
+            CT((16, 16), np.arange(6) * 30.0, 24),
+            "in the file as 'sigma', in the units of the",
+        ),
+        (MRI(np.ones(16), x_shape=(2, 16, 16)), "on mri no file says it"),
+    ],
+    ids=lambda value: getattr(value, "task", ""),
+)
+def test_where_the_noise_level_is_said_depends_on_the_task(physics, said: str) -> None:
+    problem = ut.Problem(physics.A(torch.rand(1, *physics.x_shape)), physics)
+    s = State(problem, Compact(widths=(4, 8)).build(1, 1), seed=0)
+    with pytest.raises(UserError, match=said):
+        Discrepancy().start(s, s.memory("stop"))
+
+
 def test_heldout_finds_the_image_that_predicts_what_was_hidden() -> None:
     truth = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(1))
     noise = 0.3 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(2))
@@ -209,6 +231,9 @@ def test_rules_from_text(text: str, rule) -> None:
         ("zero:3", "takes no number"),
         ("none:3", "takes no number"),
         ("", "unknown"),
+        ("heldout:100 time:120", r"combined with \| .* or & .*'heldout:100 \| time:120'"),
+        ("heldout, time:120", r"for example 'heldout \| time:120'"),
+        ("steps:9 | heldout or wmv", r"stop rule 'heldout or wmv': rules are combined with \|"),
     ],
 )
 def test_wrong_text_is_named(text: str, message: str) -> None:

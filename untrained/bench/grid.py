@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,6 +69,7 @@ class RunEntry:
 
     Attributes:
         run: what is run.
+        where: the table that asks for it, for messages.
         weights: name of the `[[pretrain]]` entry that it starts from; empty = none.
         tasks: those it is for; empty = those that its method does.
         small: further settings in the small version.
@@ -77,6 +79,7 @@ class RunEntry:
     tasks: tuple[str, ...] = ()
     small: tuple[str, ...] = ()
     weights: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,12 @@ class Grid:
                 for seed in (self.seeds[:1] if METHODS[entry.run.method].classical else self.seeds)
             ]
             if not mine:
-                raise UserError(f"the run '{entry.run.label}' fits none of the cases")
+                raise UserError(
+                    f"{entry.where}: the run '{entry.run.label}' fits none of the cases"
+                )
+            _check_plans(mine, entry)
             found += mine
         _check_distinct(found)
-        for job in found:
-            job.plan()
         return found
 
 
@@ -189,11 +193,14 @@ def _check_weights(runs: list[RunEntry], lessons: list[LessonEntry]) -> None:
         method = entry.run.method
         if METHODS[method].pretrained != bool(entry.weights):
             needs = "needs" if METHODS[method].pretrained else "takes no"
-            raise UserError(f"the run '{entry.run.label}' {needs} weights, a [[pretrain]] name")
+            raise UserError(
+                f"{entry.where}: the run '{entry.run.label}' {needs} weights, a [[pretrain]] name"
+            )
         if entry.weights and known.get(entry.weights) != method:
             raise UserError(
-                f"the run '{entry.run.label}' asks for the weights '{entry.weights}'; learned for "
-                f"{method}: {', '.join(n for n, m in known.items() if m == method) or 'none'}"
+                f"{entry.where}: the run '{entry.run.label}' asks for the weights "
+                f"'{entry.weights}'; learned for {method}: "
+                f"{', '.join(n for n, m in known.items() if m == method) or 'none'}"
             )
 
 
@@ -214,7 +221,9 @@ def _run_entries(table: Any, where: str) -> list[RunEntry]:
     if "steps" in values:
         positive(values["steps"], f"{where}: steps")
     entries = [
-        RunEntry(_run(values, method, preset, where), tasks, small, values.get("weights", ""))
+        RunEntry(
+            _run(values, method, preset, where), tasks, small, values.get("weights", ""), where
+        )
         for method in methods
         for preset in presets
     ]
@@ -288,6 +297,34 @@ def _smaller_lesson(entry: LessonEntry, steps: int, more: tuple[str, ...]) -> Le
     """The same shrinking, so that the weights fit the smaller networks."""
     settings = (*entry.settings, *more, *entry.small)
     return replace(entry, settings=settings, steps=steps or entry.steps)
+
+
+def _check_plans(jobs: list[Job], entry: RunEntry) -> None:
+    """Refuse settings that do not fit, by the table and the key.
+
+    Raises:
+        UserError: as `plan`.
+    """
+    for job in jobs:
+        try:
+            job.plan()
+        except UserError as error:
+            apart = ""
+            if METHODS[job.run.method].classical:
+                apart = "; a classical method beside others has a [[runs]] table of its own"
+            raise UserError(f"{entry.where}{_key_of(job)}: {error}{apart}") from error
+
+
+def _key_of(job: Job) -> str:
+    """The key without which a run would do, as a part of a message; "" where no single one is."""
+    usual = Run(job.run.method)
+    for key in ("settings", "steps", "stop", "output", "preset"):
+        mended = replace(job.run, **{key: getattr(usual, key)})
+        if mended != job.run:
+            with contextlib.suppress(UserError):
+                replace(job, run=mended).plan()
+                return f": {key}"
+    return ""
 
 
 def _check_distinct(jobs: list[Job]) -> None:

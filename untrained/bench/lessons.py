@@ -12,7 +12,7 @@ from untrained.bench.cases import CaseEntry, cases_of, read_entry
 from untrained.bench.job import Case, file_digest
 from untrained.bench.keys import LIST, TABLE, TEXT, WHOLE, positive, read_table, texts
 from untrained.data import TASKS, Measurement, read_clean
-from untrained.errors import UserError
+from untrained.errors import UserError, from_file
 from untrained.files import make_directory
 from untrained.methods.presets import PHOTOGRAPHS
 from untrained.pretrain import LESSONS, clean_problem, find_lesson, train
@@ -78,7 +78,8 @@ def read_lesson(table: Any, folder: Path, where: str) -> LessonEntry:
     if known is not None and known.learns_from == IMAGES and "clean" in given:
         given["file"] = given.pop("clean")  # nothing is simulated from them
     inputs = read_entry(given, folder, where)
-    lesson = find_lesson(values["method"], inputs.task)
+    with from_file(where):
+        lesson = find_lesson(values["method"], inputs.task)
     entry = LessonEntry(
         name=values["name"],
         method=values["method"],
@@ -90,7 +91,8 @@ def read_lesson(table: Any, folder: Path, where: str) -> LessonEntry:
         count=int(positive(values["count"], f"{where}: count")) if "count" in values else 0,
         small=_texts(values, "small", where),
     )
-    lesson_recipe(lesson, entry.inputs.task, entry.preset, entry.settings, entry.steps)
+    with from_file(where):
+        lesson_recipe(lesson, entry.inputs.task, entry.preset, entry.settings, entry.steps)
     return entry
 
 

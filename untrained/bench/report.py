@@ -81,8 +81,8 @@ def chart_of(title: str, rows: list[Row], out: Path, labels: list[str]) -> Chart
     count = max((len(found) for found in curves.values()), default=0)
     caption = (
         f"PSNR of the output image, the mean over up to {count} image(s) and seed(s), of the whole "
-        "budget on all measurements. Dotted: the image of a method that takes no steps, or whose "
-        "job was cut before."
+        "budget on all measurements, before any closing step. Dotted: the image of a method that "
+        "takes no steps, or whose job was cut before."
     )
     return Chart(title, caption, tuple(lines), unit="dB")
 

@@ -85,7 +85,7 @@ class Scored(Watch):
         self._best, self.best, self.last = -float("inf"), None, None
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
-        """`psnr` of this step's image and `psnr_output` of what would be returned."""
+        """`psnr` of this step's image and `psnr_output` of the output, before any closing step."""
         image, self.last = s.problem.to_units(frame.x), s.problem.to_units(frame.out)
         found = {"psnr": self._score.psnr(image), "psnr_output": self._score.psnr(self.last)}
         if found["psnr_output"] > self._best:

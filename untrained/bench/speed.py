@@ -33,6 +33,7 @@ from untrained.data import Measurement
 from untrained.methods import METHODS
 from untrained.plan import Plan, plan
 from untrained.problem import Problem
+from untrained.report.save import plain_values
 
 BLOCK = 20  # steps timed in one go
 GRACE = 5.0  # seconds that a network has to end by itself after its limit
@@ -149,7 +150,8 @@ def measure_speed(
         f"{kind}_gflops": round(rate / 1e9, 1) for kind, rate in rates.items()
     }
     machine |= {"device": str(place), "threads": torch.get_num_threads()}
-    return {"machine": machine, "target": target, "rows": [asdict(row) for row in rows.values()]}
+    listed = [asdict(row) for row in rows.values()]
+    return {"machine": machine, "target": target, "rows": plain_values(listed)}
 
 
 def machine_rate(place: torch.device, precision: str) -> float:

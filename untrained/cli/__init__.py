@@ -9,17 +9,22 @@ import io
 import os
 import sys
 
+from untrained.cli.interrupt import Interruptible
+
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """What tells OpenMP's threads how to wait for work; read once, when torch is loaded."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 2 bad input or usage, 130 interrupted, 1 anything else."""
-    wait_asleep()
-    print_any_text()
-    from untrained.cli.commands import status
+    with Interruptible() as ctrl_c:
+        wait_asleep()
+        print_any_text()
+        from untrained.cli.commands import status
 
-    sys.exit(status(arguments))
+        ctrl_c.loading = False
+        code = status(arguments, lambda: ctrl_c.asked)
+    sys.exit(code)
 
 
 def print_any_text() -> None:

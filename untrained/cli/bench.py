@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.options import MOST_THREADS
 from untrained.core.machine import DEVICES
 from untrained.errors import UserError, from_file
@@ -16,8 +17,6 @@ from untrained.files import require_new, require_not_input
 
 if TYPE_CHECKING:
     from untrained.bench import Job
-
-INTERRUPTED = 130
 
 
 @click.group()

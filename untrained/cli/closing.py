@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from untrained.core.result import Mixture
+from untrained.report.words import metric_label, metric_text
 
 WIDTH = 80
 
@@ -26,11 +27,8 @@ def closing_lines(
     stop, metrics, classical = facts["stop"], facts["metrics"], facts["classical"]
     lines = textwrap.wrap(f"{facts['method']} on {facts['task']}: {stop['reason']}", WIDTH)
     if metrics:
-        line = f"PSNR {metrics['psnr']:.2f} dB, SSIM {metrics['ssim']:.3f}"
-        if classical and classical["metrics"] and classical["method"] != facts["method"]:
-            gain = metrics["psnr"] - classical["metrics"]["psnr"]
-            line += f" ({gain:+.2f} dB against {classical['method']})"
-        lines.append(line)
+        other = classical if classical and classical["method"] != facts["method"] else None
+        lines.append(_quality(metrics, other))
     mixture = facts.get("mixture")
     made = "" if mixture is None else Mixture(**mixture).said
     if made:
@@ -44,6 +42,19 @@ def closing_lines(
         f"report   {path / 'report.html'}",
     ]
     return lines
+
+
+def _quality(metrics: dict[str, float | None], classical: dict[str, Any] | None) -> str:
+    """The measures that are numbers: SSIM has none for sides below its window of 11 pixels."""
+    if metrics.get("nrmse") == 0:
+        return "equal to the reference, pixel by pixel"
+    shown = {name: metrics.get(name) for name in ("psnr", "ssim")}
+    known = {name: value for name, value in shown.items() if value is not None}
+    line = ", ".join(f"{metric_label(n)} {metric_text(n, value)}" for n, value in known.items())
+    theirs = ((classical or {}).get("metrics") or {}).get("psnr")
+    if classical is None or theirs is None or "psnr" not in known:
+        return line or "no measure against the reference is a number"
+    return f"{line} ({known['psnr'] - theirs:+.2f} dB against {classical['method']})"
 
 
 def note_lines(note: str) -> list[str]:

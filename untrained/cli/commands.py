@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Callable
 
 import click
 
@@ -11,6 +12,7 @@ from untrained.cli.bench import bench
 from untrained.cli.check import check_operator
 from untrained.cli.demo import demo
 from untrained.cli.evaluate import evaluate
+from untrained.cli.interrupt import INTERRUPTED, MESSAGE
 from untrained.cli.listing import listing
 from untrained.cli.pretrain import pretrain
 from untrained.cli.reconstruct import reconstruct
@@ -38,21 +40,22 @@ for command in (
     commands.add_command(command)
 
 
-def status(arguments: list[str] | None) -> int:
+def status(arguments: list[str] | None, interrupted: Callable[[], bool] = lambda: False) -> int:
     """Run a command: 0 done, 2 bad input or usage, 130 interrupted, 1 anything else.
 
-    What does not fit into memory is too large an input.
+    What does not fit into memory is too large an input. `interrupted` tells whether Ctrl-C came:
+    any error after that is of the interruption, and no fault of a file.
     """
     try:
-        answer = commands.main(arguments, standalone_mode=False)
+        answer = _run(arguments, interrupted)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\ninterrupted", err=True)
-        return 130
+        click.echo(MESSAGE, err=True)
+        return INTERRUPTED
     except UserError as error:
         _debug()
         click.echo(f"untrained: {error}", err=True)
@@ -73,6 +76,16 @@ def status(arguments: list[str] | None) -> int:
         click.echo(f"untrained: {_sentence(error)} (set UNTRAINED_DEBUG=1 for details)", err=True)
         return 2 if is_out_of_memory(error) else 1
     return answer if isinstance(answer, int) else 0
+
+
+def _run(arguments: list[str] | None, interrupted: Callable[[], bool]) -> object:
+    """Run a command; what fails after Ctrl-C failed by it."""
+    try:
+        return commands.main(arguments, standalone_mode=False)
+    except Exception:
+        if interrupted():
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _sentence(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import click
 
@@ -15,8 +16,8 @@ import click
     "data_range",
     default="auto",
     show_default=True,
-    help="Range of the PSNR: a number, or auto (max |reference| for complex data, 1 for integer "
-    "files; other data need a number).",
+    help="Range of the PSNR: a number, or auto (1 for pictures, max |reference| for all else; "
+    "where neither a result directory nor the file tells which, a number is needed).",
 )
 @click.option(
     "--slice",
@@ -31,15 +32,25 @@ import click
 def evaluate(image: str, reference: str, data_range: str, index: int | None, as_json: bool) -> None:
     """Compare IMAGE with REFERENCE: PSNR, SSIM, NRMSE.
 
-    Complex images are compared by magnitude; neither image is rescaled to the other.
+    Complex images are compared by magnitude; neither image is rescaled to the other. Of phase
+    retrieval the reference is turned and moved to fit best, as in a run.
     """
-    from untrained.data.evaluate import evaluate_files, unit_notes
+    from untrained.cli.closing import note_lines
+    from untrained.data.compare import evaluate_files, evaluate_notes
+    from untrained.report.save import plain_values
 
     found = evaluate_files(image, reference, data_range, index)
-    for note in unit_notes(image, reference, index):
-        click.echo(f"note: {note}", err=True)
+    for note in evaluate_notes(image, reference, index):
+        click.echo("\n".join(note_lines(note)), err=True)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(plain_values(found), indent=2))
         return
     for name, value in found.items():
-        click.echo(f"{name:<8} {value:.4f}" if isinstance(value, float) else f"{name:<8} {value}")
+        click.echo(f"{name:<8} {_text(name, value)}")
+
+
+def _text(name: str, value: float) -> str:
+    """A dash for what is no number, such as SSIM where a side is below 11 pixels."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.4f}" if name in ("psnr", "ssim") else f"{value:.4g}"

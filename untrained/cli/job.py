@@ -18,6 +18,7 @@ from torch import Tensor
 from untrained.api import light, run, run_each, whole_problem
 from untrained.cli.closing import closing_lines, note_lines
 from untrained.cli.directory import Directory, open_directory, require_same
+from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.options import Options
 from untrained.core.loop import DIVERGED
 from untrained.core.machine import pick_device
@@ -38,7 +39,7 @@ from untrained.said import what_was_read
 from untrained.scaling import a_few_views
 from untrained.threads import at_most_threads
 
-INTERRUPTED, REFUSED = 130, 2
+REFUSED = 2
 
 LOADERS_NAMES = {"index": "slice", "bkse": "weights"}
 """What a loader calls some options of the command line."""

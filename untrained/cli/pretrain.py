@@ -12,8 +12,8 @@ import click
 import torch
 
 from untrained.cli.directory import Directory, open_directory, require_same
+from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.job import (
-    INTERRUPTED,
     command_line,
     for_loader,
     input_files,
@@ -68,11 +68,13 @@ def _command(lesson: Lesson, task: str) -> click.Command:
     command.params = [p for p in command.params if not APART & set(p.opts)]
     own = [] if lesson.learns_from == IMAGES else _own_options(task)
     argument = click.Argument(["inputs"], nargs=-1, required=True, metavar="INPUT...")
-    command.params = [argument, *own, *command.params]
+    # A new option: click does not mind `required` set on one that was declared with a default.
+    out = click.Option(
+        ["--out"], required=True, metavar="WEIGHTS", help="File to write, *.safetensors."
+    )
+    shared = [out if p.name == "out" else p for p in command.params]
+    command.params = [argument, *own, *shared]
     for parameter in command.params:
-        if "--out" in parameter.opts and isinstance(parameter, click.Option):
-            parameter.required, parameter.metavar = True, "WEIGHTS"
-            parameter.help = "File to write, *.safetensors."
         if "--time-limit" in parameter.opts and isinstance(parameter, click.Option):
             parameter.help = "Pause after S seconds, without weights yet; --resume goes on."
     return command

@@ -10,12 +10,12 @@ from typing import Any
 
 from untrained.checks import check_contents
 from untrained.core.footprint import is_out_of_memory
+from untrained.data.compare import evaluate_files
 from untrained.data.ct import load_ct
 from untrained.data.custom import load_custom
 from untrained.data.depth import stored_depth
 from untrained.data.encoded import load_cs, load_phase
 from untrained.data.evaluate import (
-    evaluate_files,
     read_clean,
     read_guides,
     with_reference,

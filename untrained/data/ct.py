@@ -44,6 +44,7 @@ from untrained.data.containers import listed
 from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size, room
 from untrained.data.named import PLAIN_SUFFIXES, TIFF_SUFFIXES, TURNED, open_measurement
+from untrained.data.parameters import replaced
 from untrained.data.slices import as_volume, of_slice, wanted_slices
 from untrained.doubts.ct import scan_doubts, unmeasured_in_any
 from untrained.errors import UserError, from_file, shown
@@ -106,8 +107,13 @@ def load_ct(
         scan = _stored_geometry(file)
         mask = read_optional(file, "mask")
     if geometry is not None:
-        scan |= read_geometry(geometry)
+        told = read_geometry(geometry)
+        for name, value in told.items():
+            notes += replaced("--geometry", value, name, scan.get(name))
+        scan |= told
     views = _angles(angles, stored_angles, shape, scan, path)
+    if angles is not None:
+        notes += replaced("--angles", views, "angles", stored_angles)
     with from_file(path, geometry, None if angles is None else str(angles)):
         physics, about = _physics(scan, views, shape[-1])
     if mask is not None:

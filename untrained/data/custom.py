@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +31,9 @@ from untrained.data.named import open_measurement, require_no_key
 from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.physics.autograd import as_physics
-from untrained.physics.check import adjoint_notes
+from untrained.physics.check import adjoint_notes, require_float32
 
+PACKAGE = Path(__file__).resolve().parents[1]
 AXES = {1: "YX", 2: "YX", 3: "CYX", 4: "ZYX"}
 
 
@@ -125,13 +128,30 @@ def _import(place: str) -> ModuleType:
 
 @contextmanager
 def own_code(place: str) -> Iterator[None]:
-    """Any failure of the user's code as one sentence, also its call of sys.exit."""
+    """Any failure of the user's code as one sentence with its line, also its call of sys.exit."""
     try:
         yield
     except UserError:
         raise
     except (Exception, SystemExit) as error:
-        raise UserError(f"operator {place} failed with {type(error).__name__}: {error}") from error
+        raise UserError(
+            f"operator {place} failed with {type(error).__name__}: {error}{_line_of(error)}"
+        ) from error
+
+
+def _line_of(error: BaseException) -> str:
+    """The last line of the user's own code on the way to an error; empty where there is none."""
+    paths = sysconfig.get_paths()
+    others = [PACKAGE, *(Path(paths[name]) for name in ("stdlib", "purelib", "platlib"))]
+    theirs = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<")
+        and not any(folder in Path(frame.filename).parents for folder in others)
+    ]
+    if not theirs:
+        return ""
+    return f" (line {theirs[-1].lineno} of {theirs[-1].filename}: {theirs[-1].line})"
 
 
 @contextmanager
@@ -166,11 +186,7 @@ def _measured_shape(operator: Any, x_shape: tuple[int, ...], spec: str) -> tuple
     x = torch.rand(1, *x_shape, generator=torch.Generator().manual_seed(0))
     with own_code(f"{spec}, A of an image {(1, *x_shape)},"), torch.no_grad():
         y = operator.A(x)
-    if not isinstance(y, Tensor):
-        raise UserError(f"operator {spec}: A must return a torch tensor, not {type(y).__name__}")
-    if y.dtype != torch.float32:
-        hint = "complex values as two real channels" if y.is_complex() else "add .float()"
-        raise UserError(f"operator {spec}: A must return float32, not {y.dtype}; {hint}")
+    require_float32(y, spec)
     if y.ndim < 2 or len(y) != 1:
         raise UserError(
             f"operator {spec}: A maps a batch of one image {(1, *x_shape)} to {tuple(y.shape)}; "

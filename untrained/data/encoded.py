@@ -24,6 +24,7 @@ from untrained.data.images import from_array
 from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size
 from untrained.data.named import PLAIN_SUFFIXES, open_measurement
+from untrained.data.parameters import instead, replaced
 from untrained.data.photos import noise_level
 from untrained.doubts.photographs import amplitude_doubts
 from untrained.errors import UserError, from_file, shown
@@ -90,21 +91,19 @@ def load_phase(
     with open_measurement(path, "measurement", key, PLAIN_SUFFIXES) as file:
         y = _measured(file, "(H, W) or (C, H, W)", 2)
         frame = (y.shape[2], y.shape[3])
-        sides = _image_shape(file) if pad is None and "image_shape" in file.keys else None
+        own = _image_shape(file) if "image_shape" in file.keys else None
         label = file.label("measurement")
         sigma, truth = read_sigma(file), read_optional(file, "reference")
         stored = read_optional(file, "complex_image")
-    complex_image = complex_image or (stored is not None and bool(np.any(stored)))
-    if sides is None and pad is None:
-        raise UserError(f"{path} has no 'image_shape': give --pad, the zeros on each side")
-    if sides is None:
-        sides = (frame[0] - 2 * (pad or 0), frame[1] - 2 * (pad or 0))
+    said_complex = stored is not None and bool(np.any(stored))
+    hint = ""
+    if complex_image and not said_complex:
+        hint = instead("--complex", True, "complex_image", stored)
+    complex_image = complex_image or said_complex
+    sides = _sides(path, frame, pad, own)
+    if pad is not None and own != sides:
+        hint = instead("--pad", pad, "image_shape", own)
     zeros = [f - s for f, s in zip(frame, sides, strict=True)]
-    if min(sides) < 1 or min(zeros) < 0 or any(z % 2 for z in zeros):
-        raise UserError(
-            f"{path}: a picture of {sides[0]}x{sides[1]} cannot lie in the middle of amplitudes of "
-            f"{frame[0]}x{frame[1]}; check 'image_shape' or --pad"
-        )
     if complex_image and y.shape[1] > 1:
         raise UserError(f"{path}: a complex image has one channel of amplitudes, not {y.shape[1]}")
     channels = 2 if complex_image else y.shape[1]
@@ -121,7 +120,32 @@ def load_phase(
         notes += ("nor its overall phase: the picture shows the magnitude",)
     if y.shape[1] > 1:
         notes += ("each channel was measured on its own, and may come back turned differently",)
-    return _encoded("phase", path, y, physics, sigma, truth, notes)
+    if pad is not None:
+        notes += replaced("--pad", sides, "image_shape", own)
+    return _encoded("phase", path, y, physics, sigma, truth, notes, hint)
+
+
+def _sides(
+    path: str | Path, frame: tuple[int, int], pad: int | None, own: tuple[int, int] | None
+) -> tuple[int, int]:
+    """Rows and columns of the picture in amplitudes of `frame`: as the option says, or the file."""
+    if pad is not None:
+        most = (min(frame) - 1) // 2
+        if not 0 <= pad <= most:
+            raise UserError(
+                f"--pad must be the zeros on each side, from 0 to {most} in amplitudes of "
+                f"{frame[0]}x{frame[1]} ({path}), got {pad}"
+            )
+        return frame[0] - 2 * pad, frame[1] - 2 * pad
+    if own is None:
+        raise UserError(f"{path} has no 'image_shape': give --pad, the zeros on each side")
+    zeros = [f - s for f, s in zip(frame, own, strict=True)]
+    if min(zeros) < 0 or any(z % 2 for z in zeros):
+        raise UserError(
+            f"{path}: a picture of {own[0]}x{own[1]}, as 'image_shape' says, cannot lie in the "
+            f"middle of amplitudes of {frame[0]}x{frame[1]}; mend 'image_shape', or give --pad"
+        )
+    return own
 
 
 def _measured(file: ArrayFile, layout: str, axes: int) -> Tensor:
@@ -197,7 +221,9 @@ def _encoded(
     sigma: float | None,
     truth: np.ndarray | None,
     notes: tuple[str, ...],
+    hint: str = "",
 ) -> Measurement:
+    """One problem; `hint` says what to do about an option where the reference is another image."""
     reference = None
     if truth is not None:
         reference = torch.from_numpy(from_array(truth, f"'reference' in {path}").pixels)[None]
@@ -208,6 +234,7 @@ def _encoded(
             raise UserError(
                 f"'reference' in {path} is {reference.dtype} {tuple(reference.shape[1:])}, but "
                 f"the image to reconstruct is {'complex' if wanted else 'real'} {physics.x_shape}"
+                f"{hint}"
             )
     level = None if sigma is None else noise_level(sigma)
     axes = "YX" if y.shape[1] == 1 else "CYX"

@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 
 from untrained.errors import UserError
+from untrained.files import require_no_folder
 
 LONGEST_PATH = 120  # characters of a path that a recipe repeats; a message has a limit
 MOST_NAMES = 6
@@ -44,7 +45,11 @@ def other_format(path: str | Path, what: str, expected: str, key: str = "") -> U
         what: which argument it is.
         expected: what is read.
         key: the array that the task looks for: `kspace`, `sinogram`, or none for a picture.
+
+    Raises:
+        UserError: it is a folder.
     """
+    require_no_folder(path, what)
     hint = _renaming(path, key) or _matlab(path, key) or _recipe(path, key)
     return UserError(
         f"{what}: {path} must be {expected}; its suffix is '{Path(path).suffix.lower()}'{hint}"

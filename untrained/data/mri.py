@@ -24,7 +24,7 @@ from untrained.data.arrays import (
 from untrained.data.containers import listed
 from untrained.data.measurement import Measurement
 from untrained.data.named import PLAIN_SUFFIXES, REVERSED, open_measurement
-from untrained.data.parameters import read_maps, read_mask
+from untrained.data.parameters import read_maps, read_mask, replaced
 from untrained.data.slices import as_volume, of_slice, wanted_slices
 from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts, noise_note
 from untrained.errors import UserError
@@ -200,6 +200,7 @@ def _sampled(
         (values, notes), name = read_mask(option), f"--mask: {option}"
         if index is not None and values.ndim == 3 and len(values) == _slice_count(file):
             values = values[index]
+        notes += replaced("--mask", values, "mask", stored)
     elif stored is not None:
         values, name = stored, f"'mask' in {file.path}"
     else:

@@ -10,7 +10,7 @@ import numpy as np
 from untrained.data.arrays import open_arrays, read_optional, require_finite
 from untrained.data.images import is_image
 from untrained.data.measurement import Measurement
-from untrained.data.parameters import read_kernel
+from untrained.data.parameters import named_kernel, read_kernel, replaced, replaced_kernel
 from untrained.data.photos import photo_measurement, read_photo, shape_of
 from untrained.doubts.photographs import kernel_doubts
 from untrained.errors import UserError, from_file
@@ -65,8 +65,11 @@ def load_nldeblur(
     if values is None:
         raise UserError(f"{path} does not hold the blur kernel: give --kernel FILE")
     with from_file(path if kernel is None else kernel):
-        doubts = kernel_doubts(values, "the kernel")
+        doubts = kernel_doubts(values, named_kernel(kernel))
         blur = NonlinearBlur(values, shape_of(photo.y))
+    if kernel is not None:
+        doubts += replaced_kernel(values, stored.kernel)
+        doubts += replaced("--kernel", values, "bkse_kernel", stored.code)
     notes = (*photo.notes, *doubts, "the blur is this library's non-linear one, not BKSE")
     return photo_measurement("nldeblur", path, photo, blur, photo.sigma, notes)
 
@@ -86,7 +89,7 @@ def _bkse(path: str | Path, stored: _Stored, weights: str | Path | None) -> BKSE
         raise UserError(
             f"{path} was blurred by BKSE: give --bkse FILE, the weights it was blurred with"
         )
-    network = load_bkse(weights)
+    network = load_bkse(weights, "--bkse")
     if stored.weights is not None and weights_digest(network) != stored.weights:
         raise UserError(
             f"--bkse: {weights} is not the file that blurred {path}: its SHA-256 is "

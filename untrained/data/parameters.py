@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from untrained.data.arrays import ARRAY_SUFFIXES, read_one, require_finite
 from untrained.data.decode import ALPHA
 from untrained.data.images import is_image, read_picture
-from untrained.errors import UserError
+from untrained.doubts.photographs import PHOTOGRAPH, share_between
+from untrained.errors import UserError, shown
 
-MIDDLE = 0.15  # grey levels further than this from black and white are in the middle
-PHOTOGRAPH = 0.3  # share of such pixels
 NUMERIC_SUFFIXES = (".npy", *ARRAY_SUFFIXES)
 
 
@@ -31,7 +31,7 @@ def read_mask(path: str | Path, volume: bool = False) -> tuple[np.ndarray, tuple
     picture = read_picture(path, "--mask", pages=volume)
     planes = picture.pixels
     grey = planes if volume and len(planes) > 1 else planes.mean(0)
-    middle = float(((grey > MIDDLE) & (grey < 1 - MIDDLE)).mean())
+    middle = share_between(grey)
     if middle > PHOTOGRAPH:
         raise UserError(
             f"--mask: {path} looks like a photograph and not like a mask: {middle:.0%} of its "
@@ -85,6 +85,52 @@ def read_maps(path: str | Path) -> np.ndarray:
     if maps.dtype.kind != "c":
         raise UserError(f"--maps: {path} must be complex (coils, H, W), found {maps.dtype}")
     return maps.astype(np.complex64)
+
+
+def replaced(option: str, given: Any, key: str, stored: Any) -> tuple[str, ...]:
+    """Say that an option took the place of what the file holds; nothing where both agree.
+
+    Args:
+        option: its name.
+        given, stored: numbers or arrays; None where there is none.
+        key: what it is called in the file.
+    """
+    if given is None or stored is None or _agree(np.asarray(given), np.asarray(stored)):
+        return ()
+    value = f", {shown(np.asarray(stored).item())}" if np.asarray(stored).size == 1 else ""
+    return (f"{option} took the place of the file's own '{key}'{value}, and the two differ",)
+
+
+def instead(option: str, given: Any, key: str, stored: Any) -> str:
+    """What to do where an option makes the image unlike the reference; nothing without an option.
+
+    Arguments as of `replaced`.
+    """
+    if given is None:
+        return ""
+    if given is True:
+        return f", as {option} says: leave {option} out"
+    own = f"; the file's own '{key}' is {shown(stored)}: leave {option} out"
+    return f", as {option} {given} says{'; is that right?' if stored is None else own}"
+
+
+def replaced_kernel(given: np.ndarray, stored: np.ndarray | None) -> tuple[str, ...]:
+    """As `replaced`; kernels are the same where only their sums differ."""
+    if stored is None or stored.dtype.kind not in "biuf" or not stored.sum():
+        return replaced("--kernel", given, "kernel", stored)
+    return replaced("--kernel", given, "kernel", stored * (given.sum() / stored.sum()))
+
+
+def named_kernel(option: str | Path | None) -> str:
+    """What a kernel is called in a message."""
+    return "the kernel" if option is None else f"--kernel: {option}"
+
+
+def _agree(a: np.ndarray, b: np.ndarray) -> bool:
+    try:
+        return bool(np.all(a == b) if a.dtype.kind in "USb" else np.allclose(a, b, rtol=1e-4))
+    except (ValueError, TypeError):  # of other shapes, or no numbers
+        return False
 
 
 def check_seed(seed: int) -> int:

@@ -35,7 +35,14 @@ from untrained.data.lost import LOST, marked_without, planes_of, without_lost
 from untrained.data.measurement import Measurement
 from untrained.data.memory import FLOAT_BYTES, check_size
 from untrained.data.named import TRANSPOSED, open_measurement, require_no_key
-from untrained.data.parameters import read_kernel, read_mask
+from untrained.data.parameters import (
+    instead,
+    named_kernel,
+    read_kernel,
+    read_mask,
+    replaced,
+    replaced_kernel,
+)
 from untrained.data.slices import no_volume
 from untrained.doubts.photographs import (
     estimate_noise,
@@ -100,6 +107,8 @@ def load_denoise(
         notes = (*notes, f"noise level estimated from the picture: sigma {255 * level:.1f} of 255")
     else:
         level = level if sigma is None else noise_level(sigma)
+        if sigma is not None and photo.sigma is not None:
+            notes += replaced("--sigma", sigma, "sigma", round(255 * photo.sigma, 6))
         notes = notes if level is None else (*notes, *sigma_doubts(photo.y, level, option=True))
     physics = Denoise(tuple(photo.y.shape[1:]))
     return photo_measurement("denoise", path, photo, physics, level, notes)
@@ -132,7 +141,7 @@ def load_inpaint(
     chosen: np.ndarray
     if mask is not None:
         chosen, more = read_mask(mask, volume)
-        notes += more
+        notes += (*more, *replaced("--mask", chosen, "mask", photo.extra))
     elif photo.extra is not None:
         chosen = photo.extra
     else:
@@ -185,7 +194,10 @@ def load_superres(
     size = FLOAT_BYTES * channels * height * width * times**2
     check_size(size, size, f"{path}, enlarged {times} times,")
     physics = SuperRes((channels, height * times, width * times), times)
-    return photo_measurement("superres", path, photo, physics, photo.sigma, photo.notes)
+    notes = (*photo.notes, *replaced("--factor", factor, "factor", photo.extra))
+    other = factor is not None and (photo.extra is None or factor != photo.extra)
+    hint = instead("--factor", factor, "factor", photo.extra) if other else ""
+    return photo_measurement("superres", path, photo, physics, photo.sigma, notes, hint)
 
 
 def load_deblur(
@@ -208,10 +220,12 @@ def load_deblur(
         raise UserError(f"{path} does not hold the blur kernel: give --kernel FILE")
     notes = photo.notes
     total = float(np.sum(values))
+    if kernel is not None:
+        notes += replaced_kernel(values, photo.extra)
     if total > 0 and not math.isclose(total, 1.0, rel_tol=1e-3):
         notes += (f"the kernel summed to {total:.4g} and was divided by it",)
     with from_file(path if kernel is None else kernel):
-        notes += kernel_doubts(values, "the kernel")
+        notes += kernel_doubts(values, named_kernel(kernel))
         physics = Blur(values, shape_of(photo.y))
     return photo_measurement("deblur", path, photo, physics, photo.sigma, notes)
 
@@ -342,13 +356,18 @@ def photo_measurement(
     physics: Physics,
     sigma: float | None,
     notes: tuple[str, ...],
+    instead: str = "",
 ) -> Measurement:
-    """What was read as one problem. Raises UserError where the reference has another shape."""
+    """What was read as one problem.
+
+    Raises:
+        UserError: the reference has another shape; `instead` says what to do about an option.
+    """
     shape = physics.x_shape
     if photo.reference is not None and tuple(photo.reference.shape[1:]) != shape:
         raise UserError(
             f"'reference' in {path} has shape {tuple(photo.reference.shape[1:])}, but the image "
-            f"to reconstruct is {shape}"
+            f"to reconstruct is {shape}{instead}"
         )
     channels = photo.y.shape[1]
     if channels > MOST_COLOURS:

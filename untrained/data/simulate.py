@@ -18,7 +18,7 @@ from untrained.data.arrays import write_npz
 from untrained.data.ct import check_matrix, even_angles, fitting
 from untrained.data.images import check_photograph, read_image
 from untrained.data.noise import LEVELS, add_noise, noisy
-from untrained.data.parameters import check_seed, read_kernel
+from untrained.data.parameters import check_seed, named_kernel, read_kernel
 from untrained.data.phantoms import gaussian_kernel
 from untrained.data.photos import noise_level, shape_of
 from untrained.doubts.photographs import kernel_doubts
@@ -156,7 +156,7 @@ def simulate_deblur(
         notes += (f"no kernel given: a Gaussian of {DEFAULT_BLUR:g} pixels is used",)
     else:
         values = read_kernel(kernel)
-        notes += kernel_doubts(values, f"--kernel: {kernel}")
+        notes += kernel_doubts(values, named_kernel(kernel))
     physics = Blur(values, shape_of(x))
     y = noisy(physics.A(x), noise_level(sigma), seed)
     parameters = {"kernel": physics.kernel.numpy(), "sigma": np.asarray(sigma)}

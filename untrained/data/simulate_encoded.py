@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.data.images import read_picture
+from untrained.data.images import DIM, read_picture
 from untrained.data.noise import noisy
-from untrained.data.parameters import check_seed, read_kernel
+from untrained.data.parameters import check_seed, named_kernel, read_kernel
 from untrained.data.phantoms import gaussian_kernel
 from untrained.data.photos import noise_level, shape_of
 from untrained.data.simulate import DEFAULT_BLUR, clean_picture, save
@@ -71,7 +71,8 @@ def simulate_phase(
 ) -> tuple[str, ...]:
     """Amplitudes of the Fourier transform. Writes `measurement image_shape reference sigma seed`.
 
-    A complex image (.npy) is divided by its largest magnitude, and `complex_image` written too.
+    Of a complex image (.npy) `complex_image` is written too; where its largest magnitude is above 1
+    or below 0.1 it is divided by that, with a note.
 
     Args:
         clean: picture, or a complex image.
@@ -88,7 +89,8 @@ def simulate_phase(
         x, notes = clean_picture(clean)
         physics = PhaseRetrieval(shape_of(x), pad)
     else:
-        x, notes = _complex_image(picture.pixels, clean), picture.notes
+        x, scaled = _complex_image(picture.pixels, clean)
+        notes = (*picture.notes, *scaled)
         physics = PhaseRetrieval(shape_of(x), pad, complex_image=True)
     y = noisy(physics.A(x), noise_level(sigma), seed)
     parameters = {"image_shape": np.array(x.shape[-2:]), "sigma": np.asarray(sigma)}
@@ -98,12 +100,17 @@ def simulate_phase(
     return notes
 
 
-def _complex_image(pixels: np.ndarray, path: str | Path) -> Tensor:
-    """`(1, 2, H, W)`, of largest magnitude 1."""
+def _complex_image(pixels: np.ndarray, path: str | Path) -> tuple[Tensor, tuple[str, ...]]:
+    """`(1, 2, H, W)`, of magnitudes that a picture may have, and a note where they were changed."""
     largest = float(np.abs(pixels).max())
     if len(pixels) != 1 or largest == 0:
         raise UserError(f"{path} must be one complex plane (H, W) that is not zero everywhere")
-    return to_channels(torch.from_numpy((pixels / largest).astype(np.complex64)))
+    scale = 1.0 if DIM <= largest <= 1 else largest
+    image = to_channels(torch.from_numpy((pixels / scale).astype(np.complex64)))
+    return image, () if scale == 1 else (
+        f"the image and its reference were divided by {largest:.6g}, the largest magnitude: "
+        "magnitudes are taken to lie in [0, 1]",
+    )
 
 
 def simulate_nldeblur(
@@ -137,7 +144,7 @@ def simulate_nldeblur(
     x, notes = clean_picture(clean)
     physics: BKSE | NonlinearBlur
     if weights is not None:
-        network = load_bkse(weights)
+        network = load_bkse(weights, "--bkse")
         physics = BKSE(network, random_code(check_seed(seed)))
         parameters = {
             "bkse_kernel": physics.kernel.numpy(),
@@ -145,7 +152,7 @@ def simulate_nldeblur(
         }
     else:
         values = gaussian_kernel(DEFAULT_BLUR) if kernel is None else read_kernel(kernel)
-        notes += kernel_doubts(values, "the kernel")
+        notes += kernel_doubts(values, named_kernel(kernel))
         physics = NonlinearBlur(values, shape_of(x))
         parameters = {"kernel": physics.blur.kernel.numpy()}
         notes += (_said(kernel),)

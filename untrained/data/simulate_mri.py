@@ -24,6 +24,7 @@ from untrained.data.phantoms import birdcage_maps
 from untrained.data.photos import noise_level
 from untrained.data.slices import wanted_slices
 from untrained.errors import UserError
+from untrained.files import require_no_folder
 from untrained.maths import fft2c, ifft2c
 from untrained.physics.masks import as_mask, centre_crop, plane_mask, random_mask_columns, vdrs_mask
 
@@ -167,6 +168,7 @@ def _full_kspace(
     suffix = Path(clean).suffix.lower()
     if suffix not in ARRAY_SUFFIXES:
         if not is_image(clean):
+            require_no_folder(clean, "clean data")
             raise UserError(
                 f"clean data: {clean} must be {', '.join(ARRAY_SUFFIXES)} with 'kspace' or "
                 f"'image', or an image ({', '.join(IMAGE_SUFFIXES)})"

@@ -19,6 +19,9 @@ ROUNDING = 1e-6  # of a picture's size: no noise, but the last bit of single pre
 NEARLY_BLACK = 16 / 255
 FLAT = 0.03  # standard deviation of what is nearly one value
 SHARP = 4.0
+MIDDLE = 0.15  # grey levels further than this from black and white are in the middle
+PHOTOGRAPH = 0.3  # share of such pixels
+LEAST_PHOTOGRAPH = 16  # pixels of a side; a small kernel may have any numbers
 HOLES = 0.1  # share of the pixels beside a hole that are nearly black
 
 
@@ -82,20 +85,49 @@ def level_doubts(level: float) -> tuple[str, ...]:
     )
 
 
+def share_between(grey: np.ndarray) -> float:
+    """The share of pixels in [0, 1] that are neither dark nor bright."""
+    return float(((grey > MIDDLE) & (grey < 1 - MIDDLE)).mean())
+
+
+def _is_photograph(kernel: np.ndarray) -> bool:
+    """Whether a kernel has greys up to its border, in no order about its middle.
+
+    A wide Gaussian that is cut off is the same when turned by 180 degrees, a box is of one grey,
+    and the path of a camera is black nearly everywhere.
+    """
+    low, high = float(kernel.min()), float(kernel.max())
+    if min(kernel.shape) < LEAST_PHOTOGRAPH or low < 0 or high <= low:
+        return False
+    border = np.concatenate([kernel[[0, -1]].ravel(), kernel[:, [0, -1]].ravel()])
+    turned = float(np.linalg.norm(kernel - kernel[::-1, ::-1]) / np.linalg.norm(kernel))
+    return (
+        share_between(kernel / high) > PHOTOGRAPH
+        and border.mean() > PHOTOGRAPH * kernel.mean()
+        and turned > PHOTOGRAPH / 2
+    )
+
+
 def kernel_doubts(kernel: np.ndarray, label: str) -> tuple[str, ...]:
-    """Doubt a blur kernel whose mass is not about its middle.
+    """Doubt a blur kernel that is a photograph, or whose mass is not about its middle.
 
     Args:
         kernel: `(h, w)`.
         label: what it is called in a message.
 
     Raises:
-        UserError: it is centred on its corner, in the order of a plain FFT.
+        UserError: it looks like a photograph, or is centred on its corner, in the order of a plain
+            FFT.
     """
     mass = np.abs(np.asarray(kernel, dtype=np.float64))
     total = mass.sum()
     if mass.ndim != 2 or not total > 0 or min(mass.shape) < 2:
         return ()
+    if _is_photograph(np.asarray(kernel, dtype=np.float64)):
+        raise UserError(
+            f"{label} looks like a photograph and not like a blur kernel: it is grey up to its "
+            "border; a kernel is what the blur makes of a single bright point, black around it"
+        )
     middle = [n // 2 for n in mass.shape]
     from_middle = [np.abs(np.arange(n) - m) for n, m in zip(mass.shape, middle, strict=True)]
     from_corner = [np.minimum(np.arange(n), n - np.arange(n)) for n in mass.shape]

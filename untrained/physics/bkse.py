@@ -84,34 +84,38 @@ def random_code(seed: int = 0) -> Tensor:
     return torch.from_numpy(CODE_SIZE * draw).to(torch.get_default_dtype())
 
 
-def load_bkse(path: str | Path) -> BKSENetwork:
+def load_bkse(path: str | Path, what: str = "weights") -> BKSENetwork:
     """The network with the weights of a file such as the public `GOPRO_wVAE.pth`.
 
     The file is read as tensors only: code in it is refused, not run. Entries of the
     `kernel_extractor`, which blurring does not use, are passed over.
 
+    Args:
+        path: of the file.
+        what: which argument it is, for messages.
+
     Raises:
         UserError: no such file, not a file of tensors, or names, shapes or values that do not
             fit the network; the first ones are listed.
     """
-    existing_file(path, "weights")
+    existing_file(path, what)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damage, another format and code all raise errors of their own
         raise UserError(
-            f"weights: {path} cannot be read as a PyTorch file of tensors "
+            f"{what}: {path} cannot be read as a PyTorch file of tensors "
             f"({type(error).__name__}); give the public BKSE weights, GOPRO_wVAE.pth"
         ) from error
     network = BKSENetwork()
-    network.load_state_dict(_fitting(content, network.state_dict(), path))
+    network.load_state_dict(_fitting(content, network.state_dict(), f"{what}: {path}"))
     return network
 
 
-def _fitting(content: object, wanted: dict[str, Tensor], path: str | Path) -> dict[str, Tensor]:
+def _fitting(content: object, wanted: dict[str, Tensor], label: str) -> dict[str, Tensor]:
     """The entries of a weights file that the network needs, all of them checked."""
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise UserError(
-            f"weights: {path} must hold a dictionary of tensors by name, as state_dict() gives; "
+            f"{label} must hold a dictionary of tensors by name, as state_dict() gives; "
             f"found {type(content).__name__}"
         )
     found = {str(k): v for k, v in content.items() if not str(k).startswith(UNUSED)}
@@ -125,7 +129,7 @@ def _fitting(content: object, wanted: dict[str, Tensor], path: str | Path) -> di
             wrong.append(f"'{name}' holds NaN or infinite values")
     if wrong:
         raise UserError(
-            f"weights: {path} does not fit the BKSE network: {'; '.join(sorted(wrong)[:3])} "
+            f"{label} does not fit the BKSE network: {'; '.join(sorted(wrong)[:3])} "
             f"({len(wrong)} in all); give the public GOPRO_wVAE.pth"
         )
     return found

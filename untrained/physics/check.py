@@ -83,6 +83,19 @@ def require_function(operator: Any, x_shape: Sequence[int], name: str, batch: in
         raise UserError(f"operator {name}: {fault}")
 
 
+def require_float32(y: Any, name: str) -> None:
+    """Refuse measurements that no method takes.
+
+    Raises:
+        UserError: they are no tensor, complex, or of another precision.
+    """
+    if not isinstance(y, Tensor):
+        raise UserError(f"operator {name}: A must return a torch tensor, not {type(y).__name__}")
+    if y.dtype != torch.float32:
+        hint = "complex values as two real channels" if y.is_complex() else "add .float()"
+        raise UserError(f"operator {name}: A must return float32, not {y.dtype}; {hint}")
+
+
 def _varies(operator: Any, x_shape: Sequence[int], batch: int = 1) -> str:
     """How far A or A_adjoint is from being a function, in words, or empty."""
     generator = torch.Generator().manual_seed(0)
@@ -202,12 +215,15 @@ def check_operator(obj: Any, x_shape: Sequence[int] | None = None, seed: int = 0
         seed: of the dot test.
 
     Raises:
-        UserError: as `as_physics`, or if no image shape is known.
+        UserError: as `as_physics`, if no image shape is known, or A does not return float32.
     """
     shape = _shape(obj, x_shape)
+    x = torch.rand(1, *shape, generator=torch.Generator().manual_seed(seed)).to(device_of(obj))
+    if callable(getattr(obj, "A", None)):
+        with torch.no_grad():
+            require_float32(obj.A(x.clone()), type(obj).__name__)
     physics = as_physics(obj, shape)
     said = bool(getattr(physics, "linear", True))
-    x = torch.rand(1, *shape, generator=torch.Generator().manual_seed(seed)).to(device_of(physics))
     misuse = _misuse(physics, shape)
     linear = said and is_linear(physics, shape)
     with torch.no_grad():

@@ -62,6 +62,7 @@ def charts(
     chosen_step: int | None,
     level: tuple[float, str] | None = None,
     rule: Stop | None = None,
+    after: str = "",
 ) -> list[Chart]:
     """The plots a history gives: the objective, the stop rule's statistic, PSNR.
 
@@ -72,10 +73,11 @@ def charts(
         chosen_step: the step (of the first phase) whose image was chosen.
         level: PSNR of the classical answer and its name.
         rule: which chose the step, to say why where that is not the lowest of its curve.
+        after: what is said of the image beside the curves of PSNR, which end before it.
     """
     if not history.get("step"):
         return []
-    history = _first_slice(history)
+    history = first_slice(history)
     phases = _boundaries(history.get("phase", []))
     found = np.flatnonzero(_numbers(history["step"]) == (chosen_step or -1))
     chosen = int(found[0]) if len(found) else None
@@ -101,7 +103,7 @@ def charts(
             chosen=chosen,
             boundaries=phases,
         ),
-        _quality(history, chosen, level, phases),
+        _quality(history, chosen, level, phases, after),
     ]
     return [plot for plot in plots if any(finite(line.values).size for line in plot.lines)]
 
@@ -142,7 +144,7 @@ def _phase_of(history: dict[str, list[float | str]], row: int) -> slice:
     return slice(begin, end)
 
 
-def _first_slice(history: dict[str, list[float | str]]) -> dict[str, list[float | str]]:
+def first_slice(history: dict[str, list[float | str]]) -> dict[str, list[float | str]]:
     """The rows of the first slice, whose phases are called `slice N ...` where there are more."""
     names = [SLICE.match(str(label)) for label in history.get("phase", [])]
     if not names or not all(names):
@@ -164,13 +166,14 @@ def _quality(
     chosen: int | None,
     level: tuple[float, str] | None,
     phases: tuple[tuple[int, str], ...],
+    after: str,
 ) -> Chart:
     lines = _lines(history, [n for n in QUALITY if n in history])
     caption = "PSNR against the reference, recorded for this report only: no method sees it."
     if lines and finite(lines[-1].values).size:
         output = lines[-1].values
         row = int(np.argmax(np.where(np.isfinite(output), output, -np.inf)))
-        caption += f" The output was best at {_place(history, row)}: {output[row]:.2f} dB."
+        caption += f" The output was best at {_place(history, row)}: {output[row]:.2f} dB.{after}"
     return Chart("PSNR", caption, lines, "dB", False, chosen, level, phases)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from untrained.core.result import Result, versions
 from untrained.report import words
+from untrained.report.after import after_the_curves
 from untrained.report.charts import Chart, charts
 from untrained.report.gallery import gallery
 from untrained.report.pictures import colour_gradient, data_uri
@@ -151,7 +152,8 @@ def _plots(result: Result) -> list[Plot]:
     reached = words.first_classical_psnr(result)
     level = None if reached is None or not np.isfinite(reached) else (reached, about.classical_name)
     rule = None if result.recipe is None else result.recipe.stop
-    shown = charts(result.history, result.origins, stop.step, level, rule)
+    after = after_the_curves(result)
+    shown = charts(result.history, result.origins, stop.step, level, rule, after)
     return [drawn(chart) for chart in shown]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from untrained.core.loop import DIVERGED
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
@@ -72,9 +74,22 @@ def first_classical_psnr(result: Result) -> float | None:
     about = result.about
     if len(result.image) == 1 or about.classical is None or about.reference is None:
         return (about.classical_metrics or {}).get("psnr")
+    return _of_the_first(result, about.classical)
+
+
+def first_psnr(result: Result) -> float | None:
+    """PSNR of the first slice of the image; None without a reference."""
+    if len(result.image) == 1 or result.about.reference is None:
+        return (result.about.metrics or {}).get("psnr")
+    return _of_the_first(result, result.image)
+
+
+def _of_the_first(result: Result, images: Tensor) -> float | None:
+    about = result.about
+    assert about.reference is not None
     pair = (
         comparable(image[:1], is_complex(result.image, about.task))
-        for image in (about.classical, about.reference)
+        for image in (images, about.reference)
     )
     image, truth = pair
     width = usual_range(truth, unit=about.task in PHOTOGRAPHS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 
 from untrained.core.rule import Both, Either, MaxSteps, Never, Stop
 from untrained.errors import UserError
@@ -62,6 +63,12 @@ def _conjunction(text: str) -> Stop:
 
 
 def _single(text: str) -> Stop:
+    names = [word for word in re.split(r"[\s,;+]+", text) if word not in ("", "and", "or")]
+    if len(names) > 1:
+        raise UserError(
+            f"stop rule '{text}': rules are combined with | (the first one ends the run) or & (all "
+            f"have to agree), for example '{' | '.join(names)}'"
+        )
     name, colon, number = text.partition(":")
     if name not in RULES:
         near = difflib.get_close_matches(name, RULES, n=1)

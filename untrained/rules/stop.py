@@ -18,6 +18,7 @@ from untrained.core.rule import Frame, Memory, Stop
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import sum_squares
+from untrained.problem import Problem
 from untrained.rules.minimum import (
     full,
     improved,
@@ -223,6 +224,15 @@ class EMV(Stop):
         return no_decrease(m, "the exponential moving variance of the images", self.patience)
 
 
+def _how_to_say_sigma(problem: Problem) -> str:
+    """Where a file or a command says how strong the noise is."""
+    if problem.task == "mri":
+        return "on mri no file says it"
+    scale = "on the 0..255 scale" if problem.unit_range else "in the units of the measurements"
+    option = "give --sigma, or " if problem.task == "denoise" else ""
+    return f"{option}store it in the file as 'sigma', {scale}"
+
+
 @dataclass(frozen=True)
 class Discrepancy(Stop):
     r"""Morozov's discrepancy principle: end once mean |A x - y|^2 <= tau sigma^2.
@@ -240,8 +250,8 @@ class Discrepancy(Stop):
         """Check that the noise level is known."""
         if s.problem.sigma is None or s.problem.sigma <= 0:
             raise UserError(
-                "the discrepancy stop needs the noise level: give it (denoise: --sigma, Python: "
-                "Problem(..., sigma=...)) or use another rule, for example --stop heldout"
+                f"the discrepancy stop needs the noise level: {_how_to_say_sigma(s.problem)} (in "
+                "Python sigma=), or use another rule, for example --stop heldout"
             )
         m["ratio"] = full(s, float("inf"))
         m["step"] = full(s, 0.0)

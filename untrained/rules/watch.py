@@ -47,7 +47,7 @@ class Reference(Watch):
         self._turned = turned
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
-        """`psnr` of this step's image and `psnr_output` of what would be returned."""
+        """`psnr` of this step's image and `psnr_output` of the output, before any closing step."""
         return {"psnr": self._psnr(s, frame.x), "psnr_output": self._psnr(s, frame.out)}
 
     def _psnr(self, s: State, image: Tensor) -> Tensor:

@@ -1,0 +1,94 @@
+"""What `pip install .` brings is enough for all that needs no extra."""
+
+import ast
+import re
+import subprocess
+import sys
+import textwrap
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from pathlib import Path
+
+import numpy as np
+import pytest
+from packaging.requirements import Requirement
+
+from untrained.classical import CLASSICAL
+
+PACKAGE = Path(__file__).resolve().parents[1] / "untrained"
+EXTRAS = {"sigpy", "deepinv", "distributed"}  # asked for by a sentence where they are missing
+BESIDE = {"pyarrow", "bm3d"}  # used where they are there
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def core_of(name: str) -> list[str]:
+    """What a distribution needs without any extra."""
+    try:
+        needs = [Requirement(line) for line in requires(name) or ()]
+    except PackageNotFoundError:  # of another platform
+        return []
+    return [plain(r.name) for r in needs if r.marker is None or r.marker.evaluate({"extra": ""})]
+
+
+def installed_by_default() -> set[str]:
+    """All distributions that `pip install .` brings."""
+    found, left = set(), ["untrained"]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += core_of(name)
+    return found
+
+
+def modules_beyond(distributions: set[str]) -> list[str]:
+    """Modules that can be imported here and belong to none of the distributions."""
+    return [
+        module
+        for module, owners in packages_distributions().items()
+        if module.isidentifier() and not distributions & {plain(owner) for owner in owners}
+    ]
+
+
+def imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)
+def test_what_is_imported_is_a_requirement(path: Path) -> None:
+    needs, owners = set(core_of("untrained")), packages_distributions()
+    known = {"untrained", "tomllib", "tomli", *sys.stdlib_module_names, *EXTRAS, *BESIDE}
+    for module in imported(path) - known:
+        assert needs & {plain(owner) for owner in owners.get(module, [module])}, module
+
+
+def test_the_noise_level_needs_no_extra() -> None:
+    assert "pywavelets" in core_of("untrained")  # scikit-image imports it when it is asked
+
+
+@pytest.mark.parametrize("method", ["auto", "tv", "nlbayes", "deepred"])
+def test_methods_run_without_extras(method: str, tmp_path: Path) -> None:
+    """A picture of unknown noise, from the file to the report, where no extra can be imported."""
+    picture = np.random.default_rng(0).normal(0.5, 0.1, (24, 24))
+    np.savez(tmp_path / "noisy.npz", measurement=picture.astype(np.float32))
+    budget = [] if method in CLASSICAL else ["--steps", "3"]
+    command = ["reconstruct", "denoise", "noisy.npz", "--method", method, *budget]
+    code = f"""
+    import sys
+    sys.modules.update(dict.fromkeys({modules_beyond(installed_by_default())!r}))
+    from untrained.cli import main
+    main({command!r})
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "untrained-out/denoise-noisy/report.html").exists()
