@@ -30,13 +30,13 @@ def few_views(level: float) -> ut.Problem:
 
 
 def few_columns() -> tuple[ut.Problem, Tensor]:
-    """A photograph behind four coils, a quarter of the columns."""
+    """A photograph behind four coils, a third of the columns."""
     picture = torch.from_numpy(camera()[80:272:2, 180:372:2] / 255)[None, None].float()
     y, x = torch.meshgrid(*[torch.linspace(-1, 1, 96)] * 2, indexing="ij")
     corners = [(1, 1), (1, -1), (-1, 1), (-1, -1)]
     far = torch.stack([(y - a) ** 2 + (x - b) ** 2 for a, b in corners])
     mask = torch.zeros(96)
-    mask[torch.randperm(96, generator=torch.Generator().manual_seed(1))[:14]] = 1
+    mask[torch.randperm(96, generator=torch.Generator().manual_seed(1))[:24]] = 1
     mask[43:53] = 1
     physics = MRI(mask, torch.polar(torch.exp(-far / 3), far))
     kspace = physics.A(torch.cat([picture, 0.2 * picture], 1))
@@ -68,14 +68,21 @@ def test_noise_asks_for_a_stronger_coupling() -> None:
     assert {quiet, noisy} <= set(COUPLINGS)
 
 
-def test_what_was_found_on_a_part_is_taken_over_in_its_units() -> None:
-    problem, _ = few_columns()
-    part, _ = problem.split(0.05, seed=0)
-    level, coupling = settings(part)
+def test_what_was_found_on_a_part_is_taken_over_in_its_units_where_no_line_is_missing() -> None:
+    physics = Blur(torch.ones(3, 3) / 9, (1, 64, 64))
+    physics.unit_range = False
+    problem = ut.Problem(100 * physics.A(textured()), physics)
+    part, _ = problem.split(0.3, seed=0)
+    part.cache["two priors settings"] = torch.tensor([0.05, 0.2], dtype=torch.float64)
     whole = problem.after(part)
-    found = settings(whole)
-    assert found[0] == pytest.approx(level * float(part.scale / whole.scale))
-    assert found[1] == coupling
+    level, coupling = settings(whole)
+    assert float(part.scale) != float(whole.scale)
+    assert level == pytest.approx(0.05 * float(part.scale / whole.scale))
+    assert coupling == 0.2
+    scan, _ = few_columns()
+    part, _ = scan.split(0.3, seed=0)
+    part.cache["two priors settings"] = torch.tensor([0.05, 0.2], dtype=torch.float64)
+    assert settings(scan.after(part)) == settings(scan)
 
 
 def test_networks_lean_on_it() -> None:

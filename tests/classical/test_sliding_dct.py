@@ -112,18 +112,6 @@ def test_the_weighting_of_the_caller_changes_nothing():
     assert torch.equal(plain, ramped)
 
 
-def test_the_settings_of_a_part_are_taken_over():
-    physics = Blur(torch.ones(3, 3) / 9, (1, 32, 32))
-    problem = Problem(physics.A(TRUTH[..., :32, :32]), physics)
-    fit, _ = problem.split(0.05, seed=1)
-    fit.cache["dct settings"] = torch.tensor([0.05, 1.0], dtype=torch.float64)
-    after = problem.after(fit)
-    dct(after)
-    level, closing = after.cache["dct settings"].tolist()
-    assert level == pytest.approx(0.05 * float(fit.scale / after.scale))
-    assert closing == 1
-
-
 def test_the_guide_is_total_variation_where_there_is_no_plane():
     kept = torch.ones(1, 1, 16, 16).bernoulli(0.7, generator=torch.Generator().manual_seed(0))
     volume = Problem(noisy(0.1)[..., None, :16, :16] * kept, Inpaint(kept[0], (1, 1, 16, 16)))

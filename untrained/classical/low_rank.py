@@ -9,7 +9,6 @@ from untrained.classical.alike import Blocks, alike_blocks, from_groups
 from untrained.classical.linear import data_step, require_picture
 from untrained.classical.sliding_dct import (
     STEPS,
-    answer_to_part,
     dct,
     dct_settings,
     dct_weighed,
@@ -32,9 +31,6 @@ LAST_LEVEL = {"inpaint": 0.5, "ct": 1.25}
 
 ROUNDS = {"ct": 8}
 """30 elsewhere; on CT later rounds draw noise."""
-
-MORE_LEVEL, MORE_ROUNDS = 3.0, 15
-"""Where few measurements came to a part: the first level in units of the last, and the rounds."""
 
 
 @torch.no_grad()
@@ -75,14 +71,9 @@ def _solved(problem: Problem) -> Tensor:
     task, weighed = problem.task, dct_weighed(problem)
     level, closing = dct_settings(problem)
     last = LAST_LEVEL.get(task, 1.5) * level
-    x = answer_to_part(problem, "lowrank", lowrank)
-    if x is None:
-        x, rounds = problem.cached("dct", dct), ROUNDS.get(task, 30)
-        first = max(FIRST_LEVEL * unit(problem), last)
-    else:
-        first, rounds = MORE_LEVEL * last, MORE_ROUNDS
+    first, rounds = max(FIRST_LEVEL * unit(problem), last), ROUNDS.get(task, 30)
     bound = BRIGHTEST * _size(tv_start(weighed)).max()
-    z = before = data_step(weighed, x, COUPLING, STEPS)
+    z = before = data_step(weighed, problem.cached("dct", dct), COUPLING, STEPS)
     for k, sigma in enumerate(falling(first, last, rounds)):
         q = z + MOMENTUM * (z - before)
         if k % FRESH == 0:

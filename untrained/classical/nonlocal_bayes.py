@@ -11,7 +11,6 @@ from untrained.classical.sliding_dct import (
     COUPLING,
     SHIFTS,
     STEPS,
-    answer_to_part,
     dct,
     dct_denoise,
     dct_settings,
@@ -25,7 +24,6 @@ BLOCKS = Blocks(side=5, stride=4, reach=10, alike=50)
 SPARSE = BLOCKS._replace(stride=5)  # before the last round
 FRESH = 3  # blocks are matched anew in every third round
 FIRST_LEVEL, ROUNDS = 4.0, 10  # in units of sigma_K of `dct`
-MORE_LEVEL, MORE_ROUNDS = 3.0, 5  # where few measurements came to a part
 SINGULAR = 1e-5  # of the trace: what float32 leaves of a covariance's small eigenvalues
 
 
@@ -39,10 +37,9 @@ def nlbayes(problem: Problem) -> Tensor:
 
     B is `bayes_denoise`, z_0 the image of `dct` after a data step, and sigma_k falls in equal
     ratios from 4 times the sigma_K that `dct` found by held-out measurements to sigma_K, in 10
-    rounds. Where a part of the measurements was solved before, its answer is gone on from, in 5
-    rounds from 3 times sigma_K (MRI begins anew). The answer is the last z, or the last x where
-    `dct` found its like better. Rounds before the last take fewer blocks, found anew in every
-    third, and a first estimate of every second window: half the time for what is within 0.01 dB.
+    rounds. The answer is the last z, or the last x where `dct` found its like better. Rounds before
+    the last take fewer blocks, found anew in every third, and a first estimate of every second
+    window: half the time for what is within 0.01 dB.
 
     For denoising it is `bayes_denoise` at the noise level, given or estimated; of a volume the mean
     of what that makes of its planes in the three directions.
@@ -67,12 +64,9 @@ def _solved(problem: Problem) -> Tensor:
         denoise = bayes_denoise if image.ndim == 4 else _in_three_directions
         return denoise(image, noise_level(problem, image))
     level, closing = dct_settings(problem)
-    x, first, rounds = answer_to_part(problem, "nlbayes", nlbayes), MORE_LEVEL, MORE_ROUNDS
-    if x is None:
-        x, first, rounds = problem.cached("dct", dct), FIRST_LEVEL, ROUNDS
-    z = data_step(problem, x, COUPLING, STEPS)
-    for k, above in enumerate(falling(first, 1.0, rounds)):
-        sigma, last = above * level, k == rounds - 1
+    z = data_step(problem, problem.cached("dct", dct), COUPLING, STEPS)
+    for k, above in enumerate(falling(FIRST_LEVEL, 1.0, ROUNDS)):
+        sigma, last = above * level, k == ROUNDS - 1
         pilot = dct_denoise(z, sigma) if last else dct_denoise(z, sigma, 2, SHIFTS[k % len(SHIFTS)])
         if last or k % FRESH == 0:
             blocks = alike_blocks(pilot, BLOCKS if last else SPARSE)

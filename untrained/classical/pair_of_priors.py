@@ -14,6 +14,7 @@ from untrained.classical.linear import data_step, require_picture
 from untrained.classical.low_rank import shrink_groups
 from untrained.classical.nonlocal_bayes import likeliest
 from untrained.classical.sliding_dct import (
+    ANEW,
     LEVEL,
     STEPS,
     TRIAL_ROUNDS,
@@ -25,7 +26,7 @@ from untrained.classical.sliding_dct import (
     tv_start,
     unit,
 )
-from untrained.classical.weight import by_octaves, held_out_error, taken_over, tie_of
+from untrained.classical.weight import by_octaves, expected_error, taken_over, tie_of
 from untrained.problem import Problem
 
 LOW_RANK = Blocks(side=6, stride=4, reach=8, alike=24)
@@ -40,16 +41,16 @@ HALVINGS, DOUBLINGS = 5, 2
 LEVELS = LEVEL / 2**HALVINGS, LEVEL * 2**DOUBLINGS
 MOST_TRIALS = 26
 
-SHARE = {"inpaint": 0.35}
+SHARE = {"inpaint": 0.35, "ct": 0.42}
 """The last level in units of the one found, 0.5 elsewhere. It is found with cosines, which describe
 structure worse and so ask for more."""
 COUPLING = 3.0  # in units of the one found, which goes with the higher level
 FIRST_OF_UNIT = 0.04
 """The first level on MRI at least, of the image's height: few columns leave aliases in the start.
 The coupling does not follow it there: at so high a level it would leave x without a say."""
-LEAST = {"ct": 0.02}
+LEAST = {"ct": 0.02, "mri": 0.02}
 """The least coupling tried; elsewhere all of COUPLINGS are."""
-LOWER = {"ct": 0.7, "mri": 0.5}
+LOWER = {"ct": 0.83, "mri": 0.7}
 """What the level is lowered by at the least coupling: noise is little there, and the aliases of few
 views or columns, which the held-out ones would join, call for too much."""
 
@@ -119,7 +120,7 @@ def settings(problem: Problem) -> tuple[float, float]:
 
 
 def _search(problem: Problem) -> Tensor:
-    if problem.part is not None and problem.task != "ct":  # fewer views ask for another level
+    if problem.part is not None and problem.task not in ANEW:
         level, coupling = settings(problem.part)
         found = taken_over(problem, problem.part, level)
         return torch.stack([found, torch.full_like(found, coupling)])
@@ -130,7 +131,7 @@ def _search(problem: Problem) -> Tensor:
             fit, start, levels_to(fit, level, TRIAL_ROUNDS), coupling, stride=2
         )
 
-    asked = held_out_error(problem, prepare)
+    asked = expected_error(problem, prepare)
     if asked is None:
         return torch.tensor([UNTRIED * unit(problem), COUPLINGS[MIDDLE]], dtype=torch.float64)
     return torch.tensor(_descend(asked, problem), dtype=torch.float64)

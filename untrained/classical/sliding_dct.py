@@ -16,7 +16,6 @@ from untrained.classical.weight import (
     by_octaves,
     held_out_error,
     noise_level,
-    taken_over,
     tie_of,
 )
 from untrained.problem import Problem
@@ -37,9 +36,8 @@ FIRST_WEIGHT = 2e-3  # of the total variation that it starts from, relative to |
 FIRST_LEVEL, COUPLING = 0.05, 0.3
 ROUNDS, TRIAL_ROUNDS = 16, 8
 ANEW = ("mri", "ct")
-"""Tasks where the answer to a part of the measurements is no start for that to all of them:
-splitting stays in the optimum of fewer columns or views, up to 4 dB below on a brain at 8x, and up
-to 0.5 on CT."""
+"""Tasks where a part of the measurements is solved apart: columns or views are missing, and
+splitting would stay in the optimum of the fewer, up to 4 dB below on a brain at 8x."""
 STEPS = 6  # of conjugate gradients in a round
 SHIFTS = ((0, 0), (1, 1), (0, 1), (1, 0))  # of windows two pixels apart
 
@@ -81,7 +79,7 @@ def dct_weighed(problem: Problem) -> Problem:
 
 
 def dct_settings(problem: Problem) -> tuple[float, bool]:
-    """sigma_K of one problem, and whether the answer is z; found once, see `Problem.after`."""
+    """sigma_K of one problem, and whether the answer is z; found once."""
     level, closing = dct_weighed(problem).cached("dct settings", _search).tolist()
     return level, bool(closing)
 
@@ -95,19 +93,7 @@ def _solved(problem: Problem) -> Tensor:
     return data_step(problem, x, COUPLING, STEPS) if closing else x
 
 
-def answer_to_part(
-    problem: Problem, name: str, compute: Callable[[Problem], Tensor]
-) -> Tensor | None:
-    """`Problem.of_part`, where it is a start for the answer to all measurements; else None."""
-    return None if problem.task in ANEW else problem.of_part(name, compute)
-
-
 def _search(problem: Problem) -> Tensor:
-    if problem.part is not None and problem.task != "ct":  # fewer views ask for another level
-        level, closing = dct_settings(problem.part)
-        found = taken_over(problem, problem.part, level)
-        return torch.stack([found, torch.full_like(found, closing)])
-
     def prepare(fit: Problem) -> Callable[[float, bool], Tensor]:
         start = tv_start(fit)
         # few views or columns tell levels apart by so little that the last pass has to be the full
@@ -132,8 +118,8 @@ def _search(problem: Problem) -> Tensor:
 
 
 def tv_start(problem: Problem) -> Tensor:
-    """`quick_tv`, that of the part where one was fitted before; CT begins anew."""
-    before = None if problem.task == "ct" else problem.of_part("quick tv", quick_tv)
+    """`quick_tv`, that of the part where one was fitted before and serves as a start."""
+    before = None if problem.task in ANEW else problem.of_part("quick tv", quick_tv)
     return problem.cached("quick tv", quick_tv) if before is None else before
 
 

@@ -82,7 +82,7 @@ def expected_error(
     seeds = range(SEED, SEED + FOLDS.get(problem.task, 1))
     errors = [held_out_error(problem, prepare, seed) for seed in seeds]
     asked = [error for error in errors if error is not None]
-    return (lambda weight: sum(error(weight) for error in asked)) if asked else None
+    return (lambda *given: sum(error(*given) for error in asked)) if asked else None
 
 
 def held_out_error(
