@@ -24,7 +24,7 @@ def plain(name: str) -> str:
 
 
 def core_of(name: str) -> list[str]:
-    """What a distribution needs without any extra."""
+    """List the requirements of a distribution without its extras."""
     try:
         needs = [Requirement(line) for line in requires(name) or ()]
     except PackageNotFoundError:  # of another platform

@@ -300,14 +300,6 @@ class Problem:
         hidden.importance = None if importance is None else importance(self.y, held)
         return fit, hidden
 
-    def beyond(self, fit: Problem) -> Problem:
-        """The measurements that are visible here and not in `fit`, a part of this problem.
-
-        In the units of `fit`.
-        """
-        assert fit.keep is not None
-        return self._masked(fit.keep == 0, like=fit)
-
     def after(self, fit: Problem) -> Problem:
         """The same problem; classical answers go on from what they found on `fit`.
 

@@ -108,7 +108,7 @@ def test_faults_are_named(folder, spec, message):
 
 
 def test_the_line_that_failed_is_named(folder):
-    """That of the operator's own files, wherever it was called from and whatever it called."""
+    """Check that the line is one of the operator's own file, whatever called it or was called."""
     (folder / "helper.py").write_text("def halve(x):\n    return x[5, 5, 5, 5, 5]\n")
     lines = ["from helper import halve", "class Deep:", "    x_shape = (1, 6, 8)"]
     (folder / "deep.py").write_text("\n".join([*lines, "    A = lambda self, x: halve(x)"]))

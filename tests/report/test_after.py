@@ -52,7 +52,7 @@ def test_the_mean_of_seeds_is_told(photo) -> None:
 
 
 def test_an_image_that_was_kept_counts_from_its_own_step(compared) -> None:
-    """Where no second fit follows; else the last row is what was kept."""
+    """Check a run without a second fit; with one the last row is the output that was kept."""
     output = Average(mu=0.1)
     assert output.keep_best
     compared.recipe = replace(compared.recipe, output=output)

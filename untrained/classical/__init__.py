@@ -66,10 +66,10 @@ def guide(problem: Problem) -> Tensor:
     """The classical image that a network method may lean on, computed once per problem.
 
     `denoised` for noisy pictures and volumes, `two_priors` for other pictures; the same for every
-    slice of a volume that is measured slice by slice
-    (`Stack`). Other volumes and signals get total variation, solved to a relative gap of 1e-3 or
-    1000 iterations (data without noise need that many), which costs a fraction of `tv` and looks
-    the same. A nonlinear physics gets `problem.estimate()`.
+    slice of a volume that is measured slice by slice (`Stack`). Other volumes and signals get total
+    variation, solved to a relative gap of 1e-3 or 1000 iterations (data without noise need that
+    many), which costs a fraction of `tv` and looks the same. A nonlinear physics gets
+    `problem.estimate()`.
     """
     if not problem.linear:
         return problem.estimate()

@@ -9,12 +9,15 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from untrained.classical.alike import Blocks, alike_blocks
+from untrained.classical import low_rank, nonlocal_bayes
+from untrained.classical.alike import alike_blocks
 from untrained.classical.linear import data_step, require_picture
 from untrained.classical.low_rank import shrink_groups
 from untrained.classical.nonlocal_bayes import likeliest
 from untrained.classical.sliding_dct import (
     ANEW,
+    DOUBLINGS,
+    HALVINGS,
     LEVEL,
     STEPS,
     TRIAL_ROUNDS,
@@ -29,15 +32,12 @@ from untrained.classical.sliding_dct import (
 from untrained.classical.weight import by_octaves, expected_error, taken_over, tie_of
 from untrained.problem import Problem
 
-LOW_RANK = Blocks(side=6, stride=4, reach=8, alike=24)
-BAYES = Blocks(side=5, stride=4, reach=10, alike=50)
 ROUNDS, FRESH, MOMENTUM = 12, 3, 0.7
 FIRST_LEVEL = 3.0  # in units of the last
 RANK_LEVEL = 1.25  # of low rank, in units of that of non-local Bayes
 
 COUPLINGS = (2.0, 0.6, 0.2, 0.06, 0.02, 0.006)
 MIDDLE = 2  # the one that the search begins with
-HALVINGS, DOUBLINGS = 5, 2
 LEVELS = LEVEL / 2**HALVINGS, LEVEL * 2**DOUBLINGS
 MOST_TRIALS = 26
 
@@ -45,9 +45,6 @@ SHARE = {"inpaint": 0.35, "ct": 0.42}
 """The last level in units of the one found, 0.5 elsewhere. It is found with cosines, which describe
 structure worse and so ask for more."""
 COUPLING = 3.0  # in units of the one found, which goes with the higher level
-FIRST_OF_UNIT = 0.04
-"""The first level on MRI at least, of the image's height: few columns leave aliases in the start.
-The coupling does not follow it there: at so high a level it would leave x without a say."""
 LEAST = {"ct": 0.02, "mri": 0.02}
 """The least coupling tried; elsewhere all of COUPLINGS are."""
 LOWER = {"ct": 0.83, "mri": 0.7}
@@ -99,15 +96,17 @@ def _solved(problem: Problem) -> Tensor:
     coupling *= COUPLING
     first, fixed = FIRST_LEVEL, problem.task == "mri"
     if fixed:
-        first = max(first, FIRST_OF_UNIT * unit(problem) / level)
+        # few columns leave aliases in the start; a coupling that followed so high a level would
+        # leave x without a say
+        first = max(first, low_rank.FIRST_LEVEL * unit(problem) / level)
     z = before = data_step(problem, x, coupling, STEPS)
     for k, above in enumerate(falling(first, 1.0, ROUNDS)):
         q, sigma = z + MOMENTUM * (z - before), above * level
         if k % FRESH == 0:
-            groups = alike_blocks(q, LOW_RANK)
+            groups = alike_blocks(q, low_rank.BLOCKS)
         low = problem.supported(shrink_groups(q, groups, RANK_LEVEL * sigma))
         if k % FRESH == 0:
-            draws = alike_blocks(low, BAYES)
+            draws = alike_blocks(low, nonlocal_bayes.BLOCKS)
         x = low.lerp(problem.supported(likeliest(low, q, draws, sigma)), 0.5)
         z, before = data_step(problem, x, coupling / (1 if fixed else above**2), STEPS), z
     return z if problem.task == "inpaint" else x

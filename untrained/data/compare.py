@@ -87,7 +87,7 @@ def evaluate_files(
 def evaluate_notes(
     image: str | Path, reference: str | Path, slice: int | None = None
 ) -> tuple[str, ...]:
-    """What was decided to compare two image files, and a doubt about their units.
+    """Note what was decided to compare two image files, and doubt their units.
 
     Arguments as of `evaluate_files`.
     """

@@ -223,7 +223,7 @@ def _encoded(
     notes: tuple[str, ...],
     hint: str = "",
 ) -> Measurement:
-    """One problem; `hint` says what to do about an option where the reference is another image."""
+    """Join what was read to one problem; `hint` is for a reference of another shape."""
     reference = None
     if truth is not None:
         reference = torch.from_numpy(from_array(truth, f"'reference' in {path}").pixels)[None]

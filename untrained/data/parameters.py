@@ -102,7 +102,7 @@ def replaced(option: str, given: Any, key: str, stored: Any) -> tuple[str, ...]:
 
 
 def instead(option: str, given: Any, key: str, stored: Any) -> str:
-    """What to do where an option makes the image unlike the reference; nothing without an option.
+    """Say what to do where an option makes the image unlike the reference; "" without an option.
 
     Arguments as of `replaced`.
     """
@@ -122,7 +122,7 @@ def replaced_kernel(given: np.ndarray, stored: np.ndarray | None) -> tuple[str, 
 
 
 def named_kernel(option: str | Path | None) -> str:
-    """What a kernel is called in a message."""
+    """Name a kernel for a message."""
     return "the kernel" if option is None else f"--kernel: {option}"
 
 

@@ -358,7 +358,7 @@ def photo_measurement(
     notes: tuple[str, ...],
     instead: str = "",
 ) -> Measurement:
-    """What was read as one problem.
+    """Join what was read of a picture to one problem.
 
     Raises:
         UserError: the reference has another shape; `instead` says what to do about an option.
