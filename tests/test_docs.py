@@ -248,6 +248,7 @@ def test_every_snippet_of_the_operators_page_stands_alone() -> None:
     assert used_and_never_made("network = ut.physics.load_bkse('w.pth')") == {"ut"}
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_the_snippets_of_the_python_page_run(quiet: Path) -> None:
     names = run_blocks("python.md", {})
     assert (quiet / "out" / "result.json").exists()

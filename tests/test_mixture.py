@@ -15,6 +15,7 @@ from untrained.classical import guide
 from untrained.cli import main
 from untrained.core.result import Mixture
 
+pytestmark = pytest.mark.usefixtures("unsearched")
 FAST = ["net.widths=4,8", "net.skip=2"]
 TRUTH = torch.zeros(1, 1, 24, 24)
 TRUTH[..., 6:18, 4:20] = 0.7

@@ -1,5 +1,7 @@
 """Two denoisers in one splitting: what they are worth, and what networks lean on."""
 
+from functools import cache
+
 import pytest
 import torch
 from skimage.data import camera
@@ -23,12 +25,14 @@ def noise(like: Tensor, level: float) -> Tensor:
     return level * torch.randn(like.shape, generator=torch.Generator().manual_seed(0))
 
 
+@cache
 def few_views(level: float) -> ut.Problem:
     physics = CT((64, 64), torch.linspace(0, 174, 30), 92)
     y = physics.A(textured())
     return ut.Problem(y + noise(y, level * float(y.mean())), physics)
 
 
+@cache
 def few_columns() -> tuple[ut.Problem, Tensor]:
     """A photograph behind four coils, a third of the columns."""
     picture = torch.from_numpy(camera()[80:272:2, 180:372:2] / 255)[None, None].float()

@@ -12,6 +12,9 @@ import torch
 import untrained as ut
 from untrained.core import checkpoint
 from untrained.core.checkpoint import Checkpoint
+from untrained.core.recipe import Recipe
+from untrained.core.rule import Watch
+from untrained.core.solve import solve_recipe
 from untrained.files import sealed_write
 
 SETTINGS = {"recipe": {"method": {"lam": 1.0}}, "seed": 0}
@@ -74,6 +77,31 @@ def test_a_sealed_state_of_other_contents_is_refused(
     with sealed_write(state) as stream:
         torch.save(content, stream)
     assert "the work is kept" in refusal(state)
+
+
+@pytest.mark.parametrize("change", ["renamed", "missing", "shape", "no optimiser"])
+def test_a_sealed_state_of_another_network_is_refused(
+    tmp_path: Path, change: str, pause_after: type[Watch]
+) -> None:
+    """Its parts are looked at when the run takes them up; a missing weight would be a fresh one."""
+    problem = ut.Problem(torch.rand(1, 1, 8, 8), ut.physics.Denoise((1, 8, 8)))
+    recipe = Recipe(ut.methods.DIP(rounds=4), ut.nets.Compact(widths=(4, 4), skip=2), ut.Engine())
+    solve_recipe(recipe, problem, run_dir=tmp_path, watch=[pause_after(2)])
+    content = torch.load(tmp_path / "state.pt", weights_only=True)
+    weights = content["running"]["state"]["state"]["weights"]
+    first = next(iter(weights))
+    if change == "no optimiser":
+        del content["running"]["state"]["optimizer"]
+    else:
+        value = weights.pop(first)
+    if change == "renamed":
+        weights["x" + first] = value
+    if change == "shape":
+        weights[first] = value[..., :1]
+    with sealed_write(tmp_path / "state.pt") as stream:
+        torch.save(content, stream)
+    with pytest.raises(ut.UserError, match=r"state.pt is whole, but .* the work is kept"):
+        solve_recipe(recipe, problem, run_dir=tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a state", b"x" * 500])

@@ -147,6 +147,7 @@ def test_scans_with_maps_of_their_own_go_side_by_side(support: bool) -> None:
         assert one.stop[0].step == alone.stop[0].step
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_scans_side_by_side_lean_on_classical_images_of_their_own() -> None:
     each = scans(2)
     recipe = RECIPES["house"]
@@ -157,6 +158,7 @@ def test_scans_side_by_side_lean_on_classical_images_of_their_own() -> None:
     assert torch.equal(guide(whole), torch.cat([guide(one) for one in each]))
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_a_batch_computes_no_classical_image_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     each = scans(2)
     physics = each[0].physics.joined([each[1].physics])
@@ -166,7 +168,7 @@ def test_a_batch_computes_no_classical_image_twice(monkeypatch: pytest.MonkeyPat
     searched = []
     search = pair_of_priors._search
     monkeypatch.setattr(pair_of_priors, "_search", lambda p: searched.append(p) or search(p))
-    ut.reconstruct(y, physics, steps=30, progress=False)
+    ut.reconstruct(y, physics, steps=30, progress=False, compare=False)
     assert set(asked) == {1}
     assert len(searched) == 4  # of two images a search on a part, which is taken over
 
@@ -306,7 +308,7 @@ def test_a_batch_of_scans_with_maps_of_their_own() -> None:
     each = scans(2, support=True)
     physics = each[0].physics.joined([each[1].physics])
     y = torch.cat([p.to_units(p.y) for p in each])
-    options: dict = {"method": "dip", "steps": 4, "progress": False}
+    options: dict = {"method": "dip", "steps": 4, "progress": False, "compare": False}
     batch = ut.reconstruct(y, physics, **options)
     for i, one in enumerate(each):
         alone = ut.reconstruct(y[i : i + 1], one.physics, **options)
@@ -320,6 +322,7 @@ def test_slices_of_a_file_go_side_by_side(tmp_path: Path) -> None:
     np.savez(tmp_path / "scan.npz", kspace=kspace.numpy(), maps=maps.numpy())
     command = ["reconstruct", "mri", str(tmp_path / "scan.npz"), "--method", "dip", "--quiet"]
     command += ["--slice", "all", "--steps", "4", "--set", "net.widths=8,16", "--stop", "none"]
+    command += ["--no-compare"]
     for name, more in {"turn": [], "side": ["--set", "engine.together=2"]}.items():
         with pytest.raises(SystemExit, match="0"):
             main([*command, "--out", str(tmp_path / name), *more])

@@ -14,6 +14,7 @@ from untrained.physics import CT, MRI, Denoise, Inpaint, NonlinearBlur, Stack, d
 from untrained.physics import stack as stack_file
 from untrained.slices import slices_of
 
+pytestmark = pytest.mark.usefixtures("unsearched")
 DEPTH, SIDE = 6, 16
 
 

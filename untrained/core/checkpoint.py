@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from untrained.core.footprint import is_out_of_memory
 from untrained.core.result import versions
 from untrained.errors import UserError
 from untrained.files import is_sealed, is_whole, make_directory, remove_stale_parts, sealed_write
@@ -78,6 +81,20 @@ class Checkpoint:
             return None
         return self.running["state"]
 
+    @contextlib.contextmanager
+    def taken_up(self) -> Iterator[None]:
+        """Refuse a state whose parts do not fit the run, with the file's name.
+
+        Raises:
+            UserError: whatever failed inside, but for a lack of memory.
+        """
+        try:
+            yield
+        except Exception as error:
+            if self.path is None or is_out_of_memory(error):
+                raise
+            raise _unreadable(self.path, error) from error
+
     def _write(self) -> None:
         if self.path is None:
             return
@@ -132,12 +149,17 @@ def _read(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         _check(content)
     except Exception as error:  # what torch raises depends on its version
-        raise UserError(
-            f"{path} is whole, but untrained and torch {torch.__version__} cannot read it here "
-            f"({type(error).__name__}); the work is kept: resume with the versions that wrote it, "
-            "or start again with --overwrite"
-        ) from error
+        raise _unreadable(path, error) from error
     return content
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    """Name the file whose checksum is right and whose parts are not those of this run."""
+    return UserError(
+        f"{path} is whole, but untrained and torch {torch.__version__} cannot read it here "
+        f"({type(error).__name__}); the work is kept: resume with the versions that wrote it, "
+        "or start again with --overwrite"
+    )
 
 
 def _check(content: dict[str, Any]) -> None:

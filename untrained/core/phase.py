@@ -41,9 +41,10 @@ def phase(
     """The loop, from the start or from where a checkpoint left it."""
     kept, watch = sitting.kept, sitting.watch
     if name in kept.finished:
-        done = kept.finished[name]
-        _recall(watch, done["watch"])
-        return [Outcome.of(one).to(problem.device) for one in done["outcomes"]]
+        with kept.taken_up():
+            done = kept.finished[name]
+            _recall(watch, done["watch"])
+            return [Outcome.of(one).to(problem.device) for one in done["outcomes"]]
     with _watched(watch, name):
         loop = Loop(recipes, problem, held, seed, sitting.half, rows, tracks)
         if weights is not None:
@@ -52,10 +53,12 @@ def phase(
             _say(watch, LEAN)
         saved = kept.resume(name)
         if saved is not None:
-            loop.load_state_dict(saved)
+            with kept.taken_up():
+                loop.load_state_dict(saved)
         for w in watch:
             w.begin(name, loop.total, loop.s.step)
-        _recall(watch, (saved or {}).get("watch", {}))
+        with kept.taken_up():
+            _recall(watch, (saved or {}).get("watch", {}))
         while not loop.over():
             try:
                 loop.step(watch)

@@ -373,8 +373,12 @@ class State:
 
     def load_state_dict(self, saved: dict[str, object]) -> None:
         """Take a checkpoint's values; shapes must agree; values are copied, never aliased."""
+        weights = cast(dict[str, Tensor], saved["weights"])
+        shapes = [{n: w.shape for n, w in kept.items()} for kept in (weights, self.weights)]
+        if shapes[0] != shapes[1]:
+            raise ValueError("the weights are those of another network")
         self.step = int(saved["step"])  # type: ignore[call-overload]
-        self.take_weights(saved["weights"])  # type: ignore[arg-type]
+        self.take_weights(weights)
         with torch.no_grad():
             for name, value in saved["tensors"].items():  # type: ignore[attr-defined]
                 self[name] = value.to(self.device)
