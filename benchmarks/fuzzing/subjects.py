@@ -56,7 +56,8 @@ class Subject:
         given = [part.format(**places) for part in self.command]
         if not self.engine:
             return given
-        return [*given, *(NET if number % 10 == 0 or "phase" in given else self._fast())]
+        network = (number and number % 10 == 0) or "phase" in given
+        return [*given, *(NET if network else self._fast())]
 
     def _fast(self) -> tuple[str, ...]:
         return NET if "nldeblur" in self.command else FAST
