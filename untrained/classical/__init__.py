@@ -19,7 +19,6 @@ from untrained.classical.pair_of_priors import two_priors
 from untrained.classical.sliding_dct import dct, dct_denoise
 from untrained.classical.total_variation import TVResult, rough_tv, tv, tv_solve, tv_weight
 from untrained.classical.wavelet import l1wavelet
-from untrained.classical.weight import only_noise
 from untrained.problem import Problem
 from untrained.slices import slices_of
 
@@ -95,8 +94,8 @@ def _guide(problem: Problem) -> Tensor:
 def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
     """What the guide is, in words, and what computes that of one problem."""
     if problem.task == "denoise" and len(problem.x_shape) in (3, 4):
-        mixed = " and total variation" if only_noise(problem) else ""
-        return f"non-local Bayes{mixed}", denoised
+        others = "low rank, " if len(problem.x_shape) == 3 else ""
+        return f"non-local Bayes, {others}total variation", denoised
     if len(problem.x_shape) != 3:
         return "total variation", lambda one: rough_tv(one, tv_weight(one))
     return "low rank and non-local Bayes", lambda one: one.cached("two priors", two_priors)

@@ -1,30 +1,35 @@
-"""What noisy images are taken for: non-local Bayes, or total variation, or something between."""
+"""Several denoised images of one noisy image, mixed with the least expected error."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from untrained.classical.nonlocal_bayes import nlbayes
+from untrained.classical import low_rank
+from untrained.classical.alike import alike_blocks
+from untrained.classical.low_rank import shrink_groups
+from untrained.classical.nonlocal_bayes import BLOCKS, likeliest, nlbayes
+from untrained.classical.sliding_dct import dct_denoise
 from untrained.classical.total_variation import rough_tv, tv_weight
-from untrained.classical.weight import only_noise, sure_error
+from untrained.classical.weight import noise_level, sure_shares
 from untrained.problem import Problem
+
+SPARSE = 5  # distance of two blocks where the shares are found
 
 
 @torch.no_grad()
 def denoised(problem: Problem) -> Tensor:
-    r"""The mixture of `nlbayes` and `tv` with the least expected error.
+    r"""Mix the images of several denoisers so that the expected error is least.
 
-    .. math:: x = s\, x_{nlbayes} + (1 - s)\, x_{tv}, \qquad
-              s = \arg\min_{[0, 1]} \mathrm{SURE}(s)
+    .. math:: x = \sum_k s_k x_k, \qquad
+              s = \arg\min_{s \ge 0,\ \sum s_k = 1} \mathrm{SURE}(s)
 
-    Stein's estimate (`sure_error`) is a parabola in s, found from three of its values. Of
-    photographs and scans nothing is taken from total variation; phantoms and other images of flat
-    pieces have it to thank for up to 2 dB (docs/methods/classical.md). Total variation is
-    solved to a relative gap of 1e-3. Where a part of the pixels was solved before, its s is taken.
-    Without a noise level it is `nlbayes`.
+    x_1 is `nlbayes`; x_2 is non-local Bayes once more, with the blocks and the statistics of x_1;
+    x_3 is `shrink_groups` with the blocks of x_1; x_4 is `tv`, solved to a relative gap of 1e-3. A
+    volume has x_1 and x_4. Stein's estimate (`sure_shares`) is a quadratic form in s; it takes
+    two thirds of the blocks. The second pass suits images whose structures return, total variation
+    those of flat pieces (docs/methods/house.md, "The classical image"). Where a part of the pixels
+    was solved before, its s is taken. An unknown noise level is estimated (`noise_of`).
 
     Args:
         problem: one problem of denoising, an image or a volume.
@@ -32,29 +37,38 @@ def denoised(problem: Problem) -> Tensor:
     Returns:
         `(1, C, *sides)` in the problem's units.
     """
-    if not only_noise(problem):
-        return problem.cached("nlbayes", nlbayes)
-    weight, share = tv_weight(problem), float(_share(problem))
-    return _mixtures(problem, weight)(share)
+    weight, shares = tv_weight(problem), _shares(problem)
+    return torch.einsum("k,k...->...", shares.to(problem.y), candidates(problem, weight))
 
 
-def _share(problem: Problem) -> Tensor:
-    """s, float64, without axes; once per problem, see `Problem.after`."""
-    return problem.cached("share", _search) if problem.part is None else _share(problem.part)
+def candidates(problem: Problem, weight: float, sparse: bool = False) -> Tensor:
+    """Stack x_1 to x_4 of `denoised`, `(4, 1, C, *sides)`; `weight` is that of `tv`.
+
+    With `sparse` they are made of two thirds of the blocks.
+    """
+    flat = problem.cached("rough tv", lambda one: rough_tv(one, weight))
+    if flat.ndim != 4:
+        return torch.stack([problem.cached("nlbayes", nlbayes), flat])
+    image = problem.estimate()
+    sigma = noise_level(problem, image)
+
+    def pass_after(pilot: Tensor) -> Tensor:
+        blocks = BLOCKS._replace(stride=SPARSE) if sparse else BLOCKS
+        return likeliest(pilot, image, alike_blocks(pilot, blocks), sigma)
+
+    first = (
+        pass_after(dct_denoise(image, sigma, 2)) if sparse else problem.cached("nlbayes", nlbayes)
+    )
+    kind = low_rank.BLOCKS._replace(stride=SPARSE) if sparse else low_rank.BLOCKS
+    low = shrink_groups(image, alike_blocks(first, kind), sigma)
+    return torch.stack([first, pass_after(first), low, flat])
+
+
+def _shares(problem: Problem) -> Tensor:
+    """s, float64 `(4,)`; once per problem, see `Problem.after`."""
+    return problem.cached("shares", _search) if problem.part is None else _shares(problem.part)
 
 
 def _search(problem: Problem) -> Tensor:
     weight = tv_weight(problem)
-    error = sure_error(problem, lambda one: _mixtures(one, weight))
-    start, middle, end = (error(share) for share in (0.0, 0.5, 1.0))
-    bend = 2 * (start - 2 * middle + end)  # times s^2
-    # two images without a difference have no better mixture
-    best = 0.5 - (end - start) / (2 * bend) if bend > 0 else 1.0
-    return torch.tensor(min(max(best, 0.0), 1.0), dtype=torch.float64)
-
-
-def _mixtures(problem: Problem, weight: float) -> Callable[[float], Tensor]:
-    """From s to the mixture; `weight` is that of the total variation."""
-    bayes = problem.cached("nlbayes", nlbayes)
-    flat = problem.cached("rough tv", lambda one: rough_tv(one, weight))
-    return lambda share: flat.lerp(bayes, share)
+    return sure_shares(problem, lambda one: candidates(one, weight, sparse=True))

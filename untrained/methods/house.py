@@ -117,7 +117,7 @@ STEPS = {
 super-resolution draw noise. MRI, deblurring and super-resolution have a classical image to which a
 network adds little, and on CT one that is guided by it adds nothing."""
 
-SETTLED = ("inpaint", "superres", "deblur", "mri", "ct")
+SETTLED = ("denoise", "inpaint", "superres", "deblur", "mri", "ct")
 """Tasks where the fit of the held-out measurements, few among all, goes on from the first fit."""
 
 
