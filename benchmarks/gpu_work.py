@@ -17,7 +17,6 @@ from untrained.api import run
 from untrained.bench.job import file_digest
 from untrained.bench.memory import peak_mb, start_peak
 from untrained.bench.score import Score, Scored
-from untrained.classical import guide
 from untrained.core.footprint import footprint
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result, versions
@@ -252,34 +251,31 @@ def climb(history: dict[str, list[Any]], least: float = 0.02) -> list[tuple[floa
 
 
 def many(place: Place, row: str, name: str, together: int, count: int = 16) -> dict[str, Any]:
-    """Fit `count` images by `house`, `together` side by side; seconds without the classical image.
+    """Fit `count` images by the network of `dip`, `together` side by side.
 
     A few steps come before, since the first ones pay for the choice of kernels.
     """
     m, count = place.read(name), min(count, 3) if place.tiny else count
     together = min(together, count)
     small = SMALL_WIDTHS if place.tiny else ()
-    recipe = plan(m.task, method="house", stop="none", steps=place.steps(50), settings=small).recipe
+    recipe = plan(m.task, method="dip", stop="none", steps=place.steps(100), settings=small).recipe
     assert recipe is not None
     recipe = replace(recipe, engine=replace(recipe.engine, together=together))
-    problem = Problem(m.y, m.physics, sigma=m.sigma).to(place.device).weighted(recipe.weighting)
-    guide(problem)
+    problems = [Problem(m.y, m.physics, sigma=m.sigma).to(place.device)] * count
     how: dict[str, Any] = {"seeds": range(count), "device": place.device}
-    solve_each(recipe.with_steps(3), [problem] * count, **how)
+    solve_each(recipe.with_steps(3), problems, **how)
     start_peak(place.device)
-    results = solve_each(
-        recipe, [problem] * count, **how, watch=place.watch(row), run_dir=place.state(row)
-    )
+    results = solve_each(recipe, problems, **how, watch=place.watch(row), run_dir=place.state(row))
     if not all(one.finished for one in results):
         raise NotFinished
     score = Score(m, "all", place.device)
     total = sum(one.seconds for one in results)
     return {
+        **cost(results[0], place.device),
         "images": count,
         "together": together,
         "psnr": sum(score.psnr(one.image) for one in results) / count,
         "images_per_minute": 60 * count / total,
-        **cost(results[0], place.device),
         "seconds": total,
         "cpu_seconds": sum(one.cpu_seconds for one in results),
     }

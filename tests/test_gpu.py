@@ -12,9 +12,14 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import gpu  # noqa: E402
+import gpu_work  # noqa: E402
 from gpu_work import Place  # noqa: E402
 
+from untrained import Problem  # noqa: E402
 from untrained.core.rule import Watch  # noqa: E402
+from untrained.core.solve import solve_recipe  # noqa: E402
+from untrained.nets import initialise  # noqa: E402
+from untrained.plan import plan  # noqa: E402
 
 SOME = ("sr-clean-lesson", "sr-clean-00003-learned", "slice-aseqdip-fast", "many-in-turn")
 SAME = ("psnr", "misfit", "steps", "images", "ssim")
@@ -73,19 +78,19 @@ def test_a_finished_row_is_not_run_again_and_a_failed_one_stops_no_other(tmp_pat
 
 
 def test_the_control_has_an_encoder_that_nobody_trained(tmp_path: Path) -> None:
-    """The encoder that the network of that seed is drawn with, at rest; the decoder is trained."""
-    import gpu_work
-    from untrained import Problem
-    from untrained.methods import ugodit
-
-    where = place(tmp_path, Watch())
-    m = where.read("sr-00003-clean")
+    """It is at rest, as drawn; the decoder is trained."""
+    m = place(tmp_path, Watch()).read("sr-00003-clean")
     problem = Problem(m.y, m.physics)
     weights = gpu_work.random_encoder(problem, gpu_work.SMALL_SKIP)
-    net = ugodit.recipe("superres", "paper").with_settings(gpu_work.SMALL_SKIP).build(problem)
-    encoder = {name for name, _ in net.named_parameters() if name.startswith("encoder.")}
-    assert weights.tensors.keys() == encoder
-    assert weights.steps == 0
+    recipe = plan("superres", method="ugodit", preset="paper", steps=2, weights=weights).recipe
+    assert recipe is not None
+    drawn = recipe.build(problem)
+    initialise(drawn, 0)
+    ended = solve_recipe(recipe, weights.start(problem)).weights
+    moved = {n for n, w in drawn.named_parameters() if not torch.equal(w, ended[n][0])}
+    assert moved
+    assert weights.tensors.keys() == {n for n in ended if n.startswith("encoder.")}
+    assert not moved & weights.tensors.keys()
 
 
 def test_every_row_has_a_name_of_its_own() -> None:
