@@ -8,7 +8,7 @@
 It then keeps the state of the run under way and ends with status 1; the same command goes on from
 there. With status 0 there is nothing left to do. A finished row is a file OUT/rows/ROW.json and is
 not run again; one that failed is a file ROW.failed.json and is run again with `--retry` only.
-`--tiny` takes phantoms of 32 points and a dozen steps, to find mistakes on a CPU in 20 s.
+`--tiny` takes phantoms of 32 points and 8 steps, to find mistakes on a CPU in seconds.
 """
 
 from __future__ import annotations

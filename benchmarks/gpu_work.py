@@ -32,7 +32,7 @@ from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights, train
 from untrained.rules.watch import Progress
 
-TINY_STEPS = 12
+TINY_STEPS = 8
 SMALL_SKIP = ("net.down=8,8", "net.up=8,8", "net.skip=2,2")
 SMALL_WIDTHS = ("net.widths=8,8",)
 """Networks of the tiny version, in place of UGoDIT's, and of the others."""
@@ -255,7 +255,7 @@ def many(place: Place, row: str, name: str, together: int, count: int = 16) -> d
 
     A few steps come before, since the first ones pay for the choice of kernels.
     """
-    m, count = place.read(name), min(count, 3) if place.tiny else count
+    m, count = place.read(name), min(count, 2) if place.tiny else count
     together = min(together, count)
     small = SMALL_WIDTHS if place.tiny else ()
     recipe = plan(m.task, method="dip", stop="none", steps=place.steps(100), settings=small).recipe
