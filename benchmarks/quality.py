@@ -96,8 +96,9 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-FOUR = {"acceleration": 4, "center_fraction": 0.1, "coils": 6, "sigma": 2}
-EIGHT = {"acceleration": 8, "center_fraction": 0.07, "coils": 8, "sigma": 2}
+# eight lines and more in the centre: coil maps are estimated from them
+FOUR = {"acceleration": 4, "center_fraction": 0.12, "coils": 4, "sigma": 2}
+EIGHT = {"acceleration": 8, "center_fraction": 0.084, "coils": 4, "sigma": 2}
 
 CASES = {
     "denoise": Case("denoise", colour, 64, ("dip", "nlbayes"), {"sigma": 25}),
@@ -107,8 +108,8 @@ CASES = {
     "nldeblur": Case("nldeblur", grey, 64, ("dip",)),
     "cs": Case("cs", grey, 48, ("dip", "dct")),
     "phase": Case("phase", grey, 48, ("dip",)),
-    "mri-4x": Case("mri", brain, 64, ("aseqdip", "lowrank"), FOUR),
-    "mri-8x": Case("mri", brain, 64, ("dip", "nlbayes"), EIGHT),
+    "mri-4x": Case("mri", brain, 96, ("aseqdip", "lowrank"), FOUR),
+    "mri-8x": Case("mri", brain, 96, ("dip", "nlbayes"), EIGHT),
     "ct": Case("ct", slice_of_head, 64, ("aseqdip", "nlbayes"), {"angles": 30}),
     "ct-shepp": Case("ct", shepp_logan, 64, ("dip", "tv"), {"angles": 20}),
     "custom": Case("custom", grey, 32, ("aseqdip", "tv")),
