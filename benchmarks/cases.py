@@ -101,7 +101,7 @@ def make_photographs(data: Path, out: Path) -> None:
 
 
 def make_faces(data: Path, out: Path) -> None:
-    """The tasks of aSeqDIP's Table 4: sigma 25, 97 % missing, a quarter missing, non-linear blur.
+    """The tasks of aSeqDIP's Table 4: sigma 25, 97 % missing, the middle missing, blur.
 
     The blur is the built-in one: BKSE needs its authors' weights (`--bkse`).
     """
@@ -111,7 +111,7 @@ def make_faces(data: Path, out: Path) -> None:
         for face in sorted((data / "ffhq256").glob("*.png")):
             simulate("denoise", face, out / f"denoise-{face.stem}.npz", sigma=25.0)
             simulate("inpaint", face, out / f"random-{face.stem}.npz", missing=0.97)
-            simulate("inpaint", face, out / f"box-{face.stem}.npz", box=(128, 128))
+            simulate("inpaint", face, out / f"box-{face.stem}.npz", box=(128, 128), center=True)
             simulate("nldeblur", face, out / f"nldeblur-{face.stem}.npz", kernel=kernel)
 
 
