@@ -14,7 +14,7 @@ which changes no measurement that is kept; detectors and pixels of CT are joined
 `--side`): faces and brains of grids/ugodit-*.toml.
 
 `--aseqdip` writes OUT/aseqdip for grids/aseqdip-table2.toml and others, in the sizes of the paper;
-with `--side 96` in small, for their small versions.
+with `--side 64` in small, for their small versions.
 
 `--onset` writes three images each of denoising, MRI and CT, 128 to 160 points wide, for the small
 version of grids/aseqdip-fig4.toml: there the brains are the central 128x128 of k-space.

@@ -37,14 +37,14 @@ def make_aseqdip(data: Path, out: Path, side: int) -> None:
     """Write what Table 1 of aSeqDIP lists, as far as public data goes, and reference images.
 
     With a side, everything is small: photographs and knees of `side` squared, and detectors and
-    pixels of CT joined in pairs. Without (0) photographs have 512x512 points as in App. C.6, knees
+    pixels of CT joined in pairs, below 80 points in fours. Without (0) photographs have 512x512 points as in App. C.6, knees
     320x256, tooth and pepper what their detectors have. The references of reference-guided DIP are
     knees of other people; for CT the next row of the tooth, and the pepper in its second scan.
     """
     for folder in (out, out / "guides"):
         folder.mkdir(exist_ok=True)
     _make_knees(data, out, side)
-    _make_ct(data, out, bool(side))
+    _make_ct(data, out, 1 if not side else 2 if side >= 80 else 4)
     _make_photographs(data, out, side or SIDE)
 
 
@@ -61,7 +61,7 @@ def _make_knees(data: Path, out: Path, side: int) -> None:
             simulate_coils(image, case, n, coils=COILS, acceleration=factor, centre=centre)
 
 
-def _make_ct(data: Path, out: Path, small: bool) -> None:
+def _make_ct(data: Path, out: Path, factor: int) -> None:
     """18 and 30 measured views, and the FBP of all views of another scan of the same kind."""
     scans = {
         "tooth": (tooth(data), tooth(data, 1)),
@@ -71,7 +71,7 @@ def _make_ct(data: Path, out: Path, small: bool) -> None:
         reference, guide = full_fbp(*scan), full_fbp(*other)
         for views in VIEWS:
             case, beside = (
-                joined(one, 2) if small else one
+                joined(one, factor)
                 for one in (thinned(*scan, reference, views), thinned(*other, guide, views))
             )
             write_npz(out / f"ct-{name}-{views}.npz", case)
