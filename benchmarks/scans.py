@@ -87,8 +87,10 @@ def simulate_coils(
 ) -> None:
     """Show a complex image to simulated coils, with noise of 0.5 % of its level, and undersample.
 
-    Columns are kept at random, and a fraction `centre` of them in the middle.
+    Columns are kept at random, and a fraction `centre` of them in the middle; there at least five,
+    without which the coil maps cannot be found.
     """
+    centre = max(centre, 5 / image.shape[1])
     kspace = fft2c(torch.from_numpy(birdcage_maps(coils, image.shape) * image))
     noise = torch.randn(kspace.shape, dtype=kspace.dtype, generator=torch.manual_seed(seed))
     with tempfile.TemporaryDirectory() as folder:
