@@ -37,9 +37,10 @@ def make_aseqdip(data: Path, out: Path, side: int) -> None:
     """Write what Table 1 of aSeqDIP lists, as far as public data goes, and reference images.
 
     With a side, everything is small: photographs and knees of `side` squared, and detectors and
-    pixels of CT joined in pairs, below 80 points in fours. Without (0) photographs have 512x512 points as in App. C.6, knees
-    320x256, tooth and pepper what their detectors have. The references of reference-guided DIP are
-    knees of other people; for CT the next row of the tooth, and the pepper in its second scan.
+    pixels of CT joined in pairs, below 80 points in fours. Without (0) photographs have 512x512
+    points as in App. C.6, knees 320x256, tooth and pepper what their detectors have. The references
+    of reference-guided DIP are knees of other people; for CT the next row of the tooth, and the
+    pepper in its second scan.
     """
     for folder in (out, out / "guides"):
         folder.mkdir(exist_ok=True)
