@@ -1,6 +1,6 @@
 """The measured cases of the evidence: real MRI and CT scans, and photographs.
 
-    python benchmarks/cases.py DATA OUT [--small | --onset | --low-data]
+    python benchmarks/cases.py DATA OUT [--small | --onset | --low-data | --aseqdip]
 
 writes one measurement file per case into OUT, made from the public data sets in DATA as a user
 would make them (`untrained simulate`, or binned and thinned-out measured views). The files are
@@ -12,6 +12,9 @@ which changes no measurement that is kept; detectors and pixels of CT are joined
 
 `--low-data` writes what the low-data methods learn from and are tested on, 128 points wide (or
 `--side`): faces and brains of grids/ugodit-*.toml.
+
+`--aseqdip` writes OUT/aseqdip for grids/aseqdip-table2.toml and others, in the sizes of the paper;
+with `--side 64` in small, for their small versions.
 
 `--onset` writes three images each of denoising, MRI and CT, 128 to 160 points wide, for the small
 version of grids/aseqdip-fig4.toml: there the brains are the central 128x128 of k-space.
@@ -25,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 from low_data_cases import make_low_data
+from paper_cases import make_aseqdip
 from PIL import Image
 from scans import BRAINS, full_fbp, pepper, picture, simulate, thinned, tooth, write_kernel
 from small_cases import make_onset, make_small_ct, make_small_mri, make_small_photographs
@@ -64,14 +68,14 @@ def _make_near(case: Path, out: Path) -> None:
 
 
 def make_ct(data: Path, out: Path) -> None:
-    """30 and 60 of the measured views of the tooth (parallel) and the bell pepper (fan).
+    """18, 30 and 60 of the measured views of the tooth (parallel) and the bell pepper (fan).
 
     All the other views are put into OUT/unseen, for a score that needs no reference.
     """
     (out / "unseen").mkdir(exist_ok=True)
     for name, scan in {"tooth": tooth(data), "pepper": pepper(data)}.items():
         reference = full_fbp(*scan)
-        for views in (30, 60):
+        for views in (18, 30, 60):
             case = f"ct-{name}-{views}.npz"
             write_npz(out / case, thinned(*scan, reference, views))
             write_npz(out / "unseen" / case, thinned(*scan, reference, views, others=True))
@@ -97,7 +101,7 @@ def make_photographs(data: Path, out: Path) -> None:
 
 
 def make_faces(data: Path, out: Path) -> None:
-    """The tasks of aSeqDIP's Table 4: sigma 25, 97 % missing, a quarter missing, non-linear blur.
+    """The tasks of aSeqDIP's Table 4: sigma 25, 97 % missing, the middle missing, blur.
 
     The blur is the built-in one: BKSE needs its authors' weights (`--bkse`).
     """
@@ -107,7 +111,7 @@ def make_faces(data: Path, out: Path) -> None:
         for face in sorted((data / "ffhq256").glob("*.png")):
             simulate("denoise", face, out / f"denoise-{face.stem}.npz", sigma=25.0)
             simulate("inpaint", face, out / f"random-{face.stem}.npz", missing=0.97)
-            simulate("inpaint", face, out / f"box-{face.stem}.npz", box=(128, 128))
+            simulate("inpaint", face, out / f"box-{face.stem}.npz", box=(128, 128), center=True)
             simulate("nldeblur", face, out / f"nldeblur-{face.stem}.npz", kernel=kernel)
 
 
@@ -118,11 +122,14 @@ if __name__ == "__main__":
     parser.add_argument("--small", action="store_true", help="the cases of the stopping study")
     parser.add_argument("--onset", action="store_true", help="those of the overfitting curves")
     parser.add_argument("--low-data", action="store_true", help="those of learned weights")
-    parser.add_argument("--side", type=int, default=128, help="of --low-data")
+    parser.add_argument("--aseqdip", action="store_true", help="those of aSeqDIP's Table 2")
+    parser.add_argument("--side", type=int, help="of --low-data (default 128) and of --aseqdip")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     if given.low_data:
-        make_low_data(given.data, given.out, given.side)
+        make_low_data(given.data, given.out, given.side or 128)
+    elif given.aseqdip:
+        make_aseqdip(given.data, given.out / "aseqdip", given.side or 0)
     elif given.onset:
         make_onset(given.data, given.out)
     elif given.small:

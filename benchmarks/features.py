@@ -4,7 +4,8 @@
 
 reconstructs with every file of weights and prints the share of low frequencies (Eq. 6, central
 eighth of the band) in the adjoint image, in every layer of the encoder at the last input z (the
-stem is the first, where the network has one; largest scale first), and in the decoder's output.
+stem is the first, where the network has one; largest scale first), and in the decoder's output;
+first that of the true image.
 """
 
 from __future__ import annotations
@@ -42,5 +43,7 @@ if __name__ == "__main__":
     given = parser.parse_args()
     measured = read_case(given.task, given.measurement)
     asked = Problem(measured.y, measured.physics)
+    if measured.reference is not None:
+        print(f"truth {lf_ratio(measured.reference):.3f}")
     for name in given.weights:
         print(name, " ".join(f"{ratio:.3f}" for ratio in ratios(asked, name)))

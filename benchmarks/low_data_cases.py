@@ -6,26 +6,25 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from scans import (
     BRAINS,
     KNEES,
     T2,
     images,
+    low_resolution,
     measured_kspace,
-    middle,
     picture,
     simulate,
+    simulate_coils,
     simulate_low_mri,
     write_kernel,
 )
 
-from untrained.data.arrays import write_npy, write_npz
-from untrained.data.phantoms import birdcage_maps
-from untrained.maths import fft2c, ifft2c
+from untrained.data.arrays import write_npy
 
 TRAINING_FACES = ("00000", "00001", "00002", "00013", "00016", "00018")
+MORE_FACES = ("00008", "00009", "00014", "00015")  # to learn from ten
 TEST_FACES = ("00003", "00004", "00005", "00006", "00007")
 TRAINING_SLICES, TEST_SLICES = (0, 5, 10, 15, 20, 25), (3, 8, 13, 18, 28)
 OTHER_PICTURES = ("flowers", "monarch", "pepper")
@@ -33,7 +32,7 @@ TRAINING_KNEES, TEST_KNEES = (2, 5, 9, 11, 16, 18), (0, 7, 14)
 
 
 def make_low_data(data: Path, out: Path, side: int) -> None:
-    """What UGoDIT learns from and is tested on: faces x4 at sigma 12.75, brains at 4x.
+    """What UGoDIT learns from and is tested on: faces x4 at sigma 12.75, brains at 4x and 8x.
 
     And the same faces after a non-linear blur (the built-in one). Faces are halved to `side`;
     brains are the central `side` squared of the k-space of complex images, with 8 simulated coils
@@ -59,15 +58,19 @@ def make_low_data(data: Path, out: Path, side: int) -> None:
         slices = images(data, file)
         for n in training + test:
             kind = "train" if n in training else "test"
-            image = _low_resolution(slices[n].astype(np.complex64), side)
+            image = low_resolution(slices[n].astype(np.complex64), side)
             write_npy(out / name / f"clean-{kind}-{n:02d}.npy", image)
-            _simulate_coils(image, out / name / f"mri-{kind}-{n:02d}.npz", n)
+            simulate_coils(image, out / name / f"mri-{kind}-{n:02d}.npz", n)
+            if name == "brains":
+                fast = out / name / f"mri8x-{kind}-{n:02d}.npz"
+                simulate_coils(image, fast, n, acceleration=8, centre=0.04)
 
 
 def _make_faces(data: Path, out: Path, side: int, folder: Path) -> None:
     """Coarse ones and blurred ones, with the clean ones beside them."""
     kernel = write_kernel(data, folder)
-    names = {f"train-{n}": n for n in TRAINING_FACES} | {f"test-{n}": n for n in TEST_FACES}
+    names = {f"train-{n}": n for n in TRAINING_FACES} | {f"train2-{n}": n for n in MORE_FACES}
+    names |= {f"test-{n}": n for n in TEST_FACES}
     for name, number in names.items():
         face = _square(data / "ffhq256" / f"{number}.png", side)
         pixels = np.asarray(face, np.float32).transpose(2, 0, 1) / 255
@@ -89,21 +92,3 @@ def _square(file: Path, side: int) -> Image.Image:
     whole = picture(file)
     square = min(whole.size)
     return whole.crop((0, 0, square, square)).resize((side, side), Image.Resampling.BOX)
-
-
-def _simulate_coils(image: np.ndarray, case: Path, seed: int) -> None:
-    """4x with 8 simulated coils and noise."""
-    kspace = fft2c(torch.from_numpy(birdcage_maps(8, image.shape) * image))
-    noise = torch.randn(kspace.shape, dtype=kspace.dtype, generator=torch.manual_seed(seed))
-    with tempfile.TemporaryDirectory() as folder:
-        clean = Path(folder) / "clean.npz"
-        write_npz(clean, {"kspace": (kspace + 0.005 * noise).numpy()})
-        simulate("mri", clean, case, acceleration=4, center_fraction=0.08, seed=seed)
-
-
-def _low_resolution(image: np.ndarray, side: int) -> np.ndarray:
-    """A complex image at fewer pixels, by the centre of its k-space; largest magnitude 1."""
-    kspace = fft2c(torch.from_numpy(image)[None])[0].numpy()
-    low = ifft2c(torch.from_numpy(middle(middle(kspace, 0, side), 1, side))[None])[0].numpy()
-    scaled: np.ndarray = low / np.abs(low).max()
-    return scaled

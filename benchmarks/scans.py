@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from PIL import Image
 
 from untrained.data import TASKS
 from untrained.data.arrays import write_npy, write_npz
-from untrained.maths import ifft2c
+from untrained.data.phantoms import birdcage_maps
+from untrained.maths import fft2c, ifft2c
 from untrained.physics.fbp import fbp
 from untrained.physics.footprint import FanBeam, Geometry
 
@@ -74,6 +76,42 @@ def simulate_low_mri(
     write_npz(out, case)
 
 
+def simulate_coils(
+    image: np.ndarray,
+    case: Path,
+    seed: int,
+    *,
+    coils: int = 8,
+    acceleration: int = 4,
+    centre: float = 0.08,
+) -> None:
+    """Show a complex image to simulated coils, with noise of 0.5 % of its level, and undersample.
+
+    Columns are kept at random, and a fraction `centre` of them in the middle; there at least five,
+    without which the coil maps cannot be found.
+    """
+    centre = max(centre, 5 / image.shape[1])
+    kspace = fft2c(torch.from_numpy(birdcage_maps(coils, image.shape) * image))
+    noise = torch.randn(kspace.shape, dtype=kspace.dtype, generator=torch.manual_seed(seed))
+    with tempfile.TemporaryDirectory() as folder:
+        clean = Path(folder) / "clean.npz"
+        write_npz(clean, {"kspace": (kspace + 0.005 * noise).numpy()})
+        options = {"acceleration": acceleration, "center_fraction": centre}
+        simulate("mri", clean, case, seed=seed, **options)
+
+
+def low_resolution(image: np.ndarray, side: int) -> np.ndarray:
+    """Reduce a complex image to the central `side` squared of its k-space; 0 keeps all of it.
+
+    The largest magnitude becomes 1.
+    """
+    if side:
+        kspace = fft2c(torch.from_numpy(image)[None])[0].numpy()
+        image = ifft2c(torch.from_numpy(middle(middle(kspace, 0, side), 1, side))[None])[0].numpy()
+    scaled: np.ndarray = image / np.abs(image).max()
+    return scaled
+
+
 def middle(values: np.ndarray, axis: int, side: int) -> np.ndarray:
     """The middle `side` along an axis, or all of it."""
     first = max(0, (values.shape[axis] - side) // 2)
@@ -102,9 +140,9 @@ def tooth(data: Path, row: int = 0) -> tuple[np.ndarray, np.ndarray, Geometry]:
     return sinogram[keep], angles[keep], geometry
 
 
-def pepper(data: Path) -> tuple[np.ndarray, np.ndarray, Geometry]:
+def pepper(data: Path, dose: str = "high_dose") -> tuple[np.ndarray, np.ndarray, Geometry]:
     """The bell pepper (fan): sinogram, angles, geometry."""
-    file = np.load(data / "ct_bellpepper" / "bell_pepper_high_dose.npz", allow_pickle=False)
+    file = np.load(data / "ct_bellpepper" / f"bell_pepper_{dose}.npz", allow_pickle=False)
     sinogram = _binned(file["sinogram"].astype(np.float64))[:360]
     angles = file["angles_deg"].astype(np.float64)[:360]
     detectors = sinogram.shape[1]
@@ -151,6 +189,21 @@ def thinned(
             "source_detector": np.asarray(geometry.fan.source_detector),
         }
     return scan
+
+
+def joined(arrays: dict[str, np.ndarray], factor: int) -> dict[str, np.ndarray]:
+    """`factor` neighbouring detectors and pixels as one; lengths stay what they were."""
+    views, detectors = arrays["sinogram"].shape
+    rows, columns = (int(n) // factor for n in arrays["image_shape"])
+    pixels = arrays["reference"].reshape(rows, factor, columns, factor)
+    return arrays | {
+        "sinogram": arrays["sinogram"].reshape(views, detectors // factor, factor).mean(2),
+        "reference": pixels.mean((1, 3)),
+        "image_shape": np.asarray((rows, columns)),
+        "pixel_size": arrays["pixel_size"] * factor,
+        "detector_pitch": arrays["detector_pitch"] * factor,
+        "detector_offset": arrays["detector_offset"] / factor,
+    }
 
 
 def _binned(sinogram: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from scans import (
     T2,
     full_fbp,
     images,
+    joined,
     measured_kspace,
     middle,
     pepper,
@@ -87,12 +88,14 @@ def make_onset(data: Path, out: Path) -> None:
             simulate_low_mri(kspace, ONSET, Path(folder), out / f"mri-{name}-4x.npz", NOISE)
     measured = {"tooth": tooth(data), "pepper": pepper(data)}
     for name, scan in measured.items():
-        case = _joined(thinned(*scan, full_fbp(*scan), 30), 2)
-        level = NOISE * case["sinogram"].mean()
-        noise = np.random.default_rng(0).normal(0, level, case["sinogram"].shape)
-        noisy = {"sinogram": (case["sinogram"] + noise).astype(np.float32)}
-        write_npz(out / f"ct-{name}-30.npz", case | noisy)
-    _simulate_ct("brain", _phantoms(data, ONSET)["brain"], out, NOISE)
+        for views in (18, 30):
+            case = joined(thinned(*scan, full_fbp(*scan), views), 2)
+            level = NOISE * case["sinogram"].mean()
+            noise = np.random.default_rng(0).normal(0, level, case["sinogram"].shape)
+            noisy = {"sinogram": (case["sinogram"] + noise).astype(np.float32)}
+            write_npz(out / f"ct-{name}-{views}.npz", case | noisy)
+    for views in (18, 30):
+        _simulate_ct("brain", _phantoms(data, ONSET)["brain"], out, NOISE, views)
 
 
 def _synthetic(data: Path) -> dict[str, np.ndarray]:
@@ -113,16 +116,16 @@ def make_small_ct(data: Path, out: Path) -> None:
     """30 views of three measured slices, and of a brain, a knee and a cell, simulated."""
     measured = {"tooth": tooth(data), "tooth-above": tooth(data, 1), "pepper": pepper(data)}
     for name, scan in measured.items():
-        write_npz(out / f"ct-{name}-30.npz", _joined(thinned(*scan, full_fbp(*scan), 30), 2))
+        write_npz(out / f"ct-{name}-30.npz", joined(thinned(*scan, full_fbp(*scan), 30), 2))
     for name, image in _phantoms(data, SMALL).items():
         _simulate_ct(name, image, out, 0.02)
 
 
-def _simulate_ct(name: str, image: np.ndarray, out: Path, noise: float) -> None:
+def _simulate_ct(name: str, image: np.ndarray, out: Path, noise: float, views: int = 30) -> None:
     with tempfile.TemporaryDirectory() as folder:
         clean = Path(folder) / f"{name}.png"
         Image.fromarray((255 * np.clip(image, 0, 1)).astype(np.uint8)).save(clean)
-        simulate("ct", clean, out / f"ct-{name}-30.npz", angles=30, noise=noise)
+        simulate("ct", clean, out / f"ct-{name}-{views}.npz", angles=views, noise=noise)
 
 
 def _phantoms(data: Path, side: int) -> dict[str, np.ndarray]:
@@ -145,18 +148,3 @@ def _crop_readout(arrays: dict[str, np.ndarray], side: int) -> dict[str, np.ndar
     kspace = np.fft.fftshift(np.fft.fft(lines, norm="ortho", axis=-2), axes=-2)
     reference = middle(arrays["reference"], -2, side)
     return arrays | {"kspace": kspace.astype(np.complex64), "reference": reference}
-
-
-def _joined(arrays: dict[str, np.ndarray], factor: int) -> dict[str, np.ndarray]:
-    """`factor` neighbouring detectors and pixels as one; lengths stay what they were."""
-    views, detectors = arrays["sinogram"].shape
-    rows, columns = (int(n) // factor for n in arrays["image_shape"])
-    pixels = arrays["reference"].reshape(rows, factor, columns, factor)
-    return arrays | {
-        "sinogram": arrays["sinogram"].reshape(views, detectors // factor, factor).mean(2),
-        "reference": pixels.mean((1, 3)),
-        "image_shape": np.asarray((rows, columns)),
-        "pixel_size": arrays["pixel_size"] * factor,
-        "detector_pitch": arrays["detector_pitch"] * factor,
-        "detector_offset": arrays["detector_offset"] / factor,
-    }

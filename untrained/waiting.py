@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 EVERY = 0.5  # seconds between two calls of `tell`
 
 
-class TimeIsUp(Exception):
-    """The work did not end in the time it was given, or was asked to end."""
+class TimeIsUp(BaseException):
+    """The work did not end in the time it was given, or was asked to end.
+
+    No `Exception`, as KeyboardInterrupt is none: libraries turn those into errors of their own.
+    """
 
 
 @dataclass

@@ -26,12 +26,17 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = {
         "mri-t1-4x": ("mri", "image.npy", {"coils": 2}),
         "mri-t1-8x": ("mri", "image.npy", {"coils": 2}),
+        "ct-tooth-18": ("ct", "clean.npy", {"angles": 6}),
         "ct-tooth-30": ("ct", "clean.npy", {"angles": 6}),
         "denoise-0003": ("denoise", "clean.npy", {}),
+        "denoise-0010": ("denoise", "clean.npy", {}),
+        "denoise-0019": ("denoise", "clean.npy", {}),
         "inpaint-0003": ("inpaint", "clean.npy", {"missing": 0.5}),
         "deblur-0003": ("deblur", "clean.npy", {}),
         "brains/mri-train-00": ("mri", "image.npy", {"coils": 2}),
         "brains/mri-test-03": ("mri", "image.npy", {"coils": 2}),
+        "brains/mri8x-train-00": ("mri", "image.npy", {"coils": 2}),
+        "brains/mri8x-test-03": ("mri", "image.npy", {"coils": 2}),
         "measured/mri-test-t1": ("mri", "image.npy", {"coils": 2}),
         "knees/mri-train-02": ("mri", "image.npy", {"coils": 2}),
         "knees/mri-test-00": ("mri", "image.npy", {"coils": 2}),
@@ -44,8 +49,17 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "faces/random-00000": ("inpaint", "clean.npy", {"missing": 0.9}),
         "faces/box-00000": ("inpaint", "clean.npy", {"box": (4, 4)}),
         "faces/nldeblur-00000": ("nldeblur", "clean.npy", {}),
+        "aseqdip/mri-knee-00-4x": ("mri", "image.npy", {"coils": 2}),
+        "aseqdip/mri-knee-00-8x": ("mri", "image.npy", {"coils": 2}),
+        "aseqdip/ct-tooth-18": ("ct", "clean.npy", {"angles": 6}),
+        "aseqdip/ct-tooth-30": ("ct", "clean.npy", {"angles": 6}),
+        "aseqdip/denoise-0000-15": ("denoise", "clean.npy", {"sigma": 15}),
+        "aseqdip/denoise-0000-30": ("denoise", "clean.npy", {"sigma": 30}),
+        "aseqdip/inpaint-0000-0.1": ("inpaint", "clean.npy", {"box": (4, 4), "center": True}),
+        "aseqdip/inpaint-0000-0.25": ("inpaint", "clean.npy", {"box": (7, 7), "center": True}),
+        "aseqdip/nldeblur-0000": ("nldeblur", "clean.npy", {}),
     }
-    for place in ("faces", "brains", "pictures", "knees", "measured"):
+    for place in ("faces", "brains", "pictures", "knees", "measured", "aseqdip/guides"):
         (folder / "cases" / place).mkdir(parents=True)
     np.save(folder / "cases" / "faces" / "clean-train-00000.npy", np.ones((16, 14), np.float32))
     shutil.copy(folder / "image.npy", folder / "cases" / "brains" / "clean-train-10.npy")
@@ -53,6 +67,10 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         simulate = TASKS[task].simulate
         assert simulate is not None
         simulate(folder / clean, folder / "cases" / f"{name}.npz", seed=seed, **options)
+    guides = folder / "cases" / "aseqdip" / "guides"
+    shutil.copy(folder / "image.npy", guides / "knee-10.npy")
+    for views in (18, 30):
+        shutil.copy(folder / "clean.npy", guides / f"ct-tooth-{views}.npy")
     (folder / "cases" / "near").mkdir()
     for near in ("truth-0.05", "truth-0.2", "truth-0.8", "noise-0.05", "noise-0.8"):
         guide = draw.random((32, 32)).astype(np.complex64)

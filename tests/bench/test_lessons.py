@@ -39,6 +39,8 @@ def test_weights_are_learned_once_and_belong_to_the_job(
     jobs = open_grid(read_grid(write_grid(cases=LESSON + CASES, runs=RUN)), pictures / "out")
     files = list((pictures / "out" / "data").glob("*.safetensors"))
     assert len(files) == 1
+    history = next((pictures / "out" / "data").glob("*-history.csv")).read_text()
+    assert "psnr 1,psnr 2" in history.splitlines()[0]
     made = files[0].stat().st_mtime_ns
     again = read_grid(write_grid(cases=LESSON + CASES, runs=RUN)).jobs(pictures / "out" / "data")
     assert files[0].stat().st_mtime_ns == made

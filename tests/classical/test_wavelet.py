@@ -26,6 +26,7 @@ from untrained.physics import (
     random_mask_columns,
 )
 from untrained.problem import Problem
+from untrained.waiting import TimeIsUp, waiting
 
 sigpy_missing = importlib.util.find_spec("sigpy") is None
 needs_sigpy = pytest.mark.skipif(sigpy_missing, reason="sigpy is not installed (extra mri)")
@@ -41,6 +42,13 @@ def coil_problem(acceleration: float = 2.5, sigma: float = 0.01) -> tuple[Proble
     x = torch.cat((SMALL, 0.2 * SMALL), 1)
     y = physics.A(x)
     return Problem(y + sigma * torch.randn(y.shape, generator=g) * (y != 0), physics), x
+
+
+@needs_sigpy
+def test_it_ends_when_its_time_is_up():
+    problem = coil_problem()[0]
+    with waiting(0.0), pytest.raises(TimeIsUp):
+        _Reconstruction(problem).run(1e-3)
 
 
 @needs_sigpy

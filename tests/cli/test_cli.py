@@ -329,6 +329,17 @@ def test_simulate_reconstruct_evaluate(noisy: Path, tmp_path: Path, capsys) -> N
     assert printed["psnr"] == pytest.approx(stored["psnr"], abs=1e-3)
 
 
+def test_simulate_a_box_in_the_middle(noisy: Path, tmp_path: Path, capsys) -> None:
+    asked = ("simulate", "inpaint", noisy, "--center", "--out", tmp_path / "y.npz")
+    assert call(*asked) == 2
+    assert "give --box H,W" in capsys.readouterr().err
+    assert call(*asked, "--box", "4,6") == 0
+    with np.load(tmp_path / "y.npz") as stored:
+        mask = stored["mask"]
+    assert (mask == 0).sum() == 24
+    assert np.array_equal(mask, mask[::-1, ::-1])
+
+
 def test_check_operator(tmp_path: Path, capsys) -> None:
     code = """
 import torch

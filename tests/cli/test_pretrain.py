@@ -93,6 +93,21 @@ def test_every_option_of_a_task_reaches_its_loader() -> None:
         assert set(for_loader(given)) <= set(known), command.name
 
 
+def test_the_history_of_a_training_has_the_psnr_where_a_file_has_a_reference(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    assert call("simulate", "denoise", pictures[0], "--out", tmp_path / "y.npz") == 0
+    inputs = [tmp_path / "y.npz", pictures[1]]
+    out = tmp_path / "w.safetensors"
+    assert call("pretrain", "ugodit", "denoise", *inputs, "--out", out, *QUICK) == 0
+    lines = (tmp_path / "w-training" / "history.csv").read_text().splitlines()
+    assert "psnr 1" in lines[0].split(",")
+    assert "psnr 2" not in lines[0].split(",")
+    last = float(lines[-1].split(",")[lines[0].split(",").index("psnr 1")])
+    assert 0 < last < 60
+    assert "PSNR" in (tmp_path / "w-training" / "report.html").read_text(encoding="utf-8")
+
+
 def test_slices_of_a_scan_are_learned_from(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     draw = np.random.default_rng(0)
     kspace = draw.normal(size=(3, 2, 16, 16)) + 1j * draw.normal(size=(3, 2, 16, 16))

@@ -85,6 +85,13 @@ def test_inpaint_round_trip(clean, tmp_path, box):
     assert float(found.y[..., torch.from_numpy(stored_mask(tmp_path) == 0)].abs().max()) == 0
 
 
+def test_a_box_can_lie_in_the_middle(clean, tmp_path):
+    simulate_inpaint(clean, tmp_path / "m.npz", seed=2, box=(6, 9), center=True)
+    wanted = np.ones((24, 32))
+    wanted[9:15, 11:20] = 0
+    assert np.array_equal(stored_mask(tmp_path), wanted)
+
+
 def stored_mask(folder: Path) -> np.ndarray:
     with np.load(folder / "m.npz") as stored:
         return stored["mask"]
@@ -274,6 +281,9 @@ def test_bad_simulation_options(clean, tmp_path):
     out = tmp_path / "m.npz"
     with pytest.raises(UserError, match="not both"):
         simulate_inpaint(clean, out, missing=0.5, box=(4, 4))
+    for missing in (None, 0.5):
+        with pytest.raises(UserError, match="--center .* give --box H,W"):
+            simulate_inpaint(clean, out, missing=missing, center=True)
     with pytest.raises(UserError, match="missing must be a fraction"):
         simulate_inpaint(clean, out, missing=1.5)
     with pytest.raises(UserError, match="box 99x4"):

@@ -18,13 +18,14 @@ from untrained.core.state import State
 from untrained.data.phantoms import shepp_logan
 from untrained.errors import UserError
 from untrained.group import Group
-from untrained.maths import mse
+from untrained.maths import magnitude, mse
 from untrained.methods import METHODS as CARDS
 from untrained.methods.edip import EDIPTraining, first_image
 from untrained.methods.metadip import MetaDIPTraining
 from untrained.methods.phantoms import phantoms
 from untrained.methods.strainer import StrainerTraining
 from untrained.methods.ugodit import UGoDITTraining, features
+from untrained.metrics import psnr
 from untrained.nets import initialise
 from untrained.physics import CT, MRI, Denoise, Inpaint
 from untrained.plan import plan
@@ -550,3 +551,30 @@ def test_a_trial_too_short_to_tell_says_nothing() -> None:
     result = solve_recipe(recipe, weights.start(hole(7)))
     assert result.candidate == [0]
     assert "trials of" not in result.stop[0].reason
+
+
+def test_the_psnr_of_known_images_is_recorded_and_changes_nothing() -> None:
+    truth = draw(1, 1, 9, 11, seed=1)
+    options = {"task": "inpaint", "settings": SHRINK["ugodit"], "steps": 3}
+    problems = [hole(0), hole(1)]
+    blind, _ = train("ugodit", problems, **options)  # type: ignore[arg-type]
+    seen, result = train("ugodit", problems, references=[None, truth], **options)  # type: ignore[arg-type]
+    assert blind.tensors.keys() == seen.tensors.keys()
+    assert all(torch.equal(blind.tensors[n], seen.tensors[n]) for n in blind.tensors)
+    assert "psnr 1" not in result.history
+    assert len(result.history["psnr 2"]) == 3
+    last = psnr(result.image[1:], truth, data_range=1.0)
+    assert result.history["psnr 2"][-1] == pytest.approx(last, abs=1e-4)
+    with pytest.raises(UserError, match=r"references: 1 were given for 2 images"):
+        train("ugodit", problems, references=[truth], **options)  # type: ignore[arg-type]
+
+
+def test_the_psnr_of_complex_images_is_that_of_their_magnitudes() -> None:
+    truth = draw(1, 2, 12, 12) - 0.5
+    physics = MRI(torch.ones(12, 12))
+    scan = Problem(physics.A(truth), physics)
+    small = ["net.widths=4,6"]
+    _, result = train("ugodit", [scan], settings=small, steps=2, references=[truth])
+    peak = float(magnitude(truth).max())
+    last = psnr(magnitude(result.image), magnitude(truth), data_range=peak)
+    assert result.history["psnr 1"][-1] == pytest.approx(last, abs=1e-4)

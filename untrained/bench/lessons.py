@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from untrained.bench.cases import CaseEntry, cases_of, read_entry
 from untrained.bench.job import Case, file_digest
 from untrained.bench.keys import LIST, TABLE, TEXT, WHOLE, positive, read_table, texts
 from untrained.data import TASKS, Measurement, read_clean
 from untrained.errors import UserError, from_file
-from untrained.files import make_directory
+from untrained.files import atomic_write, make_directory
 from untrained.methods.presets import PHOTOGRAPHS
 from untrained.pretrain import LESSONS, clean_problem, find_lesson, train
 from untrained.pretrain.train import IMAGES, lesson_recipe
 from untrained.problem import Problem
+from untrained.report.save import history_csv
 from untrained.rules.watch import Progress
 
 KEYS = {
@@ -99,6 +102,9 @@ def read_lesson(table: Any, folder: Path, where: str) -> LessonEntry:
 def learned(entry: LessonEntry, data: Path) -> tuple[str, str]:
     """(path, hash) of the weights; learned into `data` where they are not there yet.
 
+    The history of the training is written beside them, with the PSNR of each image whose file
+    holds a reference.
+
     Raises:
         UserError: inputs that cannot be read or learned from, an interruption.
     """
@@ -110,34 +116,39 @@ def learned(entry: LessonEntry, data: Path) -> tuple[str, str]:
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:10]
     out = make_directory(data) / f"{entry.method}-{task}-{digest}.safetensors"
     if not out.exists():
+        problems, references = zip(*(_problem(c, lesson.learns_from) for c in cases), strict=True)
         weights, result = train(
             entry.method,
-            [_problem(case, lesson.learns_from) for case in cases],
+            problems,
             task=task,
             preset=entry.preset,
             settings=entry.settings,
             steps=entry.steps,
             seed=entry.seed,
             inputs=[{"name": Path(c.file).name, "sha256": c.digest} for c in cases],
+            references=references,
             watch=[Progress(entry.name)],
             run_dir=data / f"{out.stem}-training",
         )
         if not result.finished:
             raise UserError(f"the training '{entry.name}' was interrupted; run again to go on")
+        with atomic_write(data / f"{out.stem}-history.csv") as stream:
+            stream.write(history_csv(result.history))
         weights.save(out)
     return str(out), file_digest(out)
 
 
-def _problem(case: Case, learns_from: str) -> Problem:
+def _problem(case: Case, learns_from: str) -> tuple[Problem, Tensor | None]:
+    """What is learned from, and its true image where the file has it."""
     if learns_from == IMAGES:
         image = read_clean(case.task, case.file)
-        return clean_problem(image, unit_range=case.task in PHOTOGRAPHS)
+        return clean_problem(image, unit_range=case.task in PHOTOGRAPHS), None
     found = TASKS[case.task].load(case.file, **json.loads(case.options))
     if not isinstance(found, Measurement):
         if len(found) != 1:
             raise UserError(f"{case.file} holds {len(found)} slices; name one in `options`")
         found = found[0]
-    return Problem(found.y, found.physics, sigma=found.sigma)
+    return Problem(found.y, found.physics, sigma=found.sigma), found.reference
 
 
 def _texts(values: dict[str, Any], key: str, where: str) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def pretrain() -> None:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is learned from: problems, their adjoint and true images, and the files."""
+    """What is learned from: problems, their true images where a file has them, and the files."""
 
     problems: list[Problem]
     references: list[torch.Tensor | None]
@@ -182,6 +182,7 @@ def _into(
             seed=options.seed,
             device=options.device,
             inputs=inputs.files,
+            references=inputs.references,
             watch=watch,
             run_dir=place.path,
         )

@@ -73,7 +73,8 @@ def denoise(**given: Any) -> None:
 @simulate.command()
 @_shared
 @click.option("--missing", type=float, default=None, metavar="P", help="Fraction missing.")
-@click.option("--box", default=None, metavar="H,W", help="One missing box.")
+@click.option("--box", default=None, metavar="H,W", help="One missing box, placed at random.")
+@click.option("--center", is_flag=True, help="Put the box into the middle of the picture.")
 def inpaint(box: str | None, **given: Any) -> None:
     """Remove pixels at random, or a box."""
     _simulate("inpaint", box=_box(box), **given)

@@ -80,6 +80,7 @@ def simulate_inpaint(
     seed: int = 0,
     missing: float | None = None,
     box: tuple[int, int] | None = None,
+    center: bool = False,
 ) -> tuple[str, ...]:
     """Remove pixels. Writes `measurement reference mask seed`, mask `(H,W)` with 1 = measured.
 
@@ -89,17 +90,21 @@ def simulate_inpaint(
         seed: of the positions.
         missing: fraction of pixels missing at random, in [0, 1); 0.5 if neither is given.
         box: height and width of one missing rectangle, placed at random away from the border.
+        center: put that rectangle into the middle of the picture instead.
 
     Raises:
-        UserError: both `missing` and `box`, or either out of range; else as `simulate_denoise`.
+        UserError: both `missing` and `box`, or either out of range; `center` without `box`; else
+            as `simulate_denoise`.
     """
     if missing is not None and box is not None:
         raise UserError("give --missing or --box, not both")
+    if center and box is None:
+        raise UserError("--center says where a missing box lies, and there is none: give --box H,W")
     x, notes = clean_picture(clean)
     check_seed(seed)
     size = (x.shape[-2], x.shape[-1])
     if box is not None:
-        mask = box_mask(size, box, torch.Generator().manual_seed(seed))
+        mask = box_mask(size, box, None if center else torch.Generator().manual_seed(seed))
     else:
         mask = random_mask(size, 0.5 if missing is None else missing, seed)
     y = Inpaint(mask, shape_of(x)).A(x)

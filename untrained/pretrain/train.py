@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ from untrained.methods import (
     strainer,
     ugodit,
 )
+from untrained.methods.presets import PHOTOGRAPHS
+from untrained.metrics import comparable, psnr, same_view, usual_range
 from untrained.physics import Denoise
 from untrained.physics.footprint import whole
 from untrained.pretrain.weights import Weights, scans_of
@@ -153,6 +156,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     inputs: Sequence[dict[str, str]] = (),
+    references: Sequence[Tensor | None] = (),
     watch: Sequence[Watch] = (),
     run_dir: str | Path | None = None,
 ) -> tuple[Weights, Result]:
@@ -168,6 +172,9 @@ def train(
         seed: names all randomness.
         device: `auto`, `cpu`, `cuda`, `mps`.
         inputs: what the problems were read from, for the record.
+        references: the true image `(1, C, ...)` of each image that is learned from, in the units
+            of its measurements, or None where it is not known. The history then has its PSNR at
+            every step (`psnr 1`, `psnr 2`, ...); the training itself does not see it.
         watch: watchers.
         run_dir: keep a checkpoint there and resume from the one found there.
 
@@ -177,7 +184,8 @@ def train(
 
     Raises:
         UserError: unknown names or settings, images of several shapes, none at all, images that
-            the task has not, or a checkpoint of other data.
+            the task has not, another number of references than of images, or a checkpoint of
+            other data.
     """
     if not problems:
         raise UserError("there is nothing to learn from: give at least one input")
@@ -187,6 +195,8 @@ def train(
     recipe = lesson_recipe(lesson, task, preset, settings, steps)
     group = learning_group(lesson, recipe, problems)
     each: list[Watch] = [] if lesson.drawn else [EachMisfit()]
+    if references and not lesson.drawn:
+        each.append(EachPSNR(group, references))
     data = learned_from(lesson, problems)
     result = fit_together(
         recipe,
@@ -277,6 +287,41 @@ class EachMisfit(Watch):
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
         """`data 1`, `data 2`, ..."""
         return {f"data {g + 1}": value[None] for g, value in enumerate(frame.terms["data"])}
+
+
+class EachPSNR(Watch):
+    """The PSNR of every image whose reference is known, in columns of its own.
+
+    Raises:
+        UserError: another number of references than of images.
+    """
+
+    def __init__(self, group: Group, references: Sequence[Tensor | None]) -> None:
+        if len(references) != len(group):
+            raise UserError(
+                f"references: {len(references)} were given for {len(group)} images that are "
+                "learned from; give one for each, None where it is not known"
+            )
+        self._known = {g: truth for g, truth in enumerate(references) if truth is not None}
+        first = group.select(0)
+        self._complex, self._turned = first.complex_image, first.task == "phase"
+        unit = first.task in PHOTOGRAPHS
+        self._ranges = {g: usual_range(truth, unit=unit) for g, truth in self._known.items()}
+
+    def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
+        """`psnr 1`, `psnr 2`, ... of this step's images; NaN where the reference is zero."""
+        images = s.problem.to_units(frame.x)
+        return {
+            f"psnr {g + 1}": torch.tensor([self._psnr(g, images[g : g + 1])]) for g in self._known
+        }
+
+    def _psnr(self, g: int, image: Tensor) -> float:
+        if not self._ranges[g] > 0:
+            return math.nan
+        truth = self._known[g].to(image.device)
+        truth = same_view(truth, image) if self._turned else truth
+        pair = (comparable(x, self._complex) for x in (image, truth))
+        return psnr(*pair, data_range=self._ranges[g])
 
 
 def _last_misfits(result: Result, count: int) -> tuple[float, ...]:

@@ -136,8 +136,14 @@ def _charts(result: Result) -> list[Chart]:
         tuple(lines),
         log=True,
     )
+    found = [misfit]
+    scored = [name for name in history if name.startswith("psnr ")][:MOST]
+    if scored:
+        curves = (Line(name.replace("psnr", "image"), np.array(history[name])) for name in scored)
+        seen = "Of the images whose reference is known; the training does not see it."
+        found.append(Chart("PSNR", seen, tuple(curves), unit="dB"))
     terms = [n for n in history if result.origins.get(n) == "objective" and n != "data"]
-    if not terms:
-        return [misfit]
-    others = tuple(Line(name, np.array(history[name])) for name in terms)
-    return [misfit, Chart("Other terms", "Of the first image.", others, log=True)]
+    if terms:
+        others = tuple(Line(name, np.array(history[name])) for name in terms)
+        found.append(Chart("Other terms", "Of the first image.", others, log=True))
+    return found
