@@ -441,7 +441,10 @@ REFUSED = {
     "no use for them": (lambda w: plan("inpaint", method="dip", weights=w), "random weights"),
     "none given": (lambda _: plan("inpaint", method="edip"), "untrained pretrain edip inpaint"),
     "a random encoder": (
-        lambda w: solve_recipe(plan("inpaint", method="ugodit", steps=2).recipe, w.start(hole(0))),
+        lambda w: solve_recipe(
+            plan("inpaint", method="ugodit", settings=SHRINK["ugodit"], steps=2).recipe,
+            w.start(hole(0)),
+        ),
         "RandomEncoder is UGoDIT without learned weights",
     ),
     "other channels": (lambda w: w.start(Problem(draw(1, 3, 9, 11), _full(3))), "1 channel"),
