@@ -193,7 +193,7 @@ def _check_weights(runs: list[RunEntry], lessons: list[LessonEntry]) -> None:
         method = entry.run.method
         card = METHODS[method]
         needed = card.pretrained and card.control is None
-        if needed > bool(entry.weights) or bool(entry.weights) > card.pretrained:
+        if (needed and not entry.weights) or (entry.weights and not card.pretrained):
             needs = "needs" if needed else "takes no"
             raise UserError(
                 f"{entry.where}: the run '{entry.run.label}' {needs} weights, a [[pretrain]] name"
