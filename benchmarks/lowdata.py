@@ -1,10 +1,13 @@
 """The runs of a grid in one file, and their table: what learned weights are worth.
 
-    python benchmarks/lowdata.py OUT DEST.json [--against aseqdip]
+    python benchmarks/lowdata.py OUT DEST.json [--against aseqdip] [--at 100 200 400]
 
 OUT is a directory of `untrained bench run`. Prints, in Markdown, the PSNR of the last output per
 image (mean over seeds), means with their spread over images and seeds, CPU seconds, and after
 which share of the steps a run reached the last PSNR of the run that it is held against.
+
+`--at` prints the PSNR at these steps instead, with the best step of each run, which only the truth
+can tell, and the difference to the run that it is held against on the same images and seeds.
 """
 
 from __future__ import annotations
@@ -74,6 +77,64 @@ def table(rows: Rows, against: str) -> str:
     return "\n".join(found)
 
 
+def curves(rows: Rows, against: str, steps: list[int]) -> str:
+    """PSNR at some steps, and the differences to one run, for every setting of the grid.
+
+    Of a run with fewer steps only what it returned is shown.
+    """
+    found = []
+    for setting in dict.fromkeys(row["setting"] for row in rows):
+        mine = [row for row in rows if row["setting"] == setting]
+        rivals = {(r["image"], r["seed"]): r for r in mine if r["run"] == against}
+        heads = [setting, "runs", *map(str, steps), "best of each run", "CPU s"]
+        found += ["", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+        for run in dict.fromkeys(row["run"] for row in mine):
+            own = [row for row in mine if row["run"] == run]
+            found.append(f"| {run} | {len(own)} | {' | '.join(_levels(own, steps))} |")
+            if run == against or len(own[0]["psnr_output"]) < steps[-1]:
+                continue
+            pairs = [(r, rivals.get((r["image"], r["seed"]))) for r in own]
+            known = [(row, rival) for row, rival in pairs if rival is not None]
+            if known:
+                cells = " | ".join(_gains(known, steps))
+                found.append(f"| minus {against} | {len(known)} | {cells} | |")
+    return "\n".join(found)
+
+
+def _levels(rows: Rows, steps: list[int]) -> list[str]:
+    """Mean and spread at each step and of the best one, and the mean time."""
+    seconds = f"{statistics.mean(row['cpu_seconds'] for row in rows):.0f}"
+    if len(rows[0]["psnr_output"]) < steps[-1]:
+        ends = [row["stopped"] for row in rows]
+        return [""] * (len(steps) - 1) + [f"{_mean(ends)} ({_spread(ends)})", "", seconds]
+    values = [[row["psnr_output"][step - 1] for row in rows] for step in steps]
+    best = [max(row["psnr_output"]) for row in rows]
+    when = statistics.median(row["psnr_output"].index(max(row["psnr_output"])) + 1 for row in rows)
+    cells = [f"{_mean(each)} ({_spread(each)})" for each in [*values, best]]
+    cells[-1] += f", step {when:.0f}"
+    return [*cells, seconds]
+
+
+def _gains(pairs: list[tuple[dict, dict]], steps: list[int]) -> list[str]:
+    """Mean and spread of the difference at each step and of the best ones, and how many gain."""
+    each = [[a["psnr_output"][s - 1] - b["psnr_output"][s - 1] for a, b in pairs] for s in steps]
+    each.append([max(a["psnr_output"]) - max(b["psnr_output"]) for a, b in pairs])
+    return [
+        f"{statistics.mean(found):+.2f} ({_spread(found)}), {sum(x > 0 for x in found)}"
+        for found in each
+    ]
+
+
+def thinned(rows: Rows, every: int) -> Rows:
+    """The rows with every so many-th step of their curves, and the best step of each."""
+    found = []
+    for row in rows:
+        curve = row["psnr_output"]
+        best = {"best": max(curve), "best_step": curve.index(max(curve)) + 1} if curve else {}
+        found.append(row | best | {"psnr_output": curve[every - 1 :: every], "every": every})
+    return found
+
+
 def _mean(values: list[float]) -> str:
     return f"{statistics.mean(values):.2f}" if values else "-"
 
@@ -96,10 +157,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("dest", type=Path)
     parser.add_argument("--against", default="aseqdip")
+    parser.add_argument("--at", type=int, nargs="+", default=[], metavar="STEP")
+    parser.add_argument("--every", type=int, default=1, help="steps of a curve that are kept")
     given = parser.parse_args()
     rows = collected(given.out)
-    given.dest.write_text(json.dumps(rows))
-    print(table(rows, given.against))
+    given.dest.write_text(json.dumps(thinned(rows, given.every)))
+    print(curves(rows, given.against, given.at) if given.at else table(rows, given.against))
 
 
 if __name__ == "__main__":

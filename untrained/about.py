@@ -69,6 +69,7 @@ def about(
             *learned.doubts(problem),
             f"it has the network and the start that {learned.method} learned from {files}",
         )
+    told.notes += chosen.notes
     told.mixture = _mixture(problem, result)
     told.notes += _of_the_output(problem, result, told.mixture)
     if problem.unit_range:

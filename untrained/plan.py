@@ -36,6 +36,18 @@ class Plan:
     recipe: Recipe | None
     weights: Weights | None = None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What has to be said of any image that it makes."""
+        learned = self.card.control_of
+        if not learned:
+            return ()
+        return (
+            f"no --weights were given (weights= in Python), and so this is {self.card.title}: it "
+            f"shows what learning is worth; for {learned} itself learn an encoder first: untrained "
+            f"pretrain {learned} {self.task} INPUT... --out FILE, and give it with --weights FILE",
+        )
+
     def start(self, problem: Problem) -> Problem:
         """The problem, with the weights that the plan starts from."""
         return problem if self.weights is None else self.weights.start(problem)
@@ -99,7 +111,8 @@ def plan(
             whose best step is then returned unless `output` says otherwise.
         output: `auto` (the recipe's), `last`, `average`, `best`, or an `Output`.
         weights: what a pre-trained method starts from; its network takes the place of the
-            recipe's. With the method `auto`, the method that they were learned for.
+            recipe's. With the method `auto`, the method that they were learned for. Without them
+            `ugodit` is its control, a random encoder, never trained, and the others are refused.
 
     Raises:
         UserError: an unknown name or setting, a method that does not do the task, weights that
@@ -115,6 +128,8 @@ def plan(
     _check_given("output", output, Output, "untrained.rules.Output")
     card = _card_of(method, task) if isinstance(method, Method) else _find_card(method, task)
     _check_weights(card, task, weights)
+    if weights is None and card.control is not None:
+        card = card.control
     if preset not in PRESETS:
         raise UserError(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
     if card.classical:
@@ -162,6 +177,8 @@ def _card_of(method: Method, task: str) -> Card:
 def _with_method(recipe: Recipe, method: Method) -> Recipe:
     """The recipe with another method, and with as many steps as that one asks for."""
     fields = {f.name: f.default for f in dataclasses.fields(method)}  # type: ignore[arg-type]
+    if isinstance(recipe.method, type(method)):  # of a control, with the same settings
+        method = type(recipe.method)(**{name: getattr(method, name) for name in fields})
     ours = type(method) is type(recipe.method)
     usual = all(fields.get(name) == getattr(method, name) for name in ("rounds", "inner"))
     return replace(
@@ -180,7 +197,7 @@ def _check_weights(card: Card, task: str, weights: Weights | None) -> None:
             f"'{card.name}' starts from random weights; those given serve {', '.join(users)} "
             "(--method); leave --weights out"
         )
-    if card.pretrained and weights is None:
+    if card.pretrained and weights is None and card.control is None:
         raise UserError(
             f"'{card.name}' starts from learned weights: give --weights FILE (weights= in "
             f"Python), made by: untrained pretrain {card.name} {task} INPUT... --out FILE"

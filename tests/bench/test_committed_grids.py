@@ -43,6 +43,12 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "pictures/superres-test-pepper": ("superres", "clean.npy", {"factor": 2}),
         "faces/superres-train-00000": ("superres", "clean.npy", {"factor": 2}),
         "faces/superres-test-00003": ("superres", "clean.npy", {"factor": 2}),
+        "mixed/superres-train-bridge": ("superres", "clean.npy", {"factor": 2}),
+        **{
+            f"faces-{noise}/superres-{name}": ("superres", "clean.npy", {"factor": 2})
+            for noise in ("sigma-6", "noise-free")
+            for name in ("train-00000", "test-00003")
+        },
         "faces/nldeblur-train-00000": ("nldeblur", "clean.npy", {}),
         "faces/nldeblur-test-00003": ("nldeblur", "clean.npy", {}),
         "faces/denoise-00000": ("denoise", "clean.npy", {}),
@@ -59,8 +65,9 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "aseqdip/inpaint-0000-0.25": ("inpaint", "clean.npy", {"box": (7, 7), "center": True}),
         "aseqdip/nldeblur-0000": ("nldeblur", "clean.npy", {}),
     }
-    for place in ("faces", "brains", "pictures", "knees", "measured", "aseqdip/guides"):
-        (folder / "cases" / place).mkdir(parents=True)
+    places = {Path(name).parent for name in made} | {Path("aseqdip/guides")}
+    for place in places:
+        (folder / "cases" / place).mkdir(parents=True, exist_ok=True)
     np.save(folder / "cases" / "faces" / "clean-train-00000.npy", np.ones((16, 14), np.float32))
     shutil.copy(folder / "image.npy", folder / "cases" / "brains" / "clean-train-10.npy")
     for seed, (name, (task, clean, options)) in enumerate(made.items()):

@@ -69,6 +69,16 @@ def test_the_whole_budget_starts_from_the_weights_too(
     assert first["full"] == pytest.approx(first["fit"], rel=0.3)
 
 
+def test_a_run_without_weights_is_the_control_and_named_so(
+    write_grid: Callable[..., Path], pictures: Path, do: Callable[..., str]
+) -> None:
+    run = '[[runs]]\nmethod = "ugodit"\nsteps = 4\nsettings = ["net.widths=4,8", "net.skip=2"]\n'
+    jobs = open_grid(read_grid(write_grid(cases=LESSON + CASES, runs=run + RUN)), pictures / "out")
+    control = next(job for job in jobs if not job.run.weights[0])
+    assert control.run.label.startswith("ugodit, random encoder")
+    assert do(control) == "done"
+
+
 def test_one_input_and_clean_images(write_grid: Callable[..., Path], tmp_path: Path) -> None:
     run = RUN.replace("ugodit", "nerp")
     jobs = read_grid(write_grid(cases=NERP + CASES, runs=run)).jobs(tmp_path / "data")
@@ -87,7 +97,7 @@ seed = 1
 @pytest.mark.parametrize(
     ("lesson", "run", "message"),
     [
-        (LESSON, '[[runs]]\nmethod = "ugodit"', r"\[\[runs\]\] 1: .* needs weights"),
+        (LESSON, '[[runs]]\nmethod = "edip"', r"\[\[runs\]\] 1: .* needs weights"),
         (
             LESSON,
             '[[runs]]\nmethod = "dip"\nweights = "two"',

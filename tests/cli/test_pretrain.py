@@ -275,5 +275,22 @@ def test_weights_that_do_not_fit_exit_2(
         out = ["--out", tmp_path / "out", "--weights", weights, "--quiet"]
         assert call("reconstruct", "denoise", pictures[2], *out, *more) == 2
         assert message in capsys.readouterr().err
-    assert call("reconstruct", "denoise", pictures[2], "--method", "ugodit") == 2
-    assert "untrained pretrain ugodit denoise" in capsys.readouterr().err
+    assert call("reconstruct", "denoise", pictures[2], "--method", "edip") == 2
+    assert "untrained pretrain edip denoise" in capsys.readouterr().err
+
+
+def test_ugodit_without_weights_says_before_it_runs_that_it_is_a_control(
+    pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out, given = tmp_path / "out", ["--method", "ugodit", "--steps", "6", *SMALL[:-1]]
+    command = ["reconstruct", "denoise", pictures[2], *given]
+    assert call(*command, "--dry-run") == 0
+    assert "a random encoder, never trained" in " ".join(capsys.readouterr().err.split())
+    assert call(*command, "--no-compare", "--out", out) == 0
+    heard = capsys.readouterr()
+    assert "a random encoder, never trained" in " ".join(heard.err.split())  # before the run
+    assert "ugodit, random encoder on denoise" in heard.out
+    facts = json.loads((out / "result.json").read_text())
+    assert facts["method"] == "ugodit, random encoder"
+    assert any("untrained pretrain ugodit denoise" in note for note in facts["notes"])
+    assert "ugodit, random encoder" in (out / "report.html").read_text()

@@ -448,6 +448,9 @@ ROWS = (
     Row("was dropped from the mean", deblur(*network("--seeds", "2", "--set", "stop.again=false",
         method="dip", steps=30)), None, (("untrained.core.loop.off_track", jumping),)),
     Row("it has the network and the start that", learned),
+    Row("shows what learning is worth", lambda f: [
+        *denoise(measurement=NOISY)(f), *network(method="ugodit")], lambda: {
+        **photo(NOISY)(), "method": "ugodit", "steps": 2, "settings": SMALL[1::2]}),
     Row("the weights were learned for another scan", learned),
     Row("times as bright as the image", denoise(measurement=NOISY, reference=255 * PIC),
         lambda: photo(NOISY, truth=torch.from_numpy(255 * PIC)[None, None])()),
@@ -535,6 +538,7 @@ def test_evaluate_asks_about_other_units(tmp_path: Path, capsys: Any) -> None:
 SOURCES = ("about.py", "data", "doubts", "said.py", "pretrain/weights.py", "physics/check.py")
 ALSO = {  # texts that functions return which give notes by another name
     "core/procedure.py": ("_not_refitted",),
+    "plan.py": ("notes",),
     "api.py": ("_mean",),
     "core/result.py": ("said",),
     "physics/masks.py": ("plane_mask",),

@@ -24,10 +24,10 @@ from untrained.methods.edip import EDIPTraining, first_image
 from untrained.methods.metadip import MetaDIPTraining
 from untrained.methods.phantoms import phantoms
 from untrained.methods.strainer import StrainerTraining
-from untrained.methods.ugodit import UGoDITTraining, features
+from untrained.methods.ugodit import RandomEncoder, UGoDITTraining, features
 from untrained.metrics import psnr
 from untrained.nets import initialise
-from untrained.physics import CT, MRI, Denoise, Inpaint
+from untrained.physics import CT, MRI, Denoise, Inpaint, SuperRes
 from untrained.plan import plan
 from untrained.pretrain import LESSONS, Weights, clean_problem, load_weights, train
 from untrained.pretrain.train import IMAGES
@@ -116,6 +116,84 @@ def test_the_encoder_rests_at_test_time() -> None:
     start = plan("inpaint", weights=weights, steps=8, stop="none", settings=["frozen=false"])
     moved = solve_recipe(start.recipe, weights.start(hole(7)))  # type: ignore[arg-type]
     assert not any(torch.equal(moved.weights[n][0], t) for n, t in encoder.items())
+
+
+def test_without_weights_the_encoder_is_random_and_rests() -> None:
+    """The control: drawn as for every other method, and the same at the end."""
+    chosen = plan("inpaint", method="ugodit", steps=30, settings=SHRINK["ugodit"])
+    assert chosen.card.name == "ugodit, random encoder"
+    recipe = chosen.recipe
+    assert recipe is not None
+    assert recipe.candidates == (recipe.method,)  # a control is not trained further
+    assert recipe.method.description == "a random encoder, never trained, with lambda 2"
+    result = solve_recipe(recipe, hole(7), seed=3)
+    module = recipe.build(hole(7))
+    initialise(module, 3)
+    for name, drawn in module.named_parameters():
+        assert torch.equal(result.weights[name][0], drawn) == name.startswith("encoder."), name
+    learned_one = plan("inpaint", weights=learn("ugodit"), settings=["frozen=true"]).recipe
+    assert learned_one is not None
+    fields = replace(learned_one, method=recipe.method, source="", steps=30)
+    assert fields == replace(recipe, source="")  # nothing else differs
+
+
+@pytest.mark.parametrize("field", ["frozen=false", "decoder=true"])
+def test_what_needs_learned_weights_is_refused_without(field: str) -> None:
+    with pytest.raises(UserError, match=f"{field} starts from learned weights"):
+        plan("inpaint", method="ugodit", settings=[field])
+    name, _, value = field.partition("=")
+    given = methods.UGoDIT(**{name: value == "true"})  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=f"{field} starts from learned weights"):
+        plan("inpaint", method=given)
+
+
+def test_a_method_object_without_weights_is_the_control_with_its_settings() -> None:
+    chosen = plan("inpaint", method=methods.UGoDIT(5, inner=3, lam=0.5))
+    assert chosen.recipe is not None
+    assert chosen.recipe.method == RandomEncoder(5, inner=3, lam=0.5)
+    assert chosen.recipe.budget == 15
+
+
+def test_a_random_encoder_needs_a_network_that_has_one() -> None:
+    recipe = plan("inpaint", method="ugodit", steps=2, settings=["net=deepdecoder"]).recipe
+    assert recipe is not None
+    with pytest.raises(UserError, match="of an encoder and a decoder"):
+        solve_recipe(recipe, hole(0))
+
+
+def coils(count: int, every: int) -> Problem:
+    """A scan of so many coils, of which every so many-th line was measured."""
+    turns = 2 * torch.pi * draw(count, 16, 12, seed=1)
+    maps = torch.polar(draw(count, 16, 12, seed=2) + 0.2, turns)
+    physics = MRI(torch.arange(12) % every == 0, maps)
+    return Problem(physics.A(draw(1, 2, 16, 12, seed=count)), physics)
+
+
+MIXED = {
+    "mri": (coils(3, 2), coils(2, 3), coils(1, 1)),
+    "ct": tuple(
+        Problem(physics.A(draw(1, 1, 16, 16, seed=views)), physics)
+        for views in (9, 20)
+        for physics in [CT((16, 16), torch.arange(views) * 180.0 / views, 20 + views)]
+    ),
+    "superres": tuple(
+        Problem(physics.A(draw(1, 1, 32, 32, seed=factor)), physics)
+        for factor in (2, 4)
+        for physics in [SuperRes((1, 32, 32), factor)]
+    ),
+}
+
+
+@pytest.mark.parametrize("task", MIXED)
+def test_scans_of_different_operators_teach_one_encoder(task: str) -> None:
+    """Coils, lines, views, detectors and factors may differ; every one of them counts."""
+    problems = MIXED[task]
+    sets = ["net=compact", *SHRINK["ugodit"]]
+    weights, result = train("ugodit", problems, settings=sets, steps=4)
+    assert len(weights.misfit) == len(problems) == len(result.image)
+    fewer, _ = train("ugodit", problems[:-1], settings=sets, steps=4)
+    name = next(iter(weights.tensors))
+    assert not torch.equal(weights.tensors[name], fewer.tensors[name])
 
 
 def test_the_decoder_that_explains_the_measurements_best_is_the_start() -> None:
@@ -362,7 +440,14 @@ REFUSED = {
     ),
     "another task": (lambda w: plan("denoise", weights=w), "for the task inpaint, not denoise"),
     "no use for them": (lambda w: plan("inpaint", method="dip", weights=w), "random weights"),
-    "none given": (lambda _: plan("inpaint", method="ugodit"), "untrained pretrain ugodit inpaint"),
+    "none given": (lambda _: plan("inpaint", method="edip"), "untrained pretrain edip inpaint"),
+    "a random encoder": (
+        lambda w: solve_recipe(
+            plan("inpaint", method="ugodit", settings=SHRINK["ugodit"], steps=2).recipe,
+            w.start(hole(0)),
+        ),
+        "RandomEncoder is UGoDIT without learned weights",
+    ),
     "other channels": (lambda w: w.start(Problem(draw(1, 3, 9, 11), _full(3))), "1 channel"),
     "another network": (
         lambda w: solve_recipe(

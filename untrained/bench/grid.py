@@ -185,14 +185,16 @@ def _seeds(value: Any, where: str) -> tuple[int, ...]:
 
 
 def _check_weights(runs: list[RunEntry], lessons: list[LessonEntry]) -> None:
-    """Every pre-trained run names weights that are learned for it, and no other run does."""
+    """Every run that needs weights names some that are learned for it, and no other run does."""
     known = {lesson.name: lesson.method for lesson in lessons}
     if len(known) < len(lessons):
         raise UserError("two [[pretrain]] tables have the same name")
     for entry in runs:
         method = entry.run.method
-        if METHODS[method].pretrained != bool(entry.weights):
-            needs = "needs" if METHODS[method].pretrained else "takes no"
+        card = METHODS[method]
+        needed = card.pretrained and card.control is None
+        if (needed and not entry.weights) or (entry.weights and not card.pretrained):
+            needs = "needs" if needed else "takes no"
             raise UserError(
                 f"{entry.where}: the run '{entry.run.label}' {needs} weights, a [[pretrain]] name"
             )
@@ -249,7 +251,9 @@ def _run(values: dict[str, Any], method: str, preset: str, where: str) -> Run:
 
 def _label(run: Run, weights: str) -> str:
     """The method, and what was set beside it."""
-    parts = [run.method, weights, "" if run.preset == "fast" else run.preset, *run.settings]
+    control = None if weights else METHODS[run.method].control
+    preset = "" if run.preset == "fast" else run.preset
+    parts = [control.name if control else run.method, weights, preset, *run.settings]
     parts += [f"steps={run.steps}" if run.steps else ""]
     parts += [
         f"{name}={value}"

@@ -73,7 +73,7 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
             with from_file(options.reference):
                 slices = with_references(slices, options.reference)
         if options.dry_run:
-            _say_notes(slices, options)
+            _say_notes(chosen, slices, options)
             with from_file(*given):
                 return _dry_run(chosen, slices, options)
         out = Path(options.out or Path("untrained-out") / f"{task}-{Path(path).stem}")
@@ -109,7 +109,7 @@ def _into(
     if place.finished is not None:
         _same_settings(place, chosen, slices, options)
         return _report(place.path, place.finished, options)
-    said = _say_notes(slices, options)
+    said = _say_notes(chosen, slices, options)
     with Interrupt() as interrupt:
         watch: list[Watch] = [interrupt]
         if options.time_limit is not None:
@@ -354,11 +354,11 @@ def _same_settings(
         )
 
 
-def _say_notes(slices: Sequence[Measurement], options: Options) -> tuple[str, ...]:
-    """Print what was decided while reading, before the time of a run is spent on it."""
+def _say_notes(chosen: Plan, slices: Sequence[Measurement], options: Options) -> tuple[str, ...]:
+    """Print what was decided before and while reading, before the time of a run is spent on it."""
     if options.quiet:
         return ()
-    notes = _notes_of_all([m.notes for m in slices])
+    notes = (*chosen.notes, *_notes_of_all([m.notes for m in slices]))
     for note in notes:
         click.echo("\n".join(note_lines(note)), err=True)
     return notes

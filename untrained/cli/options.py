@@ -107,7 +107,8 @@ _OPTIONS = (
         "--weights",
         metavar="FILE",
         default=None,
-        help="What `pretrain` has learned, for ugodit, edip, metadip, strainer, nerp.",
+        help="What `pretrain` has learned, for ugodit (a control without), edip, metadip, "
+        "strainer, nerp.",
     ),
     click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
     click.option(

@@ -71,8 +71,10 @@ class Card:
         tasks: where it applies.
         optimises: what it fits; `nothing` for a formula, `the image` for a classical solver.
         recipe: (task, preset) -> Recipe; None for a classical method.
-        pretrained: whether it needs weights that `untrained pretrain` learned.
+        pretrained: whether it starts from weights that `untrained pretrain` learned.
         guided: whether it leans on clean images of similar content (`--guide`).
+        control: of a pre-trained method, what is run without weights; None where it needs them.
+        control_of: of a control, the method that it is held against.
     """
 
     name: str
@@ -83,6 +85,8 @@ class Card:
     recipe: Callable[[str, str], Recipe] | None = None
     pretrained: bool = False
     guided: bool = False
+    control: Card | None = None
+    control_of: str = ""
 
     @property
     def classical(self) -> bool:
@@ -273,6 +277,15 @@ _CARDS = (
         "the decoder, with input updates",
         ugodit.recipe,
         pretrained=True,
+        control=Card(
+            "ugodit, random encoder",
+            "a control of ugodit: a random encoder, never trained",
+            "our own",
+            ALL_TASKS,
+            "the decoder, with input updates",
+            ugodit.control,
+            control_of="ugodit",
+        ),
     ),
     Card(
         "edip",

@@ -13,6 +13,7 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
+from untrained.errors import UserError
 from untrained.maths import mse
 from untrained.methods.lambdas import Lam, number, with_each_lambda
 from untrained.methods.presets import PHOTOGRAPHS, sequential
@@ -125,6 +126,50 @@ class UGoDIT(Method):
         s["z"] = s.net(s["z"])
 
 
+@dataclass(frozen=True)
+class RandomEncoder(UGoDIT):
+    """The control of `UGoDIT`: an encoder that was drawn at random rests, and was never trained.
+
+    All else is the same, so that what a learned encoder is better by is what learning is worth. It
+    is what `ugodit` runs without weights, and ours: the paper has no such row.
+    """
+
+    def __post_init__(self) -> None:
+        for field, is_set in (("frozen=false", not self.frozen), ("decoder=true", self.decoder)):
+            if is_set:
+                raise UserError(
+                    f"{field} starts from learned weights, and ugodit was given none: give "
+                    "--weights FILE (weights= in Python), made by: untrained pretrain ugodit; "
+                    "or take --method aseqdip, which trains the whole network from a random start"
+                )
+
+    @property
+    def description(self) -> str:
+        """What the encoder is, and lambda."""
+        encoder = "a random encoder, never trained,"
+        return f"{encoder} with lambda {self.lam:g}" if self.lam != "auto" else encoder
+
+    def start(self, s: State) -> None:
+        """z <- A^H y; the decoder is trained, the encoder stays as it was drawn.
+
+        Raises:
+            UserError: the network has no encoder apart from its decoder, or weights were given.
+        """
+        encoder = s.part("encoder")
+        if s.given:
+            raise UserError(
+                "RandomEncoder is UGoDIT without learned weights, and some were given: take "
+                "method='ugodit' with them, or leave them out"
+            )
+        if not encoder:
+            raise UserError(
+                "ugodit needs a network of an encoder and a decoder, and this one has no such "
+                "parts; take --set net=compact, unet or skip"
+            )
+        s["z"] = s.problem.estimate()
+        s.train_net(only=[name for name in s.weights if name not in encoder])
+
+
 @torch.no_grad()
 def features(s: State, z: Tensor) -> list[Tensor]:
     """Maps of h and g at z `(1, C, H, W)` of which Table 3 (Appendix D) counts low frequencies.
@@ -159,6 +204,13 @@ def recipe(task: str, preset: str) -> Recipe:
         return _paper(method, task)
     made = sequential(method, task, preset, "Algorithm 2 with the fast engine")
     return replace(made, alternative=replace(method, frozen=False))
+
+
+def control(task: str, preset: str) -> Recipe:
+    """`recipe` with a random encoder, never trained; there is nothing to try instead of it."""
+    made, method = recipe(task, preset), RandomEncoder(inner=_inner(task))
+    source = f"{made.source}; a control: the encoder is random and never trained"
+    return replace(made, method=method, alternative=None, source=source)
 
 
 def training(task: str, preset: str) -> Recipe:
