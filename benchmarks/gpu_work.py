@@ -25,11 +25,9 @@ from untrained.core.solve import solve_each, solve_recipe
 from untrained.core.state import State
 from untrained.data import Measurement
 from untrained.errors import UserError
-from untrained.methods import ugodit
-from untrained.nets import initialise
 from untrained.physics import Denoise
 from untrained.plan import Plan, plan
-from untrained.pretrain import Weights, load_weights, train
+from untrained.pretrain import load_weights, train
 from untrained.rules.watch import Progress
 
 TINY_STEPS = 8
@@ -160,31 +158,6 @@ def weights_file(place: Place, reading: str) -> Path:
     return place.out / "weights" / f"faces-{reading}.safetensors"
 
 
-def random_encoder(problem: Problem, settings: tuple[str, ...], seed: int = 0) -> Weights:
-    """Draw an encoder that was never trained, in the shape of learned weights: the control.
-
-    It is the one that the network of that seed begins with. Where the library takes `ugodit`
-    without weights for this control, `face` may ask `plan` for it, and this goes.
-    """
-    recipe = ugodit.recipe("superres", "paper").with_settings(settings)
-    module = recipe.build(problem)
-    initialise(module, seed)
-    drawn = {n: w.detach() for n, w in module.named_parameters() if n.startswith("encoder.")}
-    return Weights(
-        method="ugodit",
-        task="superres",
-        preset="paper",
-        image=tuple(problem.x_shape),
-        recipe=recipe.to_dict(),
-        inputs=(),
-        seed=seed,
-        steps=0,
-        seconds=0.0,
-        misfit=(),
-        tensors=drawn,
-    )
-
-
 def face(place: Place, row: str, number: str, reading: str, arm: str) -> dict[str, Any]:
     """Super-resolution of a face: `learned` or `random` frozen encoder, or `aseqdip`.
 
@@ -198,8 +171,7 @@ def face(place: Place, row: str, number: str, reading: str, arm: str) -> dict[st
     elif arm == "learned":
         given = {"method": "ugodit", "weights": load_weights(weights_file(place, reading))}
     elif arm == "random":
-        problem = Problem(m.y, m.physics, sigma=m.sigma)
-        given = {"method": "ugodit", "weights": random_encoder(problem, skip)}
+        given = {"method": "ugodit", "settings": skip}
     chosen = plan("superres", preset="paper", steps=place.steps(), **given)
     return fitted(place, row, m, chosen)
 
