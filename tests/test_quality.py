@@ -67,7 +67,6 @@ def test_there_are_twelve_cases_over_all_tasks() -> None:
     assert {case.task for case in quality.CASES.values()} == TASKS.keys()
 
 
-@pytest.mark.xfail(strict=True, reason="`quality.py record` has not been run for every row yet")
 def test_every_row_has_an_expected_value() -> None:
     assert list(read_json(quality.EXPECTED)["rows"]) == quality.names("*")
 
