@@ -33,11 +33,12 @@ from untrained.methods import (
     ugodit,
 )
 from untrained.methods.presets import PHOTOGRAPHS
-from untrained.metrics import comparable, psnr, same_view, usual_range
+from untrained.metrics import usual_range
 from untrained.physics import Denoise
 from untrained.physics.footprint import whole
 from untrained.pretrain.weights import Weights, scans_of
 from untrained.problem import Problem
+from untrained.rules.watch import psnr_against
 
 MEASUREMENTS, IMAGES, GEOMETRY = "measurements", "clean images", "the geometry of a scan"
 
@@ -319,9 +320,7 @@ class EachPSNR(Watch):
         if not self._ranges[g] > 0:
             return math.nan
         truth = self._known[g].to(image.device)
-        truth = same_view(truth, image) if self._turned else truth
-        pair = (comparable(x, self._complex) for x in (image, truth))
-        return psnr(*pair, data_range=self._ranges[g])
+        return psnr_against(truth, image, self._complex, self._turned, self._ranges[g])
 
 
 def _last_misfits(result: Result, count: int) -> tuple[float, ...]:

@@ -54,15 +54,23 @@ class Reference(Watch):
         values = []
         for x, row in zip(s.problem.to_units(image).split(1), s.rows, strict=True):
             row = row if len(self._truth) > 1 else 0
-            truth = same_view(self._truth[row], x) if self._turned else self._truth[row]
-            pair = (comparable(image, s.problem.complex_image) for image in (x, truth))
-            values.append(psnr(*pair, data_range=self._ranges[row]))
+            given = (s.problem.complex_image, self._turned, self._ranges[row])
+            values.append(psnr_against(self._truth[row], x, *given))
         return torch.tensor(values)
 
     def alone(self, row: int) -> Reference:
         """The same for problem `row` alone."""
         row = row if len(self._truth) > 1 else 0
         return Reference([self._truth[row]], [self._ranges[row]], self._turned)
+
+
+def psnr_against(
+    truth: Tensor, image: Tensor, complex_image: bool, turned: bool, data_range: float
+) -> float:
+    """Compare an image `(1, C, ...)` with the truth, in dB; arguments as of `Reference`."""
+    truth = same_view(truth, image) if turned else truth
+    pair = (comparable(one, complex_image) for one in (image, truth))
+    return psnr(*pair, data_range=data_range)
 
 
 class Progress(Watch):
