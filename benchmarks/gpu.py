@@ -1,4 +1,4 @@
-"""What is to be measured on a GPU, in pieces of a few minutes; the most valuable rows first.
+"""Measure on a GPU, in pieces of a few minutes, the most valuable rows first.
 
     python benchmarks/gpu.py run OUT --data DATA [--piece-minutes 8] [--device cuda]
     python benchmarks/gpu.py run OUT --tiny
@@ -36,7 +36,7 @@ from untrained.rules.watch import Clock
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement.
+    """Name a measurement and the function that takes it.
 
     Attributes:
         name: of its file.
@@ -48,7 +48,7 @@ class Row:
 
 
 def rows(tiny: bool = False) -> list[Row]:
-    """All of them, the most valuable first.
+    """List all rows, the most valuable first.
 
     What the learned encoder is worth on one face; aSeqDIP's whole budget; a slice of 15 coils by
     all presets; images side by side and in turn; memory of volumes; then further arms and faces.
@@ -74,21 +74,21 @@ def rows(tiny: bool = False) -> list[Row]:
 
 
 def of_a_face(face: str, reading: str, arm: str) -> Row:
-    """Super-resolution, see `gpu_work.face`."""
+    """Make the row of one face in super-resolution, see `gpu_work.face`."""
     return Row(
         f"sr-{reading}-{face}-{arm}", partial(work.face, number=face, reading=reading, arm=arm)
     )
 
 
 def of_an_image(name: str, method: str, preset: str) -> Row:
-    """A method on a case."""
+    """Make the row of one method on one case."""
     return Row(
         f"{name}-{method}-{preset}", partial(work.image, name=name, method=method, preset=preset)
     )
 
 
 def run(asked: list[Row], place: Place, retry: bool = False) -> bool:
-    """Do what is left, until the clock says so; whether nothing is left."""
+    """Measure the rows that are left until the clock says stop; return whether none is left."""
     folder = make_directory(place.out / "rows")
     for row in asked:
         done, failed = folder / f"{row.name}.json", folder / f"{row.name}.failed.json"
@@ -113,7 +113,7 @@ def run(asked: list[Row], place: Place, retry: bool = False) -> bool:
 
 
 def table(out: Path) -> list[str]:
-    """The rows that there are, as a table in Markdown, and what follows from several of them."""
+    """Format the finished rows as a table in Markdown, with `conclusions` below it."""
     found = {
         row.name: read_json(file)
         for row in rows()
@@ -133,7 +133,7 @@ def table(out: Path) -> list[str]:
 
 
 def conclusions(found: dict[str, dict[str, Any]]) -> list[str]:
-    """What the encoder is worth, the time to a quality, the gain of side by side, volumes."""
+    """Compare rows: encoders, time to a quality, side by side and in turn, memory of volumes."""
     lines = []
     for name, learned in found.items():
         random = found.get(name.removesuffix("learned") + "random")
@@ -168,12 +168,12 @@ def conclusions(found: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def number(value: float | None, digits: int) -> str:
-    """A cell."""
+    """Format a number as a cell of the table; empty where there is none."""
     return "" if value is None else f"{value:.{digits}f}"
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line; return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     doing = commands.add_parser("run")

@@ -29,22 +29,22 @@ paper's sigma 0.05 where images live in [-1, 1], and where they live in [0, 1]."
 
 
 def training_faces(tiny: bool) -> tuple[str, ...]:
-    """Those that an encoder is learned from."""
+    """List the numbers of the faces that the encoder is learned from."""
     return TRAINING_FACES[:2] if tiny else TRAINING_FACES
 
 
 def test_faces(tiny: bool) -> tuple[str, ...]:
-    """Those that are reconstructed."""
+    """List the numbers of the faces that are reconstructed."""
     return TEST_FACES[:1] if tiny else TEST_FACES[:3]
 
 
 def task_of(name: str) -> str:
-    """The task of a case."""
+    """Return the task of a case."""
     return {"sr": "superres", "ct": "ct", "mri": "mri", "slice": "mri"}[name.partition("-")[0]]
 
 
 def case(name: str, data: Path | None, folder: Path) -> Path:
-    """The case's file in `folder`, made where it is not there yet; without `data` a tiny one."""
+    """Return the case's file in `folder`, made if missing; without `data` a tiny one."""
     out = folder / f"{name}.npz"
     if not out.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def case(name: str, data: Path | None, folder: Path) -> Path:
 
 
 def options_of(name: str, tiny: bool) -> dict[str, Any]:
-    """Keywords of the task's `simulate`."""
+    """Return the keywords of the task's `simulate`."""
     kind, _, rest = name.partition("-")
     if kind == "sr":
         return {"factor": 4, "sigma": READINGS[rest.partition("-")[2]]}
@@ -71,7 +71,7 @@ def options_of(name: str, tiny: bool) -> dict[str, Any]:
 
 
 def write_clean(name: str, data: Path | None, stem: Path) -> Path:
-    """What is simulated from; its file is `stem` with an ending, where it has to be written."""
+    """Return the file of the clean image; `stem` with an ending where it has to be written."""
     kind, _, rest = name.partition("-")
     if kind == "sr":
         number = rest.partition("-")[0]
@@ -85,12 +85,12 @@ def write_clean(name: str, data: Path | None, stem: Path) -> Path:
 
 
 def face(number: str, data: Path) -> Path:
-    """The file of a face, 256x256."""
+    """Return the file of a face, 256x256."""
     return data / "ffhq256" / f"{number}.png"
 
 
 def part_of_a_picture(number: str, stem: Path) -> Path:
-    """The same of the tiny version; the number tells which part."""
+    """Write a part of the astronaut, a tiny stand-in for a face; `number` says which part."""
     from skimage.data import astronaut
 
     top = 12 * int(number)
@@ -100,7 +100,7 @@ def part_of_a_picture(number: str, stem: Path) -> Path:
 
 
 def clean_slice(kind: str, data: Path) -> np.ndarray:
-    """Magnitudes for CT; a complex image for the coils."""
+    """Read the clean slice: magnitudes for CT, a complex image for the coils."""
     if kind == "ct":
         kspace = np.load(data / BRAIN, allow_pickle=False)["kspace"]
         whole = ifft2c(torch.from_numpy(kspace).reshape(SIDE, SIDE)).abs().numpy()
@@ -113,12 +113,12 @@ def clean_slice(kind: str, data: Path) -> np.ndarray:
 
 
 def phantom(kind: str) -> np.ndarray:
-    """The same of the tiny version."""
+    """Draw the brain phantom, a tiny stand-in for a slice."""
     image = brain(TINY)
     return np.abs(image) if kind == "ct" else image
 
 
 def volume(side: int) -> torch.Tensor:
-    """A phantom of `side` cubed points `(1, 1, D, H, W)`: a brain that fades towards its ends."""
+    """Make a brain of `side` cubed points, `(1, 1, D, H, W)`, that fades towards its ends."""
     fade = torch.linspace(-1, 1, side).mul(torch.pi / 2).cos()
     return fade[None, None, :, None, None] * torch.from_numpy(np.abs(brain(side)))[None, None, None]

@@ -1,4 +1,4 @@
-"""What the rows of `gpu.py` do: each gives its facts, or pauses where the time is used up."""
+"""Measure the rows of `gpu.py`: each function returns its facts, or raises `NotFinished`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class NotFinished(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where rows are worked on.
+    """Hold the folders, the device and the clock that all rows share.
 
     Attributes:
         out: holds `cases`, `weights` and `states`.
@@ -62,28 +62,28 @@ class Place:
 
     @property
     def tiny(self) -> bool:
-        """Whether everything is made a few pixels wide and takes a few steps."""
+        """Tell whether images are a few pixels wide and runs take a few steps."""
         return self.data is None
 
     def steps(self, asked: int = 0) -> int:
-        """The budget; 0 = that of the preset."""
+        """Return the budget of steps; 0 = that of the preset."""
         return TINY_STEPS if self.tiny else asked
 
     def read(self, name: str) -> Measurement:
-        """A case."""
+        """Read the measurement of a case."""
         return read_case(task_of(name), case(name, self.data, self.out / "cases"))
 
     def state(self, row: str) -> Path:
-        """Where a row keeps its checkpoint."""
+        """Return the folder of a row's checkpoint."""
         return self.out / "states" / row
 
     def watch(self, row: str) -> list[Watch]:
-        """What looks on at every run; the clock, and progress for a person who waits."""
+        """List the watchers of a run: the clock, and progress unless `quiet`."""
         return [self.clock] if self.quiet else [self.clock, Progress(row)]
 
 
 class Elapsed(Watch):
-    """The seconds so far, over all sittings, as a column of the history."""
+    """Add the seconds so far, over all sittings, to the history."""
 
     def __init__(self) -> None:
         self._before, self._began = 0.0, time.perf_counter()
@@ -102,7 +102,7 @@ class Elapsed(Watch):
 
 
 def machine(place: Place) -> dict[str, Any]:
-    """What every row says of where it was made."""
+    """Describe the device and the versions that a row was measured with."""
     cuda = place.device.type == "cuda"
     kind = torch.backends.cpu.get_cpu_capability()
     return {
@@ -115,7 +115,7 @@ def machine(place: Place) -> dict[str, Any]:
 
 
 def cost(result: Result, device: torch.device) -> dict[str, Any]:
-    """Time over all sittings, and the memory of the last of them."""
+    """Collect the time over all sittings and the peak memory of the last one."""
     return {
         "steps": result.steps,
         "seconds": result.seconds,
@@ -154,12 +154,12 @@ def lesson(place: Place, row: str, reading: str) -> dict[str, Any]:
 
 
 def weights_file(place: Place, reading: str) -> Path:
-    """Of the encoder that was learned from faces with this noise."""
+    """Return the file of the encoder learned from faces with this noise."""
     return place.out / "weights" / f"faces-{reading}.safetensors"
 
 
 def face(place: Place, row: str, number: str, reading: str, arm: str) -> dict[str, Any]:
-    """Super-resolution of a face: `learned` or `random` frozen encoder, or `aseqdip`.
+    """Reconstruct a face x4 by a `learned` or `random` frozen encoder, or by `aseqdip`.
 
     `same` is `aseqdip` with the network, rate, N and lambda of UGoDIT: all of it is trained.
     """
@@ -177,7 +177,7 @@ def face(place: Place, row: str, number: str, reading: str, arm: str) -> dict[st
 
 
 def image(place: Place, row: str, name: str, method: str, preset: str) -> dict[str, Any]:
-    """One reconstruction of a case."""
+    """Reconstruct a case by one method."""
     m = place.read(name)
     chosen = plan(
         m.task,
@@ -214,7 +214,7 @@ def fitted(place: Place, row: str, m: Measurement, chosen: Plan) -> dict[str, An
 
 
 def climb(history: dict[str, list[Any]], least: float = 0.02) -> list[tuple[float, float]]:
-    """(seconds, PSNR) whenever the output was better than ever by at least so many dB."""
+    """List (seconds, PSNR) whenever the output improved on its best by at least `least` dB."""
     found: list[tuple[float, float]] = []
     for seconds, psnr in zip(history["elapsed"], history["psnr_output"], strict=True):
         if psnr == psnr and (not found or psnr >= found[-1][1] + least):
@@ -280,7 +280,7 @@ def memory(place: Place, row: str, side: int, method: str) -> dict[str, Any]:
 
 
 def volume_steps(place: Place, row: str, recipe: Recipe, problem: Problem) -> dict[str, Any]:
-    """The measured part of `memory`."""
+    """Take the steps of `memory`; return their cost and what the library said."""
     told: list[str] = []
 
     class Told(Watch):

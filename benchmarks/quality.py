@@ -73,13 +73,13 @@ def shrunk(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 def slice_of_head(size: int) -> np.ndarray:
-    """The magnitude of the brain phantom, for CT."""
+    """Draw the magnitude of the brain phantom, for CT."""
     return np.abs(brain(size))
 
 
 @dataclass(frozen=True)
 class Case:
-    """A measurement to be simulated, and the methods that are tried on it beside `auto`.
+    """Describe a measurement to simulate and the methods tried on it beside `auto`.
 
     Attributes:
         task: a task's name.
@@ -117,7 +117,7 @@ CASES = {
 
 
 def measurement(case: Case) -> Measurement:
-    """What `untrained simulate` makes of the clean image, as `untrained reconstruct` reads it."""
+    """Simulate a case as `untrained simulate` does and read it as `untrained reconstruct` does."""
     with tempfile.TemporaryDirectory() as folder:
         clean, file = Path(folder) / "clean.npy", Path(folder) / "case.npz"
         write_npy(clean, np.ascontiguousarray(case.clean(case.size)))
@@ -136,7 +136,7 @@ def measurement(case: Case) -> Measurement:
 
 
 def row(name: str, device: str = "cpu") -> dict[str, float]:
-    """PSNR and CPU time of `CASE/METHOD`, on one thread and in single precision."""
+    """Measure PSNR and CPU time of `CASE/METHOD`, on one thread and in single precision."""
     case, _, method = name.partition("/")
     classical = method != "auto" and METHODS[method].classical
     with at_most_threads(1), warnings.catch_warnings():
@@ -159,13 +159,13 @@ def row(name: str, device: str = "cpu") -> dict[str, float]:
 
 
 def names(only: str) -> list[str]:
-    """All `CASE/METHOD` that match."""
+    """List all `CASE/METHOD` that match."""
     each = [f"{name}/{m}" for name, case in CASES.items() for m in ("auto", *case.methods)]
     return [name for name in each if fnmatch.fnmatchcase(name, only)]
 
 
 def measured(asked: list[str], workers: int) -> dict[str, dict[str, Any]]:
-    """The row of each, by processes of one thread; of one that failed the error."""
+    """Measure each row in processes of one thread; a row that failed has its error."""
     found: dict[str, dict[str, Any]] = {}
     with Processes(["cpu"] * workers) as pool:
         waiting = {pool.submit(row, name): name for name in asked}
@@ -179,7 +179,7 @@ def measured(asked: list[str], workers: int) -> dict[str, dict[str, Any]]:
 def compared(
     expected: dict[str, dict[str, Any]], found: dict[str, dict[str, Any]]
 ) -> list[tuple[str, str, bool]]:
-    """(name, what is to be said of it, whether it passed) of each row that either has."""
+    """Compare the rows: (name, cells of the table, whether it passed) of each that either has."""
     lines = []
     for name in {**expected, **found}:
         before, now = expected.get(name, {}).get("psnr"), found.get(name, {}).get("psnr")
@@ -193,14 +193,14 @@ def compared(
 
 
 def machine() -> dict[str, str]:
-    """What the numbers may depend on beside the code."""
+    """Describe what the numbers may depend on beside the code."""
     capability = torch.backends.cpu.get_cpu_capability()
     kept = {name: versions()[name] for name in ("untrained", "torch", "platform")}
     return {**kept, "instructions": capability, "precision": "fp32", "threads": "1"}
 
 
 def check(only: str, workers: int) -> int:
-    """Print the table; the exit status."""
+    """Measure, print the table and return the exit status."""
     stored = read_json(EXPECTED)
     expected = {n: v for n, v in stored["rows"].items() if fnmatch.fnmatchcase(n, only)}
     found = measured(names(only), workers)

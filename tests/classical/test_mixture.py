@@ -42,6 +42,13 @@ def test_flat_pieces_are_as_good_as_total_variation_makes_them(sides: tuple[int,
     assert guide_name(problem) == f"non-local Bayes, {more}total variation"
 
 
+def test_a_photograph_has_little_of_total_variation() -> None:
+    problem = noisy(CAMERA)
+    mixed, flat, bayes = (psnr(f(problem), CAMERA, data_range=1.0) for f in (guide, tv, nlbayes))
+    assert bayes > flat + 1.0
+    assert mixed > bayes - 0.02
+
+
 def test_a_photograph_gains_from_further_passes() -> None:
     """Bricks return all over the picture; total variation has nothing to add to it."""
     problem = noisy(BRICK)
