@@ -32,7 +32,6 @@ import torch
 from torch import Tensor
 
 import untrained as ut
-import untrained.core.solve
 from untrained.api import run
 from untrained.core.rule import Frame, Never, Watch
 from untrained.core.state import State
@@ -41,6 +40,7 @@ from untrained.data.measurement import Measurement
 from untrained.metrics import psnr, ssim, usual_range
 from untrained.plan import plan
 from untrained.rules.watch import Clock
+from untrained.solver.procedure import solve_recipe
 
 SCORES = ("stopped", "final", "oracle")
 DISC = 0.46  # radius of the disc scored in CT, of the image's side
@@ -130,7 +130,7 @@ def full_budget(chosen, problem, result, seed: int, watch: list[Watch]) -> dict:
     whole = refit if recipe.stop.holdout else range(len(history["step"]))
     if recipe.stop.holdout and (len(refit) < recipe.budget or recipe.stop.carry):
         again = replace(recipe, stop=Never(), output=output)
-        history = ut.core.solve.solve_recipe(again, problem, seed=seed, watch=watch).history
+        history = solve_recipe(again, problem, seed=seed, watch=watch).history
         whole = range(len(history["step"]))
     whole_problem = problem.weighted(recipe.weighting)
     score, (_, best) = watch[0].score, watch[0].best

@@ -15,11 +15,11 @@ import argparse
 from evidence import read_case
 
 from untrained import Problem, load_weights
-from untrained.core.solve import solve_recipe
 from untrained.core.state import State
 from untrained.methods.ugodit import features
 from untrained.metrics import lf_ratio
 from untrained.plan import plan
+from untrained.solver.procedure import solve_recipe
 
 
 def ratios(problem: Problem, path: str) -> list[float]:

@@ -17,11 +17,9 @@ from untrained.api import run
 from untrained.bench.job import file_digest
 from untrained.bench.memory import peak_mb, start_peak
 from untrained.bench.score import Score, Scored
-from untrained.core.footprint import footprint
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result, versions
 from untrained.core.rule import Frame, Never, Watch
-from untrained.core.solve import solve_each, solve_recipe
 from untrained.core.state import State
 from untrained.data import Measurement
 from untrained.errors import UserError
@@ -29,6 +27,8 @@ from untrained.physics import Denoise
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights, train
 from untrained.rules.watch import Progress
+from untrained.solver.memory import footprint
+from untrained.solver.procedure import solve_each, solve_recipe
 
 TINY_STEPS = 8
 SMALL_SKIP = ("net.down=8,8", "net.up=8,8", "net.skip=2,2")

@@ -25,12 +25,12 @@ from torch import Tensor
 import untrained as ut
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Last, Never
-from untrained.core.solve import solve_recipe
 from untrained.data.noise import add_noise
 from untrained.metrics import psnr
 from untrained.physics import Denoise
 from untrained.plan import plan
 from untrained.rules.watch import Reference
+from untrained.solver.procedure import solve_recipe
 
 SIDE = 96
 

@@ -37,12 +37,12 @@ import numpy as np
 import torch
 
 from untrained.cli import main
-from untrained.core import checkpoint
 from untrained.data import TASKS
 from untrained.data.arrays import write_npy, write_npz
 from untrained.data.phantoms import brain, shepp_logan
 from untrained.methods import METHODS
 from untrained.pretrain import LESSONS, load_weights
+from untrained.solver import checkpoint
 
 SIDE = 40
 STEPS = 120

@@ -26,8 +26,8 @@ from untrained.classical import guide
 from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
-from untrained.core.solve import solve_each
 from untrained.plan import plan
+from untrained.solver.procedure import solve_each
 
 
 def seconds(recipe: Recipe, problem: Problem, count: int) -> tuple[float, list[Result]]:

@@ -40,7 +40,6 @@ from evidence import Scored, read_case, scored_part, scorer
 import untrained as ut
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Never, Stop
-from untrained.core.solve import solve_recipe
 from untrained.files import atomic_write
 from untrained.plan import plan
 from untrained.rules import (
@@ -54,6 +53,7 @@ from untrained.rules import (
     Shadow,
     verdicts,
 )
+from untrained.solver.procedure import solve_recipe
 
 GRID = ("denoise", "inpaint", "mri", "ct")
 METHODS = "dip,aseqdip,house"

@@ -20,9 +20,9 @@ from untrained import Problem, load_weights
 from untrained.bench.score import Score
 from untrained.core.machine import pick_device
 from untrained.core.rule import Frame, Watch
-from untrained.core.solve import solve_recipe
 from untrained.data import Measurement
 from untrained.plan import Plan, plan
+from untrained.solver.procedure import solve_recipe
 
 
 class Curve(Watch):

@@ -16,6 +16,7 @@ LAYERS = [
     ["group", "joined", "slices", "digest"],
     ["classical"],
     ["core"],
+    ["solver"],
     ["rules"],
     ["methods"],
     ["pretrain", "doubts"],

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from untrained.core.method import Method
     from untrained.core.recipe import Recipe
     from untrained.core.result import Result
-    from untrained.core.solve import solve
     from untrained.core.state import State
     from untrained.data import TASKS
     from untrained.errors import Diverged, Note, UserError
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from untrained.nets import NETS
     from untrained.pretrain import Weights, load_weights
     from untrained.problem import Problem
+    from untrained.solver.procedure import solve
 
 __version__ = "0.1.0"
 
@@ -50,7 +50,7 @@ _HOMES = {
     "load_weights": "pretrain",
     "reconstruct": "api",
     "reconstructor": "api",
-    "solve": "core.solve",
+    "solve": "solver.procedure",
 }
 """Name -> the module that it is read from."""
 

@@ -18,13 +18,11 @@ from untrained.about import about, checked_reference
 from untrained.ambient import single_precision
 from untrained.checks import check_contents, check_measurements, check_sigma, check_unit_range
 from untrained.classical import CLASSICAL
-from untrained.core.loop import DIVERGED, OFF_TRACK
 from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.rule import MaxSteps, Output, Stop, Stopped, Watch
-from untrained.core.solve import as_one, solve_each
 from untrained.digest import data_digest, reference_digests
 from untrained.doubts import doubts, mended
 from untrained.errors import Note, UserError
@@ -38,6 +36,8 @@ from untrained.problem import Problem
 from untrained.rules.watch import INTERRUPTED, Progress, Reference
 from untrained.said import what_was_read
 from untrained.scaling import own_level
+from untrained.solver.procedure import as_one, solve_each
+from untrained.solver.stage import DIVERGED, OFF_TRACK
 from untrained.threads import current_threads, threads_for, use_threads
 from untrained.waiting import TimeIsUp, waiting
 

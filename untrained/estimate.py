@@ -17,17 +17,17 @@ from typing import Any
 
 import torch
 
-from untrained.core.footprint import footprint
 from untrained.core.machine import available_memory, peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.role import role
 from untrained.core.rule import Frame, Watch
-from untrained.core.solve import fit_together, solve_recipe
 from untrained.group import Group
 from untrained.plan import Plan
 from untrained.pretrain.train import Lesson, learning_group, lesson_recipe
 from untrained.problem import Problem
+from untrained.solver.memory import footprint
+from untrained.solver.procedure import fit_together, solve_recipe
 from untrained.waiting import TimeIsUp, tick, waiting
 
 STEPS = 5

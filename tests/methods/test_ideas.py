@@ -16,7 +16,6 @@ from untrained.classical import find_denoiser
 from untrained.core.engine import Engine
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
-from untrained.core.solve import solve_recipe
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import to_channels
@@ -25,6 +24,7 @@ from untrained.nets import initialise, normalisations
 from untrained.physics import MRI, Blur, Denoise, PhaseRetrieval
 from untrained.plan import plan
 from untrained.rules import Average, Posterior, ZeroCrossing
+from untrained.solver.procedure import solve_recipe
 
 SMALL = nets.Compact(widths=(4, 6, 8), skip=2)
 ADAM = Engine("adam", lr=0.01, precision="fp32")

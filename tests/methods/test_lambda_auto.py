@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import untrained as ut
-from untrained.core.solve import solve_recipe
 from untrained.errors import UserError
 from untrained.methods.lambdas import TRIED
 from untrained.physics import Inpaint
 from untrained.plan import plan
 from untrained.problem import Problem
+from untrained.solver.procedure import solve_recipe
 
 SMALL = ["net.widths=4,8", "net.skip=2"]
 

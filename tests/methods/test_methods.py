@@ -15,7 +15,6 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Watch
-from untrained.core.solve import solve_recipe
 from untrained.core.state import LOG_RATE, State
 from untrained.errors import UserError
 from untrained.methods import PRESETS, find_recipe
@@ -25,6 +24,7 @@ from untrained.plan import plan
 from untrained.pretrain import LESSONS
 from untrained.pretrain.train import lesson_recipe
 from untrained.rules.watch import Reference
+from untrained.solver.procedure import solve_recipe
 
 SIDES = (19, 14)
 SMALL = nets.Compact(widths=(4, 6, 8), skip=2)

@@ -13,7 +13,6 @@ from untrained.classical import fbp
 from untrained.core.engine import Engine
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Watch
-from untrained.core.solve import fit_together, solve_recipe
 from untrained.core.state import State
 from untrained.data.phantoms import shepp_logan
 from untrained.errors import UserError
@@ -31,6 +30,7 @@ from untrained.physics import CT, MRI, Denoise, Inpaint, SuperRes
 from untrained.plan import plan
 from untrained.pretrain import LESSONS, Weights, clean_problem, load_weights, train
 from untrained.pretrain.train import IMAGES
+from untrained.solver.procedure import fit_together, solve_recipe
 
 SMALL = nets.Compact(widths=(4, 6), skip=2)
 ADAM = Engine("adam", lr=0.01, precision="fp32")

@@ -9,10 +9,10 @@ from torch import Tensor
 
 import untrained as ut
 from untrained.core.rule import Frame, Watch
-from untrained.core.solve import solve
 from untrained.core.state import Memory, State
 from untrained.nets import Compact
 from untrained.rules import Average, MaxSteps, SelfValidation
+from untrained.solver.procedure import solve
 
 TURN = 60
 NET = Compact(widths=(4, 8), skip=2)

@@ -14,7 +14,6 @@ import untrained as ut
 from untrained.core.method import Method
 from untrained.core.result import Result
 from untrained.core.rule import Last, Never, Stop, Watch
-from untrained.core.solve import solve
 from untrained.core.state import State
 from untrained.nets import Compact
 from untrained.rules import (
@@ -30,6 +29,7 @@ from untrained.rules import (
     verdicts,
 )
 from untrained.rules.watch import Reference
+from untrained.solver.procedure import solve
 
 STEPS = 14
 TRUTH = torch.linspace(0, 1, 20).expand(1, 1, 16, 20).clone()

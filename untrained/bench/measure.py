@@ -12,15 +12,15 @@ from torch import Tensor
 from untrained.api import run
 from untrained.bench.job import Job, file_digest
 from untrained.bench.score import Limit, Score, Scored
-from untrained.core.loop import DIVERGED
 from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Never, Output, Watch
-from untrained.core.solve import solve_recipe
 from untrained.data import TASKS, Measurement, read_guides
 from untrained.errors import UserError
 from untrained.problem import Problem
+from untrained.solver.procedure import solve_recipe
+from untrained.solver.stage import DIVERGED
 
 History = dict[str, list[float | str]]
 

@@ -25,7 +25,6 @@ from untrained.bench.cutting import Cut, cut_after
 from untrained.bench.memory import peak_mb, start_peak
 from untrained.bench.score import Limit, Score, Scored
 from untrained.core.engine import Engine
-from untrained.core.loop import Loop
 from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame, Never, Watch
@@ -34,6 +33,7 @@ from untrained.methods import METHODS
 from untrained.plan import Plan, plan
 from untrained.problem import Problem
 from untrained.report.save import plain_values
+from untrained.solver.stage import Loop
 
 BLOCK = 20  # steps timed in one go
 GRACE = 5.0  # seconds that a network has to end by itself after its limit

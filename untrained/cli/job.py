@@ -20,11 +20,9 @@ from untrained.cli.closing import closing_lines, note_lines
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.options import Options
-from untrained.core.loop import DIVERGED
 from untrained.core.machine import pick_device
 from untrained.core.result import Mixture, Result
 from untrained.core.rule import Watch
-from untrained.core.solve import as_one
 from untrained.data import TASKS, Measurement, read_guides, with_references
 from untrained.digest import data_digest, reference_digests
 from untrained.errors import Diverged, UserError, from_file
@@ -37,6 +35,8 @@ from untrained.report import write_result
 from untrained.rules.watch import Clock, Interrupt, Progress
 from untrained.said import what_was_read
 from untrained.scaling import a_few_views
+from untrained.solver.procedure import as_one
+from untrained.solver.stage import DIVERGED
 from untrained.threads import at_most_threads
 
 REFUSED = 2

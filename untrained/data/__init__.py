@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from untrained.checks import check_contents
-from untrained.core.footprint import is_out_of_memory
 from untrained.data.compare import evaluate_files
 from untrained.data.ct import load_ct
 from untrained.data.custom import load_custom
@@ -35,6 +34,7 @@ from untrained.data.simulate import (
 from untrained.data.simulate_encoded import simulate_cs, simulate_nldeblur, simulate_phase
 from untrained.data.simulate_mri import simulate_mri
 from untrained.errors import UserError, from_file
+from untrained.solver.memory import is_out_of_memory
 
 __all__ = [
     "FORMATS",

@@ -16,7 +16,6 @@ from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Frame, Watch
-from untrained.core.solve import fit_together
 from untrained.core.state import AMONG, INPUT, State
 from untrained.digest import data_digest
 from untrained.errors import UserError
@@ -39,6 +38,7 @@ from untrained.physics.footprint import whole
 from untrained.pretrain.weights import Weights, scans_of
 from untrained.problem import Problem
 from untrained.rules.watch import psnr_against
+from untrained.solver.procedure import fit_together
 
 MEASUREMENTS, IMAGES, GEOMETRY = "measurements", "clean images", "the geometry of a scan"
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from untrained.core.loop import DIVERGED
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.methods import METHODS
 from untrained.methods.presets import PHOTOGRAPHS
 from untrained.metrics import comparable, nrmse, psnr, ssim, usual_range
 from untrained.report.arrays import is_complex
+from untrained.solver.stage import DIVERGED
 
 FLAT = 1e-3  # standard deviation over the largest value
 LEVEL = 0.05  # dB; smaller differences round to 0.0

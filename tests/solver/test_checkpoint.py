@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import untrained as ut
-from untrained.core import checkpoint
-from untrained.core.checkpoint import Checkpoint
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Watch
-from untrained.core.solve import solve_recipe
 from untrained.files import sealed_write
+from untrained.solver import checkpoint
+from untrained.solver.checkpoint import Checkpoint
+from untrained.solver.procedure import solve_recipe
 
 SETTINGS = {"recipe": {"method": {"lam": 1.0}}, "seed": 0}
 

@@ -15,21 +15,21 @@ from typing import Any
 import torch
 
 from untrained.ambient import single_precision
-from untrained.core.checkpoint import Checkpoint
 from untrained.core.engine import Engine
-from untrained.core.loop import Outcome
 from untrained.core.machine import pick_device
-from untrained.core.members import Member, side_by_side
 from untrained.core.method import Method
-from untrained.core.phase import Sitting, phase
-from untrained.core.procedure import solve_members
 from untrained.core.recipe import NetSpec, Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Guard, Last, Never, Output, Stop, Watch
-from untrained.core.track import Track
 from untrained.group import Group
 from untrained.nets import Compact
 from untrained.problem import Problem
+from untrained.solver.batching import Member, side_by_side
+from untrained.solver.checkpoint import Checkpoint
+from untrained.solver.loop import Sitting, phase
+from untrained.solver.refit import solve_members
+from untrained.solver.stage import Outcome
+from untrained.solver.track import Track
 from untrained.threads import threads_for, use_threads
 
 

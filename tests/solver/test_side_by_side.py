@@ -19,12 +19,12 @@ from untrained.core import state
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Watch
-from untrained.core.solve import fit_together, solve_each, solve_recipe
 from untrained.core.state import State
 from untrained.group import Group
 from untrained.joined import joined
 from untrained.nets import Compact
 from untrained.rules import WMV, Average, Blend, HeldOut, Nearer, Rollback, SelfValidation
+from untrained.solver.procedure import fit_together, solve_each, solve_recipe
 
 NET = Compact(widths=(8, 16), skip=4)
 MUON = ut.Engine("muon", lr=0.02, warmup=3, precision="fp32")

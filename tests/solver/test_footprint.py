@@ -6,15 +6,15 @@ import pytest
 import torch
 
 import untrained as ut
-from untrained.core import footprint as room
-from untrained.core import loop
-from untrained.core.footprint import footprint, is_out_of_memory
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Watch
 from untrained.errors import UserError
 from untrained.methods import DIP, TVDIP
 from untrained.nets import MEDIUM_UNET, SKIP, Compact
 from untrained.physics import Denoise
+from untrained.solver import memory as room
+from untrained.solver import stage
+from untrained.solver.memory import footprint, is_out_of_memory
 
 SMALL = Compact(widths=(8, 16, 16))
 
@@ -132,4 +132,4 @@ def test_is_out_of_memory():
     ):
         assert is_out_of_memory(RuntimeError(text))
     assert not is_out_of_memory(RuntimeError("no"))
-    assert loop.LEAN.startswith("memory is short")
+    assert stage.LEAN.startswith("memory is short")

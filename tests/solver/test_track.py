@@ -10,9 +10,9 @@ from torch import Tensor
 
 import untrained as ut
 from untrained.core.state import State
-from untrained.core.track import FACTOR, PATIENCE, off_track
 from untrained.nets import Compact
 from untrained.rules import HeldOut
+from untrained.solver.track import FACTOR, PATIENCE, off_track
 
 NET = Compact(widths=(8, 16, 16), skip=0)
 ENGINE = ut.Engine("muon", lr=0.02, precision="fp32")

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from untrained.core.loop import DIVERGED, OFF_TRACK, Outcome
-from untrained.core.members import Member
 from untrained.core.method import Method
-from untrained.core.phase import Sitting, phase
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Last, MaxSteps, Never, Stopped
-from untrained.core.track import Track
 from untrained.errors import Diverged
 from untrained.joined import joined
 from untrained.problem import Problem
+from untrained.solver.batching import Member
+from untrained.solver.loop import Sitting, phase
+from untrained.solver.stage import DIVERGED, OFF_TRACK, Outcome
+from untrained.solver.track import Track
 
 GENTLE = 0.3
 """Learning rate of a fit that goes on from another one's weights, relative to a first fit's."""

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from untrained.core.footprint import is_out_of_memory
 from untrained.core.result import versions
 from untrained.errors import UserError
 from untrained.files import is_sealed, is_whole, make_directory, remove_stale_parts, sealed_write
 from untrained.folder import STATE as FILE
+from untrained.solver.memory import is_out_of_memory
 from untrained.threads import current_threads
 
 EVERY_SECONDS = 10.0

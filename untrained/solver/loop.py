@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from untrained.core.checkpoint import Checkpoint
-from untrained.core.loop import LEAN, Loop, Outcome
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Watch
-from untrained.core.track import Track
 from untrained.group import Group
 from untrained.problem import Problem
+from untrained.solver.checkpoint import Checkpoint
+from untrained.solver.stage import LEAN, Loop, Outcome
+from untrained.solver.track import Track
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
-from untrained.core.footprint import footprint
 from untrained.core.machine import available_memory
 from untrained.core.recipe import Recipe
-from untrained.core.track import Track
 from untrained.joined import joined
 from untrained.problem import Problem
+from untrained.solver.memory import footprint
+from untrained.solver.track import Track
 
 MOST = 64
 """More than this many small networks keep a large GPU busy; above it nothing is won."""

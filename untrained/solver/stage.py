@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from untrained.core.footprint import ADVICE, is_out_of_memory, make_lean, needs_lean
 from untrained.core.history import History, row_of
 from untrained.core.recipe import Recipe
 from untrained.core.role import choice
 from untrained.core.rule import Frame, Output, Stop, Stopped, Watch
 from untrained.core.state import Memory, State
-from untrained.core.track import FACTOR, PATIENCE, Track, off_track
 from untrained.errors import Diverged, UserError
 from untrained.group import Group
 from untrained.joined import joined
 from untrained.nets import DrawnFrom, initialise
 from untrained.problem import Problem
+from untrained.solver.memory import ADVICE, is_out_of_memory, make_lean, needs_lean
+from untrained.solver.track import FACTOR, PATIENCE, Track, off_track
 
 LEAN = (
     "memory is short: the network's inner images are computed twice from here on instead of being "

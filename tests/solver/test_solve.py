@@ -12,10 +12,10 @@ from torch import Tensor
 import untrained as ut
 from untrained.core.method import Method
 from untrained.core.rule import Frame, Guard, Never, Output, Stop, Watch
-from untrained.core.solve import as_one, solve
 from untrained.core.state import Memory, State
 from untrained.nets import Compact
 from untrained.rules import Average, HeldOut, Rollback
+from untrained.solver.procedure import as_one, solve
 
 NET = Compact(widths=(8, 16), skip=4)
 MUON = ut.Engine("muon", lr=0.02, warmup=3, precision="fp32")
