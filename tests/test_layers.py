@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "untrained"
 LAYERS = [
-    ["errors", "files", "threads", "ambient", "waiting"],
+    ["errors", "files", "threads", "ambient", "waiting", "tasks"],
     ["folder"],
     ["maths", "optim"],
     ["physics", "nets"],

@@ -27,7 +27,6 @@ from untrained.digest import data_digest, reference_digests
 from untrained.doubts import doubts, mended
 from untrained.errors import Note, UserError
 from untrained.folder import WORK
-from untrained.methods import ALL_TASKS
 from untrained.physics.check import adjoint_notes
 from untrained.physics.footprint import whole
 from untrained.plan import Plan, plan
@@ -38,6 +37,7 @@ from untrained.said import what_was_read
 from untrained.scaling import own_level
 from untrained.solver.procedure import as_one, solve_each
 from untrained.solver.stage import DIVERGED, OFF_TRACK
+from untrained.tasks import ALL_TASKS
 from untrained.threads import current_threads, threads_for, use_threads
 from untrained.waiting import TimeIsUp, waiting
 

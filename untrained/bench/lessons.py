@@ -16,12 +16,12 @@ from untrained.bench.keys import LIST, TABLE, TEXT, WHOLE, positive, read_table,
 from untrained.data import TASKS, Measurement, read_clean
 from untrained.errors import UserError, from_file
 from untrained.files import atomic_write, make_directory
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.pretrain import LESSONS, clean_problem, find_lesson, train
 from untrained.pretrain.train import IMAGES, lesson_recipe
 from untrained.problem import Problem
 from untrained.report.save import history_csv
 from untrained.rules.watch import Progress
+from untrained.tasks import find_task
 
 KEYS = {
     "name": TEXT,
@@ -142,7 +142,7 @@ def _problem(case: Case, learns_from: str) -> tuple[Problem, Tensor | None]:
     """What is learned from, and its true image where the file has it."""
     if learns_from == IMAGES:
         image = read_clean(case.task, case.file)
-        return clean_problem(image, unit_range=case.task in PHOTOGRAPHS), None
+        return clean_problem(image, unit_range=find_task(case.task).unit_range), None
     found = TASKS[case.task].load(case.file, **json.loads(case.options))
     if not isinstance(found, Measurement):
         if len(found) != 1:

@@ -12,8 +12,8 @@ from untrained.core.rule import Frame, Stopped, Watch
 from untrained.core.state import State
 from untrained.data import Measurement
 from untrained.errors import UserError
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.metrics import psnr, same_view, ssim, usual_range
+from untrained.tasks import find_task
 
 REGIONS = ("all", "disc")
 DISC = 0.46  # radius of the disc, of the image's side
@@ -44,7 +44,7 @@ class Score:
         self._region = _disc(truth) if region == "disc" else torch.ones_like(truth)
         self._truth = truth * self._region
         self._turned = measurement.task == "phase"
-        self._range = usual_range(self._truth, unit=measurement.task in PHOTOGRAPHS)
+        self._range = usual_range(self._truth, unit=find_task(measurement.task).unit_range)
         if self._range == 0:
             raise UserError(f"{measurement.source}: the reference is zero where it is scored")
         # the mean over the region, from the mean over the image

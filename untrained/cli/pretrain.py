@@ -27,13 +27,13 @@ from untrained.data import TASKS, Measurement, read_clean
 from untrained.errors import UserError, from_file
 from untrained.files import require_not_input, sha256
 from untrained.folder import RESULT, Folder
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.pretrain import LESSONS, Weights, clean_problem, train
 from untrained.pretrain.train import IMAGES, Lesson, learned_from, lesson_recipe
 from untrained.pretrain.weights import check_path
 from untrained.problem import Problem
 from untrained.report import write_training
 from untrained.rules.watch import Clock, Interrupt, Progress
+from untrained.tasks import find_task
 from untrained.threads import at_most_threads
 
 APART = {"--method", "--stop", "--output", "--seeds", "--reference", "--guide", "--weights"}
@@ -223,7 +223,7 @@ def _read(lesson: Lesson, task: str, paths: Sequence[str], task_options: dict[st
     for path in paths:
         if lesson.learns_from == IMAGES:
             image = read_clean(task, path)
-            found = [clean_problem(image, unit_range=task in PHOTOGRAPHS)]
+            found = [clean_problem(image, unit_range=find_task(task).unit_range)]
             references.append(None)
             names = [Path(path).name]
         else:

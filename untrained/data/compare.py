@@ -15,8 +15,8 @@ from untrained.data.mri import FASTMRI_IMAGES, in_the_middle
 from untrained.errors import UserError
 from untrained.folder import RESULT, read_facts
 from untrained.maths import to_channels, to_complex
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.metrics import OTHER_UNITS, evaluate, other_units, same_view
+from untrained.tasks import find_task
 
 TURNED = (
     "phase retrieval: the reference was turned and moved to fit the image best, as in the report "
@@ -185,7 +185,7 @@ def _range(pair: Pair, asked: float | str, path: str | Path) -> float:
     found, truth = pair.image, pair.reference
     if asked != "auto":
         return _positive(asked)
-    if pair.task in PHOTOGRAPHS:
+    if find_task(pair.task).unit_range:
         return 1.0
     if pair.task or np.iscomplexobj(found.pixels) or np.iscomplexobj(truth.pixels):
         largest = float(np.nanmax(np.abs(truth.pixels)))

@@ -16,7 +16,7 @@ from untrained.data.images import Picture, from_array, read_picture
 from untrained.data.measurement import Measurement
 from untrained.errors import UserError, from_file
 from untrained.maths import to_channels
-from untrained.methods.presets import PHOTOGRAPHS
+from untrained.tasks import find_task
 
 REFERENCE, GUIDE = "--reference", "--guide"
 
@@ -58,7 +58,7 @@ def with_references(slices: Sequence[Measurement], path: str | Path) -> list[Mea
 
 def _referenced(measurement: Measurement, values: Tensor) -> Measurement:
     largest = float(torch.linalg.vector_norm(values, dim=1).max()) or None
-    full = 1.0 if measurement.task in PHOTOGRAPHS else largest
+    full = 1.0 if find_task(measurement.task).unit_range else largest
     return replace(measurement, reference=values, data_range=full)
 
 
@@ -105,7 +105,7 @@ def read_clean(task: str, path: str | Path) -> Tensor:
     if task == "ct" and len(pixels) != 1:
         raise UserError(f"{path} is {pixels.shape}: a clean image of ct has one channel")
     image = torch.from_numpy(pixels)[None]
-    if task in PHOTOGRAPHS:
+    if find_task(task).unit_range:
         with from_file(path):
             check_unit_range(image, "denoise")
     return image

@@ -52,12 +52,7 @@ from untrained.methods.sgld import SGLD
 from untrained.methods.strainer import Strainer
 from untrained.methods.tvdip import TVDIP
 from untrained.methods.ugodit import UGoDIT
-
-LINEAR_TASKS = ("denoise", "inpaint", "superres", "deblur", "cs", "mri", "ct", "custom")
-"""What methods that need an adjoint do; an operator of the user's may be of either kind."""
-
-ALL_TASKS = (*LINEAR_TASKS, "nldeblur", "phase")
-"""What methods that accept a nonlinear physics (`Method.nonlinear`) do."""
+from untrained.tasks import ALL_TASKS, LINEAR_TASKS
 
 
 @dataclass(frozen=True)

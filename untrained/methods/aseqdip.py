@@ -13,9 +13,10 @@ from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import mse
 from untrained.methods.lambdas import Lam, number, with_each_lambda
-from untrained.methods.presets import PHOTOGRAPHS, sequential
+from untrained.methods.presets import sequential
 from untrained.nets import MEDIUM_UNET, SHALLOW_UNET
 from untrained.rules import Last
+from untrained.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def recipe(task: str, preset: str) -> Recipe:
         return sequential(ASeqDIP(inner=inner), task, preset, source)
     return Recipe(
         method=ASeqDIP(),
-        net=SHALLOW_UNET if task in PHOTOGRAPHS else MEDIUM_UNET,
+        net=SHALLOW_UNET if find_task(task).unit_range else MEDIUM_UNET,
         engine=Engine("adam", lr=1e-4, precision="fp32"),
         output=Last(),
         source="Alkhouri et al. 2024, Sec. 4.1; networks from the authors' README",

@@ -14,9 +14,9 @@ from untrained.core.state import State
 from untrained.maths import mse
 from untrained.methods.inputs import guides
 from untrained.methods.lambdas import Lam, number, with_each_lambda
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.nets import MEDIUM_UNET, SHALLOW_UNET, Compact
 from untrained.rules import Last
+from untrained.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def recipe(task: str, preset: str) -> Recipe:
         )
     return Recipe(
         method=Autoencoder(),
-        net=SHALLOW_UNET if task in PHOTOGRAPHS else MEDIUM_UNET,
+        net=SHALLOW_UNET if find_task(task).unit_range else MEDIUM_UNET,
         engine=Engine("adam", lr=1e-4, precision="fp32"),
         output=Last(),
         source="Alkhouri et al. 2024, App. B; rates and steps ours (the paper gives none)",

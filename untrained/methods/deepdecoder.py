@@ -12,9 +12,9 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.methods.inputs import uniform_input
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.nets import DeepDecoder
 from untrained.rules import Average, Last
+from untrained.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def recipe(task: str, preset: str) -> Recipe:
     `cs` is the over-parameterised decoder of Heckel & Soltanolkotabi (ICML 2020): from 16x16,
     256 channels, Adam 0.005, without the cap of 100,000 steps that they allow.
     """
-    head = task in PHOTOGRAPHS
+    head = find_task(task).unit_range
     if preset != "paper":
         steps = {"fast": 500, "best": 2000}[preset]
         return Recipe(

@@ -15,9 +15,10 @@ from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import mse
 from untrained.methods.inputs import jittered, uniform_input
-from untrained.methods.presets import PHOTOGRAPHS, fast
+from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Average
+from untrained.tasks import find_task
 
 SCHEMES = ("red", "admm", "hqs")
 ANSWERS = ("f", "x", "x-u")
@@ -157,7 +158,7 @@ def recipe(task: str, preset: str) -> Recipe:
     deblur = task not in ("denoise", "superres")
     return Recipe(
         method=method,
-        net=SKIP if task in PHOTOGRAPHS else replace(SKIP, sigmoid=False),
+        net=SKIP if find_task(task).unit_range else replace(SKIP, sigmoid=False),
         engine=Engine("adam", lr=rate, precision="fp32")
         if not deblur
         else Engine("adam", lr=rate, schedule="steps", every=1000, drop=0.9, precision="fp32"),

@@ -13,9 +13,10 @@ from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.methods.inputs import jittered, pixel_coordinates, uniform_input
-from untrained.methods.presets import PHOTOGRAPHS, fast
+from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Average, Rollback
+from untrained.tasks import find_task
 
 INPUTS = ("noise", "meshgrid")
 
@@ -107,7 +108,7 @@ def recipe(task: str, preset: str) -> Recipe:
         return fast(method, task, preset, "DIP's equations with the fast engine")
     return Recipe(
         method=method,
-        net=SKIP if task in PHOTOGRAPHS else replace(SKIP, sigmoid=False),
+        net=SKIP if find_task(task).unit_range else replace(SKIP, sigmoid=False),
         engine=Engine("adam", lr=0.001 if task == "inpaint" else 0.01, precision="fp32"),
         output=Average(decay=0.99, keep_best=False),
         guard=Rollback() if task == "denoise" else None,

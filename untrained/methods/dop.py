@@ -12,9 +12,9 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.methods.inputs import jittered, uniform_input
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.nets import SKIP, Compact
 from untrained.rules import Average, Last
+from untrained.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class DOP(Method):
 
 def recipe(task: str, preset: str) -> Recipe:
     """The settings of `preset` on `task`; gradient descent is the method and stays."""
-    head = task in PHOTOGRAPHS
+    head = find_task(task).unit_range
     if preset != "paper":
         return Recipe(
             method=DOP({"fast": 3000, "best": 20000}[preset]),

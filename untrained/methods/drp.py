@@ -15,9 +15,9 @@ from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import tv
 from untrained.methods.inputs import coordinates
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.nets import SkipNet, normalisations
 from untrained.rules import Average, Last
+from untrained.tasks import find_task
 
 SEEDS = ("noise", "grid")
 
@@ -111,7 +111,7 @@ def recipe(task: str, preset: str) -> Recipe:
         "superres": (128, 4, 0.5, DRP(lam=0.75, channels=1)),
         "inpaint": (128, 128, 0.05, DRP(lam=0.01, channels=2, seed="grid", walk=1e-3)),
     }.get(task, (64, 4, 0.1, DRP()))
-    net = SkipNet(down=(width,), up=(width,), skip=(skip,), sigmoid=task in PHOTOGRAPHS)
+    net = SkipNet(down=(width,), up=(width,), skip=(skip,), sigmoid=find_task(task).unit_range)
     paper = preset == "paper"
     fewer = {"paper": 0, "fast": 500, "best": 2000}[preset]
     return Recipe(

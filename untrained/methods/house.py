@@ -20,6 +20,7 @@ from untrained.methods.inputs import jittered, uniform_input
 from untrained.methods.presets import SLACK, sequential
 from untrained.nets import Compact
 from untrained.rules import Blend, HeldOut
+from untrained.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,6 @@ OUTPUTS = {
 """The mixture per task; elsewhere the held-out pixels are many and decide alone. Held-out noisy
 pixels judge how an image fills gaps, where the classical one is poor, and not how it denoises."""
 
-BOUNDED = ("inpaint", "nldeblur", "phase")
-"""Tasks without a classical image in z, which elsewhere keeps the network in [0, 1]."""
-
 STEPS = {
     "denoise": (150, 150),
     "superres": (100, 200),
@@ -141,7 +139,7 @@ def recipe(task: str, preset: str) -> Recipe:
     return Recipe(
         method=FillIn(rounds=steps) if task == "inpaint" else house,
         net=Compact(
-            widths=(32 if best else 16, 32, 64, 128, 128), skip=16, sigmoid=task in BOUNDED
+            widths=(32 if best else 16, 32, 64, 128, 128), skip=16, sigmoid=find_task(task).bounded
         ),
         engine=Engine("muon", lr=0.02, warmup=10, schedule="cosine", final=0.02),
         stop=HeldOut(

@@ -15,9 +15,10 @@ from untrained.core.rule import Never
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.methods.inputs import learned_level, uniform_input
-from untrained.methods.presets import PHOTOGRAPHS, fast
+from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Average, Last
+from untrained.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def recipe(task: str, preset: str) -> Recipe:
         return replace(made, engine=Engine("sgd", lr=1.0))
     return Recipe(
         method=MetaDIP(),
-        net=SKIP if task in PHOTOGRAPHS else replace(SKIP, sigmoid=False),
+        net=SKIP if find_task(task).unit_range else replace(SKIP, sigmoid=False),
         engine=Engine("sgd", lr=1.0, precision="fp32"),
         output=Average(decay=0.99, keep_best=False),
         source="Zhang et al. 2022 published no settings: DIP's network, learned rates, our steps",

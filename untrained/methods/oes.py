@@ -18,9 +18,9 @@ from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.files import read_tensors, write_tensors
 from untrained.methods.inputs import uniform_input
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.nets import SKIP_OES
 from untrained.rules import Average, Last
+from untrained.tasks import find_task
 
 SELECTIONS = ("learned", "magnitude")
 
@@ -199,7 +199,7 @@ def _load_mask(path: str, s: State) -> dict[str, Tensor]:
 
 def recipe(task: str, preset: str) -> Recipe:
     """The settings of `preset` on `task`; the network is pruned, so every preset keeps its kind."""
-    linear = task not in PHOTOGRAPHS
+    linear = not find_task(task).unit_range
     if preset != "paper":
         steps = {"fast": 600, "best": 2000}[preset]
         net = replace(SKIP_OES, kernel_down=3, depth=4, sigmoid=not linear)

@@ -14,12 +14,7 @@ from untrained.core.method import Method
 from untrained.core.recipe import NetSpec, Recipe
 from untrained.nets import Compact, SkipNet, UNet
 from untrained.rules import Average, HeldOut, Nearer
-
-PHOTOGRAPHS = ("denoise", "inpaint", "superres", "deblur", "nldeblur", "cs", "phase")
-"""Tasks whose images live in [0, 1]."""
-
-BOUNDED = ("inpaint", "nldeblur", "phase")
-"""Tasks whose measurements hardly hold an image in [0, 1] there: the network's head does."""
+from untrained.tasks import find_task
 
 PRESETS = {
     "fast": "the method's equations with a compact network, Muon, averaged output, held-out stop",
@@ -45,7 +40,7 @@ def fast(method: Method, task: str, preset: str, source: str) -> Recipe:
     return Recipe(
         method=method,
         net=Compact(
-            widths=(32 if wide else 16, 32, 64, 128, 128), skip=16, sigmoid=task in BOUNDED
+            widths=(32 if wide else 16, 32, 64, 128, 128), skip=16, sigmoid=find_task(task).bounded
         ),
         engine=Engine("muon", lr=0.02, warmup=10, schedule="cosine", final=0.02),
         stop=HeldOut(fraction=0.05, patience=250, skip=20, slack=slack, again=True),

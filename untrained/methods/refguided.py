@@ -12,9 +12,10 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.methods.inputs import nearest_guide
-from untrained.methods.presets import PHOTOGRAPHS, fast
+from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Average
+from untrained.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def recipe(task: str, preset: str) -> Recipe:
         return fast(RefGuided(), task, preset, "reference-guided DIP with the fast engine")
     return Recipe(
         method=RefGuided(),
-        net=SKIP if task in PHOTOGRAPHS else replace(SKIP, sigmoid=False),
+        net=SKIP if find_task(task).unit_range else replace(SKIP, sigmoid=False),
         engine=Engine("adam", lr=0.01, precision="fp32"),
         output=Average(decay=0.99, keep_best=False),
         source="baseline of aSeqDIP, App. C.6: 4,000 steps; DIP's network and rate",

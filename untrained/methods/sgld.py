@@ -13,9 +13,9 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.methods.inputs import jittered, uniform_input
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.nets import SKIP, Compact
 from untrained.rules import Posterior, Rollback
+from untrained.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def recipe(task: str, preset: str) -> Recipe:
         )
     return Recipe(
         method=SGLD(),
-        net=SKIP if task in PHOTOGRAPHS else replace(SKIP, sigmoid=False),
+        net=SKIP if find_task(task).unit_range else replace(SKIP, sigmoid=False),
         engine=Engine("adam", lr=0.01, weight_decay=5e-8, precision="fp32"),
         output=Posterior(burn_in=7000, every=50),
         guard=Rollback(),

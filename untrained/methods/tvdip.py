@@ -13,9 +13,10 @@ from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import tv
 from untrained.methods.inputs import jittered, uniform_input
-from untrained.methods.presets import PHOTOGRAPHS, fast
+from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Last
+from untrained.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def recipe(task: str, preset: str) -> Recipe:
         return fast(method, task, preset, "TV-DIP's equations with the fast engine")
     return Recipe(
         method=method,
-        net=SKIP if task in PHOTOGRAPHS else replace(SKIP, sigmoid=False),
+        net=SKIP if find_task(task).unit_range else replace(SKIP, sigmoid=False),
         engine=Engine("adam", lr=0.01, precision="fp32"),
         output=Last(),
         source="aSeqDIP App. C.6: 4,000 steps, DIP's network, Adam 0.01; lambda ours (see docs)",

@@ -16,9 +16,10 @@ from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import mse
 from untrained.methods.lambdas import Lam, number, with_each_lambda
-from untrained.methods.presets import PHOTOGRAPHS, sequential
+from untrained.methods.presets import sequential
 from untrained.nets import MEDIUM_UNET, SKIP_SHARED
 from untrained.rules import Last
+from untrained.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -223,13 +224,13 @@ def training(task: str, preset: str) -> Recipe:
 
 
 def _inner(task: str) -> int:
-    return 10 if task in PHOTOGRAPHS else 2
+    return 10 if find_task(task).unit_range else 2
 
 
 def _paper(method: Method, task: str) -> Recipe:
     return Recipe(
         method=method,
-        net=SKIP_SHARED if task in PHOTOGRAPHS else MEDIUM_UNET,
+        net=SKIP_SHARED if find_task(task).unit_range else MEDIUM_UNET,
         engine=Engine("adam", lr=1e-4, precision="fp32"),
         output=Last(),
         source="Liang, Alkhouri et al. 2025, Sec. 4; networks from the authors' code",

@@ -22,8 +22,6 @@ from untrained.errors import UserError
 from untrained.group import Group
 from untrained.maths import level, magnitude
 from untrained.methods import (
-    ALL_TASKS,
-    LINEAR_TASKS,
     PRESETS,
     edip,
     metadip,
@@ -31,7 +29,6 @@ from untrained.methods import (
     strainer,
     ugodit,
 )
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.metrics import usual_range
 from untrained.physics import Denoise
 from untrained.physics.footprint import whole
@@ -39,6 +36,7 @@ from untrained.pretrain.weights import Weights, scans_of
 from untrained.problem import Problem
 from untrained.rules.watch import psnr_against
 from untrained.solver.procedure import fit_together
+from untrained.tasks import ALL_TASKS, LINEAR_TASKS, find_task
 
 MEASUREMENTS, IMAGES, GEOMETRY = "measurements", "clean images", "the geometry of a scan"
 
@@ -306,7 +304,7 @@ class EachPSNR(Watch):
         self._known = {g: truth for g, truth in enumerate(references) if truth is not None}
         first = group.select(0)
         self._complex, self._turned = first.complex_image, first.task == "phase"
-        unit = first.task in PHOTOGRAPHS
+        unit = find_task(first.task).unit_range
         self._ranges = {g: usual_range(truth, unit=unit) for g, truth in self._known.items()}
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from untrained.methods.presets import PHOTOGRAPHS
+from untrained.tasks import find_task
 
-MAYBE_UNIT = (*PHOTOGRAPHS, "custom")
 LONGEST_SIDE = 1200
 COLOURS = "magma"
 
@@ -33,9 +32,10 @@ def image_window(task: str, plane: np.ndarray, reference: np.ndarray | None) -> 
     """
     shown, name = (plane, "reconstruction") if reference is None else (reference, "reference")
     low, high = percentiles(shown, 0.5, 99.5)
-    if task in MAYBE_UNIT and low >= -0.25 and high <= 1.25:
+    maybe_unit = not find_task(task).few_lines  # the values of scans have units of their own
+    if maybe_unit and low >= -0.25 and high <= 1.25:
         return Window(0.0, 1.0, "black is 0, white is 1")
-    if task in MAYBE_UNIT:
+    if maybe_unit:
         ends = f"black is {number(low)}, white is {number(high)}"
         text = f"{ends} (0.5th and 99.5th percentile of the {name})"
         return _not_empty(Window(low, high, text))

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from untrained.core.result import Result, versions
 from untrained.folder import Folder, Write
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.metrics import psnr, usual_range
 from untrained.report import words
 from untrained.report.arrays import display_plane
@@ -19,6 +18,7 @@ from untrained.report.gallery import Panel, grey_panel
 from untrained.report.page import drawn, page_template, repeat_facts, settings_tables
 from untrained.report.pictures import image_window
 from untrained.report.save import history_csv, plain_values
+from untrained.tasks import find_task
 
 if TYPE_CHECKING:
     from untrained.pretrain import Weights
@@ -116,7 +116,7 @@ def _psnrs(result: Result) -> list[float]:
     references = result.about.reference
     if references is None:
         return []
-    unit = result.about.task in PHOTOGRAPHS
+    unit = find_task(result.about.task).unit_range
     return [
         psnr(image, one, data_range=usual_range(one[None], unit=unit))
         for image, one in zip(result.image, references, strict=True)

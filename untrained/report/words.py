@@ -10,10 +10,10 @@ from torch import Tensor
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.methods import METHODS
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.metrics import comparable, nrmse, psnr, ssim, usual_range
 from untrained.report.arrays import is_complex
 from untrained.solver.stage import DIVERGED
+from untrained.tasks import find_task
 
 FLAT = 1e-3  # standard deviation over the largest value
 LEVEL = 0.05  # dB; smaller differences round to 0.0
@@ -92,7 +92,7 @@ def _of_the_first(result: Result, images: Tensor) -> float | None:
         for image in (images, about.reference)
     )
     image, truth = pair
-    width = usual_range(truth, unit=about.task in PHOTOGRAPHS)
+    width = usual_range(truth, unit=find_task(about.task).unit_range)
     return psnr(image, truth, data_range=width) if width > 0 else None
 
 
