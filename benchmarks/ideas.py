@@ -25,7 +25,7 @@ from torch import Tensor
 import untrained as ut
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Last, Never
-from untrained.data.noise import add_noise
+from untrained.data.simulate.noise import add_noise
 from untrained.metrics import psnr
 from untrained.physics import Denoise
 from untrained.plan import plan

@@ -124,7 +124,7 @@ def measurement(case: Case) -> Measurement:
         if case.task != "custom":
             simulate(case.task, clean, file, **case.options)
             return read_case(case.task, file)
-        from untrained.data.custom import load_object
+        from untrained.data.tasks.custom import load_object
 
         operator = f"{OPERATOR}:SinglePixelCamera"
         x = torch.from_numpy(np.load(clean))[None, None]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from untrained.data.custom import load_custom, load_object
+from untrained.data.tasks.custom import load_custom, load_object
 from untrained.errors import UserError
 
 OPERATORS = """

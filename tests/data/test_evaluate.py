@@ -13,12 +13,12 @@ from PIL import Image
 
 import untrained as ut
 from untrained.data import FORMATS, TASKS, evaluate_files, with_reference, with_references
-from untrained.data.compare import evaluate_notes
-from untrained.data.ct import load_ct
-from untrained.data.mri import load_mri
+from untrained.data.evaluate import evaluate_notes
 from untrained.data.phantoms import birdcage_maps, brain, gaussian_kernel, shepp_logan
-from untrained.data.photos import load_denoise
-from untrained.data.simulate_encoded import simulate_phase
+from untrained.data.simulate.encoded import simulate_phase
+from untrained.data.tasks.ct import load_ct
+from untrained.data.tasks.mri import load_mri
+from untrained.data.tasks.photos import load_denoise
 from untrained.errors import UserError
 from untrained.physics import CT, Denoise
 from untrained.physics.phase import PhaseRetrieval

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import untrained as ut
-from untrained.data.mri import load_mri
 from untrained.data.phantoms import birdcage_maps, brain
-from untrained.data.simulate_mri import combine, simulate_mri
+from untrained.data.simulate.mri import combine, simulate_mri
+from untrained.data.tasks.mri import load_mri
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c, to_complex
 from untrained.metrics import evaluate

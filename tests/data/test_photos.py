@@ -12,18 +12,18 @@ from PIL import Image
 
 from untrained.data import TASKS
 from untrained.data.phantoms import gaussian_kernel
-from untrained.data.photos import (
+from untrained.data.simulate.photos import (
+    simulate_deblur,
+    simulate_denoise,
+    simulate_inpaint,
+    simulate_superres,
+)
+from untrained.data.tasks.photos import (
     estimate_noise,
     load_deblur,
     load_denoise,
     load_inpaint,
     load_superres,
-)
-from untrained.data.simulate import (
-    simulate_deblur,
-    simulate_denoise,
-    simulate_inpaint,
-    simulate_superres,
 )
 from untrained.errors import UserError
 

@@ -8,7 +8,7 @@ import torch
 
 import untrained as ut
 from untrained.classical import CLASSICAL
-from untrained.data.ct import load_ct
+from untrained.data.tasks.ct import load_ct
 from untrained.doubts import mended
 from untrained.doubts.ct import (
     centre_doubts,

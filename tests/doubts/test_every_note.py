@@ -404,7 +404,12 @@ ROWS = (
     Row("image size not given", ct(image_shape=None)),
     Row("detector pitch not given", ct(pixel_size=1.0)),
     Row("pixel size not given", ct(detector_pitch=1.0)),
-    Row("the projection matrix would take", ct(), None, (("untrained.data.ct.room", lambda: 1),)),
+    Row(
+        "the projection matrix would take",
+        ct(),
+        None,
+        (("untrained.data.tasks.ct.room", lambda: 1),),
+    ),
     # MRI
     Row("no mask was given: the non-zero pattern", mri()),
     Row("was read as (slices, H, W) of a single coil", of(
@@ -542,7 +547,7 @@ ALSO = {  # texts that functions return which give notes by another name
     "api.py": ("_mean",),
     "core/result.py": ("said",),
     "physics/masks.py": ("plane_mask",),
-    "data/simulate_encoded.py": ("_said",),
+    "data/simulate/encoded.py": ("_said",),
     "doubts/ct.py": ("_left_out",),
 }
 PARTS = (

@@ -14,7 +14,7 @@ def check_operator(operator: str) -> int:
     A_adjoint unless it is to be derived. The code in that module or file is run. Exit status 0:
     usable; 1: its A_adjoint is no adjoint.
     """
-    from untrained.data.custom import load_object, own_code
+    from untrained.data.tasks.custom import load_object, own_code
     from untrained.physics import check
 
     with own_code(operator):

@@ -36,7 +36,7 @@ def evaluate(image: str, reference: str, data_range: str, index: int | None, as_
     retrieval the reference is turned and moved to fit best, as in a run.
     """
     from untrained.cli.closing import note_lines
-    from untrained.data.compare import evaluate_files, evaluate_notes
+    from untrained.data.evaluate import evaluate_files, evaluate_notes
     from untrained.report.save import plain_values
 
     found = evaluate_files(image, reference, data_range, index)

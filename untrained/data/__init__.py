@@ -9,30 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from untrained.checks import check_contents
-from untrained.data.compare import evaluate_files
-from untrained.data.ct import load_ct
-from untrained.data.custom import load_custom
 from untrained.data.depth import stored_depth
-from untrained.data.encoded import load_cs, load_phase
-from untrained.data.evaluate import (
+from untrained.data.evaluate import evaluate_files
+from untrained.data.measurement import Measurement
+from untrained.data.references import (
     read_clean,
     read_guides,
     with_reference,
     with_references,
 )
-from untrained.data.measurement import Measurement
-from untrained.data.mri import load_mri
-from untrained.data.nldeblur import load_nldeblur
-from untrained.data.photos import load_deblur, load_denoise, load_inpaint, load_superres
-from untrained.data.simulate import (
-    simulate_ct,
+from untrained.data.simulate.ct import simulate_ct
+from untrained.data.simulate.encoded import simulate_cs, simulate_nldeblur, simulate_phase
+from untrained.data.simulate.mri import simulate_mri
+from untrained.data.simulate.photos import (
     simulate_deblur,
     simulate_denoise,
     simulate_inpaint,
     simulate_superres,
 )
-from untrained.data.simulate_encoded import simulate_cs, simulate_nldeblur, simulate_phase
-from untrained.data.simulate_mri import simulate_mri
+from untrained.data.tasks.ct import load_ct
+from untrained.data.tasks.custom import load_custom
+from untrained.data.tasks.encoded import load_cs, load_phase
+from untrained.data.tasks.mri import load_mri
+from untrained.data.tasks.nldeblur import load_nldeblur
+from untrained.data.tasks.photos import load_deblur, load_denoise, load_inpaint, load_superres
 from untrained.errors import UserError, from_file
 from untrained.solver.memory import is_out_of_memory
 

@@ -1,4 +1,4 @@
-"""Measurements made from clean images, written in the format that the loaders read.
+"""Simulate the photograph tasks: denoise, inpaint, superres and deblur.
 
 Every function writes one .npz and is a pure function of its arguments: the same seed gives the
 same measurements. The truth is stored as `reference`, which `reconstruct` only reports on.
@@ -7,7 +7,6 @@ Pictures are stored `(H,W)` or `(C,H,W)`, complex images `(H,W)`; noise is never
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +14,15 @@ import torch
 from torch import Tensor
 
 from untrained.data.arrays import write_npz
-from untrained.data.ct import check_matrix, even_angles, fitting
 from untrained.data.images import check_photograph, read_image
-from untrained.data.noise import LEVELS, add_noise, noisy
 from untrained.data.parameters import check_seed, named_kernel, read_kernel
 from untrained.data.phantoms import gaussian_kernel
-from untrained.data.photos import noise_level, shape_of
+from untrained.data.simulate.noise import LEVELS, add_noise, noisy
+from untrained.data.tasks.photos import noise_level, shape_of
 from untrained.doubts.photographs import kernel_doubts
 from untrained.errors import UserError
 from untrained.maths import to_complex
 from untrained.physics.blur import Blur
-from untrained.physics.ct import CT
 from untrained.physics.inpaint import Inpaint, box_mask, random_mask
 from untrained.physics.superres import SuperRes
 
@@ -167,48 +164,6 @@ def simulate_deblur(
     parameters = {"kernel": physics.kernel.numpy(), "sigma": np.asarray(sigma)}
     save(out, x, y, seed, parameters)
     return notes
-
-
-def simulate_ct(
-    clean: str | Path, out: str | Path, *, seed: int = 0, angles: int = 60, noise: float = 0.01
-) -> tuple[str, ...]:
-    """Parallel-beam projections. Writes `sinogram angles image_shape reference sigma seed`.
-
-    The views lie evenly over 180 degrees; the detector spans the image's diagonal, its bins as
-    wide as a pixel. White Gaussian noise is added to the line integrals.
-
-    Args:
-        clean: picture of one channel.
-        out: .npz to write.
-        seed: of the noise.
-        angles: number of views.
-        noise: standard deviation of the noise over the mean of |sinogram|; it is stored in the
-            units of the sinogram as `sigma`.
-
-    Raises:
-        UserError: not a picture, a colour picture, a negative noise, no angle.
-    """
-    x, notes = clean_picture(clean)
-    if x.shape[1] != 1:
-        raise UserError(f"{clean} has {x.shape[1]} channels; ct takes a picture of one channel")
-    if not 0 <= noise < math.inf:
-        raise UserError(f"--noise must be a number >= 0, got {noise}")
-    shape = (x.shape[-2], x.shape[-1])
-    check_matrix(shape, angles, "--angles")
-    views = even_angles(angles)
-    physics, about = fitting(CT(shape, views, math.ceil(math.hypot(*shape))))
-    y = physics.A(x)
-    sigma = noise * float(y.abs().mean())
-    arrays = {
-        "sinogram": noisy(y, sigma, seed)[0, 0].T.numpy(),
-        "angles": views,
-        "image_shape": np.array(shape),
-        "reference": x[0, 0].numpy(),
-        "sigma": np.asarray(sigma),
-        "seed": np.asarray(seed),
-    }
-    write_npz(out, arrays)
-    return (*notes, *about)
 
 
 def clean_picture(path: str | Path) -> tuple[Tensor, tuple[str, ...]]:

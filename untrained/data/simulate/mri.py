@@ -18,11 +18,11 @@ from untrained.data.arrays import (
 )
 from untrained.data.images import IMAGE_SUFFIXES, is_image, read_picture
 from untrained.data.memory import check_size
-from untrained.data.mri import has_slices, read_kspace
 from untrained.data.parameters import check_seed, read_mask
 from untrained.data.phantoms import birdcage_maps
-from untrained.data.photos import noise_level
 from untrained.data.slices import wanted_slices
+from untrained.data.tasks.mri import has_slices, read_kspace
+from untrained.data.tasks.photos import noise_level
 from untrained.errors import UserError
 from untrained.files import require_no_folder
 from untrained.maths import fft2c, ifft2c

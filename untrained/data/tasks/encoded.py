@@ -25,7 +25,7 @@ from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size
 from untrained.data.named import PLAIN_SUFFIXES, open_measurement
 from untrained.data.parameters import instead, replaced
-from untrained.data.photos import noise_level
+from untrained.data.tasks.photos import noise_level
 from untrained.doubts.photographs import amplitude_doubts
 from untrained.errors import UserError, from_file, shown
 from untrained.maths import to_channels

@@ -33,7 +33,7 @@ from untrained.maths import to_channels
 from untrained.physics.autograd import as_physics
 from untrained.physics.check import adjoint_notes, require_float32
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[2]
 AXES = {1: "YX", 2: "YX", 3: "CYX", 4: "ZYX"}
 
 
