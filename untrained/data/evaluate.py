@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from untrained.data.arrays import ARRAY_SUFFIXES, open_arrays, require_finite
-from untrained.data.references import read_reference
 from untrained.data.images import Picture, read_picture
+from untrained.data.references import read_reference
 from untrained.data.tasks.mri import FASTMRI_IMAGES, in_the_middle
 from untrained.errors import UserError
 from untrained.folder import RESULT, read_facts
