@@ -249,6 +249,31 @@ def test_a_run_that_never_had_an_image_fails_with_the_reason() -> None:
         solve(Spy(seen=({},), break_at=1), problem(), net=NET)
 
 
+@dataclass(frozen=True)
+class Detached(Method):
+    """Whose data term no gradient reaches, and another does."""
+
+    name: ClassVar[str] = "detached"
+    rounds: int = 3
+    inner: int = 1
+    share: float = 1.0
+
+    def start(self, s: State) -> None:
+        s["z"] = s.problem.estimate()
+        s.train_net()
+
+    def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
+        x = s.net(s["z"])
+        data = self.share * s.problem.misfit(x.detach())
+        return x, {"size": x.square().flatten(1).mean(1), "data": data}
+
+
+def test_a_term_without_gradient_is_refused() -> None:
+    with pytest.raises(ut.UserError, match="'data' of the objective has no gradient"):
+        solve(Detached(), problem(), net=NET, engine=MUON)
+    assert solve(Detached(share=0.0), problem(), net=NET, engine=MUON).finished  # switched off
+
+
 def test_only_what_was_asked_for_is_trained() -> None:
     """The weights are frozen until the method opts in."""
     s = State(problem(), NET.build(32, 1), seed=0)

@@ -14,6 +14,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from untrained.core.state import State
+from untrained.errors import UserError
 from untrained.problem import Problem
 
 
@@ -68,3 +69,20 @@ class Method(ABC):
 
     def advance(self, s: State) -> None:  # noqa: B027  most papers have no such line
         """What happens between rounds, without gradients; a fresh forward where one is needed."""
+
+
+def require_gradients(terms: dict[str, Tensor]) -> None:
+    """Refuse a term of the objective that no gradient reaches: it would be left out in silence.
+
+    A term of zeros may have none: a method may switch it off.
+
+    Raises:
+        UserError: names the term.
+    """
+    for name, value in terms.items():
+        if not value.requires_grad and bool(value.any()):
+            raise UserError(
+                f"the term '{name}' of the objective has no gradient, so that nothing could be "
+                "fitted to it; does the operator or the method leave torch there (numpy, "
+                ".detach(), torch.no_grad() or rounding)?"
+            )

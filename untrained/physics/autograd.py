@@ -215,7 +215,13 @@ class _OwnGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        return ctx.pull_back(x.detach(), grads[0].detach()), None, None
+        found = ctx.pull_back(x.detach(), grads[0].detach())
+        if found.shape != x.shape:
+            raise UserError(
+                f"A_vjp returns shape {tuple(found.shape)} for an image of {tuple(x.shape)}; "
+                "A_vjp(x, v) is J(x)^T v, an image"
+            )
+        return found, None, None
 
 
 def _by_vjp(obj: Any, shape: tuple[int, ...]) -> Nonlinear:

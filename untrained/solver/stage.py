@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from untrained.core.history import History, row_of
+from untrained.core.method import require_gradients
 from untrained.core.recipe import Recipe
 from untrained.core.role import choice
 from untrained.core.rule import Frame, Output, Stop, Stopped, Watch
@@ -159,6 +160,7 @@ class Loop:
             off = off_track(s, terms["data"].detach(), self.tracks)
             if bool(off.any()):
                 return self._end(off, (OFF_TRACK, self._off_track()))
+        require_gradients(terms)
         objective.sum().backward()
         self.recipe.engine.clip_gradients(s)
         detached = {name: value.detach() for name, value in terms.items()}
