@@ -1,11 +1,14 @@
 """A small grid: two 20-pixel pictures, one classical and one network method, seconds in all."""
 
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from untrained import bench
 from untrained.bench import Job, directory_of, open_grid, perform, read_grid
 from untrained.data.phantoms import shepp_logan
 
@@ -63,3 +66,25 @@ def do(pictures: Path) -> Callable[..., str]:
         return perform(job.to_dict(), str(place), *more, **named)  # type: ignore[arg-type]
 
     return perform_here
+
+
+class InThisProcess(Executor):
+    """Carry out every call at once and in this process: a new one takes seconds to start."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> type[Executor]:
+    """Let `untrained bench run` start no process; returns the executor that takes its place."""
+    monkeypatch.setattr(bench, "Processes", InThisProcess)
+    return InThisProcess

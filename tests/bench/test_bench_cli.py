@@ -7,6 +7,13 @@ import pytest
 
 from untrained.cli import main
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
+
+@pytest.fixture
+def blank_curves() -> None:
+    """Draw the curves of the report."""
+
 
 def call(*arguments: object) -> int:
     with pytest.raises(SystemExit) as ended:

@@ -15,6 +15,11 @@ from untrained.core.result import About, Result
 from untrained.core.rule import Never, Stopped
 
 
+@pytest.fixture
+def blank_curves() -> None:
+    """Draw the curves of reports in this folder."""
+
+
 @dataclass(frozen=True)
 class Toy(Method):
     name = "toy"
