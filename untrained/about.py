@@ -77,17 +77,17 @@ def about(
     if compare:
         _add_classical(told, problem, result, watch)
         told.notes += _of_the_views(problem, told)
-    if problem.task == "phase":
+    if problem.traits.ambiguous_orientation:
         _turn(told, result.image)
     if told.reference is not None and data_range is not None:
         told.metrics = _measured(problem, result.image, told.reference, data_range)
         told.notes += _of_the_reference(problem, result.image, told.reference)
         if told.classical is not None:
-            turned = problem.task == "phase"
+            turned = problem.traits.ambiguous_orientation
             against = same_view(told.reference, told.classical) if turned else told.reference
             told.classical_metrics = _measured(problem, told.classical, against, data_range)
         if told.mixture is not None and result.guide is not None:
-            turned = problem.task == "phase"
+            turned = problem.traits.ambiguous_orientation
             against = same_view(told.reference, result.guide) if turned else told.reference
             of_guide = _measured(problem, result.guide, against, data_range)
             told.mixture = replace(told.mixture, classical_metrics=of_guide)
@@ -179,7 +179,8 @@ def _compared(problem: Problem, result: Result, watch: Sequence[Watch]) -> Tenso
 
 def _of_the_views(problem: Problem, about: About) -> tuple[str, ...]:
     """Say where total variation cannot explain the views of a CT scan."""
-    if about.classical is None or about.classical_name != SHOWN or problem.task != "ct":
+    views = problem.traits.measures == "views"
+    if about.classical is None or about.classical_name != SHOWN or not views:
         return ()
     images = problem.from_units(about.classical)
     each = (residual_doubts(one, images[i : i + 1]) for i, one in enumerate(problem.each()))

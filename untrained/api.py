@@ -37,7 +37,7 @@ from untrained.said import what_was_read
 from untrained.scaling import own_level
 from untrained.solver.procedure import as_one, solve_each
 from untrained.solver.stage import DIVERGED, OFF_TRACK
-from untrained.tasks import ALL_TASKS
+from untrained.tasks import find_task
 from untrained.threads import current_threads, threads_for, use_threads
 from untrained.waiting import TimeIsUp, waiting
 
@@ -114,14 +114,14 @@ def reconstruct(
     seed = whole("seed", seed, least=0)
     y, physics, notes = mended(y, physics)
     problem = whole_problem(y, light(method, physics), sigma, guide)
-    if problem.unit_range:
-        check_unit_range(y.detach(), problem.task)
+    if problem.unit_range and problem.traits.measures == "pixels":
+        check_unit_range(y.detach())
     notes += doubts(y, physics, check_sigma(sigma))
     check_contents(problem.y)
     inexact = _adjoint(physics, problem)
     learned = load_weights(weights) if isinstance(weights, str | Path) else weights
     chosen = plan(
-        problem.task if problem.task in ALL_TASKS else "custom",
+        find_task(problem.task).name,
         method=method,
         preset=preset,
         settings=settings,
@@ -193,7 +193,7 @@ def _run(
         result = _classical(chosen, problem, seed, place, watch)
     else:
         if truth is not None and data_range is not None:
-            watch = [Reference(truth, data_range, problem.task == "phase"), *watch]
+            watch = [Reference(truth, data_range, problem.traits.ambiguous_orientation), *watch]
         each = _networks(
             chosen.recipe, problem.each(), digests, seed, count, str(place), watch, run_dir
         )
@@ -231,7 +231,7 @@ def run_each(
     checked = [checked_reference(*one) for one in zip(truths, data_ranges, problems, strict=True)]
     known, ranges = zip(*checked, strict=True)
     if all(truth is not None for truth in known):
-        watch = [Reference(known, ranges, problems[0].task == "phase"), *watch]
+        watch = [Reference(known, ranges, problems[0].traits.ambiguous_orientation), *watch]
     results = _networks(chosen.recipe, problems, digests, seed, count, str(place), watch, run_dir)
     each = zip(results, problems, known, ranges, digests, strict=True)
     for result, problem, truth, width, digest in each:

@@ -160,10 +160,8 @@ def beyond_photograph(sizes: np.ndarray) -> bool:
     return float(np.quantile(sizes, 0.99)) > BEYOND_PHOTOGRAPH
 
 
-def check_unit_range(y: Tensor, task: str) -> None:
+def check_unit_range(y: Tensor) -> None:
     """Refuse photographs whose values lie far outside [0, 1], where they are taken to live."""
-    if task not in ("denoise", "inpaint", "superres", "deblur"):
-        return
     sizes = y.abs().cpu().numpy()
     if beyond_photograph(sizes):
         raise UserError(

@@ -32,6 +32,7 @@ from untrained.scaling import (
     scaled_guide,
     usual_units,
 )
+from untrained.tasks import Task, find_task
 from untrained.waiting import tick
 
 PROBES = 32
@@ -157,9 +158,16 @@ class Problem:
         return len(self.y)
 
     @property
+    def traits(self) -> Task:
+        """The row of its task: what its images and its measurements are."""
+        return find_task(self.task)
+
+    @property
     def complex_image(self) -> bool:
         """Whether the image's two channels are a real and an imaginary part."""
-        return self.task == "mri" or bool(getattr(self.physics, "complex_image", False))
+        return self.traits.complex_image == "always" or bool(
+            getattr(self.physics, "complex_image", False)
+        )
 
     @property
     def device(self) -> torch.device:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from untrained.physics.autograd import image_shape
+from untrained.tasks import CUSTOM, find_task
 
 
 def image_shape_of(physics: Any, y: Tensor) -> tuple[int, ...]:
@@ -22,13 +23,11 @@ def image_shape_of(physics: Any, y: Tensor) -> tuple[int, ...]:
 
 def task_of(physics: Any, y_shape: tuple[int, ...], x_shape: tuple[int, ...]) -> str:
     """The physics' task; `custom` where it lacks what our methods for that task rely on."""
-    task = str(getattr(physics, "task", "custom"))
-    lacking = {
-        "ct": not hasattr(physics, "weight"),
-        "inpaint": y_shape != x_shape,
-        "denoise": y_shape != x_shape,
-    }
-    return "custom" if lacking.get(task, False) else task
+    task = str(getattr(physics, "task", CUSTOM))
+    row = find_task(task)
+    no_views = row.measures == "views" and not hasattr(physics, "weight")
+    no_image = row.fills_image and y_shape != x_shape
+    return CUSTOM if no_views or no_image else task
 
 
 def held_out(

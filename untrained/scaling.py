@@ -12,6 +12,7 @@ from torch.nn import functional
 from untrained.errors import UserError
 from untrained.maths import level, magnitude, sum_squares
 from untrained.physics.rescaled import Rescaled
+from untrained.tasks import find_task
 
 if TYPE_CHECKING:
     from untrained.problem import Problem
@@ -63,18 +64,18 @@ def own_level(y: Tensor, physics: Any) -> Tensor:
     degree = getattr(physics, "degree", 1.0 if getattr(physics, "linear", True) else None)
     if not getattr(physics, "unit_range", False) or degree != 1:
         return ones
-    task = getattr(physics, "task", "")
-    if task in ("cs", "phase"):
+    row = find_task(str(getattr(physics, "task", "")))
+    if row.measures == "codes":
         pixels = math.prod(getattr(physics, "x_shape", None) or (1,))
         typical = (sum_squares(y) / pixels).sqrt()
         usual = (typical == 0) | ((typical > DIM / 4) & (typical < BRIGHT))
         return torch.where(usual, ones, typical / ENERGY)
-    if y.ndim not in (4, 5) or task not in ("denoise", "inpaint", "superres", "deblur"):
+    if y.ndim not in (4, 5) or row.measures != "pixels":
         return ones
     planes = y.abs().flatten(1, -3)
     side = min(POOL, *planes.shape[-2:])
     largest = functional.avg_pool2d(planes, side).flatten(1).amax(1)
-    if task == "inpaint":  # few of the pixels of a square may be measured
+    if row.missing_pixels:  # few of the pixels of a square may be measured
         largest = planes.flatten(1).quantile(0.999, dim=1) if planes[0].numel() < 2**24 else ones
     found = level(planes)
     usual = (largest == 0) | ((largest >= DIM) & (largest <= BRIGHT))
@@ -162,7 +163,8 @@ def image_levels(p: Problem) -> tuple[Tensor, Tensor]:
 
 def image_level(image: Tensor, task: str) -> Tensor:
     """99.9th percentile of the magnitude of each image, 1 for one of zeros, `(G,)`."""
-    return level(magnitude(image) if task == "mri" else image.abs())
+    paired = find_task(task).complex_image == "always"
+    return level(magnitude(image) if paired else image.abs())
 
 
 def checked_guide(p: Problem, guide: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from untrained.bench.score import REGIONS
 from untrained.data import TASKS
 from untrained.errors import UserError, shown
 from untrained.files import make_directory
+from untrained.tasks import find_task
 
 KEYS = {
     "task": TEXT,
@@ -70,7 +71,7 @@ def read_entry(table: Any, folder: Path, where: str) -> CaseEntry:
         )
     simulate = _simulation(values, task, where)
     options = read_table(values.get("options", {}), keywords(TASKS[task].load), f"{where} options")
-    region = values.get("region", "disc" if task == "ct" else "all")
+    region = values.get("region", "disc" if find_task(task).measures == "views" else "all")
     if region not in REGIONS:
         raise UserError(f"{where}: region is {region!r}; known: {', '.join(REGIONS)}")
     pattern = values["file"] if "file" in values else values["clean"]

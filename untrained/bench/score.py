@@ -43,7 +43,7 @@ class Score:
         truth = truth.to(device)
         self._region = _disc(truth) if region == "disc" else torch.ones_like(truth)
         self._truth = truth * self._region
-        self._turned = measurement.task == "phase"
+        self._turned = find_task(measurement.task).ambiguous_orientation
         self._range = usual_range(self._truth, unit=find_task(measurement.task).unit_range)
         if self._range == 0:
             raise UserError(f"{measurement.source}: the reference is zero where it is scored")

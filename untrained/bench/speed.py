@@ -34,6 +34,7 @@ from untrained.plan import Plan, plan
 from untrained.problem import Problem
 from untrained.report.save import plain_values
 from untrained.solver.stage import Loop
+from untrained.tasks import find_task
 
 BLOCK = 20  # steps timed in one go
 GRACE = 5.0  # seconds that a network has to end by itself after its limit
@@ -112,7 +113,8 @@ def measure_speed(
         UserError: no reference, or several slices in one.
     """
     place = pick_device(device)
-    score = Score(measurement, "disc" if measurement.task == "ct" else "all", place)
+    region = "disc" if find_task(measurement.task).measures == "views" else "all"
+    score = Score(measurement, region, place)
 
     def fresh() -> Problem:
         """With nothing remembered of an earlier run."""
@@ -284,7 +286,8 @@ def _run(
 def _does_bm3d(measurement: Measurement) -> bool:
     installed = "bm3d" in sys.modules or importlib.util.find_spec("bm3d") is not None
     known = measurement.sigma is not None and measurement.y.shape[1] in (1, 3)
-    return installed and measurement.task == "denoise" and known and measurement.y.ndim == 4
+    noisy_picture = find_task(measurement.task).only_noise and measurement.y.ndim == 4
+    return installed and noisy_picture and known
 
 
 def _bm3d(measurement: Measurement, score: Score, place: torch.device) -> Speed:

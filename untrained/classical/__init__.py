@@ -93,7 +93,7 @@ def _guide(problem: Problem) -> Tensor:
 
 def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
     """What the guide is, in words, and what computes that of one problem."""
-    if problem.task == "denoise" and len(problem.x_shape) in (3, 4):
+    if problem.traits.only_noise and len(problem.x_shape) in (3, 4):
         others = "low rank, " if len(problem.x_shape) == 3 else ""
         return f"non-local Bayes, {others}total variation", denoised
     if len(problem.x_shape) != 3:

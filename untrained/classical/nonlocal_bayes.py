@@ -53,13 +53,13 @@ def nlbayes(problem: Problem) -> Tensor:
     Raises:
         UserError: a nonlinear physics, or no picture (for denoising: nor volume).
     """
-    if problem.task != "denoise" or len(problem.x_shape) != 4:
+    if not problem.traits.only_noise or len(problem.x_shape) != 4:
         require_picture(problem, "nlbayes")
     return torch.cat([_solved(dct_weighed(problem.select(i))) for i in range(len(problem.y))])
 
 
 def _solved(problem: Problem) -> Tensor:
-    if problem.task == "denoise":
+    if problem.traits.only_noise:
         image = problem.estimate()
         denoise = bayes_denoise if image.ndim == 4 else _in_three_directions
         return denoise(image, noise_level(problem, image))

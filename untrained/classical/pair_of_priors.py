@@ -15,7 +15,6 @@ from untrained.classical.linear import data_step, require_picture
 from untrained.classical.low_rank import shrink_groups
 from untrained.classical.nonlocal_bayes import likeliest
 from untrained.classical.sliding_dct import (
-    ANEW,
     DOUBLINGS,
     HALVINGS,
     LEVEL,
@@ -94,7 +93,7 @@ def _solved(problem: Problem) -> Tensor:
         level *= LOWER.get(problem.task, 1.0)
     level = max(level, LEVELS[0] * unit(problem))
     coupling *= COUPLING
-    first, fixed = FIRST_LEVEL, problem.task == "mri"
+    first, fixed = FIRST_LEVEL, problem.traits.measures == "lines"
     if fixed:
         # few columns leave aliases in the start; a coupling that followed so high a level would
         # leave x without a say
@@ -109,7 +108,7 @@ def _solved(problem: Problem) -> Tensor:
             draws = alike_blocks(low, nonlocal_bayes.BLOCKS)
         x = low.lerp(problem.supported(likeliest(low, q, draws, sigma)), 0.5)
         z, before = data_step(problem, x, coupling / (1 if fixed else above**2), STEPS), z
-    return z if problem.task == "inpaint" else x
+    return z if problem.traits.missing_pixels else x
 
 
 def settings(problem: Problem) -> tuple[float, float]:
@@ -119,7 +118,7 @@ def settings(problem: Problem) -> tuple[float, float]:
 
 
 def _search(problem: Problem) -> Tensor:
-    if problem.part is not None and problem.task not in ANEW:
+    if problem.part is not None and not problem.traits.few_lines:
         level, coupling = settings(problem.part)
         found = taken_over(problem, problem.part, level)
         return torch.stack([found, torch.full_like(found, coupling)])

@@ -35,9 +35,6 @@ lower than the one that predicts views best on seven."""
 FIRST_WEIGHT = 2e-3  # of the total variation that it starts from, relative to ||A||^2
 FIRST_LEVEL, COUPLING = 0.05, 0.3
 ROUNDS, TRIAL_ROUNDS = 16, 8
-ANEW = ("mri", "ct")
-"""Tasks where a part of the measurements is solved apart: columns or views are missing, and
-splitting would stay in the optimum of the fewer, up to 4 dB below on a brain at 8x."""
 STEPS = 6  # of conjugate gradients in a round
 SHIFTS = ((0, 0), (1, 1), (0, 1), (1, 0))  # of windows two pixels apart
 
@@ -75,7 +72,7 @@ def dct(problem: Problem) -> Tensor:
 
 def dct_weighed(problem: Problem) -> Problem:
     """With W, whatever the caller's weighting; held-out views are judged with it too."""
-    return problem.weighted("half-ramp" if problem.task == "ct" else "uniform")
+    return problem.weighted("half-ramp" if problem.traits.measures == "views" else "uniform")
 
 
 def dct_settings(problem: Problem) -> tuple[float, bool]:
@@ -85,7 +82,7 @@ def dct_settings(problem: Problem) -> tuple[float, bool]:
 
 
 def _solved(problem: Problem) -> Tensor:
-    if problem.task == "denoise":
+    if problem.traits.only_noise:
         image = problem.estimate()
         return dct_denoise(image, noise_level(problem, image))
     level, closing = dct_settings(problem)
@@ -119,7 +116,10 @@ def _search(problem: Problem) -> Tensor:
 
 def tv_start(problem: Problem) -> Tensor:
     """`quick_tv`, that of the part where one was fitted before and serves as a start."""
-    before = None if problem.task in ANEW else problem.of_part("quick tv", quick_tv)
+    # Where columns or views are missing, splitting would stay in the optimum of the fewer that a
+    # part of the measurements has: up to 4 dB below on a brain at 8x.
+    anew = problem.traits.few_lines
+    before = None if anew else problem.of_part("quick tv", quick_tv)
     return problem.cached("quick tv", quick_tv) if before is None else before
 
 

@@ -115,7 +115,7 @@ class TVSolver:
         self.laplacian = Laplacian(problem.x_shape[1:], problem.y)
         self.steps = (0.5, self.norm_squared / (2 * self.bound))
         self.weight = 0.0
-        if problem.task == "inpaint":  # a filled hole needs no thousands of steps to fill
+        if problem.traits.missing_pixels:  # a filled hole needs no thousands of steps to fill
             x = fill_gaps(problem.y, problem.A(torch.ones_like(problem.y)))
         else:
             # A least-squares start finds the part of y that no image explains, which the dual p
@@ -237,7 +237,7 @@ class _Metric:
     def __init__(self, problem: Problem) -> None:
         self.response: Tensor | None = None
         detectors = problem.y.shape[-2]
-        if problem.task == "ct" and problem.y.ndim >= 4 and detectors > 1:
+        if problem.traits.measures == "views" and problem.y.ndim >= 4 and detectors > 1:
             frequency = torch.arange(detectors // 2 + 1, device=problem.y.device)
             self.response = (frequency.clamp_min(1) / (detectors / 2))[:, None] ** 0.7
 
@@ -299,12 +299,12 @@ def tv_weight(problem: Problem) -> float:
 
 def _search(problem: Problem) -> Tensor:
     # few columns or views choose weights too far apart to take one over
-    if problem.part is not None and problem.task not in ("mri", "ct"):
+    if problem.part is not None and not problem.traits.few_lines:
         return taken_over(problem, problem.part, tv_weight(problem.part))
     plain = problem.weighted("uniform")
     size = float(problem.adjoint_level[0]) * plain.norm_squared
     bracket = (WEIGHTS[0] * size, WEIGHTS[1] * size)
-    if problem.task == "denoise":
+    if problem.traits.only_noise:
         level = noise_of(problem) * math.sqrt(plain.norm_squared)
         bracket = (OF_NOISE[0] * level, OF_NOISE[1] * level)
 

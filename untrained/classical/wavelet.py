@@ -66,7 +66,7 @@ def l1wavelet(problem: Problem, weight: float | None = None) -> Tensor:
 
 
 def _choose(problem: Problem) -> float:
-    if problem.task == "denoise":
+    if problem.traits.only_noise:
         start = noise_of(problem) * math.sqrt(problem.norm_squared)
     else:
         start = START * _largest(problem)

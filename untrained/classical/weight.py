@@ -77,7 +77,7 @@ def expected_error(
     problem: Problem, prepare: Callable[[Problem], Solve]
 ) -> Callable[..., float] | None:
     """What a weight is chosen by (`choose_weight`); None where no measurement can be held out."""
-    if problem.task == "denoise":
+    if problem.traits.only_noise:
         return sure_error(problem, prepare)
     seeds = range(SEED, SEED + FOLDS.get(problem.task, 1))
     errors = [held_out_error(problem, prepare, seed) for seed in seeds]
@@ -204,7 +204,7 @@ def taken_over(problem: Problem, part: Problem, weight: float) -> Tensor:
 
 def tie_of(problem: Problem) -> float:
     """See TIE."""
-    return TIE if problem.task in ("mri", "ct") else 1.0
+    return TIE if problem.traits.few_lines else 1.0
 
 
 def by_octaves(

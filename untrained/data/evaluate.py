@@ -107,7 +107,7 @@ def _pair(image: str | Path, reference: str | Path, index: int | None) -> Pair:
         )
     task = _task_of_result(Path(image)) or _task_of_file(reference)
     notes = tuple(dict.fromkeys((*found.notes, *truth.notes)))
-    if task != "phase" or not bool(np.isfinite(truth.pixels).all()):
+    if not find_task(task).ambiguous_orientation or not bool(np.isfinite(truth.pixels).all()):
         return Pair(found, truth, task, notes)
     turned = replace(truth, pixels=_turned(truth.pixels, found.pixels))
     return Pair(found, turned, task, (*notes, TURNED))

@@ -92,8 +92,9 @@ def read_clean(task: str, path: str | Path) -> Tensor:
             has none, or values far outside [0, 1] where images live there.
     """
     pixels = read_reference(path, "input").pixels
-    may_be_complex = np.iscomplexobj(pixels) and task in ("phase", "custom")
-    if task == "mri" or may_be_complex:
+    row = find_task(task)
+    may_be_complex = np.iscomplexobj(pixels) and row.complex_image != "never"
+    if row.complex_image == "always" or may_be_complex:
         if len(pixels) != 1:
             raise UserError(
                 f"{path} is {pixels.shape}: a clean image of {task} is (H, W), complex or (for "
@@ -102,12 +103,12 @@ def read_clean(task: str, path: str | Path) -> Tensor:
         return to_channels(torch.from_numpy(pixels).to(torch.complex64))
     if np.iscomplexobj(pixels):
         raise UserError(f"{path} is complex, but {task} images are real")
-    if task == "ct" and len(pixels) != 1:
-        raise UserError(f"{path} is {pixels.shape}: a clean image of ct has one channel")
+    if row.channels == 1 and len(pixels) != 1:
+        raise UserError(f"{path} is {pixels.shape}: a clean image of {task} has one channel")
     image = torch.from_numpy(pixels)[None]
-    if find_task(task).unit_range:
+    if row.unit_range:
         with from_file(path):
-            check_unit_range(image, "denoise")
+            check_unit_range(image)
     return image
 
 
@@ -115,7 +116,8 @@ def _like(measurement: Measurement, pixels: np.ndarray, path: str | Path, option
     """The image of a file as `(1, *x_shape)`."""
     values = torch.from_numpy(pixels)
     expected = tuple(measurement.physics.x_shape)
-    is_complex = measurement.task == "mri" or getattr(measurement.physics, "complex_image", False)
+    always = find_task(measurement.task).complex_image == "always"
+    is_complex = always or getattr(measurement.physics, "complex_image", False)
     is_volume = _is_volume(measurement)
     if is_volume:
         values = values[None]

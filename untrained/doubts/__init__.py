@@ -28,6 +28,7 @@ from untrained.physics.mri import MRI
 from untrained.physics.phase import PhaseRetrieval
 from untrained.physics.stack import Stack
 from untrained.said import sampling_mask
+from untrained.tasks import find_task
 
 __all__ = ["doubts", "level_doubts", "mended", "residual_doubts"]
 
@@ -118,7 +119,7 @@ def _of_slices(y: Tensor, physics: Any, sigma: float | None) -> list[str]:
             measured = physics.mask.detach().bool().expand_as(one)[0].cpu().numpy()
             notes += mask_doubts(one[0].numpy(), measured, "mask")
         pixels = getattr(physics, "unit_range", False) and one.ndim > 3
-        if sigma is not None and pixels and (sigma > 1 or physics.task == "denoise"):
+        if sigma is not None and pixels and (sigma > 1 or find_task(physics.task).only_noise):
             notes += sigma_doubts(one, sigma, option=False)
         kernel = getattr(physics, "kernel", None)
         if isinstance(kernel, Tensor) and kernel.ndim == 2:

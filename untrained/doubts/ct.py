@@ -204,7 +204,7 @@ def residual_doubts(problem: Problem, image: Tensor) -> tuple[str, ...]:
         image: its total variation answer, in the units of the problem.
     """
     views = problem.y.shape[-1]
-    if problem.task != "ct" or problem.y.ndim < 4 or problem.keep is not None:
+    if problem.traits.measures != "views" or problem.y.ndim < 4 or problem.keep is not None:
         return ()
     with torch.no_grad():
         residual = (problem.A(image) - problem.y).double()

@@ -249,7 +249,7 @@ def learned_from(lesson: Lesson, problems: Sequence[Problem]) -> list[str]:
 
 def _require_fitting(lesson: Lesson, task: str, problems: Sequence[Problem]) -> None:
     """Images that the task reconstructs: its own measurements, or clean ones of its channels."""
-    channels = {"mri": 2, "ct": 1}.get(task)
+    channels = find_task(task).channels
     for problem in problems:
         if lesson.learns_from != IMAGES and problem.task != task:
             raise UserError(
@@ -303,8 +303,8 @@ class EachPSNR(Watch):
             )
         self._known = {g: truth for g, truth in enumerate(references) if truth is not None}
         first = group.select(0)
-        self._complex, self._turned = first.complex_image, first.task == "phase"
-        unit = find_task(first.task).unit_range
+        self._complex, self._turned = first.complex_image, first.traits.ambiguous_orientation
+        unit = first.traits.unit_range
         self._ranges = {g: usual_range(truth, unit=unit) for g, truth in self._known.items()}
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:

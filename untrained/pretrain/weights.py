@@ -137,7 +137,7 @@ class Weights:
 
 def scans_of(problems: Sequence[Problem]) -> tuple[str, ...]:
     """Say what the operators of CT and MRI problems measure, each kind once."""
-    scans = [described(p.physics) for p in problems if p.task in ("ct", "mri")]
+    scans = [described(p.physics) for p in problems if p.traits.few_lines]
     return tuple(dict.fromkeys(scan for scan in scans if scan))
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from untrained.tasks import find_task
+
 SPATIAL = {1: "X", 2: "YX", 3: "ZYX"}
 
 
 def is_complex(image: Tensor, task: str) -> bool:
     """Whether the two channels of `(G, 2, ...)` are the real and imaginary part of one image."""
-    return task in ("mri", "phase") and image.shape[1] == 2
+    return find_task(task).complex_image in ("always", "two-channel") and image.shape[1] == 2
 
 
 def is_stack(image: Tensor, axes: str) -> bool:

@@ -15,6 +15,7 @@ from untrained.report.charts import Chart, charts
 from untrained.report.gallery import gallery
 from untrained.report.pictures import colour_gradient, data_uri
 from untrained.report.plots import DARK, LIGHT, draw, pixels_of
+from untrained.tasks import find_task
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -124,9 +125,8 @@ def _caption(result: Result, held_out: bool) -> str:
     about, parts = result.about, []
     if about.metrics:
         width = "" if about.data_range is None else f", range {about.data_range:.4g}"
-        parts.append(
-            f"Against the reference{width}{', by magnitude' if about.task == 'mri' else ''}."
-        )
+        always = find_task(about.task).complex_image == "always"
+        parts.append(f"Against the reference{width}{', by magnitude' if always else ''}.")
     if held_out:
         parts.append(
             "Held-out error: on measurements that were hidden from both at the chosen step, in the "

@@ -17,13 +17,6 @@ from untrained.tasks import find_task
 
 FLAT = 1e-3  # standard deviation over the largest value
 LEVEL = 0.05  # dB; smaller differences round to 0.0
-INPUT_NAMES = {
-    "denoise": "measurement",
-    "inpaint": "measurement",
-    "nldeblur": "measurement",
-    "mri": "zero-filled adjoint",
-    "ct": "back-projection",
-}
 DECIMALS = {
     "psnr": ("{:.2f} dB", "PSNR"),
     "ssim": ("{:.3f}", "SSIM"),
@@ -51,7 +44,7 @@ def input_name(result: Result) -> str:
     adjoint = result.about.adjoint
     if adjoint is not None and adjoint.shape != result.image.shape:
         return "measurement"
-    return INPUT_NAMES.get(result.about.task, "adjoint")
+    return find_task(result.about.task).input_name
 
 
 def input_metrics(result: Result) -> dict[str, float]:

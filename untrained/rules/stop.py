@@ -226,10 +226,10 @@ class EMV(Stop):
 
 def _how_to_say_sigma(problem: Problem) -> str:
     """Where a file or a command says how strong the noise is."""
-    if problem.task == "mri":
-        return "on mri no file says it"
+    if not problem.traits.sigma_in_file:
+        return f"on {problem.task} no file says it"
     scale = "on the 0..255 scale" if problem.unit_range else "in the units of the measurements"
-    option = "give --sigma, or " if problem.task == "denoise" else ""
+    option = "give --sigma, or " if problem.traits.sigma_option else ""
     return f"{option}store it in the file as 'sigma', {scale}"
 
 
