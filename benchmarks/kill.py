@@ -41,7 +41,7 @@ from untrained.data import TASKS
 from untrained.data.arrays import write_npy, write_npz
 from untrained.data.phantoms import brain, shepp_logan
 from untrained.methods import METHODS
-from untrained.pretrain import LESSONS, load_weights
+from untrained.pretrain import load_weights
 from untrained.solver import checkpoint
 
 SIDE = 40
@@ -159,7 +159,7 @@ def scenarios(folder: Path) -> list[Scenario]:
         Scenario(f"{method} on {task}", command, "out", IMAGE)
         for method, task, command in _methods(given, folder)
     ]
-    found += [_learning(method, folder) for method in LESSONS]
+    found += [_learning(method, folder) for method, card in METHODS.items() if card.training]
     dip = ("reconstruct", "denoise", *given["denoise"], "--method", "dip", *OPTIONS)
     small = ("--set", "net.widths=8,16")
     found += [
@@ -193,7 +193,7 @@ def _methods(
 ) -> list[tuple[str, str, tuple[str, ...]]]:
     """Every network method on a task that it does, each on another one as far as there are."""
     found = []
-    names = [m for m, card in METHODS.items() if not card.classical and m not in LESSONS]
+    names = [m for m, card in METHODS.items() if not card.classical and not card.training]
     for i, method in enumerate(names):
         tasks = METHODS[method].tasks
         task = tasks[i % len(tasks)]

@@ -23,8 +23,9 @@ from untrained.core.result import Result
 from untrained.core.role import role
 from untrained.core.rule import Frame, Watch
 from untrained.group import Group
+from untrained.methods import Card
 from untrained.plan import Plan
-from untrained.pretrain.train import Lesson, learning_group, lesson_recipe
+from untrained.pretrain.train import learning_group, training_recipe
 from untrained.problem import Problem
 from untrained.solver.memory import footprint
 from untrained.solver.procedure import fit_together, solve_recipe
@@ -75,7 +76,7 @@ def estimate(
 
 
 def estimate_training(
-    lesson: Lesson,
+    card: Card,
     task: str,
     problems: Sequence[Problem],
     *,
@@ -86,13 +87,13 @@ def estimate_training(
 ) -> dict[str, Any]:
     """What a training will need; arguments as of `pretrain.train`, the answer as of `estimate`."""
     place = pick_device(device)
-    recipe = lesson_recipe(lesson, task, preset, settings, steps)
-    group = learning_group(lesson, recipe, problems)
+    recipe = training_recipe(card, task, preset, settings, steps)
+    group = learning_group(card.trained(), recipe, problems)
 
     def take(few: Recipe, **how: Any) -> Result:
         return fit_together(few, group, device=device, **how)
 
-    facts = {"method": lesson.name, "preset": preset, "task": task, "device": str(place)}
+    facts = {"method": card.name, "preset": preset, "task": task, "device": str(place)}
     return facts | {"images": len(group)} | _needs(recipe, group, place, 1.0, 1, take)
 
 

@@ -12,7 +12,9 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Output, Stop
 from untrained.errors import UserError, shown
-from untrained.methods import AUTO, DIP, METHODS, PRESETS, Card, find_recipe
+from untrained.methods import AUTO, DIP, METHODS, Card, find_recipe
+from untrained.methods.card import REGULARISATION
+from untrained.methods.presets import check_preset
 from untrained.physics.footprint import whole
 from untrained.pretrain import Weights
 from untrained.problem import Problem
@@ -130,8 +132,7 @@ def plan(
     _check_weights(card, task, weights)
     if weights is None and card.control is not None:
         card = card.control
-    if preset not in PRESETS:
-        raise UserError(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
+    check_preset(preset)
     if card.classical:
         _refuse_network_options(card, settings, steps, stop, output)
         return Plan(card, task, preset, None)
@@ -171,7 +172,9 @@ def _card_of(method: Method, task: str) -> Card:
     name = getattr(method, "name", type(method).__name__.lower())
     if name in METHODS and type(method).__module__.startswith("untrained.methods."):
         return _find_card(name, task)
-    return Card(name, "a method of your own", "", (task,), "", METHODS["dip"].recipe)
+    return Card(
+        name, "a method of your own", "", REGULARISATION, (task,), "", METHODS["dip"].recipe
+    )
 
 
 def _with_method(recipe: Recipe, method: Method) -> Recipe:

@@ -10,8 +10,8 @@ import torch
 from untrained.bench import read_grid
 from untrained.bench.lessons import LessonEntry
 from untrained.data import TASKS
-from untrained.pretrain import Weights, find_lesson
-from untrained.pretrain.train import lesson_recipe
+from untrained.pretrain import Weights, find_trainable
+from untrained.pretrain.train import training_recipe
 
 GRIDS = sorted((Path(__file__).resolve().parents[2] / "benchmarks" / "grids").glob("*.toml"))
 
@@ -92,7 +92,7 @@ def test_there_are_grids() -> None:
 def untaught(entry: LessonEntry, data: Path) -> tuple[str, str]:
     """Weights that nobody learned: training with a paper's settings takes hours."""
     task = entry.inputs.task
-    recipe = lesson_recipe(find_lesson(entry.method, task), task, entry.preset, entry.settings)
+    recipe = training_recipe(find_trainable(entry.method, task), task, entry.preset, entry.settings)
     weights = Weights(
         method=entry.method,
         task=task,

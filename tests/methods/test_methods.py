@@ -10,6 +10,7 @@ from torch import Tensor
 
 from untrained import METHODS, Problem, nets
 from untrained import methods as m
+from untrained.classical import CLASSICAL as ANSWERS
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
@@ -18,11 +19,11 @@ from untrained.core.rule import Watch
 from untrained.core.state import LOG_RATE, State
 from untrained.errors import UserError
 from untrained.methods import PRESETS, find_recipe
+from untrained.methods.card import CLASSICAL, FAMILIES, LOW_DATA, NOTHING, WEIGHTS
 from untrained.nets import UNet, initialise, normalisations
 from untrained.physics import MRI, Denoise, Inpaint, PhaseRetrieval
 from untrained.plan import plan
-from untrained.pretrain import LESSONS
-from untrained.pretrain.train import lesson_recipe
+from untrained.pretrain.train import training_recipe
 from untrained.rules.watch import Reference
 from untrained.solver.procedure import solve_recipe
 
@@ -132,6 +133,16 @@ def test_the_table_has_every_network_method() -> None:
     assert {name for name, card in METHODS.items() if not card.classical} == set(TABLE)
 
 
+def test_every_card_says_what_kind_of_method_it_is_and_what_it_needs() -> None:
+    assert {card.family for card in METHODS.values()} == set(FAMILIES)
+    for name, card in METHODS.items():
+        assert card.name == name
+        assert card.classical == (card.family == CLASSICAL) == (name in ANSWERS)
+        assert (card.training is not None) == (card.needs == WEIGHTS)
+        if card.needs != NOTHING:
+            assert card.family == LOW_DATA
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_objective_falls(name: str) -> None:
     recipe = replace(TABLE[name], steps=40 if name not in ("oes", "autoencoder") else 0)
@@ -235,9 +246,9 @@ def test_every_task_has_a_recipe_whose_network_can_be_built(name: str, preset: s
 def test_the_papers_settings_are_in_single_precision(name: str) -> None:
     """Check the reconstruction, and what is learned before it."""
     card = METHODS[name]
-    recipes = [card.recipe] + ([LESSONS[name].recipe] if name in LESSONS else [])
+    recipes = [card.recipe] + ([card.training.recipe] if card.training else [])
     for recipe in recipes:
-        for task in LESSONS[name].tasks if name in LESSONS else card.tasks:
+        for task in card.tasks:
             assert name == "house" or recipe(task, "paper").engine.precision == "fp32"
 
 
@@ -271,7 +282,7 @@ def test_settings_that_have_to_agree_are_set_together() -> None:
         net = plan("denoise", method="dip", preset="paper", settings=order).recipe.net
         assert (net.down, net.up, net.skip) == ((8, 16, 32), (8, 16, 32), (0, 2, 2))
         assert net == recipe.with_settings(["net=skip", *order]).net
-    assert lesson_recipe(LESSONS["metadip"], "denoise", "paper", lists).net == net
+    assert training_recipe(METHODS["metadip"], "denoise", "paper", lists).net == net
     with pytest.raises(UserError, match="one entry per scale each, got 3, 3 and 5"):
         recipe.with_settings(lists[:2])
     assert recipe.with_settings(["rounds=5", "rounds=7"]).budget == 7

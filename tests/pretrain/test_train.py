@@ -18,7 +18,7 @@ from untrained.data.phantoms import shepp_logan
 from untrained.errors import UserError
 from untrained.group import Group
 from untrained.maths import magnitude, mse
-from untrained.methods import METHODS as CARDS
+from untrained.methods.card import CLEAN_IMAGES
 from untrained.methods.edip import EDIPTraining, first_image
 from untrained.methods.metadip import MetaDIPTraining
 from untrained.methods.phantoms import phantoms
@@ -28,8 +28,7 @@ from untrained.metrics import psnr
 from untrained.nets import initialise
 from untrained.physics import CT, MRI, Denoise, Inpaint, SuperRes
 from untrained.plan import plan
-from untrained.pretrain import LESSONS, Weights, clean_problem, load_weights, train
-from untrained.pretrain.train import IMAGES
+from untrained.pretrain import Weights, clean_problem, load_weights, train
 from untrained.solver.procedure import fit_together, solve_recipe
 
 SMALL = nets.Compact(widths=(4, 6), skip=2)
@@ -41,7 +40,8 @@ SHRINK = {
     "strainer": ("net.width=8", "net.layers=2"),
     "nerp": ("net.width=8", "net.layers=2", "net.features=4"),
 }
-NAMES = sorted(LESSONS)
+NAMES = sorted(name for name, card in METHODS.items() if card.training)
+FROM_IMAGES = [n for n in NAMES if METHODS[n].training.learns_from == CLEAN_IMAGES]
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -56,7 +56,7 @@ def hole(index: int) -> Problem:
 
 
 def inputs(name: str, count: int = 2) -> list[Problem]:
-    if LESSONS[name].learns_from == "clean images":
+    if name in FROM_IMAGES:
         return [clean_problem(draw(1, 1, 9, 11, seed=i)) for i in range(count)]
     return [hole(i) for i in range(1 if name == "edip" else count)]
 
@@ -68,16 +68,12 @@ def learn(name: str, steps: int = 6, **options: object) -> Weights:
     return weights
 
 
-def test_every_pretrained_method_has_a_lesson() -> None:
-    assert {name for name, card in METHODS.items() if card.pretrained} == set(LESSONS)
-    assert all(set(lesson.tasks) <= set(CARDS[name].tasks) for name, lesson in LESSONS.items())
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("preset", ["fast", "paper", "best"])
 def test_training_and_reconstruction_have_the_same_network(name: str, preset: str) -> None:
-    for task in LESSONS[name].tasks:
-        assert LESSONS[name].recipe(task, preset).net == CARDS[name].recipe(task, preset).net  # type: ignore[misc]
+    card = METHODS[name]
+    for task in card.tasks:
+        assert card.training.recipe(task, preset).net == card.recipe(task, preset).net
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -244,9 +240,9 @@ def test_ugodit_of_one_image_is_aseqdip() -> None:
     assert all(torch.equal(w, group.weights[n]) for n, w in alone.weights.items())
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if LESSONS[n].learns_from == IMAGES])
+@pytest.mark.parametrize("name", FROM_IMAGES)
 def test_clean_images_are_learned(name: str) -> None:
-    """With each lesson's own network and rate; the image's variance is 0.022."""
+    """With each training's own network and rate; the image's variance is 0.022."""
     image = torch.from_numpy(shepp_logan(32))[None, None]
     steps = 15 if name == "metadip" else 100  # each of which takes ten of gradient descent
     _, result = train(name, [clean_problem(image)], task="superres", steps=steps)
@@ -554,7 +550,7 @@ def test_a_training_goes_on_with_its_own_data_only(
 ) -> None:
     learn(name, run_dir=tmp_path, watch=[pause_after(4)])
     other = [clean_problem(p.y.flip(-1)) for p in inputs(name)]
-    if LESSONS[name].learns_from != IMAGES:
+    if name not in FROM_IMAGES:
         other = [Problem(p.y, Inpaint(p.physics.mask[0].flip(-1), p.x_shape)) for p in inputs(name)]
     with pytest.raises(UserError, match="data"):
         train(name, other, task="inpaint", settings=SHRINK[name], steps=6, run_dir=tmp_path)

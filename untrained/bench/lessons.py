@@ -16,8 +16,10 @@ from untrained.bench.keys import LIST, TABLE, TEXT, WHOLE, positive, read_table,
 from untrained.data import TASKS, Measurement, read_clean
 from untrained.errors import UserError, from_file
 from untrained.files import atomic_write, make_directory
-from untrained.pretrain import LESSONS, clean_problem, find_lesson, train
-from untrained.pretrain.train import IMAGES, lesson_recipe
+from untrained.methods import METHODS
+from untrained.methods.card import CLEAN_IMAGES
+from untrained.pretrain import clean_problem, find_trainable, train
+from untrained.pretrain.train import training_recipe
 from untrained.problem import Problem
 from untrained.report.save import history_csv
 from untrained.rules.watch import Progress
@@ -77,12 +79,13 @@ def read_lesson(table: Any, folder: Path, where: str) -> LessonEntry:
         if not values.get(key):
             raise UserError(f"{where}: there is no {key}")
     given = {key: values[key] for key in OF_CASES if key in values}
-    known = LESSONS.get(values["method"])
-    if known is not None and known.learns_from == IMAGES and "clean" in given:
+    card = METHODS.get(values["method"])
+    known = None if card is None else card.training
+    if known is not None and known.learns_from == CLEAN_IMAGES and "clean" in given:
         given["file"] = given.pop("clean")  # nothing is simulated from them
     inputs = read_entry(given, folder, where)
     with from_file(where):
-        lesson = find_lesson(values["method"], inputs.task)
+        card = find_trainable(values["method"], inputs.task)
     entry = LessonEntry(
         name=values["name"],
         method=values["method"],
@@ -95,7 +98,7 @@ def read_lesson(table: Any, folder: Path, where: str) -> LessonEntry:
         small=_texts(values, "small", where),
     )
     with from_file(where):
-        lesson_recipe(lesson, entry.inputs.task, entry.preset, entry.settings, entry.steps)
+        training_recipe(card, entry.inputs.task, entry.preset, entry.settings, entry.steps)
     return entry
 
 
@@ -108,15 +111,16 @@ def learned(entry: LessonEntry, data: Path) -> tuple[str, str]:
     Raises:
         UserError: inputs that cannot be read or learned from, an interruption.
     """
-    lesson = LESSONS[entry.method]
+    card = METHODS[entry.method]
+    source = card.trained().learns_from
     task = entry.inputs.task
     cases = cases_of(entry.inputs, data)[: entry.count or None]
-    recipe = lesson_recipe(lesson, task, entry.preset, entry.settings, entry.steps)
+    recipe = training_recipe(card, task, entry.preset, entry.settings, entry.steps)
     key = [entry.method, task, recipe.digest(), entry.seed, [c.digest for c in cases]]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:10]
     out = make_directory(data) / f"{entry.method}-{task}-{digest}.safetensors"
     if not out.exists():
-        problems, references = zip(*(_problem(c, lesson.learns_from) for c in cases), strict=True)
+        problems, references = zip(*(_problem(c, source) for c in cases), strict=True)
         weights, result = train(
             entry.method,
             problems,
@@ -140,7 +144,7 @@ def learned(entry: LessonEntry, data: Path) -> tuple[str, str]:
 
 def _problem(case: Case, learns_from: str) -> tuple[Problem, Tensor | None]:
     """What is learned from, and its true image where the file has it."""
-    if learns_from == IMAGES:
+    if learns_from == CLEAN_IMAGES:
         image = read_clean(case.task, case.file)
         return clean_problem(image, unit_range=find_task(case.task).unit_range), None
     found = TASKS[case.task].load(case.file, **json.loads(case.options))

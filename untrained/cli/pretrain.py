@@ -27,8 +27,10 @@ from untrained.data import TASKS, Measurement, read_clean
 from untrained.errors import UserError, from_file
 from untrained.files import require_not_input, sha256
 from untrained.folder import RESULT, Folder
-from untrained.pretrain import LESSONS, Weights, clean_problem, train
-from untrained.pretrain.train import IMAGES, Lesson, learned_from, lesson_recipe
+from untrained.methods import METHODS, Card
+from untrained.methods.card import CLEAN_IMAGES, MEASUREMENTS
+from untrained.pretrain import Weights, clean_problem, train
+from untrained.pretrain.train import learned_from, training_recipe
 from untrained.pretrain.weights import check_path
 from untrained.problem import Problem
 from untrained.report import write_training
@@ -55,18 +57,18 @@ class Inputs:
     notes: tuple[str, ...]
 
 
-def _command(lesson: Lesson, task: str) -> click.Command:
+def _command(card: Card, task: str) -> click.Command:
     """`pretrain METHOD TASK`, with the task's own options where measurements are read."""
 
     def learn(options: Options, inputs: tuple[str, ...], **task_options: Any) -> int:
-        return _learn(lesson, task, inputs, options, task_options)
+        return _learn(card, task, inputs, options, task_options)
 
-    learn.__doc__ = f"Learn {lesson.title}.\n\nINPUT is {_what(lesson)}."
+    learn.__doc__ = f"Learn {card.trained().title}.\n\nINPUT is {_what(card)}."
     learn.__name__ = task
     shown = f"To {TASKS[task].description[0].lower()}{TASKS[task].description[1:]}"
     command = click.command(name=task, short_help=shown)(shared_options(learn))
     command.params = [p for p in command.params if not APART & set(p.opts)]
-    own = [] if lesson.learns_from == IMAGES else _own_options(task)
+    own = [] if card.trained().learns_from == CLEAN_IMAGES else _own_options(task)
     argument = click.Argument(["inputs"], nargs=-1, required=True, metavar="INPUT...")
     # A new option: click does not mind `required` set on one that was declared with a default.
     out = click.Option(
@@ -86,15 +88,15 @@ def _own_options(task: str) -> list[click.Parameter]:
     return [p for p in reconstruct.commands[task].params if p.name not in shared]
 
 
-def _what(lesson: Lesson) -> str:
+def _what(card: Card) -> str:
     return {
-        "measurements": "a measurement each, as `reconstruct` reads it",
-        IMAGES: "a clean image each",
-    }.get(lesson.learns_from, "a scan; its geometry is used, its measurements are not")
+        MEASUREMENTS: "a measurement each, as `reconstruct` reads it",
+        CLEAN_IMAGES: "a clean image each",
+    }.get(card.trained().learns_from, "a scan; its geometry is used, its measurements are not")
 
 
 def _learn(
-    lesson: Lesson,
+    card: Card,
     task: str,
     paths: Sequence[str],
     options: Options,
@@ -107,24 +109,24 @@ def _learn(
     out = check_path(options.out, overwrite=options.overwrite or resumed or options.dry_run)
     require_not_input([out], given)
     with at_most_threads(options.threads):
-        inputs = _read(lesson, task, paths, for_loader(task_options))
+        inputs = _read(card, task, paths, for_loader(task_options))
         if options.dry_run:
-            return _dry_run(lesson, task, inputs, options)
+            return _dry_run(card, task, inputs, options)
         with open_directory(
             beside,
             resume=options.resume,
             overwrite=options.overwrite,
             inputs=given,
             command=command_line(),
-            run=f"training of {lesson.name} for {task}",
+            run=f"training of {card.name} for {task}",
         ) as place:
             if place.finished is not None:
-                _same_settings(place.finished, lesson, task, inputs, options)
+                _same_settings(place.finished, card, task, inputs, options)
                 return _told(out, beside, place.finished, options)
             if options.overwrite:
                 place.folder.adopt(_beside(out))
             place.folder.require_own([_beside(out)])  # not only when hours are spent
-            return _into(place, out, lesson, task, inputs, options)
+            return _into(place, out, card, task, inputs, options)
 
 
 def _beside(out: Path) -> str:
@@ -132,11 +134,11 @@ def _beside(out: Path) -> str:
     return f"../{out.name}"
 
 
-def _dry_run(lesson: Lesson, task: str, inputs: Inputs, options: Options) -> int:
+def _dry_run(card: Card, task: str, inputs: Inputs, options: Options) -> int:
     from untrained.estimate import estimate_training
 
     facts = estimate_training(
-        lesson,
+        card,
         task,
         inputs.problems,
         preset=options.preset,
@@ -148,32 +150,32 @@ def _dry_run(lesson: Lesson, task: str, inputs: Inputs, options: Options) -> int
 
 
 def _same_settings(
-    facts: dict[str, Any], lesson: Lesson, task: str, inputs: Inputs, options: Options
+    facts: dict[str, Any], card: Card, task: str, inputs: Inputs, options: Options
 ) -> None:
     """Finished weights are only shown for the settings they were learned with."""
-    recipe = lesson_recipe(lesson, task, options.preset, options.settings, options.steps)
+    recipe = training_recipe(card, task, options.preset, options.settings, options.steps)
     wanted = {
-        "method": lesson.name,
+        "method": card.name,
         "task": task,
         "recipe": recipe.to_dict(),
         "inputs": inputs.files,
-        "data": learned_from(lesson, inputs.problems),
+        "data": learned_from(card.trained(), inputs.problems),
         "seed": options.seed,
     }
     require_same(facts, wanted, "these weights were learned with")
 
 
 def _into(
-    place: Directory, out: Path, lesson: Lesson, task: str, inputs: Inputs, options: Options
+    place: Directory, out: Path, card: Card, task: str, inputs: Inputs, options: Options
 ) -> int:
     with Interrupt() as interrupt:
         watch: list[Watch] = [interrupt]
         if options.time_limit is not None:
             watch.append(Clock(options.time_limit))
         if not options.quiet:
-            watch.append(Progress(f"{lesson.name} training"))
+            watch.append(Progress(f"{card.name} training"))
         weights, result = train(
-            lesson.name,
+            card.name,
             inputs.problems,
             task=task,
             preset=options.preset,
@@ -196,32 +198,32 @@ def _into(
         return INTERRUPTED
     result.about.command = command_line()
     result.about.notes = inputs.notes
-    _pictures(result, weights, inputs, lesson)
+    _pictures(result, weights, inputs, card)
     write_training(result, weights, place.folder, _beside(out))
     place.folder.forget_states()
     return _told(out, place.path, weights.facts(), options)
 
 
-def _pictures(result: Result, weights: Weights, inputs: Inputs, lesson: Lesson) -> None:
+def _pictures(result: Result, weights: Weights, inputs: Inputs, card: Card) -> None:
     about = result.about
-    about.task, about.method, about.preset = weights.task, lesson.name, weights.preset
-    if lesson.drawn:
+    about.task, about.method, about.preset = weights.task, card.name, weights.preset
+    if card.trained().drawn:
         return
     about.adjoint = torch.cat([p.to_units(p.estimate()) for p in inputs.problems])
     known = [reference for reference in inputs.references if reference is not None]
     about.reference = torch.cat(known) if len(known) == len(inputs.problems) else None
 
 
-def _read(lesson: Lesson, task: str, paths: Sequence[str], task_options: dict[str, Any]) -> Inputs:
+def _read(card: Card, task: str, paths: Sequence[str], task_options: dict[str, Any]) -> Inputs:
     problems: list[Problem] = []
     references: list[torch.Tensor | None] = []
     files: list[dict[str, str]] = []
     notes: list[str] = []
-    if lesson.drawn and len(paths) > 1:
-        raise UserError(f"{lesson.name} takes the geometry of one scan, and {len(paths)} are given")
+    if card.trained().drawn and len(paths) > 1:
+        raise UserError(f"{card.name} takes the geometry of one scan, and {len(paths)} are given")
     read: dict[str, str] = {}
     for path in paths:
-        if lesson.learns_from == IMAGES:
+        if card.trained().learns_from == CLEAN_IMAGES:
             image = read_clean(task, path)
             found = [clean_problem(image, unit_range=find_task(task).unit_range)]
             references.append(None)
@@ -268,14 +270,15 @@ def _told(out: Path, beside: Path, facts: dict[str, Any], options: Options) -> i
     return 0
 
 
-def _group(lesson: Lesson) -> click.Group:
-    short = f"Learn from {lesson.learns_from}."
-    group = click.Group(name=lesson.name, help=f"Learn {lesson.title}.", short_help=short)
-    for task in lesson.tasks:
-        group.add_command(_command(lesson, task))
+def _group(card: Card) -> click.Group:
+    short = f"Learn from {card.trained().learns_from}."
+    group = click.Group(name=card.name, help=f"Learn {card.trained().title}.", short_help=short)
+    for task in card.tasks:
+        group.add_command(_command(card, task))
     return group
 
 
 _add: Callable[[click.Command], None] = pretrain.add_command
-for _lesson in LESSONS.values():
-    _add(_group(_lesson))
+for _card in METHODS.values():
+    if _card.pretrained:
+        _add(_group(_card))

@@ -12,11 +12,12 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import mse
+from untrained.methods.card import REGULARISATION, Card
 from untrained.methods.lambdas import Lam, number, with_each_lambda
 from untrained.methods.presets import sequential
 from untrained.nets import MEDIUM_UNET, SHALLOW_UNET
 from untrained.rules import Last
-from untrained.tasks import find_task
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -97,3 +98,14 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Last(),
         source="Alkhouri et al. 2024, Sec. 4.1; networks from the authors' README",
     )
+
+
+CARD = Card(
+    name="aseqdip",
+    title="autoencoding sequential Deep Image Prior",
+    source="Alkhouri, Liang, Bell, Qu, Wang, Ravishankar, NeurIPS 2024",
+    family=REGULARISATION,
+    tasks=ALL_TASKS,
+    optimises="the network, with input updates",
+    recipe=recipe,
+)

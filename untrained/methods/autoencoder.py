@@ -12,11 +12,12 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import mse
+from untrained.methods.card import CLEAN_IMAGES, LOW_DATA, Card
 from untrained.methods.inputs import guides
 from untrained.methods.lambdas import Lam, number, with_each_lambda
 from untrained.nets import MEDIUM_UNET, SHALLOW_UNET, Compact
 from untrained.rules import Last
-from untrained.tasks import find_task
+from untrained.tasks import LINEAR_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -98,3 +99,15 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Last(),
         source="Alkhouri et al. 2024, App. B; rates and steps ours (the paper gives none)",
     )
+
+
+CARD = Card(
+    name="autoencoder",
+    title="a network trained on clean images (--guide), then its input",
+    source="Alkhouri, Liang et al., NeurIPS 2024, App. B",
+    family=LOW_DATA,
+    tasks=LINEAR_TASKS,
+    optimises="the network on clean images, then its input",
+    recipe=recipe,
+    needs=CLEAN_IMAGES,
+)

@@ -13,6 +13,7 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.errors import UserError
+from untrained.methods.card import REPARAMETERISATION, Card
 from untrained.methods.inputs import uniform_input
 from untrained.nets import ConvDecoder
 from untrained.physics import MRI
@@ -92,3 +93,14 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Last(),
         source="authors' notebook: 7 layers of 256, Adam 0.008, 20,000 steps from scratch",
     )
+
+
+CARD = Card(
+    name="convdecoder",
+    title="ConvDecoder: one image per coil, no maps in the way",
+    source="Darestani, Heckel, IEEE TCI 2021",
+    family=REPARAMETERISATION,
+    tasks=("mri",),
+    optimises="the network",
+    recipe=recipe,
+)

@@ -11,10 +11,11 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
+from untrained.methods.card import REPARAMETERISATION, Card
 from untrained.methods.inputs import uniform_input
 from untrained.nets import DeepDecoder
 from untrained.rules import Average, Last
-from untrained.tasks import find_task
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -89,3 +90,14 @@ def recipe(task: str, preset: str) -> Recipe:
         source="Heckel & Hand 2019, denoising notebook: k = 128, Adam 0.01, 1,900 steps; "
         "5,000 on other tasks are ours",
     )
+
+
+CARD = Card(
+    name="deepdecoder",
+    title="Deep Decoder: fewer weights than pixels",
+    source="Heckel, Hand, ICLR 2019",
+    family=REPARAMETERISATION,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+)

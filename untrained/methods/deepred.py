@@ -14,11 +14,12 @@ from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import mse
+from untrained.methods.card import HYBRID, Card
 from untrained.methods.inputs import jittered, uniform_input
 from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Average
-from untrained.tasks import find_task
+from untrained.tasks import LINEAR_TASKS, find_task
 
 SCHEMES = ("red", "admm", "hqs")
 ANSWERS = ("f", "x", "x-u")
@@ -165,3 +166,14 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Average(decay=0.99, keep_best=False),
         source="authors' notebooks: denoising 6,000 steps, x4 2,000, deblurring 30,000",
     )
+
+
+CARD = Card(
+    name="deepred",
+    title="DeepRED: DIP with a denoiser as regulariser, by splitting",
+    source="Mataev, Milanfar, Elad, ICCV workshops 2019",
+    family=HYBRID,
+    tasks=LINEAR_TASKS,
+    optimises="the network, with updates of the image",
+    recipe=recipe,
+)

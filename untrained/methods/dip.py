@@ -12,11 +12,12 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.errors import UserError
+from untrained.methods.card import EARLY_STOPPING, Card
 from untrained.methods.inputs import jittered, pixel_coordinates, uniform_input
 from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Average, Rollback
-from untrained.tasks import find_task
+from untrained.tasks import ALL_TASKS, find_task
 
 INPUTS = ("noise", "meshgrid")
 
@@ -114,3 +115,14 @@ def recipe(task: str, preset: str) -> Recipe:
         guard=Rollback() if task == "denoise" else None,
         source=f"Ulyanov et al. 2018, {source}",
     )
+
+
+CARD = Card(
+    name="dip",
+    title="Deep Image Prior",
+    source="Ulyanov, Vedaldi, Lempitsky, CVPR 2018",
+    family=EARLY_STOPPING,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+)

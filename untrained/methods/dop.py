@@ -11,10 +11,11 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
+from untrained.methods.card import REPARAMETERISATION, Card
 from untrained.methods.inputs import jittered, uniform_input
 from untrained.nets import SKIP, Compact
 from untrained.rules import Average, Last
-from untrained.tasks import find_task
+from untrained.tasks import LINEAR_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -84,3 +85,14 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Last(),
         source="authors' code: SGD 1 and 500 on the mean squared error, 150,000 steps",
     )
+
+
+CARD = Card(
+    name="dop",
+    title="double over-parameterisation: impulses are told from the image",
+    source="You, Zhu, Qu, Ma, NeurIPS 2020",
+    family=REPARAMETERISATION,
+    tasks=LINEAR_TASKS,
+    optimises="the network and the corruption",
+    recipe=recipe,
+)

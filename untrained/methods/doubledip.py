@@ -12,6 +12,7 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
+from untrained.methods.card import REPARAMETERISATION, Card
 from untrained.methods.inputs import uniform_input
 from untrained.methods.presets import fast
 from untrained.nets import SKIP
@@ -92,3 +93,14 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Average(decay=0.99, keep_best=False),
         source="Zhuang et al. 2023; network and engine of DIP",
     )
+
+
+CARD = Card(
+    name="doubledip",
+    title="double DIP: one network for the magnitude, one for the phase",
+    source="Zhuang, Yang, Hofmann, Barmherzig, Sun, Electronic Imaging 2023",
+    family=REPARAMETERISATION,
+    tasks=("phase",),
+    optimises="two networks",
+    recipe=recipe,
+)

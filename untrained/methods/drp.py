@@ -14,10 +14,11 @@ from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import tv
+from untrained.methods.card import REPARAMETERISATION, Card
 from untrained.methods.inputs import coordinates
 from untrained.nets import SkipNet, normalisations
 from untrained.rules import Average, Last
-from untrained.tasks import find_task
+from untrained.tasks import ALL_TASKS, find_task
 
 SEEDS = ("noise", "grid")
 
@@ -125,3 +126,14 @@ def recipe(task: str, preset: str) -> Recipe:
         source="authors' code: width, rate and lambda per task, at most 5,000 steps"
         + ("" if paper else "; fewer steps, falling rate"),
     )
+
+
+CARD = Card(
+    name="drp",
+    title="Deep Random Projector: the input and the normalisations only",
+    source="Li, Wang, Zhuang, Sun, CVPR 2023",
+    family=REPARAMETERISATION,
+    tasks=ALL_TASKS,
+    optimises="the input and the normalisations",
+    recipe=recipe,
+)

@@ -15,11 +15,13 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
 from untrained.maths import level, mse, tv
+from untrained.methods.card import GEOMETRY, LOW_DATA, WEIGHTS, Card, Training
 from untrained.methods.phantoms import phantoms
 from untrained.methods.presets import fast
 from untrained.nets import Compact, EdipUNet
 from untrained.problem import Problem
 from untrained.rules import Last, Lowest
+from untrained.tasks import LINEAR_TASKS
 
 
 @dataclass(frozen=True)
@@ -161,3 +163,21 @@ def training(task: str, preset: str) -> Recipe:
         if paper
         else "the authors' pre-training, shorter",
     )
+
+
+CARD = Card(
+    name="edip",
+    title="Educated DIP: a network trained on random shapes, then TV-DIP (--weights)",
+    source="Barbano et al., IEEE TCI 2022",
+    family=LOW_DATA,
+    tasks=LINEAR_TASKS,
+    optimises="the network",
+    recipe=recipe,
+    needs=WEIGHTS,
+    training=Training(
+        title="a network that turns back-projections of random shapes into the shapes",
+        learns_from=GEOMETRY,
+        recipe=training,
+        drawn=True,
+    ),
+)

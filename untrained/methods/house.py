@@ -15,12 +15,13 @@ from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import tv
 from untrained.methods.aseqdip import ASeqDIP
+from untrained.methods.card import HYBRID, Card
 from untrained.methods.fillin import FillIn
 from untrained.methods.inputs import jittered, uniform_input
 from untrained.methods.presets import SLACK, sequential
 from untrained.nets import Compact
 from untrained.rules import Blend, HeldOut
-from untrained.tasks import find_task
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -157,3 +158,14 @@ def recipe(task: str, preset: str) -> Recipe:
         seeds=3 if best else 1,
         source="this library; evidence in docs/results.md",
     )
+
+
+CARD = Card(
+    name="house",
+    title="our own: DIP made fast and stable, mixed with a classical image",
+    source="this library",
+    family=HYBRID,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+)

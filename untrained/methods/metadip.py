@@ -14,11 +14,12 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
 from untrained.errors import UserError
+from untrained.methods.card import CLEAN_IMAGES, LOW_DATA, WEIGHTS, Card, Training
 from untrained.methods.inputs import learned_level, uniform_input
 from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Average, Last
-from untrained.tasks import find_task
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -159,3 +160,21 @@ def training(task: str, preset: str) -> Recipe:
         output=Last(),
         steps=0,
     )
+
+
+CARD = Card(
+    name="metadip",
+    title="DIP from a meta-learned start (--weights)",
+    source="Zhang et al., arXiv 2209.08452",
+    family=LOW_DATA,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+    needs=WEIGHTS,
+    training=Training(
+        title="a start from which DIP needs few steps, from clean images",
+        learns_from=CLEAN_IMAGES,
+        recipe=training,
+        input=True,
+    ),
+)

@@ -12,9 +12,11 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
+from untrained.methods.card import CLEAN_IMAGES, LOW_DATA, WEIGHTS, Card, Training
 from untrained.methods.inputs import learned_level, pixel_coordinates
 from untrained.nets import Siren
 from untrained.rules import HeldOut, Last
+from untrained.tasks import ALL_TASKS
 
 FREQUENCIES = "frequencies"
 
@@ -110,3 +112,20 @@ def training(task: str, preset: str) -> Recipe:
         output=Last(),
         source="Shen, Pauly, Xing 2022, authors' configuration of image regression",
     )
+
+
+CARD = Card(
+    name="nerp",
+    title="a coordinate network that knows an earlier image (--weights)",
+    source="Shen, Pauly, Xing, IEEE TNNLS 2022",
+    family=LOW_DATA,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+    needs=WEIGHTS,
+    training=Training(
+        title="a coordinate network of an earlier image of the same object",
+        learns_from=CLEAN_IMAGES,
+        recipe=training,
+    ),
+)

@@ -17,10 +17,11 @@ from untrained.core.result import Result
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.files import read_tensors, write_tensors
+from untrained.methods.card import REPARAMETERISATION, Card
 from untrained.methods.inputs import uniform_input
 from untrained.nets import SKIP_OES
 from untrained.rules import Average, Last
-from untrained.tasks import find_task
+from untrained.tasks import ALL_TASKS, find_task
 
 SELECTIONS = ("learned", "magnitude")
 
@@ -217,3 +218,14 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Last(),
         source="authors' configuration: 60,000 + 40,000 steps of Adam 0.01, 5% kept",
     )
+
+
+CARD = Card(
+    name="oes",
+    title="Optimal Eye Surgeon: a sparse sub-network found before training",
+    source="Ghosh, Zhang, Sun, Qu, Ravishankar, Wang, ICML 2024",
+    family=REPARAMETERISATION,
+    tasks=ALL_TASKS,
+    optimises="a mask, then the sub-network",
+    recipe=recipe,
+)

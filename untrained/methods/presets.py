@@ -12,6 +12,7 @@ from typing import Any
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import NetSpec, Recipe
+from untrained.errors import UserError
 from untrained.nets import Compact, SkipNet, UNet
 from untrained.rules import Average, HeldOut, Nearer
 from untrained.tasks import find_task
@@ -31,6 +32,16 @@ noisy ones do not."""
 
 SMALL_STEPS = ("mri", "ct", "superres", "deblur")
 """Where much of the image is hardly measured, see `sequential`."""
+
+
+def check_preset(name: str) -> None:
+    """Refuse the name of a preset that there is not.
+
+    Raises:
+        UserError: it is unknown.
+    """
+    if name not in PRESETS:
+        raise UserError(f"unknown preset '{name}'; known: {', '.join(PRESETS)}")
 
 
 def fast(method: Method, task: str, preset: str, source: str) -> Recipe:

@@ -11,11 +11,12 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
+from untrained.methods.card import CLEAN_IMAGES, LOW_DATA, Card
 from untrained.methods.inputs import nearest_guide
 from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Average
-from untrained.tasks import find_task
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -64,3 +65,15 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Average(decay=0.99, keep_best=False),
         source="baseline of aSeqDIP, App. C.6: 4,000 steps; DIP's network and rate",
     )
+
+
+CARD = Card(
+    name="refguided",
+    title="reference-guided DIP: the input is a known, similar image (--guide)",
+    source="Zhao, Zhao, Gan, Sensors 2020",
+    family=LOW_DATA,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+    needs=CLEAN_IMAGES,
+)

@@ -13,10 +13,12 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import mse
+from untrained.methods.card import REGULARISATION, Card
 from untrained.methods.inputs import uniform_input
 from untrained.methods.presets import fast
 from untrained.nets import EXTRA_DEEP_UNET
 from untrained.rules import Average
+from untrained.tasks import ALL_TASKS
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,14 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Average(decay=0.99, keep_best=False),
         source="authors' notebook: Adam 3e-4, input 0.1, alpha 2, 4,000 steps; average 0.99 ours",
     )
+
+
+CARD = Card(
+    name="selfguided",
+    title="Self-Guided DIP: the input is trained with the network",
+    source="Liang, Bell, Qu, Wang, Ravishankar, IEEE TCI 2025",
+    family=REGULARISATION,
+    tasks=ALL_TASKS,
+    optimises="the network and its input",
+    recipe=recipe,
+)

@@ -12,10 +12,11 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
+from untrained.methods.card import REGULARISATION, Card
 from untrained.methods.inputs import jittered, uniform_input
 from untrained.nets import SKIP, Compact
 from untrained.rules import Posterior, Rollback
-from untrained.tasks import find_task
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -96,3 +97,14 @@ def recipe(task: str, preset: str) -> Recipe:
         guard=Rollback(),
         source="authors' denoising notebook: 20,000 steps, burn-in 7,000, mean of every 50th",
     )
+
+
+CARD = Card(
+    name="sgld",
+    title="DIP by Langevin dynamics, the mean of many samples",
+    source="Cheng, Gadelha, Maji, Sheldon, CVPR 2019",
+    family=REGULARISATION,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+)

@@ -12,9 +12,11 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
+from untrained.methods.card import CLEAN_IMAGES, LOW_DATA, WEIGHTS, Card, Training
 from untrained.methods.inputs import learned_level, pixel_coordinates
 from untrained.nets import Siren
 from untrained.rules import HeldOut, Last
+from untrained.tasks import ALL_TASKS
 
 
 @dataclass(frozen=True)
@@ -108,3 +110,21 @@ def training(task: str, preset: str) -> Recipe:
         output=Last(),
         source="UGoDIT, App. I: 6 sine layers, 2000 steps; rates of public re-uses",
     )
+
+
+CARD = Card(
+    name="strainer",
+    title="a coordinate network whose first layers were learned (--weights)",
+    source="Vyas et al., NeurIPS 2024",
+    family=LOW_DATA,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+    needs=WEIGHTS,
+    training=Training(
+        title="the first layers of a coordinate network, from clean images",
+        learns_from=CLEAN_IMAGES,
+        recipe=training,
+        encoder=True,
+    ),
+)

@@ -12,11 +12,12 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import tv
+from untrained.methods.card import REGULARISATION, Card
 from untrained.methods.inputs import jittered, uniform_input
 from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Last
-from untrained.tasks import find_task
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -87,3 +88,14 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Last(),
         source="aSeqDIP App. C.6: 4,000 steps, DIP's network, Adam 0.01; lambda ours (see docs)",
     )
+
+
+CARD = Card(
+    name="tvdip",
+    title="Deep Image Prior with total variation",
+    source="Liu, Sun, Xu, Kamilov, ICASSP 2019",
+    family=REGULARISATION,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+)

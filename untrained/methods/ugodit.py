@@ -15,11 +15,12 @@ from untrained.core.rule import Never
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import mse
+from untrained.methods.card import LOW_DATA, MEASUREMENTS, WEIGHTS, Card, Training
 from untrained.methods.lambdas import Lam, number, with_each_lambda
 from untrained.methods.presets import sequential
 from untrained.nets import MEDIUM_UNET, SKIP_SHARED
 from untrained.rules import Last
-from untrained.tasks import find_task
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -235,3 +236,34 @@ def _paper(method: Method, task: str) -> Recipe:
         output=Last(),
         source="Liang, Alkhouri et al. 2025, Sec. 4; networks from the authors' code",
     )
+
+
+CONTROL = Card(
+    name="ugodit, random encoder",
+    title="a control of ugodit: a random encoder, never trained",
+    source="our own",
+    family=LOW_DATA,
+    tasks=ALL_TASKS,
+    optimises="the decoder, with input updates",
+    recipe=control,
+    control_of="ugodit",
+)
+
+CARD = Card(
+    name="ugodit",
+    title="aSeqDIP with an encoder learned from a few degraded images (--weights)",
+    source="Liang, Alkhouri et al., NeurIPS 2025",
+    family=LOW_DATA,
+    tasks=ALL_TASKS,
+    optimises="the decoder, with input updates",
+    recipe=recipe,
+    needs=WEIGHTS,
+    training=Training(
+        title="a shared encoder from a few degraded images, a decoder for each",
+        learns_from=MEASUREMENTS,
+        recipe=training,
+        encoder=True,
+        decoders=True,
+    ),
+    control=CONTROL,
+)
