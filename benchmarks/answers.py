@@ -30,7 +30,7 @@ from torch.nn import functional
 
 import untrained as ut
 from untrained.bench.work import write_json
-from untrained.data.arrays import write_npy
+from untrained.data.formats.npy import write_npy
 from untrained.data.phantoms import birdcage_maps, gaussian_kernel, shepp_logan
 from untrained.maths import fft2c, ifft2c, magnitude
 from untrained.metrics import psnr

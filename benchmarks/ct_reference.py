@@ -20,7 +20,7 @@ from scans import full_fbp, pepper, thinned, tooth
 
 import untrained as ut
 from untrained.classical import dct, tv
-from untrained.data.arrays import write_npz
+from untrained.data.formats.npz import write_npz
 
 
 def main(data: Path) -> None:

@@ -38,7 +38,8 @@ import torch
 
 from untrained.cli import main
 from untrained.data import TASKS
-from untrained.data.arrays import write_npy, write_npz
+from untrained.data.formats.npy import write_npy
+from untrained.data.formats.npz import write_npz
 from untrained.data.phantoms import brain, shepp_logan
 from untrained.methods import METHODS
 from untrained.pretrain import load_weights

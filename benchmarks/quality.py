@@ -36,7 +36,8 @@ from untrained.bench.score import Score
 from untrained.bench.work import read_json, write_json
 from untrained.core.result import versions
 from untrained.data import TASKS, Measurement
-from untrained.data.arrays import write_npy, write_npz
+from untrained.data.formats.npy import write_npy
+from untrained.data.formats.npz import write_npz
 from untrained.data.phantoms import brain, shepp_logan
 from untrained.methods import METHODS
 from untrained.threads import at_most_threads

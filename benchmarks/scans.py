@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from untrained.data import TASKS
-from untrained.data.arrays import write_npy, write_npz
+from untrained.data.formats.npy import write_npy
+from untrained.data.formats.npz import write_npz
 from untrained.data.phantoms import birdcage_maps
 from untrained.maths import fft2c, ifft2c
 from untrained.physics.fbp import fbp

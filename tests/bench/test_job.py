@@ -17,7 +17,7 @@ from untrained.bench.cases import cases_of, read_entry
 from untrained.bench.score import Limit, Score, Scored
 from untrained.core.rule import Stopped, Watch
 from untrained.data import TASKS
-from untrained.data.arrays import write_npz
+from untrained.data.formats.npz import write_npz
 from untrained.errors import UserError
 from untrained.problem import Problem
 

@@ -26,7 +26,7 @@ from untrained.bench import (
     run_jobs,
     status_of,
 )
-from untrained.data.arrays import write_npz
+from untrained.data.formats.npz import write_npz
 from untrained.errors import UserError
 
 # An operator that notes when it is built, and kills its process while files named KILL-* are

@@ -15,16 +15,10 @@ import pytest
 
 from untrained import files
 from untrained.data import memory
-from untrained.data.arrays import (
-    open_arrays,
-    read_npy,
-    read_number,
-    read_one,
-    read_optional,
-    require_finite,
-    write_npy,
-    write_npz,
-)
+from untrained.data.arrays import read_number, read_one, read_optional, require_finite
+from untrained.data.formats import open_arrays
+from untrained.data.formats.npy import read_npy, write_npy
+from untrained.data.formats.npz import write_npz
 from untrained.errors import UserError
 
 

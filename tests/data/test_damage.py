@@ -15,7 +15,8 @@ import untrained as ut
 from untrained.bench.grid import read_grid
 from untrained.checks import check_contents, wild
 from untrained.data import TASKS
-from untrained.data.arrays import open_arrays, read_npy
+from untrained.data.formats import open_arrays
+from untrained.data.formats.npy import read_npy
 from untrained.errors import UserError
 from untrained.files import write_tensors
 from untrained.physics import Denoise

@@ -176,7 +176,7 @@ def test_tables_cover_the_contract():
     assert list(TASKS) == [*photographs, "mri", "ct", "custom"]
     assert all(name == task.name for name, task in TASKS.items())
     assert [name for name, task in TASKS.items() if task.simulate is None] == ["custom"]
-    assert {"PNG", "JPEG", "TIFF", "NPY", "NPZ", "HDF5"} == {f.name for f in FORMATS}
+    assert {"PNG", "JPEG", "TIFF", "NPY", "NPZ", "HDF5"} == set(FORMATS)
 
 
 @pytest.mark.parametrize("size", [16, 33, 64])

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from untrained.data import read_clean, with_references
-from untrained.data.arrays import open_arrays
-from untrained.data.containers import NpzFile
+from untrained.data.formats import open_arrays
+from untrained.data.formats.npz import NpzFile
 from untrained.data.tasks.ct import load_ct
 from untrained.data.tasks.mri import load_mri
 from untrained.data.tasks.photos import load_denoise, load_inpaint

@@ -55,7 +55,7 @@ def _require_own(place: Path) -> None:
 def _measure(task: str, folder: Path) -> Path:
     """A small measurement of a phantom (mri, ct) or of a bundled picture."""
     from untrained.data import TASKS as ALL
-    from untrained.data.arrays import write_npy
+    from untrained.data.formats.npy import write_npy
     from untrained.data.phantoms import brain, shepp_logan
 
     measurement = folder / f"demo-{task}.npz"

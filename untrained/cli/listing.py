@@ -96,7 +96,10 @@ def _rules() -> list[dict[str, Any]]:
 def _formats() -> list[dict[str, Any]]:
     from untrained.data import FORMATS
 
-    return [dataclasses.asdict(f) if dataclasses.is_dataclass(f) else dict(f) for f in FORMATS]
+    return [
+        {"name": f.name, "suffixes": f.suffixes, "description": f.description}
+        for f in FORMATS.values()
+    ]
 
 
 def _first_line(thing: Any) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from untrained.checks import check_contents
-from untrained.data.depth import stored_depth
 from untrained.data.evaluate import evaluate_files
+from untrained.data.formats import FORMATS, stored_depth
 from untrained.data.measurement import Measurement
 from untrained.data.references import (
     read_clean,
@@ -39,7 +39,6 @@ from untrained.solver.memory import is_out_of_memory
 __all__ = [
     "FORMATS",
     "TASKS",
-    "Format",
     "Measurement",
     "Task",
     "evaluate_files",
@@ -103,15 +102,6 @@ def guarded(load: Callable[..., Any]) -> Callable[..., Any]:
         return replace(found, depth=depth)
 
     return read
-
-
-@dataclass(frozen=True)
-class Format:
-    """A file format and what is read from it."""
-
-    name: str
-    suffixes: tuple[str, ...]
-    description: str
 
 
 _PICTURE = "a picture (PNG, JPEG, TIFF, NPY), or the .npz that simulate writes"
@@ -195,17 +185,3 @@ TASKS: dict[str, Task] = {
         ),
     )
 }
-
-FORMATS: list[Format] = [
-    Format("PNG", (".png",), "8 or 16 bits, grey or colour; alpha is dropped"),
-    Format("JPEG", (".jpg", ".jpeg"), "8 bits; the EXIF orientation is honoured"),
-    Format("TIFF", (".tif", ".tiff"), "8 or 16 bits or floats, grey or colour; pages are slices"),
-    Format(
-        "NPY",
-        (".npy",),
-        "(H,W), (C,H,W) or a volume (D,H,W); integers are divided by their type's maximum, floats "
-        "taken as they are",
-    ),
-    Format("NPZ", (".npz",), "named arrays: what simulate writes, k-space, sinograms"),
-    Format("HDF5", (".h5", ".hdf5", ".hdf"), "fastMRI-style k-space, sinograms"),
-]

@@ -1,60 +1,15 @@
-"""Arrays in and out: one by name, the only one, a number; and the atomic writing of them."""
+"""Arrays of an open file by name, one array of a file, and checks of their numbers."""
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from untrained.data.containers import (
-    ARRAY_SUFFIXES,
-    HDF5_SUFFIXES,
-    ArrayFile,
-    damage,
-    existing_file,
-    listed,
-    native,
-    open_arrays,
-    read_header,
-    require_keys,
-)
-from untrained.data.memory import check_size, float_bytes
+from untrained.data.formats import ArrayFile, find_format, open_arrays
+from untrained.data.formats.base import ArrayFormat, listed
 from untrained.errors import UserError
-from untrained.files import atomic_write, make_directory
-
-__all__ = [
-    "ARRAY_SUFFIXES",
-    "HDF5_SUFFIXES",
-    "ArrayFile",
-    "existing_file",
-    "open_arrays",
-    "read_npy",
-    "read_number",
-    "read_one",
-    "read_optional",
-    "read_sigma",
-    "require_finite",
-    "require_keys",
-    "single_precision",
-    "write_npy",
-    "write_npz",
-]
-
-
-def read_npy(path: str | Path, what: str = "input") -> np.ndarray:
-    """One array from an .npy file, never unpickled.
-
-    Raises:
-        UserError: missing, damaged, truncated, or holding Python objects.
-    """
-    file = existing_file(path, what)
-    size = file.stat().st_size
-    with damage(file, None), file.open("rb") as stream:
-        shape, dtype = read_header(stream, size, str(file))
-        check_size(float_bytes(shape, dtype), size, str(file))
-        stream.seek(0)
-        return native(np.lib.format.read_array(stream, allow_pickle=False))
+from untrained.files import existing_file
 
 
 def read_one(path: str | Path, what: str, prefer: tuple[str, ...] = ()) -> np.ndarray:
@@ -63,8 +18,9 @@ def read_one(path: str | Path, what: str, prefer: tuple[str, ...] = ()) -> np.nd
     Raises:
         UserError: several arrays, none of them under a preferred key; the keys are listed.
     """
-    if Path(path).suffix.lower() == ".npy":
-        return read_npy(path, what)
+    found = find_format(path)
+    if isinstance(found, ArrayFormat):
+        return found.read(existing_file(path, what), what)
     with open_arrays(path, what) as file:
         for key in prefer:
             if key in file.keys:
@@ -144,36 +100,3 @@ def single_precision(array: np.ndarray, label: str) -> np.ndarray:
     with np.errstate(over="ignore"):
         single = np.ascontiguousarray(array, dtype=dtype)
     return require_finite(single, f"{label}, in single precision,")
-
-
-def write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write arrays to an .npz file atomically, its directory made if missing.
-
-    The same arrays give the same bytes: no time of writing is stored.
-
-    Raises:
-        UserError: another suffix, or the file cannot be written; names the path.
-    """
-    if Path(path).suffix.lower() != ".npz":
-        raise UserError(f"--out: {path} must end in .npz, the format that is written")
-    if Path(path).exists() and not Path(path).is_file():
-        raise UserError(f"--out: {path} is a directory or a device; give the name of a file")
-    plain = {key: _plain(key, value) for key, value in arrays.items()}
-    make_directory(Path(path).parent)
-    with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
-        for key, value in plain.items():
-            with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, value, allow_pickle=False)
-
-
-def write_npy(path: str | Path, array: np.ndarray) -> None:
-    """Write one array to an .npy file atomically. Raises UserError naming the path on failure."""
-    with atomic_write(path) as file:
-        np.lib.format.write_array(file, _plain(str(path), array), allow_pickle=False)
-
-
-def _plain(name: str, value: np.ndarray) -> np.ndarray:
-    array = np.asarray(value)
-    if array.dtype.hasobject:
-        raise ValueError(f"'{name}' is an object array; only numeric and string arrays are written")
-    return array

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from untrained.data.arrays import ARRAY_SUFFIXES, open_arrays, require_finite
+from untrained.data.arrays import require_finite
+from untrained.data.formats import has_named_arrays, open_arrays
 from untrained.data.images import Picture, read_picture
 from untrained.data.references import read_reference
 from untrained.data.tasks.mri import FASTMRI_IMAGES, in_the_middle
@@ -121,7 +122,7 @@ def _task_of_result(image: Path) -> str:
 
 def _task_of_file(path: str | Path) -> str:
     """The task of measurements that tell it by the names of their arrays; else ""."""
-    if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
+    if not has_named_arrays(path):
         return ""
     with open_arrays(path, "reference") as file:
         keys = set(file.keys)
@@ -172,7 +173,7 @@ def _truth(path: str | Path, image: Picture, index: int | None) -> Picture:
 
 def _fastmri_key(path: str | Path) -> str | None:
     """Which of fastMRI's images stands for a reference that is not there; None = no such file."""
-    if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
+    if not has_named_arrays(path):
         return None
     with open_arrays(path, "reference") as file:
         if "reference" in file.keys:

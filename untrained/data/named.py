@@ -1,4 +1,4 @@
-"""The array that a task measures from: under its usual name, under another, or alone in a file."""
+"""Find the array that a task measures from: by its usual name, by another, or alone in a file."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from untrained.data.arrays import read_npy
-from untrained.data.containers import (
-    ARRAY_SUFFIXES,
+from untrained.data.formats import (
     ArrayFile,
-    H5File,
-    held,
+    has_named_arrays,
+    named_array_suffixes,
     open_arrays,
-    require_keys,
+    read_pixels,
+    stack_suffixes,
 )
-from untrained.data.decode import decode_tiff
-from untrained.data.foreign import lacking_advice, other_format
+from untrained.data.formats.advice import lacking_advice, other_format
+from untrained.data.formats.base import held, require_keys
 from untrained.errors import UserError
 from untrained.files import existing_file
 
-PLAIN_SUFFIXES = (".npy",)
-TIFF_SUFFIXES = (".tif", ".tiff")
 TRANSPOSED = "MATLAB writes axes in reverse: an array (H, W) was read as (W, H)"
 TURNED = (
     "MATLAB writes axes in reverse: an array (detectors, angles) was read as (angles, detectors)"
@@ -55,9 +52,9 @@ def open_measurement(
         require_no_key(path, key)
         yield PlainFile(existing_file(path), main)
         return
-    if suffix not in ARRAY_SUFFIXES:
-        ends = ", ".join(plain)
-        expected = f"{' or '.join(ARRAY_SUFFIXES)} with '{main}'{f', or {ends}' if ends else ''}"
+    if not has_named_arrays(path):
+        alone = f", or {', '.join(plain)}" if plain else ""
+        expected = f"{' or '.join(named_array_suffixes())} with '{main}'{alone}"
         raise other_format(path, "input", expected, main)
     with open_arrays(path) as file:
         if key is not None:
@@ -72,8 +69,9 @@ def open_measurement(
 def require_no_key(path: str | Path, key: str | None) -> None:
     """Refuse `--key` for a file whose only array has no name."""
     if key is not None:
+        several = " or ".join(named_array_suffixes())
         raise UserError(
-            f"--key {key} names one array of several, in {' or '.join(ARRAY_SUFFIXES)}; {path} "
+            f"--key {key} names one array of several, in {several}; {path} "
             "holds a single one without a name: leave out --key"
         )
 
@@ -82,8 +80,7 @@ class Renamed:
     """A file of arrays, one of them read by another name than its own."""
 
     def __init__(self, file: ArrayFile, main: str, key: str) -> None:
-        if isinstance(file, H5File):
-            file.offer(key)
+        file.offer(key)
         if key not in file.keys:
             raise UserError(f"--key: {file.path} holds no '{key}'; it holds {held(file)}")
         self.path, self._file, self._main, self._key = file.path, file, main, key
@@ -100,6 +97,10 @@ class Renamed:
     def nested(self) -> tuple[str, ...]:
         """Names of arrays in groups."""
         return self._file.nested()
+
+    def offer(self, key: str) -> None:
+        """Add an array inside groups to the keys."""
+        self._file.offer(key)
 
     def label(self, key: str) -> str:
         """Name an array for a message, as the file does."""
@@ -120,11 +121,9 @@ class PlainFile:
     def __init__(self, path: Path, main: str) -> None:
         self.path = path
         self.keys: tuple[str, ...] = (main,)
-        if path.suffix.lower() in TIFF_SUFFIXES:
-            pages, _ = decode_tiff(path, "input", pages=True)
-            self._array = pages[0] if len(pages) == 1 else pages
-        else:
-            self._array = read_npy(path)
+        array, _ = read_pixels(path, pages=True)
+        one_page = path.suffix.lower() in stack_suffixes() and len(array) == 1
+        self._array = array[0] if one_page else array
 
     def shape(self, key: str) -> tuple[int, ...]:
         """Shape of the array."""
@@ -139,6 +138,9 @@ class PlainFile:
     def nested(self) -> tuple[str, ...]:
         """Arrays in groups, of which this format has none."""
         return ()
+
+    def offer(self, key: str) -> None:
+        """Leave the keys as they are: this format has no groups."""
 
     def label(self, key: str) -> str:
         """Name the array for a message."""

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from untrained.data.arrays import ARRAY_SUFFIXES, read_one, require_finite
-from untrained.data.decode import ALPHA
-from untrained.data.images import is_image, read_picture
+from untrained.data.arrays import read_one, require_finite
+from untrained.data.formats import is_numeric, is_picture, numeric_suffixes
+from untrained.data.formats.pillow import ALPHA
+from untrained.data.images import read_picture
 from untrained.doubts.photographs import PHOTOGRAPH, share_between
 from untrained.errors import UserError, shown
-
-NUMERIC_SUFFIXES = (".npy", *ARRAY_SUFFIXES)
 
 
 def read_mask(path: str | Path, volume: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -26,7 +25,7 @@ def read_mask(path: str | Path, volume: bool = False) -> tuple[np.ndarray, tuple
     Raises:
         UserError: unreadable or not finite.
     """
-    if _is_array(path):
+    if is_numeric(path):
         return _array(path, "--mask", "mask"), ()
     picture = read_picture(path, "--mask", pages=volume)
     planes = picture.pixels
@@ -61,7 +60,7 @@ def read_kernel(path: str | Path) -> np.ndarray:
     Raises:
         UserError: unreadable, complex, or not 2-D.
     """
-    values = _array(path, "--kernel", "kernel") if _is_array(path) else _grey(path, "--kernel")
+    values = _array(path, "--kernel", "kernel") if is_numeric(path) else _grey(path, "--kernel")
     if values.ndim != 2 or values.dtype.kind not in "biuf":
         raise UserError(
             f"--kernel: {path} must be a real 2-D array (h, w) or a grey picture, "
@@ -76,10 +75,10 @@ def read_maps(path: str | Path) -> np.ndarray:
     Raises:
         UserError: unreadable, real, or not finite.
     """
-    if not _is_array(path):
+    if not is_numeric(path):
         raise UserError(
             f"--maps: '{path}' must be auto, espirit, lowres or a file "
-            f"({', '.join(NUMERIC_SUFFIXES)}) of complex maps (coils, H, W)"
+            f"({', '.join(numeric_suffixes())}) of complex maps (coils, H, W)"
         )
     maps = require_finite(read_one(path, "--maps", ("maps",)), f"--maps: {path}")
     if maps.dtype.kind != "c":
@@ -140,17 +139,13 @@ def check_seed(seed: int) -> int:
     return seed
 
 
-def _is_array(path: str | Path) -> bool:
-    return Path(path).suffix.lower() in NUMERIC_SUFFIXES
-
-
 def _array(path: str | Path, option: str, key: str) -> np.ndarray:
     values = require_finite(read_one(path, option, (key,)), f"{option}: {path}")
     return values[0] if values.ndim == 3 and len(values) == 1 else values
 
 
 def _grey(path: str | Path, option: str) -> np.ndarray:
-    if not is_image(path):
+    if not is_picture(path):
         raise UserError(f"{option}: {path} must be an array (.npy, .npz) or a grey picture")
     pixels = read_picture(path, option).pixels
     if not (pixels == pixels[:1]).all():

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from untrained.checks import check_unit_range
-from untrained.data.arrays import ARRAY_SUFFIXES, open_arrays, require_keys
+from untrained.data.formats import has_named_arrays, open_arrays
+from untrained.data.formats.base import require_keys
 from untrained.data.images import Picture, from_array, read_picture
 from untrained.data.measurement import Measurement
 from untrained.errors import UserError, from_file
@@ -141,7 +142,7 @@ def _is_volume(measurement: Measurement) -> bool:
 
 def read_reference(path: str | Path, what: str, pages: bool = False) -> Picture:
     """An image file, or the `reference` of an .npz or .h5. Raises UserError as `read_picture`."""
-    if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
+    if not has_named_arrays(path):
         return read_picture(path, what, pages)
     with open_arrays(path, what) as file:
         require_keys(file, "reference")

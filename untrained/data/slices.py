@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from untrained.data.arrays import ArrayFile, require_finite
+from untrained.data.arrays import require_finite
+from untrained.data.formats import ArrayFile
 from untrained.data.measurement import Measurement
 from untrained.errors import UserError
 from untrained.physics.stack import Stack

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from untrained.data.arrays import write_npz
+from untrained.data.formats.npz import write_npz
 from untrained.data.simulate.noise import noisy
 from untrained.data.simulate.photos import clean_picture
 from untrained.data.tasks.ct import check_matrix, even_angles, fitting

@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from untrained.data.arrays import (
-    ARRAY_SUFFIXES,
+from untrained.data.arrays import read_optional, require_finite
+from untrained.data.formats import (
     ArrayFile,
+    has_named_arrays,
+    is_picture,
+    named_array_suffixes,
     open_arrays,
-    read_optional,
-    require_finite,
-    write_npz,
+    picture_suffixes,
 )
-from untrained.data.images import IMAGE_SUFFIXES, is_image, read_picture
+from untrained.data.formats.npz import write_npz
+from untrained.data.images import read_picture
 from untrained.data.memory import check_size
 from untrained.data.parameters import check_seed, read_mask
 from untrained.data.phantoms import birdcage_maps
@@ -165,13 +167,12 @@ def _full_kspace(
     clean: str | Path, coils: int | None, slice: int | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Fully sampled k-space, complex64 `(coils, H, W)`, and notes."""
-    suffix = Path(clean).suffix.lower()
-    if suffix not in ARRAY_SUFFIXES:
-        if not is_image(clean):
+    if not has_named_arrays(clean):
+        if not is_picture(clean):
             require_no_folder(clean, "clean data")
             raise UserError(
-                f"clean data: {clean} must be {', '.join(ARRAY_SUFFIXES)} with 'kspace' or "
-                f"'image', or an image ({', '.join(IMAGE_SUFFIXES)})"
+                f"clean data: {clean} must be {', '.join(named_array_suffixes())} with 'kspace' or "
+                f"'image', or an image ({', '.join(picture_suffixes())})"
             )
         picture = read_picture(clean, "clean image")
         pixels, notes = _one_slice(picture.pixels, slice, clean)

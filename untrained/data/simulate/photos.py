@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.data.arrays import write_npz
+from untrained.data.formats.npz import write_npz
 from untrained.data.images import check_photograph, read_image
 from untrained.data.parameters import check_seed, named_kernel, read_kernel
 from untrained.data.phantoms import gaussian_kernel

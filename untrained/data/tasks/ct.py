@@ -32,18 +32,17 @@ import numpy as np
 import torch
 
 from untrained.data.arrays import (
-    ARRAY_SUFFIXES,
-    ArrayFile,
     read_one,
     read_optional,
     read_sigma,
     require_finite,
     single_precision,
 )
-from untrained.data.containers import listed
+from untrained.data.formats import ArrayFile, is_numeric, stack_suffixes, unnamed_array_suffixes
+from untrained.data.formats.base import listed
 from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size, room
-from untrained.data.named import PLAIN_SUFFIXES, TIFF_SUFFIXES, TURNED, open_measurement
+from untrained.data.named import TURNED, open_measurement
 from untrained.data.parameters import replaced
 from untrained.data.slices import as_volume, of_slice, wanted_slices
 from untrained.doubts.ct import scan_doubts, unmeasured_in_any
@@ -94,7 +93,8 @@ def load_ct(
         UserError: unreadable file, a sinogram that is not real, floating and finite, a number of
             angles that differs from the sinogram's, or a geometry that makes no sense.
     """
-    with open_measurement(path, "sinogram", key, (*PLAIN_SUFFIXES, *TIFF_SUFFIXES)) as file:
+    plain = (*unnamed_array_suffixes(), *stack_suffixes())
+    with open_measurement(path, "sinogram", key, plain) as file:
         shape, named = file.shape("sinogram"), file.label("sinogram")
         stack = shape[0] if len(shape) == 3 else None
         indices, notes = wanted_slices(slice, stack, path, volume)
@@ -303,7 +303,7 @@ def _check_count(count: int, shape: tuple[int, ...], name: str) -> None:
 
 
 def _read_angles(path: str) -> np.ndarray:
-    if Path(path).suffix.lower() in (".npy", *ARRAY_SUFFIXES):
+    if is_numeric(path):
         return np.squeeze(read_one(path, "--angles", ("angles",)))
     text = read_text_file(path, "--angles", MOST_TEXT)
     try:

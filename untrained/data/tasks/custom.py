@@ -17,15 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.data.arrays import (
-    ARRAY_SUFFIXES,
-    read_npy,
-    read_optional,
-    read_sigma,
-    single_precision,
-)
-from untrained.data.foreign import other_format
-from untrained.data.images import is_image, read_image
+from untrained.data.arrays import read_one, read_optional, read_sigma, single_precision
+from untrained.data.formats import has_named_arrays, is_numeric, is_picture, numeric_suffixes
+from untrained.data.formats.advice import other_format
+from untrained.data.images import read_image
 from untrained.data.measurement import Measurement
 from untrained.data.named import open_measurement, require_no_key
 from untrained.errors import UserError
@@ -201,19 +196,18 @@ def _measured_shape(operator: Any, x_shape: tuple[int, ...], spec: str) -> tuple
 def _read(
     path: str | Path, key: str | None
 ) -> tuple[np.ndarray, np.ndarray | None, float | None, tuple[str, ...]]:
-    suffix = Path(path).suffix.lower()
-    if suffix not in ARRAY_SUFFIXES:
+    if not has_named_arrays(path):
         require_no_key(path, key)
-    if suffix == ".npy":
-        return read_npy(path), None, None, ()
-    if suffix in ARRAY_SUFFIXES:
+    if is_numeric(path) and not has_named_arrays(path):
+        return read_one(path, "input"), None, None, ()
+    if has_named_arrays(path):
         with open_measurement(path, "measurement", key) as file:
             truth, sigma = read_optional(file, "reference"), read_sigma(file)
             return file.read("measurement"), truth, sigma, ()
-    if is_image(path):
+    if is_picture(path):
         image, notes = read_image(path)
         return image.numpy(), None, None, notes
-    raise other_format(path, "input", f".npy, {', '.join(ARRAY_SUFFIXES)} or a picture")
+    raise other_format(path, "input", f"{', '.join(numeric_suffixes())} or a picture")
 
 
 def _fitting(values: np.ndarray, shape: tuple[int, ...], label: str) -> Tensor:

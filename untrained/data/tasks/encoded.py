@@ -13,17 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.data.arrays import (
-    ArrayFile,
-    read_optional,
-    read_sigma,
-    require_keys,
-    single_precision,
-)
+from untrained.data.arrays import read_optional, read_sigma, single_precision
+from untrained.data.formats import ArrayFile, unnamed_array_suffixes
+from untrained.data.formats.base import require_keys
 from untrained.data.images import from_array
 from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size
-from untrained.data.named import PLAIN_SUFFIXES, open_measurement
+from untrained.data.named import open_measurement
 from untrained.data.parameters import instead, replaced
 from untrained.data.tasks.photos import noise_level
 from untrained.doubts.photographs import amplitude_doubts
@@ -88,7 +84,7 @@ def load_phase(
             into the frame, amplitudes that no such image has, or several channels of a complex
             image.
     """
-    with open_measurement(path, "measurement", key, PLAIN_SUFFIXES) as file:
+    with open_measurement(path, "measurement", key, unnamed_array_suffixes()) as file:
         y = _measured(file, "(H, W) or (C, H, W)", 2)
         frame = (y.shape[2], y.shape[3])
         own = _image_shape(file) if "image_shape" in file.keys else None

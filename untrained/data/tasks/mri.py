@@ -14,16 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from untrained.data.arrays import (
-    HDF5_SUFFIXES,
-    ArrayFile,
-    read_optional,
-    require_finite,
-    single_precision,
-)
-from untrained.data.containers import listed
+from untrained.data.arrays import read_optional, require_finite, single_precision
+from untrained.data.formats import ArrayFile, unnamed_array_suffixes
+from untrained.data.formats.base import listed
+from untrained.data.formats.hdf5 import HDF5
 from untrained.data.measurement import Measurement
-from untrained.data.named import PLAIN_SUFFIXES, REVERSED, open_measurement
+from untrained.data.named import REVERSED, open_measurement
 from untrained.data.parameters import read_maps, read_mask, replaced
 from untrained.data.slices import as_volume, of_slice, wanted_slices
 from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts, noise_note
@@ -74,7 +70,7 @@ def load_mri(
         UserError: unreadable file, k-space that is real, not finite or all zero, shapes that
             disagree, a slice that does not exist, or no way to estimate maps.
     """
-    with open_measurement(path, "kspace", key, PLAIN_SUFFIXES) as file:
+    with open_measurement(path, "kspace", key, unnamed_array_suffixes()) as file:
         _require_cartesian(file)
         indices, notes = _slices(file, slice, volume)
         if file.reversed_axes("kspace"):
@@ -139,7 +135,7 @@ def has_slices(file: ArrayFile) -> bool:
         )
     if len(shape) == 3:
         own_maps = "maps" in file.keys and file.shape("maps") == shape
-        return file.path.suffix.lower() in HDF5_SUFFIXES and not own_maps
+        return file.path.suffix.lower() in HDF5.suffixes and not own_maps
     return len(shape) == 4
 
 

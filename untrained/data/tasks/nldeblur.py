@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from untrained.data.arrays import open_arrays, read_optional, require_finite
-from untrained.data.images import is_image
+from untrained.data.arrays import read_optional, require_finite
+from untrained.data.formats import is_picture, open_arrays
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import named_kernel, read_kernel, replaced, replaced_kernel
 from untrained.data.tasks.photos import photo_measurement, read_photo, shape_of
@@ -50,7 +50,7 @@ def load_nldeblur(
             blurred the picture, or not 256 x 256; weights for a picture that BKSE did not blur.
     """
     photo = read_photo(path, key=key)
-    stored = _Stored() if is_image(path) else _read_stored(path)
+    stored = _Stored() if is_picture(path) else _read_stored(path)
     if stored.code is not None and kernel is None:
         physics = _bkse(path, stored, weights)
         with from_file(path):

@@ -15,22 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.data.arrays import (
-    ARRAY_SUFFIXES,
-    read_optional,
-    read_sigma,
-    require_finite,
+from untrained.data.arrays import read_optional, read_sigma, require_finite
+from untrained.data.formats import (
+    find_format,
+    has_one_slice,
+    is_lossy,
+    is_picture,
+    picture_suffixes,
+    read_pixels,
 )
-from untrained.data.foreign import other_format
-from untrained.data.images import (
-    IMAGE_SUFFIXES,
-    MISSING,
-    MOST_COLOURS,
-    check_photograph,
-    from_array,
-    is_image,
-    read_values,
-)
+from untrained.data.formats.advice import other_format
+from untrained.data.images import MISSING, MOST_COLOURS, check_photograph, from_array
 from untrained.data.lost import LOST, marked_without, planes_of, without_lost
 from untrained.data.measurement import Measurement
 from untrained.data.memory import FLOAT_BYTES, check_size
@@ -59,8 +54,6 @@ from untrained.physics.inpaint import Inpaint
 from untrained.physics.superres import SuperRes
 from untrained.scaling import own_level
 
-ONE_SLICE = (".png", ".jpg", ".jpeg")  # channels of these are colours
-LOSSY = (".jpg", ".jpeg")
 OUTSIDE = 0.25
 LEAST_SIGMA, MOST_SIGMA = 1e-6, 1e6
 MOST_FACTOR = 64
@@ -150,8 +143,7 @@ def load_inpaint(
         if photo.lost is not None:
             notes += (LOST.format(int(photo.lost.any(0).sum())),)
         elif photo.y.ndim == 4:
-            lossy = Path(path).suffix.lower() in LOSSY
-            notes += hole_doubts(photo.y[0].numpy(), chosen, lossy)
+            notes += hole_doubts(photo.y[0].numpy(), chosen, is_lossy(path))
     if volume and chosen.ndim == 2 and chosen.shape == photo.y.shape[-2:]:
         chosen = np.broadcast_to(chosen, photo.y.shape[2:])
         notes += ("the mask holds for every slice",)
@@ -263,11 +255,10 @@ def read_photo(
     Raises:
         UserError: unreadable, of another kind, plainly not in [0, 1], or a volume of one slice.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES):
-        expected = f"a picture ({', '.join(IMAGE_SUFFIXES)}) or the .npz that `simulate` writes"
+    if find_format(path) is None:
+        expected = f"a picture ({', '.join(picture_suffixes())}) or the .npz that `simulate` writes"
         raise other_format(path, "input", expected)
-    if is_image(path):
+    if is_picture(path):
         require_no_key(path, key)
         photo = _from_picture(path, volume, keep_lost)
     else:
@@ -294,7 +285,7 @@ def _outside(y: Tensor) -> tuple[str, ...]:
 
 def _as_volume(photo: Photo, path: str | Path) -> Photo:
     """Slices for channels."""
-    if photo.y.shape[1] == 1 or Path(path).suffix.lower() in ONE_SLICE:
+    if photo.y.shape[1] == 1 or has_one_slice(path):
         raise no_volume(path)
     truth = photo.reference
     return replace(
@@ -306,7 +297,7 @@ def _as_volume(photo: Photo, path: str | Path) -> Photo:
 
 
 def _from_picture(path: str | Path, volume: bool, keep_lost: bool) -> Photo:
-    array, notes = read_values(path, pages=volume)
+    array, notes = read_pixels(path, pages=volume)
     values, lost = without_lost(array) if keep_lost else (array, None)
     label = f"input: {path}"
     y, more = _tensor(values, label, _offer(keep_lost))
