@@ -27,7 +27,7 @@ from untrained.physics import Denoise
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights, train
 from untrained.rules.watch import Progress
-from untrained.solver.memory import footprint
+from untrained.solver.memory import memory_need
 from untrained.solver.procedure import solve_each, solve_recipe
 
 TINY_STEPS = 8
@@ -266,7 +266,7 @@ def memory(place: Place, row: str, side: int, method: str) -> dict[str, Any]:
     small = SMALL_WIDTHS if place.tiny else ()
     recipe = plan("denoise", method=method, stop="none", steps=5, settings=small).recipe
     assert recipe is not None
-    need = footprint(recipe, problem)
+    need = memory_need(recipe, problem)
     facts: dict[str, Any] = {
         "side": side,
         "counted_mb": need.full / 2**20,

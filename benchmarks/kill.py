@@ -263,7 +263,7 @@ def reached(folder: Path) -> str:
     content = torch.load(states[-1], weights_only=True)
     if content["running"]:
         step = int(content["running"]["state"]["state"]["step"])
-        return f"{content['running']['phase'].rpartition('/')[2]} {step}"
+        return f"{content['running']['stage'].rpartition('/')[2]} {step}"
     return f"{len(content['finished'])} phases"
 
 

@@ -27,7 +27,7 @@ from untrained.methods import Card
 from untrained.plan import Plan
 from untrained.pretrain.train import learning_group, training_recipe
 from untrained.problem import Problem
-from untrained.solver.memory import footprint
+from untrained.solver.memory import memory_need
 from untrained.solver.procedure import fit_together, solve_recipe
 from untrained.waiting import TimeIsUp, tick, waiting
 
@@ -109,7 +109,7 @@ def _needs(
 
     `take` takes a few real steps of one.
     """
-    need = footprint(recipe, problem)
+    need = memory_need(recipe, problem)
     facts: dict[str, Any] = {
         "network": _network(recipe),
         "parameters": need.parameters,

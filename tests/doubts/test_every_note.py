@@ -449,9 +449,9 @@ ROWS = (
     Row("there is no classical answer beside it", lambda f: [*deblur(*network())(f), "--compare"],
         None, (("untrained.about.COMPARISON", -1.0),)),
     Row("the fit of all measurements failed", deblur(*network(method="dip", steps=60)), None,
-        (("untrained.solver.stage.off_track", jumping),)),
+        (("untrained.solver.loop.off_track", jumping),)),
     Row("was dropped from the mean", deblur(*network("--seeds", "2", "--set", "stop.again=false",
-        method="dip", steps=30)), None, (("untrained.solver.stage.off_track", jumping),)),
+        method="dip", steps=30)), None, (("untrained.solver.loop.off_track", jumping),)),
     Row("it has the network and the start that", learned),
     Row("shows what learning is worth", lambda f: [
         *denoise(measurement=NOISY)(f), *network(method="ugodit")], lambda: {
@@ -542,7 +542,7 @@ def test_evaluate_asks_about_other_units(tmp_path: Path, capsys: Any) -> None:
 
 SOURCES = ("about.py", "data", "doubts", "said.py", "pretrain/weights.py", "physics/check.py")
 ALSO = {  # texts that functions return which give notes by another name
-    "solver/refit.py": ("_not_refitted",),
+    "solver/refit.py": ("_fall_back",),
     "plan.py": ("notes",),
     "api.py": ("_mean",),
     "core/result.py": ("said",),

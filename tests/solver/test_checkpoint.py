@@ -26,7 +26,7 @@ def state(tmp_path: Path) -> Path:
     kept = Checkpoint(tmp_path, SETTINGS)
     draw = torch.Generator().manual_seed(0)
     weights = {f"w{i}": torch.randn(3, 4, generator=draw) for i in range(6)}
-    kept.finish("0/fit", {"outcomes": [weights], "steps": 7})
+    kept.finish("0/fit", {"fits": [weights], "steps": 7})
     kept.save("0/refit", 3, {"state": {"step": 3, "weights": weights}, "seconds": {0: 1.5}})
     return tmp_path / "state.pt"
 
@@ -77,6 +77,19 @@ def test_a_sealed_state_of_other_contents_is_refused(
     with sealed_write(state) as stream:
         torch.save(content, stream)
     assert "the work is kept" in refusal(state)
+
+
+@pytest.mark.parametrize("layout", [None, 1, 99])
+def test_a_state_of_another_layout_is_refused(state: Path, layout: int | None) -> None:
+    """Those of the commits before layouts were counted have none, and parts of other names."""
+    content = torch.load(state, weights_only=True)
+    del content["layout"]
+    content["finished"]["0/fit"] = {"outcomes": []}
+    with sealed_write(state) as stream:
+        torch.save(content if layout is None else {**content, "layout": layout}, stream)
+    found = refusal(state)
+    assert "another layout" in found
+    assert "the work in it is kept" in found
 
 
 @pytest.mark.parametrize("change", ["renamed", "missing", "shape", "no optimiser"])

@@ -33,7 +33,8 @@ from untrained.methods import METHODS
 from untrained.plan import Plan, plan
 from untrained.problem import Problem
 from untrained.report.save import plain_values
-from untrained.solver.stage import Loop
+from untrained.solver.loop import take_step
+from untrained.solver.stage import Stage, StageInput
 from untrained.tasks import find_task
 
 BLOCK = 20  # steps timed in one go
@@ -193,11 +194,11 @@ def _stepper(recipe: Recipe, problem: Problem, place: torch.device) -> Stepper:
     precision = recipe.engine.resolve(place)
     weighted = problem.weighted(recipe.weighting)
     endless = replace(recipe, stop=Never(), guard=None)
-    loop = Loop(endless, weighted, None, 0, precision == "bf16")
+    stage = Stage(StageInput("speed", [endless], weighted, [0]), precision == "bf16")
 
     def take(steps: int) -> None:
         for _ in range(steps):
-            loop.step(())
+            take_step(stage, ())
         _wait(place)
 
     take(1)

@@ -1,4 +1,4 @@
-"""Which problems of a call are solved side by side."""
+"""Decide which problems of a call are fitted side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from untrained.core.machine import available_memory
 from untrained.core.recipe import Recipe
 from untrained.joined import joined
 from untrained.problem import Problem
-from untrained.solver.memory import footprint
+from untrained.solver.memory import memory_need
+from untrained.solver.stage import StageInput
 from untrained.solver.track import Track
 
 MOST = 64
@@ -20,7 +21,7 @@ MOST = 64
 
 @dataclass(frozen=True)
 class Member:
-    """One problem of a call.
+    """Hold one problem of a call.
 
     Attributes:
         row: its number there.
@@ -38,7 +39,7 @@ class Member:
 def side_by_side(
     recipe: Recipe, members: Sequence[Member], device: torch.device
 ) -> list[list[Member]]:
-    """The members in groups that are solved at once, in their order.
+    """Put the members into groups that are fitted at once, in their order.
 
     Neighbours go together until the group has the size of `engine.together` or of the free
     memory, or until no one operator can stand for theirs.
@@ -53,6 +54,22 @@ def side_by_side(
     return groups
 
 
+def members_stage(
+    label: str, members: Sequence[Member], recipes: Sequence[Recipe], problem: Problem
+) -> StageInput:
+    """Describe a stage of members side by side, under a name that tells whose it is.
+
+    Args:
+        label: what the stage is: `fit`, `refit`, `trial 0`.
+        members: the problems, as the caller numbers them.
+        recipes: one for each.
+        problem: what is fitted of them, joined.
+    """
+    rows = [m.row for m in members]
+    name = f"{','.join(map(str, rows))}/{label}"
+    return StageInput(name, recipes, problem, [m.seed for m in members], rows=rows)
+
+
 def _go_together(one: Member, other: Member) -> bool:
     return joined([one.problem, other.problem]) is not None
 
@@ -62,5 +79,5 @@ def _most(recipe: Recipe, members: Sequence[Member], device: torch.device) -> in
         return 1
     if recipe.engine.together:
         return recipe.engine.together
-    need = footprint(recipe, members[0].problem)
+    need = memory_need(recipe, members[0].problem)
     return max(1, min(MOST, int(available_memory(device) / need.full)))

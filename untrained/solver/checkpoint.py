@@ -20,21 +20,23 @@ from untrained.threads import current_threads
 
 EVERY_SECONDS = 10.0
 MOST_THREADS = 1024  # beyond any machine
+LAYOUT = 2
+"""Form of what is stored; to be raised whenever a stage saves something else."""
 VERSIONS = ("untrained", "torch", "platform")
 """What the bits of a run depend on; another Python gives the same ones."""
 
 
 class Checkpoint:
-    """The phases of one run: those finished, and the one under way.
+    """Keep the stages of one run: those finished, and the one under way.
 
-    A procedure of several phases (fit, refit, one per problem of a group) stores each finished
-    phase; a resumed run gets it back instead of repeating it.
+    A fit of several stages (first fit, refit, one per problem of a group) stores each finished
+    stage; a resumed run gets it back instead of repeating it.
 
     The file ends with a checksum, which is checked before anything in it is read: a state that
     lost a single bit is refused.
 
     `resumed_from` has one entry per sitting that took the run up again: the optimiser steps, over
-    all phases, that it did not have to repeat.
+    all stages, that it did not have to repeat.
 
     Args:
         run_dir: where `state.pt` lives; None = nothing is kept.
@@ -64,20 +66,20 @@ class Checkpoint:
         waited = time.monotonic() - self._saved_at
         return self.path is not None and waited > max(EVERY_SECONDS, min(25.0, 20 * self._cost))
 
-    def save(self, phase: str, step: int, state: dict[str, Any]) -> None:
-        """Store the phase under way, `step` steps into it."""
-        self.running = {"phase": phase, "step": step, "state": state}
+    def save(self, stage: str, step: int, state: dict[str, Any]) -> None:
+        """Store the stage under way, `step` steps into it."""
+        self.running = {"stage": stage, "step": step, "state": state}
         self._write()
 
-    def finish(self, phase: str, outcome: dict[str, Any]) -> None:
-        """Store a finished phase."""
-        self.finished[phase] = outcome
+    def finish(self, stage: str, left: dict[str, Any]) -> None:
+        """Store what a finished stage left."""
+        self.finished[stage] = left
         self.running = {}
         self._write()
 
-    def resume(self, phase: str) -> dict[str, Any] | None:
-        """Return the state of `phase` where it was left, or None."""
-        if self.running.get("phase") != phase:
+    def resume(self, stage: str) -> dict[str, Any] | None:
+        """Return the state of a stage where it was left, or None."""
+        if self.running.get("stage") != stage:
             return None
         return self.running["state"]
 
@@ -100,6 +102,7 @@ class Checkpoint:
             return
         began = time.monotonic()
         content = {
+            "layout": LAYOUT,
             "settings": json.dumps(self.settings),
             "versions": versions(),
             "finished": self.finished,
@@ -125,7 +128,7 @@ class Checkpoint:
             )
         self.finished, self.running = content["finished"], content["running"]
         self.threads = content["threads"]
-        before = sum(int(phase["steps"]) for phase in self.finished.values())
+        before = sum(int(stage["steps"]) for stage in self.finished.values())
         self.resumed_from = [*content["resumed_from"], before + int(self.running.get("step", 0))]
 
 
@@ -147,9 +150,17 @@ def _read(path: Path) -> dict[str, Any]:
         )
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        _check(content)
+        layout = content.get("layout", 1)
+        if layout == LAYOUT:  # before its parts, which another layout need not have
+            _check(content)
     except Exception as error:  # what torch raises depends on its version
         raise _unreadable(path, error) from error
+    if layout != LAYOUT:
+        raise UserError(
+            f"{path} was written by an untrained whose states have another layout ({layout}, here "
+            f"{LAYOUT}); the work in it is kept: resume with that version, or start again with "
+            "--overwrite"
+        )
     return content
 
 
@@ -169,8 +180,8 @@ def _check(content: dict[str, Any]) -> None:
     wrong = [name for name, kind in kinds.items() if not isinstance(content[name], kind)]
     if wrong or not 1 <= int(content["threads"]) <= MOST_THREADS:
         raise ValueError(f"its {', '.join(wrong) or 'threads'}")
-    for phase in content["finished"].values():
-        int(phase["steps"])
+    for stage in content["finished"].values():
+        int(stage["steps"])
 
 
 def _require_same_versions(path: Path, before: dict[str, str]) -> None:

@@ -1,106 +1,147 @@
-"""One phase of a run: the loop, from its start or from where a checkpoint left it."""
+"""The one loop: loss, one optimiser step, the rules; after every N steps `advance`.
+
+`run_stage` is the loop, `take_step` one step of it; `checkpoint.py` is what it saves. A stage is
+one pass over the steps (a first fit, the refit of all measurements, a trial): `stage.py` holds
+what changes during one, `procedure.py` says which stages a fit consists of.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
+import torch
 from torch import Tensor
 
-from untrained.core.recipe import Recipe
-from untrained.core.rule import Watch
-from untrained.group import Group
-from untrained.problem import Problem
-from untrained.solver.checkpoint import Checkpoint
-from untrained.solver.stage import LEAN, Loop, Outcome
-from untrained.solver.track import Track
+from untrained.core.method import require_gradients
+from untrained.core.rule import Frame, Watch
+from untrained.solver.context import RunContext
+from untrained.solver.fit import Fit
+from untrained.solver.memory import LEAN
+from untrained.solver.stage import Stage, StageInput, Stopwatch
+from untrained.solver.track import off_track
 
 
-@dataclass(frozen=True)
-class Sitting:
-    """What all phases of one call have in common."""
-
-    kept: Checkpoint
-    watch: tuple[Watch, ...]
-    half: bool
-
-
-def phase(
-    sitting: Sitting,
-    name: str,
-    recipes: Sequence[Recipe],
-    problem: Problem | Group,
-    held: Problem | None,
-    seed: int | Sequence[int],
-    weights: dict[str, Tensor] | None = None,
-    rows: Sequence[int] | None = None,
-    tracks: Mapping[int, Track] | None = None,
-) -> list[Outcome]:
-    """The loop, from the start or from where a checkpoint left it."""
-    kept, watch = sitting.kept, sitting.watch
-    if name in kept.finished:
-        with kept.taken_up():
-            done = kept.finished[name]
-            _recall(watch, done["watch"])
-            return [Outcome.of(one).to(problem.device) for one in done["outcomes"]]
-    with _watched(watch, name):
-        loop = Loop(recipes, problem, held, seed, sitting.half, rows, tracks)
-        if weights is not None:
-            loop.s.take_weights(weights)
-        if loop.lean:
-            _say(watch, LEAN)
-        saved = kept.resume(name)
-        if saved is not None:
-            with kept.taken_up():
-                loop.load_state_dict(saved)
-        for w in watch:
-            w.begin(name, loop.total, loop.s.step)
-        with kept.taken_up():
-            _recall(watch, (saved or {}).get("watch", {}))
-        while not loop.over():
+def run_stage(context: RunContext, given: StageInput) -> list[Fit]:
+    """Run one stage to its end, from its start or from its checkpoint; a fit for each problem."""
+    checkpoint = context.checkpoint
+    if given.name in checkpoint.finished:
+        return _restore_finished(context, given)
+    with context.watched(given.name):
+        stage = Stage(given, context.half)
+        if stage.lean:
+            context.say(LEAN)
+        _resume(context, stage)
+        while not stage.is_over():
             try:
-                loop.step(watch)
+                take_step(stage, context.watch)
             except (MemoryError, RuntimeError) as error:
-                _say(watch, loop.leaner(error))
+                # A step that failed for want of memory changed nothing: it is taken again.
+                context.say(stage.save_memory(error))
                 continue
-            loop.pause = next(filter(None, (w.interrupted() for w in watch)), None)
-            if loop.pause or kept.due():
-                kept.save(name, loop.s.step, {**loop.state_dict(), "watch": _remembered(watch)})
-    label = name.rpartition("/")[2]
-    replaced = recipes[0].stop.refit if label == "fit" else label != "refit"
-    outcomes = loop.outcomes(label, replaced)
-    if all(one.finished for one in outcomes):
-        plain = [one.plain() for one in outcomes]
-        steps = sum(one.steps for one in outcomes)
-        kept.finish(name, {"outcomes": plain, "steps": steps, "watch": _remembered(watch)})
-    return outcomes
+            # Between two steps, never within one: a checkpoint holds whole steps only.
+            stage.pause = context.pause()
+            if stage.pause or checkpoint.due():
+                state = {**stage.state_dict(), "watch": context.watchers_memory()}
+                checkpoint.save(given.name, stage.s.step, state)
+    # The watchers have ended: what closes an image may take long and is no step.
+    fits = stage.fits()
+    # An unfinished stage stays in the checkpoint as it was saved, to be resumed.
+    if all(one.finished for one in fits):
+        checkpoint.finish(
+            given.name,
+            {
+                "fits": [one.to_plain() for one in fits],
+                "steps": sum(one.steps for one in fits),
+                "watch": context.watchers_memory(),
+            },
+        )
+    return fits
 
 
-@contextlib.contextmanager
-def _watched(watch: tuple[Watch, ...], name: str) -> Iterator[None]:
-    """A phase that the watchers see begin and, error or not, end."""
+def take_step(stage: Stage, watch: tuple[Watch, ...]) -> None:
+    """Compute the loss, take one optimiser step, ask the rules; after every N steps `advance`."""
+    stopwatch = Stopwatch()
+    s, recipe = stage.s, stage.recipe
+    stage.set_rates()
+    stage.optimizer.zero_grad(set_to_none=True)
+    x, terms = recipe.method.loss(s)  # x: the image of the weights before this step's update
+    objective = torch.stack(list(terms.values())).sum(0)  # (G,)
+
+    # Before any gradient: a fit that has gone wrong ends with the last good weights and image.
+    if not bool(torch.isfinite(objective).all()):
+        return stage.end_diverged(terms, ~torch.isfinite(objective))
+    if stage.tracks is not None and "data" in terms:
+        off = off_track(s, terms["data"].detach(), stage.tracks)
+        if bool(off.any()):
+            return stage.end_off_track(off)
+
+    require_gradients(terms)
+    # One sum over the problems: each has weights of its own, so that their gradients stay apart.
+    objective.sum().backward()
+    recipe.engine.clip_gradients(s)
+    terms = {name: value.detach() for name, value in terms.items()}
+    # The guard comes after the gradients and before the update: it may put older weights in
+    # place, which the update then moves.
+    if recipe.guard is not None:
+        recipe.guard.see(s, s.memory("guard"), terms)
+    stage.updating = True  # from here on the step cannot be repeated
+    stage.optimizer.step()
+
+    with torch.no_grad():
+        # The rules see x, which belongs to `terms`; s.step still counts the steps before this one,
+        # and so names the noise that they may draw.
+        done = _show_rules(stage, x.detach(), terms, watch)
+        s.step += 1
+        # After the rules, since it may change z, from which the next image is made.
+        if s.step % recipe.method.inner == 0:
+            recipe.method.advance(s)
+    stage.updating = False
+    stage.book(stopwatch)
+    # Last of all: problems that end leave the state, and the others go on in a smaller one.
+    if bool(done.any() if stage.separate else done.all()):
+        stage.end(done)
+    return None
+
+
+def _show_rules(
+    stage: Stage, x: Tensor, terms: dict[str, Tensor], watch: tuple[Watch, ...]
+) -> Tensor:
+    """Show a step to every rule, and write its row; whether each problem should end, `(G,)`."""
+    s, recipe = stage.s, stage.recipe
+    # Output before stop: the stop rule may judge what would be returned, not only x.
+    out = recipe.output.see(s, s.memory("output"), x, stage.held)
+    frame = Frame(s.step + 1, x, out, terms, stage.held)
+    memory = s.memory("stop")
+    recipe.stop.see(s, memory, frame)
+    stage.keep(out, recipe.stop.improved(memory), frame.step)
+    seen = {name: value for w in watch for name, value in w.columns(s, frame).items()}
+    row = stage.history.add(
+        frame.step,
+        {
+            "objective": terms,
+            "stop": recipe.stop.statistic(memory),
+            "output": recipe.output.statistic(s.memory("output")),
+            "watch": seen,
+        },
+    )
     for w in watch:
-        w.prepare(name)
-    try:
-        yield
-    finally:
-        for w in watch:
-            w.end(name)
+        w.step(frame, row)
+    return recipe.stop.done(memory)
 
 
-def _say(watch: tuple[Watch, ...], text: str) -> None:
-    for w in watch:
-        w.say(text)
+def _restore_finished(context: RunContext, given: StageInput) -> list[Fit]:
+    """Return the fits of a stage that the checkpoint holds as finished."""
+    with context.checkpoint.taken_up():
+        done = context.checkpoint.finished[given.name]
+        context.recall(done["watch"])
+        return [Fit.from_plain(one, given.problem.device) for one in done["fits"]]
 
 
-def _remembered(watch: tuple[Watch, ...]) -> dict[str, dict[str, Any]]:
-    """The watchers' memories by the names of their classes."""
-    return {type(w).__name__: w.state_dict() for w in watch if w.state_dict()}
-
-
-def _recall(watch: tuple[Watch, ...], saved: dict[str, dict[str, Any]]) -> None:
-    for w in watch:
-        if type(w).__name__ in saved:
-            w.load_state_dict(saved[type(w).__name__])
+def _resume(context: RunContext, stage: Stage) -> None:
+    """Go on where the checkpoint left this stage, if it did; tell the watchers that it begins."""
+    checkpoint, name = context.checkpoint, stage.given.name
+    saved = checkpoint.resume(name)
+    if saved is not None:
+        with checkpoint.taken_up():
+            stage.load_state_dict(saved)
+    context.begin(name, stage.total, stage.s.step)  # at the step that was reached
+    with checkpoint.taken_up():  # after `begin`, which resets what the watchers remember
+        context.recall({} if saved is None else saved["watch"])

@@ -1,4 +1,4 @@
-"""How much memory a step needs, counted without taking one, and what to do where it is too much."""
+"""Count the memory that a step needs, without taking one, and take less where it is too much."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from untrained.problem import Problem
 
 
 @dataclass(frozen=True)
-class Footprint:
-    """Of one step, in bytes.
+class MemoryNeed:
+    """Memory of one optimiser step, in bytes.
 
     Attributes:
         parameters: number of weights.
@@ -32,7 +32,7 @@ class Footprint:
     lean: int
 
 
-def footprint(recipe: Recipe, problem: Problem | Group) -> Footprint:
+def memory_need(recipe: Recipe, problem: Problem | Group) -> MemoryNeed:
     """Count on torch's `meta` device, which computes nothing; a step is of all problems."""
     inputs = recipe.method.copies * recipe.method.input_channels(problem.x_shape[0])
     with torch.device("meta"):
@@ -48,7 +48,7 @@ def footprint(recipe: Recipe, problem: Problem | Group) -> Footprint:
     if inside:
         lean += max(sum(kept.values()) for kept in inside)
     full = sum(tally.outside.values()) + sum(sum(kept.values()) for kept in inside)
-    return Footprint(parameters, full + rest, min(lean, full) + rest)
+    return MemoryNeed(parameters, full + rest, min(lean, full) + rest)
 
 
 class _Tally:
@@ -91,7 +91,7 @@ def _storage(tensor: Tensor) -> tuple[int, int]:
 
 
 def _blocks(module: nn.Module) -> list[nn.Module]:
-    """What `Encoder` and `Decoder` can compute again."""
+    """List the blocks that `Encoder` and `Decoder` can compute again."""
     found: list[nn.Module] = []
     for part in module.modules():
         if isinstance(part, Encoder):
@@ -102,7 +102,7 @@ def _blocks(module: nn.Module) -> list[nn.Module]:
 
 
 def make_lean(module: nn.Module) -> bool:
-    """Switch on `lean` in every part that can; whether there is one."""
+    """Switch on `lean` in every part of a network that can; tell whether there is one."""
     parts: list[Any] = [m for m in module.modules() if isinstance(m, (Encoder, Decoder))]
     for part in parts:
         part.lean = True
@@ -110,12 +110,12 @@ def make_lean(module: nn.Module) -> bool:
 
 
 def needs_lean(recipe: Recipe, problem: Problem | Group) -> bool:
-    """Whether the step fits into the free memory only if it is taken lean.
+    """Tell whether a step fits into the free memory only if it is taken lean.
 
     Raises:
         UserError: it does not fit at all.
     """
-    need, room = footprint(recipe, problem), available_memory(problem.device)
+    need, room = memory_need(recipe, problem), available_memory(problem.device)
     if need.lean > room:
         raise UserError(
             f"a step needs about {_mib(need.lean)} and {_mib(room)} are free on "
@@ -123,6 +123,11 @@ def needs_lean(recipe: Recipe, problem: Problem | Group) -> bool:
         )
     return need.full > room
 
+
+LEAN = (
+    "memory is short: the network's inner images are computed twice from here on instead of being "
+    "kept, which takes a third longer and changes no number"
+)
 
 ADVICE = (
     "crop the image, take a smaller network (for example --set net.widths=8,16,32,64) or another "

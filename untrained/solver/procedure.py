@@ -1,8 +1,8 @@
-"""The one loop.
+"""Fit problems from start to end: which stages a fit consists of, and in which order.
 
-`solve` calls `method.loss` and takes one optimiser step N times, then `method.advance`, K times.
-It alone owns randomness, precision, the guard against NaN, checkpoint and resume. Measurements
-are split before anything else when the stop rule holds some out.
+Measurements are split before anything else where the stop rule holds some out; then trials, if
+there are candidates to choose between; then the first fit; then, where the rule asks for it, a
+refit of all measurements. Each is a stage, and `loop.py` runs it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,18 @@ from untrained.core.recipe import NetSpec, Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Guard, Last, Never, Output, Stop, Watch
 from untrained.group import Group
+from untrained.joined import joined
 from untrained.nets import Compact
 from untrained.problem import Problem
-from untrained.solver.batching import Member, side_by_side
+from untrained.solver.batching import Member, members_stage, side_by_side
 from untrained.solver.checkpoint import Checkpoint
-from untrained.solver.loop import Sitting, phase
-from untrained.solver.refit import solve_members
-from untrained.solver.stage import Outcome
+from untrained.solver.context import RunContext
+from untrained.solver.fit import Fit
+from untrained.solver.loop import run_stage
+from untrained.solver.refit import plan_refit, refit_all
+from untrained.solver.stage import FIRST, StageInput
 from untrained.solver.track import Track
+from untrained.solver.trial import Trials, try_candidates
 from untrained.threads import threads_for, use_threads
 
 
@@ -129,23 +133,23 @@ def solve_each(
     """
     recipe.check()
     place = pick_device(device)
-    half = recipe.engine.resolve(place) == "bf16"
-    with use_threads(threads_for(problems[0].x_shape[1:])):
-        kept = _checkpoint(recipe, list(seeds), place, run_dir, settings)
-    sitting = Sitting(kept, tuple(watch), half)
+    context = _context(
+        recipe, seeds, threads_for(problems[0].x_shape[1:]), watch, place, run_dir, settings
+    )
     members = [
         Member(row, problem.weighted(recipe.weighting).to(place), seed, track)
         for row, (problem, seed) in enumerate(zip(problems, seeds, strict=True))
     ]
-    solved: list[Outcome] = []
-    with use_threads(sitting.kept.threads):  # those of the first sitting: the bits depend on it
+    solved: list[Fit] = []
+    # As many threads as when the run was begun, on whatever machine: the bits depend on it.
+    with use_threads(context.checkpoint.threads):
         for some in side_by_side(recipe, members, place):
             if not all(one.finished for one in solved):
                 solved += [_not_begun(member.problem, solved[-1]) for member in some]
                 continue
-            solved += solve_members(sitting, recipe, some)
+            solved += solve_members(context, recipe, some)
     return [
-        _result(one, recipe, seed, place, sitting.kept)
+        _result(one, recipe, seed, place, context.checkpoint)
         for one, seed in zip(solved, seeds, strict=True)
     ]
 
@@ -167,42 +171,88 @@ def fit_together(
     """
     place = pick_device(device)
     group = group.weighted(recipe.weighting).to(place)
-    half = recipe.engine.resolve(place) == "bf16"
-    with use_threads(threads_for(group.x_shape[1:])):
-        kept = _checkpoint(recipe, [seed], place, run_dir, settings)
-    sitting = Sitting(kept, tuple(watch), half)
-    with use_threads(sitting.kept.threads):
-        fitted = phase(sitting, "fit", [recipe] * len(group), group, None, seed)
-    return _result(fitted[0], recipe, seed, place, sitting.kept)
+    context = _context(
+        recipe, [seed], threads_for(group.x_shape[1:]), watch, place, run_dir, settings
+    )
+    with use_threads(context.checkpoint.threads):
+        fitted = run_stage(context, StageInput(FIRST, [recipe] * len(group), group, [seed]))
+    return _result(fitted[0], recipe, seed, place, context.checkpoint)
 
 
-def _checkpoint(
+def solve_members(context: RunContext, recipe: Recipe, members: Sequence[Member]) -> list[Fit]:
+    """Fit problems side by side, through all stages; a fit for each, in their order."""
+    problems, hidden = [m.problem for m in members], []
+    # Before anything else: neither a method nor the scale of a problem may see what is held out.
+    if recipe.stop.holdout:
+        halves = [m.problem.split(recipe.stop.holdout, m.seed) for m in members]
+        problems, hidden = [fit for fit, _ in halves], [held for _, held in halves]
+    fit, held = joined(problems), joined(hidden) if hidden else None
+    if fit is None or (hidden and held is None):  # what is held out of them has set them apart
+        return [one for m in members for one in solve_members(context, recipe, [m])]
+    if recipe.trial and held is not None:
+        trials = try_candidates(context, recipe, members, fit, held)
+        if not trials.finished:
+            return list(trials.fits[-1])
+        return _solve_chosen(context, recipe, members, trials)
+    watched = {m.row: m.track for m in members if m.track is not None}
+    stage = members_stage(FIRST, members, [recipe] * len(members), fit)
+    tracks = watched if watched or held is not None else None
+    first = run_stage(context, replace(stage, held=held, tracks=tracks))
+    if not (recipe.stop.refit and all(one.finished for one in first)):
+        return first
+    refits = [
+        plan_refit(recipe, replace(m, problem=m.problem.after(part)), one)
+        for m, part, one in zip(members, problems, first, strict=True)
+    ]
+    last = refit_all(context, refits)
+    return [last[m.row] for m in members]
+
+
+def _solve_chosen(
+    context: RunContext, recipe: Recipe, members: Sequence[Member], trials: Trials
+) -> list[Fit]:
+    """Fit every problem by the method that its trials chose; those of one method side by side."""
+    chosen = [trials.choose(index) for index in range(len(members))]
+    solved: dict[int, Fit] = {}
+    for number in sorted(set(chosen)):
+        some = [m for m, best in zip(members, chosen, strict=True) if best == number]
+        alone = replace(recipe, method=trials.candidates[number], alternative=None)
+        fits = solve_members(context, alone, some)
+        solved |= {m.row: one for m, one in zip(some, fits, strict=True)}
+    return [trials.record(index, solved[m.row]) for index, m in enumerate(members)]
+
+
+def _context(
     recipe: Recipe,
-    seeds: list[int],
+    seeds: Sequence[int],
+    threads: int,
+    watch: Sequence[Watch],
     place: torch.device,
     run_dir: str | Path | None,
     settings: dict[str, Any] | None,
-) -> Checkpoint:
-    return Checkpoint(
-        run_dir,
-        {
-            "recipe": {k: v for k, v in recipe.to_dict().items() if k != "source"},
-            "seed": seeds[0] if len(set(seeds)) == 1 else seeds,
-            "device": place.type,
-            "precision": recipe.engine.resolve(place),
-            **(settings or {}),
-        },
-    )
+) -> RunContext:
+    """Open the checkpoint of a call; it remembers the number of threads of a new run."""
+    precision = recipe.engine.resolve(place)
+    with use_threads(threads):
+        checkpoint = Checkpoint(
+            run_dir,
+            {
+                "recipe": {k: v for k, v in recipe.to_dict().items() if k != "source"},
+                "seed": seeds[0] if len(set(seeds)) == 1 else list(seeds),
+                "device": place.type,
+                "precision": precision,
+                **(settings or {}),
+            },
+        )
+    return RunContext(checkpoint, tuple(watch), precision == "bf16")
 
 
-def _result(
-    one: Outcome, recipe: Recipe, seed: int, place: torch.device, kept: Checkpoint
-) -> Result:
+def _result(one: Fit, recipe: Recipe, seed: int, place: torch.device, kept: Checkpoint) -> Result:
     return Result(
         image=one.image,
         history=one.history,
         origins=one.origins,
-        stop=[one.stop],
+        stop=list(one.stop),
         recipe=recipe,
         seed=seed,
         steps=one.steps,
@@ -213,7 +263,7 @@ def _result(
         threads=kept.threads,
         resumed_from=kept.resumed_from,
         finished=one.finished,
-        candidate=[one.candidate],
+        candidate=list(one.candidate),
         dropped=one.dropped,
         weights=one.weights,
         z=one.z,
@@ -243,12 +293,13 @@ def as_one(each: Sequence[Result]) -> Result:
     )
 
 
-def _not_begun(problem: Problem, previous: Outcome) -> Outcome:
-    """A problem of a group that was interrupted before its turn: its adjoint image."""
+def _not_begun(problem: Problem, previous: Fit) -> Fit:
+    """Return the adjoint image of a problem that an interruption left without a turn."""
+    why = previous.stop[0]
     return replace(
         previous,
         image=problem.to_units(problem.estimate()),
-        stop=replace(previous.stop, step=0, reason=f"not begun: {previous.stop.reason}"),
+        stop=(replace(why, step=0, reason=f"not begun: {why.reason}"),),
         steps=0,
         seconds=0.0,
         cpu_seconds=0.0,

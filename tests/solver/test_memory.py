@@ -13,8 +13,7 @@ from untrained.methods import DIP, TVDIP
 from untrained.nets import MEDIUM_UNET, SKIP, Compact
 from untrained.physics import Denoise
 from untrained.solver import memory as room
-from untrained.solver import stage
-from untrained.solver.memory import footprint, is_out_of_memory
+from untrained.solver.memory import is_out_of_memory, memory_need
 
 SMALL = Compact(widths=(8, 16, 16))
 
@@ -40,7 +39,7 @@ def fit(problem: ut.Problem, heard: Heard, **how) -> torch.Tensor:
 def test_lean_steps_have_the_same_bits_and_keep_less(net, monkeypatch):
     problem, heard = noisy(64), Heard()
     plain = ut.solve(TVDIP(), problem, net=net, steps=2, watch=[heard]).image
-    need = footprint(Recipe(TVDIP(), net), problem)
+    need = memory_need(Recipe(TVDIP(), net), problem)
     assert need.lean < 0.85 * need.full
     between = (need.lean + need.full) // 2
     monkeypatch.setattr(room, "available_memory", lambda device: between)
@@ -65,7 +64,7 @@ def test_the_count_is_what_the_backward_pass_keeps():
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         out = module(z)
     weights = sum(p.numel() for p in module.parameters())
-    counted = footprint(Recipe(DIP(), net), problem).full - 5 * 4 * weights
+    counted = memory_need(Recipe(DIP(), net), problem).full - 5 * 4 * weights
     assert counted == pytest.approx(sum(kept.values()), rel=0.1)
     assert out.shape == (1, 1, 64, 64)
 
@@ -132,4 +131,4 @@ def test_is_out_of_memory():
     ):
         assert is_out_of_memory(RuntimeError(text))
     assert not is_out_of_memory(RuntimeError("no"))
-    assert stage.LEAN.startswith("memory is short")
+    assert room.LEAN.startswith("memory is short")

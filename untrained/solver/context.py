@@ -1,0 +1,61 @@
+"""What all stages of one call share: checkpoint, watchers and precision."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from untrained.core.rule import Stopped, Watch
+from untrained.solver.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Hold the checkpoint, watchers and precision shared by all stages of one call.
+
+    Attributes:
+        checkpoint: where the stages are stored.
+        watch: who looks on.
+        half: whether networks run under bfloat16 autocast.
+    """
+
+    checkpoint: Checkpoint
+    watch: tuple[Watch, ...]
+    half: bool
+
+    @contextlib.contextmanager
+    def watched(self, stage: str) -> Iterator[None]:
+        """Let the watchers see a stage begin and, error or not, end."""
+        for w in self.watch:
+            w.prepare(stage)
+        try:
+            yield
+        finally:
+            for w in self.watch:
+                w.end(stage)
+
+    def begin(self, stage: str, total: int, step: int) -> None:
+        """Tell the watchers that a stage of at most `total` steps begins at `step`."""
+        for w in self.watch:
+            w.begin(stage, total, step)
+
+    def say(self, text: str) -> None:
+        """Tell the watchers what a person who waits should know."""
+        for w in self.watch:
+            w.say(text)
+
+    def pause(self) -> Stopped | None:
+        """Ask the watchers why the run should pause now; None to go on."""
+        return next(filter(None, (w.interrupted() for w in self.watch)), None)
+
+    def watchers_memory(self) -> dict[str, dict[str, Any]]:
+        """Return what the watchers remember, by the names of their classes."""
+        return {type(w).__name__: w.state_dict() for w in self.watch if w.state_dict()}
+
+    def recall(self, saved: dict[str, dict[str, Any]]) -> None:
+        """Give the watchers back what they remembered."""
+        for w in self.watch:
+            if type(w).__name__ in saved:
+                w.load_state_dict(saved[type(w).__name__])
