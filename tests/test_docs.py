@@ -90,6 +90,13 @@ def test_every_method_has_a_page_under_the_fixed_headings(name: str) -> None:
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == HEADINGS
 
 
+def test_the_page_of_methods_names_their_families() -> None:
+    text = (METHOD_PAGES / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(\w+)\]\(\w+\.md\) \|[^|]*\| ([^|]*) \|", text, re.MULTILINE)
+    families = {name: card.family for name, card in ut.METHODS.items() if not card.classical}
+    assert dict(rows) == families | {"classical": "classical"}
+
+
 # settings -------------------------------------------------------------------------------------
 
 

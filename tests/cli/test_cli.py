@@ -12,6 +12,8 @@ from filelock import FileLock
 from untrained.cli import main
 from untrained.cli.closing import closing_lines
 from untrained.core.rule import Stopped
+from untrained.methods import METHODS
+from untrained.methods.card import FAMILIES, LOW_DATA
 
 QUICK = ["--steps", "6", "--set", "net.widths=8,16", "--quiet"]
 
@@ -285,6 +287,18 @@ def test_lists_are_lists_of_named_objects(what: str, capsys) -> None:
     assert all(row["name"] for row in rows)
     assert call("list", what) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_methods_are_listed_under_their_family(capsys) -> None:
+    assert call("list", "methods") == 0
+    parts = capsys.readouterr().out.split("\n\n")
+    assert parts[0].startswith("auto ")
+    for part, family in zip(parts[1:], FAMILIES, strict=True):
+        heading, *lines = part.splitlines()
+        assert heading == f"{family.upper()}: {FAMILIES[family]}"
+        named = [line.split()[0] for line in lines if line[0] != " "]
+        assert named == [name for name, card in METHODS.items() if card.family == family]
+        assert ("--weights" in part) == ("--guide" in part) == (family == LOW_DATA)
 
 
 @pytest.mark.parametrize("method", ["adjoint", "cgsense", "tv", "dip", "tvdip", "aseqdip"])

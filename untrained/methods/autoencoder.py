@@ -103,7 +103,7 @@ def recipe(task: str, preset: str) -> Recipe:
 
 CARD = Card(
     name="autoencoder",
-    title="a network trained on clean images (--guide), then its input",
+    title="a network trained on clean images, then its input",
     source="Alkhouri, Liang et al., NeurIPS 2024, App. B",
     family=LOW_DATA,
     tasks=LINEAR_TASKS,

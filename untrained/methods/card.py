@@ -17,14 +17,16 @@ LOW_DATA = "low-data"
 
 FAMILIES = {
     CLASSICAL: "no network",
-    EARLY_STOPPING: "the fit ends before the network learns the noise",
-    REGULARISATION: "a further term of the objective, or random steps, keeps the noise out",
-    REPARAMETERISATION: "another network, or another part of it, stands for the image",
+    EARLY_STOPPING: "the fit ends before the network has learned the noise",
+    REGULARISATION: "terms of the objective, or random steps, keep the noise out",
+    REPARAMETERISATION: "other weights or another network stand for the image",
     HYBRID: "a network together with another reconstruction or a denoiser",
-    LOW_DATA: "something is learned from a few other images first",
+    LOW_DATA: "a few other images, real or drawn, help",
 }
-"""By what a method avoids overfitting the noise, as the tutorial on untrained networks (Alkhouri
-et al., Sec. III) groups them; `low-data` is of Sec. 2 of the UGoDIT paper."""
+"""What keeps the noise out of a method's image. Early stopping, regularisation, re-parameterisation
+and hybrid are the Sections III-A to III-D of the tutorial "Understanding Untrained Deep Models for
+Inverse Problems: Algorithms and Theory"; low-data is what the UGoDIT paper (Sec. 2) calls methods
+that learn from a few images."""
 
 NOTHING = "nothing"
 CLEAN_IMAGES = "clean images"

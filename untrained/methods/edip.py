@@ -167,7 +167,7 @@ def training(task: str, preset: str) -> Recipe:
 
 CARD = Card(
     name="edip",
-    title="Educated DIP: a network trained on random shapes, then TV-DIP (--weights)",
+    title="Educated DIP: a network trained on random shapes, then TV-DIP",
     source="Barbano et al., IEEE TCI 2022",
     family=LOW_DATA,
     tasks=LINEAR_TASKS,

@@ -164,7 +164,7 @@ def training(task: str, preset: str) -> Recipe:
 
 CARD = Card(
     name="metadip",
-    title="DIP from a meta-learned start (--weights)",
+    title="DIP from a meta-learned start",
     source="Zhang et al., arXiv 2209.08452",
     family=LOW_DATA,
     tasks=ALL_TASKS,

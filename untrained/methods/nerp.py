@@ -116,7 +116,7 @@ def training(task: str, preset: str) -> Recipe:
 
 CARD = Card(
     name="nerp",
-    title="a coordinate network that knows an earlier image (--weights)",
+    title="a coordinate network that knows an earlier image",
     source="Shen, Pauly, Xing, IEEE TNNLS 2022",
     family=LOW_DATA,
     tasks=ALL_TASKS,

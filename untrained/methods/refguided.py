@@ -69,7 +69,7 @@ def recipe(task: str, preset: str) -> Recipe:
 
 CARD = Card(
     name="refguided",
-    title="reference-guided DIP: the input is a known, similar image (--guide)",
+    title="reference-guided DIP: the input is a known, similar image",
     source="Zhao, Zhao, Gan, Sensors 2020",
     family=LOW_DATA,
     tasks=ALL_TASKS,

@@ -114,7 +114,7 @@ def training(task: str, preset: str) -> Recipe:
 
 CARD = Card(
     name="strainer",
-    title="a coordinate network whose first layers were learned (--weights)",
+    title="a coordinate network whose first layers were learned",
     source="Vyas et al., NeurIPS 2024",
     family=LOW_DATA,
     tasks=ALL_TASKS,

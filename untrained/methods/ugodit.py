@@ -251,7 +251,7 @@ CONTROL = Card(
 
 CARD = Card(
     name="ugodit",
-    title="aSeqDIP with an encoder learned from a few degraded images (--weights)",
+    title="aSeqDIP with an encoder learned from a few degraded images",
     source="Liang, Alkhouri et al., NeurIPS 2025",
     family=LOW_DATA,
     tasks=ALL_TASKS,
