@@ -14,9 +14,9 @@ from torch import Tensor
 import untrained as ut
 from untrained.api import run
 from untrained.core.rule import Watch
-from untrained.digest import data_digest
 from untrained.methods import find_recipe
 from untrained.plan import Plan, plan
+from untrained.problem.digest import data_digest
 
 FAST = ["net.widths=8,16"]
 

@@ -14,12 +14,12 @@ from untrained.classical.sliding_dct import quick_tv
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import LOG_RATE, State
-from untrained.joined import joined
 from untrained.maths import level, tv
 from untrained.methods.inputs import guides
 from untrained.nets import Compact, Siren, initialise
 from untrained.physics import CT, MRI, Denoise, FanBeam, Stack
-from untrained.scaling import matched_adjoint
+from untrained.problem.scaling import matched_adjoint
+from untrained.problem.stacking import stack_problems
 
 SIDE = 32
 
@@ -154,7 +154,7 @@ def test_the_level_of_the_adjoint_goes_wherever_the_scale_goes() -> None:
     alone = [ut.Problem(physics.A(x), physics) for x in (phantom(), small)]
     expected = torch.cat([p.adjoint_level for p in alone])
     assert float((expected[0] - expected[1]).abs()) > 0.1
-    whole = joined(alone)
+    whole = stack_problems(alone)
     assert whole is not None
     torch.testing.assert_close(both.adjoint_level, expected)
     torch.testing.assert_close(whole.adjoint_level, expected)
@@ -171,7 +171,7 @@ def in_both_units(monkeypatch: pytest.MonkeyPatch) -> tuple[ut.Problem, ut.Probl
     y = physics.A(phantom())
     y = y + 0.02 * y.mean() * torch.randn(y.shape, generator=torch.manual_seed(0))
     now = ut.Problem(y, physics)
-    monkeypatch.setattr("untrained.scaling.matched_fbp", lambda p: None)
+    monkeypatch.setattr("untrained.problem.scaling.matched_fbp", lambda p: None)
     return now, ut.Problem(y, physics)
 
 
@@ -191,7 +191,9 @@ def test_classical_answers_do_not_depend_on_the_level(
     assert float(now.adjoint_level) < 0.9
     assert float(before.adjoint_level) == 1
     found = now.to_units(ANSWERS[name](now))
-    monkeypatch.setattr("untrained.scaling.matched_fbp", lambda p: None)  # also for its parts
+    monkeypatch.setattr(
+        "untrained.problem.scaling.matched_fbp", lambda p: None
+    )  # also for its parts
     expected = before.to_units(ANSWERS[name](before))
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * 7)
 
@@ -267,7 +269,7 @@ def test_every_problem_of_a_group_scales_its_guides_through_its_own_operator() -
         assert p.guide is not None
         torch.testing.assert_close(p.guide[0, i], own[i][0], rtol=1e-4, atol=1e-5)
     fits = [p.split(0.2, seed=0)[0] for p in problem.each()]
-    whole = joined(fits)
+    whole = stack_problems(fits)
     assert whole is not None
     assert whole.guide is not None
     for i, fit in enumerate(fits):

@@ -12,6 +12,8 @@ import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from untrained._version import __version__ as __version__
+
 # Read by torch when it loads: operations that Apple's GPU lacks then run on the CPU.
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from untrained.pretrain import Weights, load_weights
     from untrained.problem import Problem
     from untrained.solver.procedure import solve
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "METHODS": "methods",

@@ -26,9 +26,9 @@ from untrained.metrics import (
 )
 from untrained.plan import Plan
 from untrained.problem import Problem
+from untrained.problem.scaling import a_few_views
 from untrained.rules.output import CLASSICAL_ERROR
 from untrained.rules.stop import HELD_OUT_ERROR
-from untrained.scaling import a_few_views
 from untrained.waiting import TimeIsUp, waiting
 
 COMPARISON, BESIDE_CLASSICAL = 300.0, 60.0

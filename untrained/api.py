@@ -23,7 +23,6 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.rule import MaxSteps, Output, Stop, Stopped, Watch
-from untrained.digest import data_digest, reference_digests
 from untrained.doubts import doubts, mended
 from untrained.errors import Note, UserError
 from untrained.folder import WORK
@@ -32,9 +31,10 @@ from untrained.physics.footprint import whole
 from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
+from untrained.problem.digest import data_digest, reference_digests
+from untrained.problem.scaling import own_level
 from untrained.rules.watch import INTERRUPTED, Progress, Reference
 from untrained.said import what_was_read
-from untrained.scaling import own_level
 from untrained.solver.procedure import as_one, solve_each
 from untrained.solver.stage import DIVERGED, OFF_TRACK
 from untrained.tasks import find_task

@@ -8,7 +8,7 @@ import untrained as ut
 from untrained.physics import ct
 from untrained.physics.ct import CT, FanBeam
 from untrained.problem import Problem
-from untrained.scaling import a_few_views
+from untrained.problem.scaling import a_few_views
 
 FAN = FanBeam(source_origin=60.0, source_detector=90.0)
 SCANS = {

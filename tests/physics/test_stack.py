@@ -12,7 +12,7 @@ from untrained.errors import UserError
 from untrained.metrics import psnr
 from untrained.physics import CT, MRI, Denoise, Inpaint, NonlinearBlur, Stack, dot_test
 from untrained.physics import stack as stack_file
-from untrained.slices import slices_of
+from untrained.problem.slices import slices_of
 
 pytestmark = pytest.mark.usefixtures("unsearched")
 DEPTH, SIDE = 6, 16

@@ -16,7 +16,6 @@ from untrained.core.rule import Watch
 from untrained.core.state import State
 from untrained.data.phantoms import shepp_logan
 from untrained.errors import UserError
-from untrained.group import Group
 from untrained.maths import magnitude, mse
 from untrained.methods.card import CLEAN_IMAGES
 from untrained.methods.edip import EDIPTraining, first_image
@@ -29,6 +28,7 @@ from untrained.nets import initialise
 from untrained.physics import CT, MRI, Denoise, Inpaint, SuperRes
 from untrained.plan import plan
 from untrained.pretrain import Weights, clean_problem, load_weights, train
+from untrained.problem.group import Group
 from untrained.solver.procedure import fit_together, solve_recipe
 
 SMALL = nets.Compact(widths=(4, 6), skip=2)

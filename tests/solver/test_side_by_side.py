@@ -20,9 +20,9 @@ from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.core.state import State
-from untrained.group import Group
-from untrained.joined import joined
 from untrained.nets import Compact
+from untrained.problem.group import Group
+from untrained.problem.stacking import stack_problems
 from untrained.rules import WMV, Average, Blend, HeldOut, Nearer, Rollback, SelfValidation
 from untrained.solver.procedure import fit_together, solve_each, solve_recipe
 
@@ -137,7 +137,7 @@ def test_each_ends_at_its_own_step() -> None:
 @pytest.mark.parametrize("support", [False, True])
 def test_scans_with_maps_of_their_own_go_side_by_side(support: bool) -> None:
     each = scans(support=support)
-    whole = joined(each)
+    whole = stack_problems(each)
     assert whole is not None
     assert len(whole) == 3
     recipe = RECIPES["dip"]
@@ -153,7 +153,7 @@ def test_scans_side_by_side_lean_on_classical_images_of_their_own() -> None:
     recipe = RECIPES["house"]
     found = solve_each(beside(recipe, 2), each, seeds=[0, 0])
     same(found, [solve_recipe(recipe, one) for one in each])
-    whole = joined(each)
+    whole = stack_problems(each)
     assert whole is not None
     assert torch.equal(guide(whole), torch.cat([guide(one) for one in each]))
 
@@ -175,7 +175,7 @@ def test_a_batch_computes_no_classical_image_twice(monkeypatch: pytest.MonkeyPat
 
 def test_joined_problems_keep_their_own_facts() -> None:
     each = scans()
-    whole = joined(each)
+    whole = stack_problems(each)
     assert whole is not None
     image = torch.rand(3, *whole.x_shape)
     alone = torch.cat([p.misfit(image[g : g + 1]) for g, p in enumerate(each)])
@@ -184,7 +184,7 @@ def test_joined_problems_keep_their_own_facts() -> None:
     assert len({p.norm_squared for p in each}) == 3
     assert whole.select(1) is each[1]
     fits, helds = zip(*[p.split(0.1, 0) for p in each], strict=True)
-    fit, held = joined(fits), joined(helds)
+    fit, held = stack_problems(fits), stack_problems(helds)
     assert fit is not None
     assert held is not None
     expected = [
@@ -198,12 +198,12 @@ def test_problems_of_different_kinds_are_solved_in_turn() -> None:
     mixed = [noisy().select(0), noisy().select(1)]
     mixed[1].sigma = 0.2
     other = scans(1)[0]
-    assert joined(mixed) is None
-    assert joined([mixed[0], other]) is None
+    assert stack_problems(mixed) is None
+    assert stack_problems([mixed[0], other]) is None
     half = torch.ones(20)
     half[::2] = 0
     masked = ut.Problem(other.y, ut.physics.MRI(half, other.physics.maps))
-    assert joined([other, masked]) is None
+    assert stack_problems([other, masked]) is None
     recipe = RECIPES["dip"]
     same(
         solve_each(beside(recipe, 2), mixed, seeds=[0, 0]),

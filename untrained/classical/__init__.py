@@ -20,7 +20,7 @@ from untrained.classical.sliding_dct import dct, dct_denoise
 from untrained.classical.total_variation import TVResult, rough_tv, tv, tv_solve, tv_weight
 from untrained.classical.wavelet import l1wavelet
 from untrained.problem import Problem
-from untrained.slices import slices_of
+from untrained.problem.slices import slices_of
 
 CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
     "adjoint": adjoint,

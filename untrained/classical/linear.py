@@ -8,7 +8,7 @@ from torch import Tensor
 from untrained.errors import UserError
 from untrained.maths import sum_squares
 from untrained.problem import Problem
-from untrained.scaling import least_squares_gain, per_problem
+from untrained.problem.scaling import least_squares_gain, per_problem
 
 
 @torch.no_grad()

@@ -24,17 +24,17 @@ from untrained.core.machine import pick_device
 from untrained.core.result import Mixture, Result
 from untrained.core.rule import Watch
 from untrained.data import TASKS, Measurement, read_guides, with_references
-from untrained.digest import data_digest, reference_digests
 from untrained.errors import Diverged, UserError, from_file
 from untrained.folder import STATE
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
 from untrained.problem import Problem
+from untrained.problem.digest import data_digest, reference_digests
+from untrained.problem.scaling import a_few_views
 from untrained.report import summary as result_facts
 from untrained.report import write_result
 from untrained.rules.watch import Clock, Interrupt, Progress
 from untrained.said import what_was_read
-from untrained.scaling import a_few_views
 from untrained.solver.procedure import as_one
 from untrained.solver.stage import DIVERGED
 from untrained.threads import at_most_threads

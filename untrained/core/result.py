@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from untrained._version import __version__
 from untrained.core.history import row_of
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Stopped
@@ -201,8 +202,6 @@ class Result:
 
 def versions() -> dict[str, str]:
     """Versions that the bits of a result depend on."""
-    from untrained import __version__
-
     return {
         "untrained": __version__,
         "torch": str(torch.__version__),

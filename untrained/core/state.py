@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from untrained.errors import UserError
-from untrained.group import Group
 from untrained.nets import initialise
 from untrained.problem import Problem
+from untrained.problem.group import Group
 
 INPUT = "input"
 """Among weights that were learned elsewhere: the network's input that belongs to them."""

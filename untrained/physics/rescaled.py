@@ -17,7 +17,7 @@ class Rescaled(LinearPhysics):
     """A / gain for an operator A that cannot be rescaled itself.
 
     Single precision holds squares down to 1e-38: of an operator whose values are 1e-10 (lengths in
-    metres) the norm is lost. See `untrained.scaling.usual_units`.
+    metres) the norm is lost. See `untrained.problem.scaling.usual_units`.
 
     Args:
         physics: a linear operator with `A` and `A_adjoint`.

@@ -16,9 +16,7 @@ from untrained.core.recipe import Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Frame, Watch
 from untrained.core.state import AMONG, INPUT, State
-from untrained.digest import data_digest
 from untrained.errors import UserError
-from untrained.group import Group
 from untrained.maths import level, magnitude
 from untrained.methods import METHODS
 from untrained.methods.card import CLEAN_IMAGES, Card, Training
@@ -28,6 +26,8 @@ from untrained.physics import Denoise
 from untrained.physics.footprint import whole
 from untrained.pretrain.weights import Weights, scans_of
 from untrained.problem import Problem
+from untrained.problem.digest import data_digest
+from untrained.problem.group import Group
 from untrained.rules.watch import psnr_against
 from untrained.solver.procedure import fit_together
 from untrained.tasks import find_task

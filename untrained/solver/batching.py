@@ -9,8 +9,8 @@ import torch
 
 from untrained.core.machine import available_memory
 from untrained.core.recipe import Recipe
-from untrained.joined import joined
 from untrained.problem import Problem
+from untrained.problem.stacking import stack_problems
 from untrained.solver.memory import memory_need
 from untrained.solver.stage import StageInput
 from untrained.solver.track import Track
@@ -71,7 +71,7 @@ def members_stage(
 
 
 def _go_together(one: Member, other: Member) -> bool:
-    return joined([one.problem, other.problem]) is not None
+    return stack_problems([one.problem, other.problem]) is not None
 
 
 def _most(recipe: Recipe, members: Sequence[Member], device: torch.device) -> int:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from untrained.core.machine import available_memory
 from untrained.core.recipe import Recipe
 from untrained.errors import UserError
-from untrained.group import Group
 from untrained.nets.hourglass import Decoder, Encoder
 from untrained.problem import Problem
+from untrained.problem.group import Group
 
 
 @dataclass(frozen=True)

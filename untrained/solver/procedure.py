@@ -21,10 +21,10 @@ from untrained.core.method import Method
 from untrained.core.recipe import NetSpec, Recipe
 from untrained.core.result import Result
 from untrained.core.rule import Guard, Last, Never, Output, Stop, Watch
-from untrained.group import Group
-from untrained.joined import joined
 from untrained.nets import Compact
 from untrained.problem import Problem
+from untrained.problem.group import Group
+from untrained.problem.stacking import stack_problems
 from untrained.solver.batching import Member, members_stage, side_by_side
 from untrained.solver.checkpoint import Checkpoint
 from untrained.solver.context import RunContext
@@ -128,8 +128,8 @@ def solve_each(
     With `track`, the data term of an earlier fit of each step, one that goes wrong is ended.
 
     In turn on a CPU. A GPU takes as many side by side as its memory holds (`engine.together`),
-    as far as one operator can stand for theirs (see `joined`); each stops by itself. Those that an
-    interruption left without a step have their adjoint image.
+    as far as one operator can stand for theirs (see `stack_problems`); each stops by itself. Those
+    that an interruption left without a step have their adjoint image.
     """
     recipe.check()
     place = pick_device(device)
@@ -186,7 +186,7 @@ def solve_members(context: RunContext, recipe: Recipe, members: Sequence[Member]
     if recipe.stop.holdout:
         halves = [m.problem.split(recipe.stop.holdout, m.seed) for m in members]
         problems, hidden = [fit for fit, _ in halves], [held for _, held in halves]
-    fit, held = joined(problems), joined(hidden) if hidden else None
+    fit, held = stack_problems(problems), stack_problems(hidden) if hidden else None
     if fit is None or (hidden and held is None):  # what is held out of them has set them apart
         return [one for m in members for one in solve_members(context, recipe, [m])]
     if recipe.trial and held is not None:

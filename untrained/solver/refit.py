@@ -11,7 +11,7 @@ from torch import Tensor
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Last, MaxSteps, Never
 from untrained.errors import Diverged
-from untrained.joined import joined
+from untrained.problem.stacking import stack_problems
 from untrained.solver.batching import Member, members_stage
 from untrained.solver.context import RunContext
 from untrained.solver.fit import Fit, joined_columns
@@ -77,7 +77,7 @@ def _group_alike(refits: Sequence[Refit]) -> list[list[Refit]]:
 def _refit_alike(context: RunContext, refits: Sequence[Refit]) -> dict[int, Fit]:
     """Carry out refits of one kind; a fit for each member's row."""
     members = [r.member for r in refits]
-    whole = joined([m.problem for m in members])
+    whole = stack_problems([m.problem for m in members])
     if whole is None:
         return {row: one for r in refits for row, one in _refit_alike(context, [r]).items()}
     given = [r.weights for r in refits if r.weights is not None]

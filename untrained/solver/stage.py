@@ -17,10 +17,10 @@ from untrained.core.role import choice
 from untrained.core.rule import Output, Stop, Stopped
 from untrained.core.state import Memory, State
 from untrained.errors import Diverged, UserError
-from untrained.group import Group
-from untrained.joined import joined
 from untrained.nets import DrawnFrom, initialise
 from untrained.problem import Problem
+from untrained.problem.group import Group
+from untrained.problem.stacking import stack_problems
 from untrained.solver.fit import Columns, Fit
 from untrained.solver.memory import ADVICE, LEAN, is_out_of_memory, make_lean, needs_lean
 from untrained.solver.track import FACTOR, PATIENCE, Track
@@ -245,10 +245,10 @@ class Stage:
     def _select(self, places: list[int]) -> None:
         """Go on with the problems at these places of the axis G."""
         memory = self.optimizer.state_dict()
-        problem = joined([self._problem_of(self.s.rows[g]) for g in places])
+        problem = stack_problems([self._problem_of(self.s.rows[g]) for g in places])
         assert problem is not None  # some of those that were joined before
         if self.held is not None:
-            self.held = joined([self.held.select(g) for g in places])
+            self.held = stack_problems([self.held.select(g) for g in places])
         self.s.select(places, problem)
         self.history.select(places)
         # The state's tensors are new ones: a new optimiser, which takes over the old one's moments.

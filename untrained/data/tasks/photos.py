@@ -52,7 +52,7 @@ from untrained.physics.blur import Blur
 from untrained.physics.denoise import Denoise
 from untrained.physics.inpaint import Inpaint
 from untrained.physics.superres import SuperRes
-from untrained.scaling import own_level
+from untrained.problem.scaling import own_level
 
 OUTSIDE = 0.25
 LEAST_SIGMA, MOST_SIGMA = 1e-6, 1e6

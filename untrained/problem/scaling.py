@@ -15,7 +15,7 @@ from untrained.physics.rescaled import Rescaled
 from untrained.tasks import find_task
 
 if TYPE_CHECKING:
-    from untrained.problem import Problem
+    from untrained.problem.problem import Problem
 
 
 USUAL = 2.0**14

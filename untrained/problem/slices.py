@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from untrained.problem import Problem
+from untrained.problem.problem import Problem
 
 
 def slices_of(volume: Problem) -> tuple[Problem, ...]:

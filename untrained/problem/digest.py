@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.problem import Problem
+from untrained.problem.problem import Problem
 
 
 def data_digest(problem: Problem) -> str:

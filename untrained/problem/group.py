@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.problem import Problem
+from untrained.problem.problem import Problem
 
 
 class Group:

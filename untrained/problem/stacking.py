@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from untrained.physics.base import Physics
-from untrained.problem import Problem
+from untrained.problem.problem import Problem
 
 
-def joined(problems: Sequence[Problem]) -> Problem | None:
+def stack_problems(problems: Sequence[Problem]) -> Problem | None:
     """The problems as one of `(G, ...)` measurements; one problem is itself.
 
     What they know stays theirs: adjoint and classical images, scale, guides, held-out measurements,

@@ -21,8 +21,7 @@ from untrained.errors import UserError
 from untrained.maths import power_iteration, sum_squares
 from untrained.physics import as_physics
 from untrained.physics.base import Physics
-from untrained.said import held_out, image_shape_of, sampling_mask, task_of
-from untrained.scaling import (
+from untrained.problem.scaling import (
     checked_guide,
     degree_scale,
     image_levels,
@@ -32,6 +31,7 @@ from untrained.scaling import (
     scaled_guide,
     usual_units,
 )
+from untrained.said import held_out, image_shape_of, sampling_mask, task_of
 from untrained.tasks import Task, find_task
 from untrained.waiting import tick
 
