@@ -354,7 +354,7 @@ def test_whatever_a_reader_raises_names_the_file(tmp_path, monkeypatch):
         raise ZeroDivisionError("nobody foresaw this")
 
     np.save(tmp_path / "a.npy", PICTURE)
-    monkeypatch.setattr("untrained.data.tasks.photos.Denoise", broken)
+    monkeypatch.setattr("untrained.data.tasks.denoise.Denoise", broken)
     assert "ZeroDivisionError: nobody foresaw" in refusal("denoise", tmp_path / "a.npy")
 
 

@@ -17,8 +17,8 @@ from untrained.data.evaluate import evaluate_notes
 from untrained.data.phantoms import birdcage_maps, brain, gaussian_kernel, shepp_logan
 from untrained.data.simulate.encoded import simulate_phase
 from untrained.data.tasks.ct import load_ct
+from untrained.data.tasks.denoise import load_denoise
 from untrained.data.tasks.mri import load_mri
-from untrained.data.tasks.photos import load_denoise
 from untrained.errors import UserError
 from untrained.physics import CT, Denoise
 from untrained.physics.phase import PhaseRetrieval

@@ -18,13 +18,11 @@ from untrained.data.simulate.photos import (
     simulate_inpaint,
     simulate_superres,
 )
-from untrained.data.tasks.photos import (
-    estimate_noise,
-    load_deblur,
-    load_denoise,
-    load_inpaint,
-    load_superres,
-)
+from untrained.data.tasks.deblur import load_deblur
+from untrained.data.tasks.denoise import load_denoise
+from untrained.data.tasks.inpaint import load_inpaint
+from untrained.data.tasks.superres import load_superres
+from untrained.doubts.photographs import estimate_noise
 from untrained.errors import UserError
 
 RNG = np.random.default_rng(3)

@@ -12,8 +12,9 @@ from untrained.data import read_clean, with_references
 from untrained.data.formats import open_arrays
 from untrained.data.formats.npz import NpzFile
 from untrained.data.tasks.ct import load_ct
+from untrained.data.tasks.denoise import load_denoise
+from untrained.data.tasks.inpaint import load_inpaint
 from untrained.data.tasks.mri import load_mri
-from untrained.data.tasks.photos import load_denoise, load_inpaint
 from untrained.errors import UserError
 from untrained.maths import to_complex
 

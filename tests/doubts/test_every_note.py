@@ -408,7 +408,7 @@ ROWS = (
         "the projection matrix would take",
         ct(),
         None,
-        (("untrained.data.tasks.ct.room", lambda: 1),),
+        (("untrained.data.tasks.ct_scan.room", lambda: 1),),
     ),
     # MRI
     Row("no mask was given: the non-zero pattern", mri()),

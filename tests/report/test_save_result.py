@@ -14,7 +14,7 @@ from PIL import Image
 from untrained.cli import main
 from untrained.core.result import Result
 from untrained.data.images import read_picture
-from untrained.data.tasks.photos import load_denoise
+from untrained.data.tasks.denoise import load_denoise
 from untrained.errors import UserError
 from untrained.files import sha256
 from untrained.report import save, save_result

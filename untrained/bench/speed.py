@@ -113,67 +113,54 @@ def measure_speed(
     Raises:
         UserError: no reference, or several slices in one.
     """
-    place = pick_device(device)
+    hardware = pick_device(device)
     region = "disc" if find_task(measurement.task).measures == "views" else "all"
-    score = Score(measurement, region, place)
+    score = Score(measurement, region, hardware)
 
     def fresh() -> Problem:
         """With nothing remembered of an earlier run."""
-        return Problem(measurement.y, measurement.physics, sigma=measurement.sigma).to(place)
+        return Problem(measurement.y, measurement.physics, sigma=measurement.sigma).to(hardware)
 
-    plans = dict(_plans(measurement.task, presets, place))
-    rates = {kind: machine_rate(place, kind) for kind in ("fp32", "bf16")}
-    rows = {name: Speed(name) for name in plans}
-    steppers = {
-        name: _stepper(chosen.recipe, fresh(), place)
-        for name, chosen in plans.items()
-        if chosen.recipe is not None
-    }
-    other = _deepinv(fresh()) if importlib.util.find_spec("deepinv") else None
-    if other is not None:
-        steppers["deepinv DeepImagePrior"] = (other, None, "fp32")
-        rows["deepinv DeepImagePrior"] = Speed("deepinv DeepImagePrior")
+    plans = dict(_plans(measurement.task, presets, hardware))
+    rates = {kind: machine_rate(hardware, kind) for kind in ("fp32", "bf16")}
+    steppers = _steppers(plans, fresh, hardware)
+    rows = {name: Speed(name) for name in dict.fromkeys((*plans, *steppers))}
     say(f"timing {len(steppers)} kinds of step, {blocks} blocks of {BLOCK} each")
     for name, milliseconds in _interleaved(steppers, blocks, limit).items():
-        _, operations, precision = steppers[name]
-        row = rows[name]
-        row.step_ms = milliseconds
-        if operations is not None:
-            row.gflop = operations / 1e9
-            row.over_limit = milliseconds / 1e3 / (operations / rates[precision])
+        _record_step(rows[name], milliseconds, steppers[name], rates)
     for name, chosen in sorted(plans.items(), key=lambda item: "paper" not in item[0]):
         say(f"running {name}")
-        _run(rows[name], chosen, fresh(), score, limit, target, place)
+        _run(rows[name], chosen, fresh(), score, limit, target, hardware)
         if target is None:
             target = rows[name].best
     if _does_bm3d(measurement):
         say("running BM3D")
-        rows["BM3D"] = _bm3d(measurement, score, place)
+        rows["BM3D"] = _bm3d(measurement, score, hardware)
     machine: dict[str, Any] = {
         f"{kind}_gflops": round(rate / 1e9, 1) for kind, rate in rates.items()
     }
-    machine |= {"device": str(place), "threads": torch.get_num_threads()}
+    machine |= {"device": str(hardware), "threads": torch.get_num_threads()}
     listed = [asdict(row) for row in rows.values()]
     return {"machine": machine, "target": target, "rows": plain_values(listed)}
 
 
-def machine_rate(place: torch.device, precision: str) -> float:
+def machine_rate(device: torch.device, precision: str) -> float:
     """Operations per second of a product of two matrices of 2048 squared, the best of five."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    a = torch.randn(SIDE, SIDE, device=place).to(dtype)
+    a = torch.randn(SIDE, SIDE, device=device).to(dtype)
     best = float("inf")
     for _ in range(5):
-        _wait(place)
+        _wait(device)
         began = time.perf_counter()
         a @ a
-        _wait(place)
+        _wait(device)
         best = min(best, time.perf_counter() - began)
     return 2 * SIDE**3 / best
 
 
-def _plans(task: str, presets: tuple[str, ...], place: torch.device) -> Iterator[tuple[str, Plan]]:
+def _plans(task: str, presets: tuple[str, ...], device: torch.device) -> Iterator[tuple[str, Plan]]:
     """The papers' own first, of which the first gives the target; also in our arithmetic."""
-    precisions = dict.fromkeys(("fp32", Engine().resolve(place)))
+    precisions = dict.fromkeys(("fp32", Engine().resolve(device)))
     for precision, method in itertools.product(precisions, PAPERS):
         if task in METHODS[method].tasks:
             name = f"{method} paper" + (" bf16" if precision == "bf16" else "")
@@ -189,9 +176,34 @@ def _plans(task: str, presets: tuple[str, ...], place: torch.device) -> Iterator
 Stepper = tuple[Callable[[int], None], float | None, str]
 
 
-def _stepper(recipe: Recipe, problem: Problem, place: torch.device) -> Stepper:
+def _steppers(
+    plans: dict[str, Plan], fresh: Callable[[], Problem], device: torch.device
+) -> dict[str, Stepper]:
+    """Prepare the steps of every network that is planned, and of deepinv where it is installed."""
+    found = {
+        name: _stepper(chosen.recipe, fresh(), device)
+        for name, chosen in plans.items()
+        if chosen.recipe is not None
+    }
+    if importlib.util.find_spec("deepinv"):
+        found["deepinv DeepImagePrior"] = (_deepinv(fresh()), None, "fp32")
+    return found
+
+
+def _record_step(
+    row: Speed, milliseconds: float, stepper: Stepper, rates: dict[str, float]
+) -> None:
+    """Enter the time of a step, and its operations where they were counted."""
+    _, operations, precision = stepper
+    row.step_ms = milliseconds
+    if operations is not None:
+        row.gflop = operations / 1e9
+        row.over_limit = milliseconds / 1e3 / (operations / rates[precision])
+
+
+def _stepper(recipe: Recipe, problem: Problem, device: torch.device) -> Stepper:
     """(take so many steps, operations of one, precision) of a run without a stop rule."""
-    precision = recipe.engine.resolve(place)
+    precision = recipe.engine.resolve(device)
     weighted = problem.weighted(recipe.weighting)
     endless = replace(recipe, stop=Never(), guard=None)
     stage = Stage(StageInput("speed", [endless], weighted, [0]), precision == "bf16")
@@ -199,7 +211,7 @@ def _stepper(recipe: Recipe, problem: Problem, place: torch.device) -> Stepper:
     def take(steps: int) -> None:
         for _ in range(steps):
             take_step(stage, ())
-        _wait(place)
+        _wait(device)
 
     take(1)
     with FlopCounterMode(display=False) as counter:
@@ -253,11 +265,11 @@ def _run(
     score: Score,
     limit: float,
     target: float | None,
-    place: torch.device,
+    device: torch.device,
 ) -> None:
     """A whole run: time, quality, memory."""
     clock = _Clock()
-    start_peak(place)
+    start_peak(device)
     began = time.perf_counter()
     grace = 0.0 if chosen.recipe is None else max(GRACE, 0.1 * limit)  # a network ends by itself
     try:
@@ -265,14 +277,14 @@ def _run(
             result = run(
                 chosen,
                 problem,
-                device=str(place),
+                device=str(device),
                 watch=[Scored(score), Limit(limit), clock],
                 compare=False,
             )
     except Cut:
         row.seconds, row.cut = time.perf_counter() - began, True
         return
-    row.seconds, row.peak_mb = time.perf_counter() - began, peak_mb(place)
+    row.seconds, row.peak_mb = time.perf_counter() - began, peak_mb(device)
     row.psnr, row.ssim = score.psnr(result.image), score.ssim(result.image)
     row.steps, row.cut = result.steps, not result.finished
     if chosen.recipe is None:
@@ -291,7 +303,7 @@ def _does_bm3d(measurement: Measurement) -> bool:
     return installed and noisy_picture and known
 
 
-def _bm3d(measurement: Measurement, score: Score, place: torch.device) -> Speed:
+def _bm3d(measurement: Measurement, score: Score, device: torch.device) -> Speed:
     """BM3D by its authors' package, for non-commercial use only and so never installed by us."""
     from bm3d import bm3d, bm3d_rgb
 
@@ -304,14 +316,14 @@ def _bm3d(measurement: Measurement, score: Score, place: torch.device) -> Speed:
         else bm3d(picture[..., 0], measurement.sigma)
     )
     row = Speed("BM3D", seconds=time.perf_counter() - began, peak_mb=peak_mb(torch.device("cpu")))
-    image = torch.from_numpy(found.reshape(picture.shape)).float().movedim(-1, 0)[None].to(place)
+    image = torch.from_numpy(found.reshape(picture.shape)).float().movedim(-1, 0)[None].to(device)
     row.psnr, row.ssim = score.psnr(image), score.ssim(image)
     return row
 
 
-def _wait(place: torch.device) -> None:
-    if place.type == "cuda":
-        torch.cuda.synchronize(place)
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 HEADS = {"ms/step": 9, "x limit": 9, "steps": 7, "seconds": 9, "PSNR": 7, "MiB": 7, "to": 7}

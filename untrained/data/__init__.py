@@ -27,12 +27,16 @@ from untrained.data.simulate.photos import (
     simulate_inpaint,
     simulate_superres,
 )
+from untrained.data.tasks.cs import load_cs
 from untrained.data.tasks.ct import load_ct
 from untrained.data.tasks.custom import load_custom
-from untrained.data.tasks.encoded import load_cs, load_phase
+from untrained.data.tasks.deblur import load_deblur
+from untrained.data.tasks.denoise import load_denoise
+from untrained.data.tasks.inpaint import load_inpaint
 from untrained.data.tasks.mri import load_mri
 from untrained.data.tasks.nldeblur import load_nldeblur
-from untrained.data.tasks.photos import load_deblur, load_denoise, load_inpaint, load_superres
+from untrained.data.tasks.phase import load_phase
+from untrained.data.tasks.superres import load_superres
 from untrained.errors import UserError, from_file
 from untrained.solver.memory import is_out_of_memory
 

@@ -10,7 +10,7 @@ import numpy as np
 from untrained.data.formats.npz import write_npz
 from untrained.data.simulate.noise import noisy
 from untrained.data.simulate.photos import clean_picture
-from untrained.data.tasks.ct import check_matrix, even_angles, fitting
+from untrained.data.tasks.ct_scan import check_matrix, even_angles, fitting
 from untrained.errors import UserError
 from untrained.physics.ct import CT
 

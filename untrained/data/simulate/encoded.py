@@ -13,7 +13,7 @@ from untrained.data.parameters import check_seed, named_kernel, read_kernel
 from untrained.data.phantoms import gaussian_kernel
 from untrained.data.simulate.noise import noisy
 from untrained.data.simulate.photos import DEFAULT_BLUR, clean_picture, save
-from untrained.data.tasks.photos import noise_level, shape_of
+from untrained.data.tasks.photo import noise_level, shape_of
 from untrained.doubts.photographs import kernel_doubts
 from untrained.errors import UserError, from_file
 from untrained.maths import to_channels

@@ -1,4 +1,4 @@
-"""Undersampled k-space from fully sampled k-space or from an image and simulated coils."""
+"""Simulate undersampled k-space from fully sampled k-space or from an image and simulated coils."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from untrained.data.parameters import check_seed, read_mask
 from untrained.data.phantoms import birdcage_maps
 from untrained.data.slices import wanted_slices
 from untrained.data.tasks.mri import has_slices, read_kspace
-from untrained.data.tasks.photos import noise_level
+from untrained.data.tasks.photo import noise_level
 from untrained.errors import UserError
 from untrained.files import require_no_folder
 from untrained.maths import fft2c, ifft2c
@@ -52,11 +52,9 @@ def simulate_mri(
 ) -> tuple[str, ...]:
     """Keep a random set of columns of k-space, or what a mask keeps, and add noise there.
 
-    Writes an .npz with `kspace mask reference`.
-
-    `reference` is sum_c conj(S_c) x_c of the full data, S the coil images of the central 24x24
-    of k-space (Hann window) divided by their root sum of squares. S itself is not written:
-    reconstruction has to estimate maps from what was kept.
+    Writes an .npz with `kspace mask reference`. `reference` is sum_c conj(S_c) x_c of the full
+    data, S the coil images of the central 24x24 of k-space (Hann window) divided by their root
+    sum of squares. S itself is not written: reconstruction has to estimate maps from what was kept.
 
     Args:
         clean: .h5 or .npz with fully sampled `kspace`; or a complex image: .npy, or .npz with
@@ -76,25 +74,13 @@ def simulate_mri(
         Notes on what was decided.
 
     Raises:
-        UserError: unreadable or undersampled input, `coils` for measured k-space, an unknown
-            mask kind, an acceleration that the centre alone exceeds, a mask of another size or
-            beside what it replaces, a negative sigma, a slice that does not exist.
+        UserError: unreadable or undersampled input, and options that do not fit it or each other.
     """
-    drawn = {"acceleration": acceleration, "center-fraction": center_fraction}
-    beside = [
-        name for name, value in {**drawn, "mask-kind": mask_kind}.items() if value is not None
-    ]
-    if mask is not None and beside:
-        raise UserError(
-            f"--mask {mask} says which samples are kept, and so does --{beside[0]}: leave out one "
-            "of the two"
-        )
-    if mask is None:
-        _check_drawn(drawn, mask_kind)
+    _check_drawn(mask, acceleration, center_fraction, mask_kind)
     level = noise_level(sigma)
     kspace, notes = _full_kspace(clean, coils, slice)
     reference = combine(kspace)
-    facts: dict[str, np.ndarray]
+    facts: dict[str, np.ndarray] = {}
     if mask is None:
         rate = DEFAULT_ACCELERATION if acceleration is None else acceleration
         centre = DEFAULT_CENTRE if center_fraction is None else center_fraction
@@ -103,24 +89,34 @@ def simulate_mri(
         facts = {"acceleration": np.asarray(rate), "center_fraction": np.asarray(centre)}
     else:
         kept, more = _given_mask(mask, (kspace.shape[-2], kspace.shape[-1]))
-        notes, facts = (*notes, *more), {}
+        notes += more
     if level > 0:
         strength = level * float(np.abs(reference).max())
         kspace = _with_noise(kspace, strength, check_seed(seed))
         facts["sigma"] = np.asarray(strength)
-    arrays = {
-        "kspace": kspace * kept,
-        "mask": kept.astype(np.uint8),
-        "reference": reference,
-        **facts,
-        "seed": np.asarray(seed),
-    }
-    write_npz(out, arrays)
+    arrays = {"kspace": kspace * kept, "mask": kept.astype(np.uint8), "reference": reference}
+    write_npz(out, {**arrays, **facts, "seed": np.asarray(seed)})
     return notes
 
 
-def _check_drawn(numbers: dict[str, float | None], mask_kind: str | None) -> None:
-    """Raise a UserError for numbers that no random mask can have, or an unknown kind of mask."""
+def _check_drawn(
+    mask: str | Path | None,
+    acceleration: float | None,
+    center_fraction: float | None,
+    mask_kind: str | None,
+) -> None:
+    """Raise a UserError for what a random mask cannot have, or for a file of a mask beside it."""
+    numbers = {"acceleration": acceleration, "center-fraction": center_fraction}
+    beside = [
+        name for name, value in {**numbers, "mask-kind": mask_kind}.items() if value is not None
+    ]
+    if mask is not None and beside:
+        raise UserError(
+            f"--mask {mask} says which samples are kept, and so does --{beside[0]}: leave out one "
+            "of the two"
+        )
+    if mask is not None:
+        return
     if mask_kind is not None and mask_kind not in MASKS:
         raise UserError(f"--mask-kind must be one of {', '.join(MASKS)}, got '{mask_kind}'")
     for name, value in numbers.items():

@@ -18,7 +18,7 @@ from untrained.data.images import check_photograph, read_image
 from untrained.data.parameters import check_seed, named_kernel, read_kernel
 from untrained.data.phantoms import gaussian_kernel
 from untrained.data.simulate.noise import LEVELS, add_noise, noisy
-from untrained.data.tasks.photos import noise_level, shape_of
+from untrained.data.tasks.photo import noise_level, shape_of
 from untrained.doubts.photographs import kernel_doubts
 from untrained.errors import UserError
 from untrained.maths import to_complex

@@ -11,7 +11,7 @@ from untrained.data.arrays import read_optional, require_finite
 from untrained.data.formats import is_picture, open_arrays
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import named_kernel, read_kernel, replaced, replaced_kernel
-from untrained.data.tasks.photos import photo_measurement, read_photo, shape_of
+from untrained.data.tasks.photo import photo_measurement, read_photo, shape_of
 from untrained.doubts.photographs import kernel_doubts
 from untrained.errors import UserError, from_file
 from untrained.physics.bkse import BKSE, NonlinearBlur, load_bkse, weights_digest
