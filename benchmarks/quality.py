@@ -125,11 +125,11 @@ def measurement(case: Case) -> Measurement:
         if case.task != "custom":
             simulate(case.task, clean, file, **case.options)
             return read_case(case.task, file)
-        from untrained.data.tasks.custom import load_object
+        from untrained.own_code import build
 
         operator = f"{OPERATOR}:SinglePixelCamera"
         x = torch.from_numpy(np.load(clean))[None, None]
-        y = load_object(operator)().A(x)[0]
+        y = build(operator, "operator").A(x)[0]
         write_npz(file, {"measurement": y.numpy(), "reference": x[0].numpy()})
         found = TASKS["custom"].load(file, physics=operator)
         assert isinstance(found, Measurement)

@@ -313,6 +313,10 @@ def test_the_example_runs_offline(example: str, quiet: Path) -> None:
         assert ran["result"].steps < 60
     if example == "write_a_method.py":
         assert torch.equal(ran["limit"], ran["theirs"])
+        np.save("noisy.npy", ran["problem"].y[0, 0].numpy())
+        line = f"reconstruct denoise noisy.npy --method {example}:Relaxed --set beta=0.3 --quiet"
+        small = "--set net.widths=4,8 --threads 1 --no-compare"
+        assert commands.main(shlex.split(f"{line} {small}"), standalone_mode=False) == 0
 
 
 def test_all_examples_are_run() -> None:

@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "untrained"
 LAYERS = (
     "_version",
     "errors",
+    "own_code",
     "waiting",
     "tasks",
     "checks",

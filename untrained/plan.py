@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,8 +11,8 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Output, Stop
 from untrained.errors import UserError, shown
-from untrained.methods import AUTO, DIP, METHODS, Card, find_recipe
-from untrained.methods.card import REGULARISATION
+from untrained.methods import METHODS, Card, find_recipe
+from untrained.methods.own import find_card, own_card
 from untrained.methods.presets import check_preset
 from untrained.physics.footprint import whole
 from untrained.pretrain import Weights
@@ -41,6 +40,8 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]:
         """What has to be said of any image that it makes."""
+        if self.card.note:
+            return (self.card.note,)
         learned = self.card.control_of
         if not learned:
             return ()
@@ -102,10 +103,11 @@ def plan(
 
     Args:
         task: a task's name.
-        method, preset: names; `auto` is the method our evidence supports. A `Method` in place of
-            its name is run with the network, engine and rules of its preset, or of those of `dip`
-            where it is none of ours, for as many steps as its own `rounds` and `inner` say, or the
-            preset's where those are as its class has them.
+        method, preset: names; `auto` is the method our evidence supports. A class of your own is
+            `FILE.py:Class` or `MODULE:Class`, whose code is run. A `Method` in place of its name is
+            run with the network, engine and rules of its preset, or of those of `dip` where it is
+            none of ours, for as many steps as its own `rounds` and `inner` say, or the preset's
+            where those are as its class has them.
         settings: `FIELD=VALUE` assignments, see `Recipe.with_settings`.
         steps: budget in optimiser steps, 0 = the preset's; what a method does before its first
             image that counts (training, search, burn-in) keeps its share of it.
@@ -128,7 +130,7 @@ def plan(
     _check_given("method", method, Method, "untrained.Method")
     _check_given("stop", stop, Stop, "untrained.rules.Stop")
     _check_given("output", output, Output, "untrained.rules.Output")
-    card = _card_of(method, task) if isinstance(method, Method) else _find_card(method, task)
+    card = _card_of(method, task)
     _check_weights(card, task, weights)
     if weights is None and card.control is not None:
         card = card.control
@@ -137,7 +139,7 @@ def plan(
         _refuse_network_options(card, settings, steps, stop, output)
         return Plan(card, task, preset, None)
     recipe = find_recipe(card, task, preset)
-    if isinstance(method, Method):
+    if isinstance(method, Method) and _is_ours(method):
         recipe = _with_method(recipe, method)
     if weights is not None:
         recipe = replace(recipe, net=weights.net)
@@ -167,18 +169,31 @@ def _check_given(name: str, value: Any, kind: type, public: str) -> None:
     raise UserError(f"{name} must be a text or an object of {public}, got {shown(value)}{hint}")
 
 
-def _card_of(method: Method, task: str) -> Card:
-    """The card of a method object: that of its paper, or one for a method of the caller's own."""
-    name = getattr(method, "name", type(method).__name__.lower())
-    if name in METHODS and type(method).__module__.startswith("untrained.methods."):
-        return _find_card(name, task)
-    return Card(
-        name, "a method of your own", "", REGULARISATION, (task,), "", METHODS["dip"].recipe
-    )
+def _card_of(method: str | Method, task: str) -> Card:
+    """Find the card of a name or an object, and check that it does the task.
+
+    Raises:
+        UserError: an unknown name, or a method that does not do the task.
+    """
+    if isinstance(method, str):
+        card = find_card(method)
+    elif _is_ours(method):
+        card = METHODS[method.name]
+    else:
+        return own_card(method)  # the task is checked with its operator
+    if task not in card.tasks:
+        able = [c.name for c in METHODS.values() if task in c.tasks]
+        raise UserError(f"method '{card.name}' does not do {task}; these do: {', '.join(able)}")
+    return card
+
+
+def _is_ours(method: Method) -> bool:
+    """Tell a method of this library from a class of the user's, which may have its name."""
+    return method.name in METHODS and type(method).__module__.startswith("untrained.methods.")
 
 
 def _with_method(recipe: Recipe, method: Method) -> Recipe:
-    """The recipe with another method, and with as many steps as that one asks for."""
+    """Put a method of ours, with other fields, into its recipe; its steps are those it asks for."""
     fields = {f.name: f.default for f in dataclasses.fields(method)}  # type: ignore[arg-type]
     if isinstance(recipe.method, type(method)):  # of a control, with the same settings
         method = type(recipe.method)(**{name: getattr(method, name) for name in fields})
@@ -189,7 +204,7 @@ def _with_method(recipe: Recipe, method: Method) -> Recipe:
         method=method,
         steps=recipe.budget if ours and usual else 0,
         alternative=recipe.alternative if method == recipe.method else None,
-        source=recipe.source if ours else f"a method of your own; the rest is that of {DIP.name}",
+        source=recipe.source if ours else f"{type(method).__name__} in a recipe of {method.name}",
     )
 
 
@@ -207,19 +222,6 @@ def _check_weights(card: Card, task: str, weights: Weights | None) -> None:
         )
     if weights is not None:
         weights.check(card.name, task)
-
-
-def _find_card(method: str, task: str) -> Card:
-    name = AUTO if method == "auto" else method
-    if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise UserError(f"unknown method '{name}'; known: auto, {', '.join(METHODS)}{hint}")
-    card = METHODS[name]
-    if task not in card.tasks:
-        able = [c.name for c in METHODS.values() if task in c.tasks]
-        raise UserError(f"method '{name}' does not do {task}; these do: {', '.join(able)}")
-    return card
 
 
 def _refuse_network_options(

@@ -25,7 +25,8 @@ from untrained.bench.lessons import LessonEntry, learned, read_lesson
 from untrained.data import TASKS
 from untrained.errors import UserError, from_file
 from untrained.files import read_text_file
-from untrained.methods import AUTO, METHODS
+from untrained.methods import AUTO, Card
+from untrained.methods.own import find_card
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -114,11 +115,12 @@ class Grid:
         found: list[Job] = []
         for entry in self.runs:
             run = replace(entry.run, weights=files[entry.weights]) if entry.weights else entry.run
+            card = find_card(run.method)
             mine = [
                 Job(case, run, seed)
                 for case in cases
-                if case.task in (entry.tasks or METHODS[entry.run.method].tasks)
-                for seed in (self.seeds[:1] if METHODS[entry.run.method].classical else self.seeds)
+                if case.task in (entry.tasks or card.tasks)
+                for seed in (self.seeds[:1] if card.classical else self.seeds)
             ]
             if not mine:
                 raise UserError(
@@ -162,7 +164,7 @@ def _grid(values: dict[str, Any], path: Path) -> Grid:
     runs = [
         entry
         for number, table in enumerate(values["runs"], 1)
-        for entry in _run_entries(table, f"[[runs]] {number}")
+        for entry in _run_entries(table, path.parent, f"[[runs]] {number}")
     ]
     lessons = [
         read_lesson(table, path.parent, f"[[pretrain]] {number}")
@@ -191,7 +193,7 @@ def _check_weights(runs: list[RunEntry], lessons: list[LessonEntry]) -> None:
         raise UserError("two [[pretrain]] tables have the same name")
     for entry in runs:
         method = entry.run.method
-        card = METHODS[method]
+        card = find_card(method)
         needed = card.pretrained and card.control is None
         if (needed and not entry.weights) or (entry.weights and not card.pretrained):
             needs = "needs" if needed else "takes no"
@@ -206,8 +208,8 @@ def _check_weights(runs: list[RunEntry], lessons: list[LessonEntry]) -> None:
             )
 
 
-def _run_entries(table: Any, where: str) -> list[RunEntry]:
-    """One entry per method and preset of a `[[runs]]` table."""
+def _run_entries(table: Any, folder: Path, where: str) -> list[RunEntry]:
+    """One entry per method and preset of a `[[runs]]` table; relative paths start at `folder`."""
     values = read_table(table, RUN_KEYS, where)
     if "method" not in values:
         raise UserError(f"{where}: there is no method; see `untrained list methods`")
@@ -216,7 +218,7 @@ def _run_entries(table: Any, where: str) -> list[RunEntry]:
         if task not in TASKS:
             raise UserError(f"{where}: unknown task '{task}'; known: {', '.join(TASKS)}")
     small = texts(values["small"], f"{where}: small") if "small" in values else ()
-    methods = texts(values["method"], f"{where}: method")
+    methods = [_placed(name, folder) for name in texts(values["method"], f"{where}: method")]
     presets = texts(values.get("preset", "fast"), f"{where}: preset")
     if "label" in values and len(methods) * len(presets) > 1:
         raise UserError(f"{where}: a label names one run, and this table gives several")
@@ -232,12 +234,18 @@ def _run_entries(table: Any, where: str) -> list[RunEntry]:
     return list(dict.fromkeys(entries))  # a classical method is the same with every preset
 
 
+def _placed(method: str, folder: Path) -> str:
+    """Make the path in `FILE.py:Class` absolute, from the grid's folder."""
+    place, colon, name = method.rpartition(":")
+    return f"{(folder / place).resolve()}:{name}" if colon and place.endswith(".py") else method
+
+
 def _run(values: dict[str, Any], method: str, preset: str, where: str) -> Run:
     method = AUTO if method == "auto" else method
-    if method not in METHODS:
-        raise UserError(f"{where}: unknown method '{method}'; known: auto, {', '.join(METHODS)}")
+    with from_file(where):
+        card = find_card(method)
     settings = texts(values["settings"], f"{where}: settings") if "settings" in values else ()
-    classical = METHODS[method].classical
+    classical = card.classical
     run = Run(
         method=method,
         preset="fast" if classical else preset,
@@ -246,14 +254,14 @@ def _run(values: dict[str, Any], method: str, preset: str, where: str) -> Run:
         stop=values.get("stop", "auto"),
         output=values.get("output", "auto"),
     )
-    return replace(run, label=values.get("label") or _label(run, values.get("weights", "")))
+    return replace(run, label=values.get("label") or _label(run, card, values.get("weights", "")))
 
 
-def _label(run: Run, weights: str) -> str:
+def _label(run: Run, card: Card, weights: str) -> str:
     """The method, and what was set beside it."""
-    control = None if weights else METHODS[run.method].control
+    control = None if weights else card.control
     preset = "" if run.preset == "fast" else run.preset
-    parts = [control.name if control else run.method, weights, preset, *run.settings]
+    parts = [control.name if control else card.name, weights, preset, *run.settings]
     parts += [f"steps={run.steps}" if run.steps else ""]
     parts += [
         f"{name}={value}"
@@ -291,7 +299,7 @@ def _small(grid: Grid, table: Any) -> Grid:
 
 
 def _smaller(entry: RunEntry, steps: int, more: tuple[str, ...]) -> RunEntry:
-    if METHODS[entry.run.method].classical:
+    if find_card(entry.run.method).classical:
         return entry
     settings = (*entry.run.settings, *more, *entry.small)
     return replace(entry, run=replace(entry.run, settings=settings, steps=steps or entry.run.steps))
@@ -314,7 +322,7 @@ def _check_plans(jobs: list[Job], entry: RunEntry) -> None:
             job.plan()
         except UserError as error:
             apart = ""
-            if METHODS[job.run.method].classical:
+            if find_card(job.run.method).classical:
                 apart = "; a classical method beside others has a [[runs]] table of its own"
             raise UserError(f"{entry.where}{_key_of(job)}: {error}{apart}") from error
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from untrained.files import sha256
+from untrained.methods.own import is_own
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
 
@@ -83,6 +84,8 @@ class Job:
             # a classical method draws nothing
             "seed": None if chosen.recipe is None else self.seed,
         }
+        if is_own(self.run.method):
+            content["code"] = chosen.card.source
         if self.run.weights[1]:
             content["weights"] = self.run.weights[1]
         if self.case.guides:

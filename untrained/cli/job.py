@@ -94,7 +94,7 @@ def input_files(
     """List what a command reads: inputs, and the files and code that its options name."""
     named = [value for name, value in task_options.items() if name != "key"]
     values = [value for value in named if isinstance(value, str)]
-    code = [value.rpartition(":")[0] for value in values]  # FILE.py:CALLABLE
+    code = [value.rpartition(":")[0] for value in (*values, options.method)]  # FILE.py:CALLABLE
     return [*paths, options.reference, options.weights, *options.guide, *values, *code]
 
 

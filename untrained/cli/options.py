@@ -56,7 +56,14 @@ def _a_number(context: click.Context, option: click.Parameter, value: float | No
 
 
 _OPTIONS = (
-    click.option("--method", default="auto", show_default=True, help="See `list methods`."),
+    click.option(
+        "--method",
+        default="auto",
+        show_default=True,
+        metavar="NAME",
+        help="See `list methods`; or your own: MODULE:CLASS or FILE.py:CLASS. The code in that "
+        "file or module is run, with your rights: name files that you trust.",
+    ),
     click.option("--preset", type=click.Choice(list(PRESETS)), default="fast", show_default=True),
     click.option(
         "--set",

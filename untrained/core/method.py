@@ -22,7 +22,7 @@ class Method(ABC):
     """One paper. Subclasses are frozen dataclasses with the fields `rounds` (K) and `inner` (N).
 
     Attributes:
-        name: the name on the command line.
+        name: the name on the command line; the class's in lower case unless given.
         nonlinear: True when the method needs no adjoint and so accepts nonlinear physics.
         copies: networks of the recipe's design side by side, each with weights of its own; their
             inputs and outputs are joined along the channels.
@@ -33,6 +33,11 @@ class Method(ABC):
     copies: ClassVar[int] = 1
     rounds: int
     inner: int
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" not in {name for base in cls.__mro__ for name in vars(base)}:
+            cls.name = cls.__name__.lower()
 
     @property
     def description(self) -> str:

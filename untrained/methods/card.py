@@ -81,6 +81,7 @@ class Card:
         training: how its weights are learned, where it needs some.
         control: of a pre-trained method, what is run without weights; None where it needs them.
         control_of: of a control, the method that it is held against.
+        note: what is said before a run, and in its result.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Card:
     training: Training | None = None
     control: Card | None = None
     control_of: str = ""
+    note: str = ""
 
     @property
     def classical(self) -> bool:

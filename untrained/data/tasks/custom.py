@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-import sysconfig
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,10 +17,11 @@ from untrained.data.measurement import Measurement
 from untrained.data.named import open_measurement, require_no_key
 from untrained.errors import UserError
 from untrained.maths import to_channels
+from untrained.own_code import build, own_code
 from untrained.physics.autograd import as_physics
 from untrained.physics.check import adjoint_notes, require_float32
 
-PACKAGE = Path(__file__).resolve().parents[2]
+KIND = "operator"
 AXES = {1: "YX", 2: "YX", 3: "CYX", 4: "ZYX"}
 
 
@@ -52,12 +45,12 @@ def load_custom(
     """
     if not physics:
         raise UserError("custom needs --physics MODULE:CALLABLE or FILE.py:CALLABLE")
-    found = load_object(physics)()
+    found = build(physics, KIND)
     x_shape = _x_shape(found, physics)
     y_shape = _measured_shape(found, x_shape, physics)
-    with own_code(physics):
+    with own_code(physics, KIND):
         operator = as_physics(found, x_shape)
-    with own_code(f"{physics}, A_adjoint"):
+    with own_code(f"{physics}, A_adjoint", KIND):
         notes = adjoint_notes(operator, x_shape, physics)
     values, truth, sigma, more = _read(path, key)
     y = _fitting(values, y_shape, f"input: {path}")
@@ -73,91 +66,6 @@ def load_custom(
         axes="YX" if x_shape[0] in (1, 2) and len(x_shape) == 3 else AXES.get(len(x_shape), "YX"),
         source=str(path),
     )
-
-
-def load_object(spec: str) -> Callable[[], Any]:
-    """The callable named by `module:callable` or `file.py:callable`.
-
-    Modules of the current directory can be imported.
-
-    Raises:
-        UserError: no such module, file or name, an error inside the module, or not a callable.
-            The callable returned raises UserError when the user's own code fails.
-    """
-    place, colon, name = spec.rpartition(":")
-    if not colon or not place or not name.isidentifier():
-        raise UserError(
-            f"operator '{spec}' must be MODULE:CALLABLE or FILE.py:CALLABLE, for example "
-            "operators.py:build"
-        )
-    module = _import(place)
-    found = getattr(module, name, None)
-    if not callable(found):
-        offered = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
-        raise UserError(
-            f"operator {place} has no callable '{name}'; it offers {', '.join(offered) or 'none'}"
-        )
-
-    def build() -> Any:
-        with own_code(spec), _current_directory():
-            return found()
-
-    return build
-
-
-def _import(place: str) -> ModuleType:
-    with own_code(place), _current_directory():
-        if not place.endswith(".py"):
-            return importlib.import_module(place)
-        file = Path(place)
-        if not file.is_file():
-            raise UserError(f"operator: there is no file {place}")
-        module_spec = importlib.util.spec_from_file_location(f"untrained_user_{file.stem}", file)
-        if module_spec is None or module_spec.loader is None:
-            raise UserError(f"operator {place} cannot be imported")
-        module = importlib.util.module_from_spec(module_spec)
-        sys.modules[module_spec.name] = module  # dataclasses and pickling look themselves up here
-        module_spec.loader.exec_module(module)
-        return module
-
-
-@contextmanager
-def own_code(place: str) -> Iterator[None]:
-    """Any failure of the user's code as one sentence with its line, also its call of sys.exit."""
-    try:
-        yield
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise UserError(
-            f"operator {place} failed with {type(error).__name__}: {error}{_line_of(error)}"
-        ) from error
-
-
-def _line_of(error: BaseException) -> str:
-    """The last line of the user's own code on the way to an error; empty where there is none."""
-    paths = sysconfig.get_paths()
-    others = [PACKAGE, *(Path(paths[name]) for name in ("stdlib", "purelib", "platlib"))]
-    theirs = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<")
-        and not any(folder in Path(frame.filename).parents for folder in others)
-    ]
-    if not theirs:
-        return ""
-    return f" (line {theirs[-1].lineno} of {theirs[-1].filename}: {theirs[-1].line})"
-
-
-@contextmanager
-def _current_directory() -> Iterator[None]:
-    """The current directory first on the import path."""
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        yield
-    finally:
-        sys.path.remove(here)
 
 
 def _x_shape(operator: Any, spec: str) -> tuple[int, ...]:
@@ -179,7 +87,7 @@ def _measured_shape(operator: Any, x_shape: tuple[int, ...], spec: str) -> tuple
     if not callable(getattr(operator, "A", None)):
         raise UserError(f"operator: the object that {spec} returns must have a method A(x)")
     x = torch.rand(1, *x_shape, generator=torch.Generator().manual_seed(0))
-    with own_code(f"{spec}, A of an image {(1, *x_shape)},"), torch.no_grad():
+    with own_code(f"{spec}, A of an image {(1, *x_shape)},", KIND), torch.no_grad():
         y = operator.A(x)
     require_float32(y, spec)
     if y.ndim < 2 or len(y) != 1:
