@@ -1,4 +1,7 @@
-"""A method in one file; `--method write_a_method.py:Relaxed` runs it on your measurements."""
+"""A method in one file: aSeqDIP whose input goes only part of the way to the output.
+
+`untrained reconstruct` runs it on files with `--method write_a_method.py:Relaxed`.
+"""
 
 from dataclasses import dataclass
 
@@ -12,7 +15,7 @@ SIDE, ROUNDS, NET = 48, 60, ut.nets.Compact(widths=(16, 32, 32))
 
 @dataclass(frozen=True)
 class Relaxed(ut.Method):
-    r"""aSeqDIP whose input goes part of the way: :math:`z_k = (1 - \beta) z_{k-1} + \beta f_\theta(z_{k-1})`."""
+    r"""aSeqDIP with :math:`z_k = (1 - \beta) z_{k-1} + \beta f_\theta(z_{k-1})`."""
 
     rounds: int = ROUNDS  # K
     inner: int = 2  # N
