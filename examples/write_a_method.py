@@ -1,7 +1,4 @@
-"""A method in one file: aSeqDIP whose input goes only part of the way to the output.
-
-`untrained reconstruct` runs it on files with `--method write_a_method.py:Relaxed`.
-"""
+"""A method in one file, run on your data by `--method write_a_method.py:Relaxed`."""
 
 from dataclasses import dataclass
 
