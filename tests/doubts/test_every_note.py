@@ -540,7 +540,14 @@ def test_evaluate_asks_about_other_units(tmp_path: Path, capsys: Any) -> None:
 
 # ---------------------------------------------------------------------------------------------
 
-SOURCES = ("about.py", "data", "doubts", "said.py", "pretrain/weights.py", "physics/check.py")
+SOURCES = (
+    "about.py",
+    "data",
+    "doubts",
+    "pretrain/weights.py",
+    "physics/base.py",
+    "physics/check.py",
+)
 ALSO = {  # texts that functions return which give notes by another name
     "solver/refit.py": ("_fall_back",),
     "plan.py": ("notes",),

@@ -189,7 +189,7 @@ class Physics(nn.Module):
 
     def joined(self, others: Sequence[Physics]) -> Physics | None:
         """Return one operator for a batch of which each image had its own; None if none can."""
-        return None
+        return self if all(one is self for one in others) else None
 
     def on(self, device: torch.device | str) -> Physics:
         """Return a copy of the operator on another device."""
@@ -207,6 +207,11 @@ class Physics(nn.Module):
             return ""
         channels = f"{self.x_shape[0]} channel{'s' if self.x_shape[0] > 1 else ''}"
         return f"an image of {' x '.join(map(str, self.x_shape[1:]))}, {channels}"
+
+    def first_note(self) -> tuple[str, ...]:
+        """Note what was read, as the first note of a run; none where nothing is known."""
+        known = self.described()
+        return (f"read: {known}",) if known else ()
 
     def image_shape(self, y: Tensor) -> tuple[int, ...]:
         """Return `x_shape`, or else the shape of the adjoint's image of y, without batch axis."""
@@ -240,10 +245,10 @@ class NonlinearPhysics(Physics):
     """y = A(x) with a nonlinear A that automatic differentiation can follow."""
 
     linear = False
-    degree = None
+    degree: float | None = None
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Apply J^T at a grey image of 1/2: a nonlinear A has no adjoint, `initial` is the start."""
+        """Apply J^T at a grey image of 1/2, for want of an adjoint; the start is `initial`."""
         self._check_y(y)
         half = torch.full((y.shape[0], *(self.x_shape or y.shape[1:])), 0.5)
         return self.A_vjp(half.to(y), y)

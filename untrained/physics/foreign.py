@@ -83,11 +83,11 @@ def as_physics(obj: Any, x_shape: Sequence[int] | None = None, y: Tensor | None 
             f"the physics must have a method A(x); {type(obj).__name__} has none. Give an object "
             "with A(x) and, if you have it, A_adjoint(y)."
         )
-    shape, adjoint = image_shape(obj, x_shape), _own(obj, "A_adjoint")
+    shape, adjoint = image_shape(obj, x_shape), optional(obj, "A_adjoint")
     if shape is None and y is not None and adjoint is not None:
         with torch.no_grad():
             shape = tuple(adjoint(y[:1]).shape[1:])
-    if _own(obj, "linear") is False or _nonlinear_in_deepinv(obj):
+    if optional(obj, "linear") is False or _nonlinear_in_deepinv(obj):
         if shape is not None and not has_gradient(obj, shape):
             return _by_vjp(obj, shape)
         return Nonlinear(obj, shape)
@@ -100,7 +100,7 @@ def as_physics(obj: Any, x_shape: Sequence[int] | None = None, y: Tensor | None 
             "for that the image's shape is needed: set x_shape = (C, H, W) on the object."
         )
     if not has_gradient(obj, shape):
-        if _own(obj, "A_vjp") is not None:
+        if optional(obj, "A_vjp") is not None:
             return _by_vjp(obj, shape)
         raise UserError(
             f"{type(obj).__name__}.A cannot be differentiated by torch (does it use numpy or "
@@ -119,7 +119,7 @@ def has_map(obj: Any) -> bool:
 
 def has_adjoint(obj: Any) -> bool:
     """Tell whether an object brings an adjoint of its own."""
-    return callable(_own(obj, "A_adjoint"))
+    return callable(optional(obj, "A_adjoint"))
 
 
 def is_ours(physics: Physics) -> bool:
@@ -130,11 +130,11 @@ def is_ours(physics: Physics) -> bool:
 
 def image_shape(obj: Any, x_shape: Sequence[int] | None = None) -> tuple[int, ...] | None:
     """Return `x_shape`, else the object's own, else None."""
-    shape = _own(obj, "x_shape") if x_shape is None else x_shape
+    shape = optional(obj, "x_shape") if x_shape is None else x_shape
     return None if shape is None else tuple(int(n) for n in shape)
 
 
-def _own(obj: Any, name: str) -> Any:
+def optional(obj: Any, name: str) -> Any:
     """Return an optional attribute of a user's object, or its default."""
     return getattr(obj, name, OPTIONAL[name])
 
@@ -176,20 +176,20 @@ class Foreign(LinearPhysics):
     """
 
     def __init__(self, source: Any, x_shape: tuple[int, ...] | None) -> None:
-        super().__init__(x_shape, _own(source, "y_shape"))
+        super().__init__(x_shape, optional(source, "y_shape"))
         self.source = source
-        self.task = str(_own(source, "task"))
-        self.unit_range = bool(_own(source, "unit_range"))
-        self.complex_image = bool(_own(source, "complex_image"))
-        self.classical_name = str(_own(source, "classical_name"))
-        norm_squared = _own(source, "norm_squared")
+        self.task = str(optional(source, "task"))
+        self.unit_range = bool(optional(source, "unit_range"))
+        self.complex_image = bool(optional(source, "complex_image"))
+        self.classical_name = str(optional(source, "classical_name"))
+        norm_squared = optional(source, "norm_squared")
         self.norm_squared = None if norm_squared is None else float(norm_squared)
-        self.weightings = () if _own(source, "weight") is None else WEIGHTINGS
-        degree = _own(source, "degree")
+        self.weightings = () if optional(source, "weight") is None else WEIGHTINGS
+        degree = optional(source, "degree")
         if degree is not None:
             self.degree = float(degree)
         for name in ("mask", "support"):
-            value = _own(source, name)
+            value = optional(source, name)
             self.register_buffer(name, value if isinstance(value, Tensor) else None)
 
     def class_name(self) -> str:
@@ -207,7 +207,7 @@ class Foreign(LinearPhysics):
 
     def described(self) -> str:
         """Say what is measured in the object's own words, if it has any."""
-        own = _own(self.source, "described")
+        own = optional(self.source, "described")
         return str(own()) if callable(own) else super().described()
 
     def A(self, x: Tensor) -> Tensor:
@@ -221,44 +221,44 @@ class Foreign(LinearPhysics):
 
     def mean_squared_singular_value(self, weighting: str = "uniform") -> Tensor | float | None:
         """Give the object's own answer, if it has one."""
-        own = _own(self.source, "mean_squared_singular_value")
+        own = optional(self.source, "mean_squared_singular_value")
         return None if own is None else own(weighting)
 
     def weight(self, r: Tensor, name: str) -> Tensor:
         """Apply the object's own data weighting."""
-        own = _own(self.source, "weight")
+        own = optional(self.source, "weight")
         return super().weight(r, name) if own is None else own(r, name)
 
     def initial(self, y: Tensor) -> Tensor | None:
         """Make the object's own first image, if it has one."""
-        own = _own(self.source, "initial")
+        own = optional(self.source, "initial")
         return None if own is None else own(y)
 
     def fbp(self, y: Tensor) -> Tensor | None:
         """Make an image by the object's own filtered backprojection, if it has one."""
-        own = _own(self.source, "fbp")
+        own = optional(self.source, "fbp")
         return None if own is None else own(y)
 
     def fill(self, x: Tensor, keep: Tensor) -> Tensor:
         """Fill a first image as the object does, if it says how."""
-        own = _own(self.source, "fill")
+        own = optional(self.source, "fill")
         return x if own is None else own(x, keep)
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Draw by the object's own `holdout`, else single entries of y at random."""
-        own = _own(self.source, "holdout")
+        own = optional(self.source, "holdout")
         if own is not None:
             return own(y, fraction, generator)
         return (torch.rand(y.shape[1:], generator=generator) < fraction)[None].to(y.device)
 
     def scattered(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Draw by the object's own `scattered`, else by `holdout`."""
-        own = _own(self.source, "scattered")
+        own = optional(self.source, "scattered")
         return (self.holdout if own is None else own)(y, fraction, generator)
 
     def importance(self, y: Tensor, held: Tensor) -> Tensor | None:
         """Weigh held-out measurements as the object does, if it says how."""
-        own = _own(self.source, "importance")
+        own = optional(self.source, "importance")
         return None if own is None else own(y, held)
 
 
@@ -291,11 +291,11 @@ class Nonlinear(Foreign):
     """A nonlinear object: `A_vjp(x, v)` is J(x)^H v, J the Jacobian of A at x."""
 
     linear = False
-    degree = None
+    degree: float | None = None
 
     def A_vjp(self, x: Tensor, v: Tensor) -> Tensor:
         """Apply J(x)^H to measurements v: by the object's own `A_vjp`, else by autograd."""
-        own = _own(self.source, "A_vjp")
+        own = optional(self.source, "A_vjp")
         return vjp(self.source.A, x, v) if own is None else own(x, v)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
@@ -306,7 +306,7 @@ class Nonlinear(Foreign):
         Raises:
             UserError: neither that nor the image's shape is there.
         """
-        own = _own(self.source, "A_adjoint")
+        own = optional(self.source, "A_adjoint")
         if own is not None:
             return own(y)
         if self.x_shape is None:
@@ -329,7 +329,7 @@ class OwnGradient(Nonlinear):
 
 def _by_vjp(obj: Any, shape: tuple[int, ...]) -> Nonlinear:
     """Wrap a nonlinear object with the gradient that it brings."""
-    if _own(obj, "A_vjp") is not None:
+    if optional(obj, "A_vjp") is not None:
         return OwnGradient(obj, shape)
     raise UserError(
         f"{type(obj).__name__}.A is nonlinear and has no gradient in torch (does it use numpy, "

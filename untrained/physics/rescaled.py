@@ -37,6 +37,10 @@ class Rescaled(LinearPhysics):
         """Return the name of the operator's own class."""
         return self.physics.class_name()
 
+    def described(self) -> str:
+        """Say what the operator measures."""
+        return self.physics.described()
+
     def A(self, x: Tensor) -> Tensor:
         """Map images `(B, *x_shape)` to measurements, divided by the gain."""
         return self.physics.A(x) / self.gain
