@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import call
 from torch import Tensor
 
 import untrained as ut
 from untrained import about
-from untrained.cli import main
 from untrained.physics import Denoise
 from untrained.problem import Problem
 from untrained.rules.watch import Clock, Interrupt, Progress
@@ -39,12 +39,6 @@ def noisy(tmp_path: Path) -> Path:
     y, x = np.mgrid[0:26, 0:22]
     np.save(tmp_path / "noisy.npy", (0.5 + 0.3 * np.sin(x / 3) * np.cos(y / 4)).astype("f4"))
     return tmp_path / "noisy.npy"
-
-
-def call(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return int(ended.value.code or 0)
 
 
 def test_tick_says_nothing_where_nobody_waits() -> None:

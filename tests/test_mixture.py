@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command_line import call
 
 import untrained as ut
 from untrained.classical import guide
-from untrained.cli import main
 from untrained.core.result import Mixture
 
 pytestmark = pytest.mark.usefixtures("unsearched")
@@ -81,12 +81,6 @@ def test_several_images_and_seeds_keep_the_first_ones() -> None:
     assert any(note.startswith("the first image is ") for note in result.notes)
     seeds = ut.reconstruct(y, physics, seeds=2, **few)
     assert seeds.guide.shape == seeds.image.shape
-
-
-def call(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return int(ended.value.code or 0)
 
 
 SMALL = ["--steps", "8", "--no-compare", *(part for s in FAST for part in ("--set", s))]

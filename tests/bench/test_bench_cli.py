@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-
-from untrained.cli import main
+from command_line import call
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
@@ -13,12 +12,6 @@ pytestmark = pytest.mark.usefixtures("in_this_process")
 @pytest.fixture
 def blank_curves() -> None:
     """Draw the curves of the report."""
-
-
-def call(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return int(ended.value.code or 0)
 
 
 def test_run_table_report_and_run_again(write_grid, pictures: Path, capsys) -> None:

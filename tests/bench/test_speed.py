@@ -9,11 +9,11 @@ import types
 import numpy as np
 import pytest
 import torch
+from command_line import call
 
 from untrained.bench import speed
 from untrained.bench.cutting import Cut, cut_after
 from untrained.classical import CLASSICAL
-from untrained.cli import main
 from untrained.data import TASKS
 from untrained.physics import Denoise
 from untrained.plan import plan
@@ -51,12 +51,6 @@ def test_papers_are_timed_in_our_arithmetic_too(native, kinds, monkeypatch):
         recipe = found[name].recipe
         assert recipe is not None
         assert recipe.engine.precision == ("bf16" if "bf16" in name else "fp32")
-
-
-def call(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return ended.value.code
 
 
 def test_every_contender_is_timed_and_run(noisy, capsys, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import call
 
 from untrained.cli import main
 from untrained.methods.dip import DIP
@@ -15,13 +16,12 @@ from untrained.methods.dip import DIP
 PICTURE = (0.4 + 0.2 * np.random.default_rng(0).random((16, 16))).astype(np.float32)
 
 
-def call(capsys, *arguments: object) -> tuple[int, str]:
-    """Status and what was said on stderr."""
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
+def heard(capsys: pytest.CaptureFixture, *arguments: object) -> tuple[int, str]:
+    """Run a command; returns its status and what was said on stderr."""
+    status = call(*arguments)
     said = capsys.readouterr().err.strip()
     assert "Traceback" not in said
-    return int(ended.value.code or 0), said
+    return status, said
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def picture(tmp_path: Path) -> Path:
 )
 def test_numbers_out_of_reach(picture, tmp_path, capsys, options, said):
     out = tmp_path / "out"
-    status, told = call(capsys, "reconstruct", "denoise", picture, *options, "--out", out)
+    status, told = heard(capsys, "reconstruct", "denoise", picture, *options, "--out", out)
     assert status == 2
     assert said in told
     assert "\n" not in told
@@ -56,7 +56,7 @@ def test_a_long_budget_takes_no_memory_before_it_is_used(picture, tmp_path, caps
     options = ["--steps", "999999999", "--stop", "steps:2", "--quiet", "--set", "net.widths=8,8"]
     out = ["--out", tmp_path / "out"]
     assert (
-        call(capsys, "reconstruct", "denoise", picture, "--method", "dip", *options, *out)[0] == 0
+        heard(capsys, "reconstruct", "denoise", picture, "--method", "dip", *options, *out)[0] == 0
     )
 
 
@@ -110,7 +110,7 @@ def test_full_memory_is_told_in_a_sentence(picture, tmp_path, capsys, monkeypatc
 
     monkeypatch.setattr("untrained.cli.job.run", full)
     out = tmp_path / "out"
-    status, told = call(capsys, "reconstruct", "denoise", picture, "--method", "dct", "--out", out)
+    status, told = heard(capsys, "reconstruct", "denoise", picture, "--method", "dct", "--out", out)
     assert status == 2
     assert told.startswith("untrained: there is not enough memory")
 
