@@ -41,22 +41,12 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_the_seed_decides_everything(name: str) -> None:
-    def run(seed: int) -> Tensor:
-        return solve(METHODS[name], problem(), net=NET, engine=MUON, seed=seed).image
-
-    assert torch.equal(run(0), run(0))
-    assert not torch.equal(run(0), run(1))
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_the_global_generator_is_neither_used_nor_moved(name: str) -> None:
+def test_the_global_generator_is_neither_used_nor_moved() -> None:
     before = torch.get_rng_state()
-    first = solve(METHODS[name], problem(), net=NET, engine=MUON).image
+    first = solve(METHODS["dip"], problem(), net=NET, engine=MUON).image
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(7)
-    assert torch.equal(first, solve(METHODS[name], problem(), net=NET, engine=MUON).image)
+    assert torch.equal(first, solve(METHODS["dip"], problem(), net=NET, engine=MUON).image)
 
 
 @dataclass(frozen=True)
@@ -72,8 +62,7 @@ class BestAtSix(HeldOut):
         return m["step"] >= 9
 
 
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("pause", [1, 5, 12])
+@pytest.mark.parametrize(("name", "pause"), [("dip", 1), ("aseqdip", 5), ("house", 12)])
 def test_a_paused_run_resumes_to_the_same_bits(
     name: str, pause: int, tmp_path: Path, pause_after: Callable[[int], Watch]
 ) -> None:
@@ -113,17 +102,16 @@ def test_resume_with_other_settings_is_refused(
         solve(ut.methods.DIP(rounds=12, jitter=0.5), problem(), net=NET, run_dir=tmp_path)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_batch_of_four_equals_four_singles(name: str) -> None:
+def test_a_batch_of_three_equals_three_singles() -> None:
     parts = {
         "net": NET,
         "engine": MUON,
         "stop": HeldOut(patience=4, skip=2),
         "output": Average(0.8),
     }
-    batch = solve(METHODS[name], problem(0, 1, 2, 3), **parts)
-    for i in range(4):
-        single = solve(METHODS[name], problem(i), **parts)
+    batch = solve(METHODS["aseqdip"], problem(0, 1, 2), **parts)
+    for i in range(3):
+        single = solve(METHODS["aseqdip"], problem(i), **parts)
         assert torch.equal(batch.image[i : i + 1], single.image)
         assert batch.stop[i] == single.stop[0]
 
@@ -142,14 +130,6 @@ def test_weights_do_not_leak_from_one_image_to_the_next() -> None:
     alone = solve(METHODS["dip"], problem(1), net=NET, engine=MUON).image
     solve(METHODS["dip"], problem(0), net=NET, engine=MUON)
     assert torch.equal(alone, solve(METHODS["dip"], problem(1), net=NET, engine=MUON).image)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_the_objective_falls(name: str) -> None:
-    method = replace(METHODS[name], rounds=30)
-    history = solve(method, problem(), net=NET, engine=MUON).history
-    data = [float(v) for v in history["data"]]
-    assert sum(data[-5:]) < 0.5 * sum(data[:5])
 
 
 def test_a_grouped_network_takes_the_same_first_step_as_singles() -> None:
@@ -329,12 +309,9 @@ class Sixth(Watch):
             self.image = frame.out.clone()
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name != "house"])
+@pytest.mark.parametrize("name", ["dip", "aseqdip"])
 def test_the_refit_gives_the_image_that_a_whole_run_has_at_that_step(name: str) -> None:
-    """A falling rate is laid out over the budget, not over the chosen steps.
-
-    In a refit `house` takes over the TV weight of the first fit.
-    """
+    """A falling rate is laid out over the budget, not over the chosen steps."""
     falling = ut.Engine("muon", lr=0.02, warmup=3, schedule="cosine", precision="fp32")
     parts = {"net": NET, "engine": falling, "output": Average(0.5)}
     refitted = solve(METHODS[name], problem(), stop=BestAtSix(skip=0), **parts)
