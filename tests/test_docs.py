@@ -227,9 +227,19 @@ def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_blocks(page: str, names: dict[str, object]) -> dict[str, object]:
-    """Run a page's Python blocks one after the other, as a reader would."""
-    for number, text in enumerate(blocks(ROOT / "docs" / page, "python")):
+SMALL_VOLUME = {"depth=16": "depth=3", "(1, 2, 16, 24, 24)": "(1, 2, 3, 24, 24)"}
+
+
+def run_blocks(page: str, names: dict[str, object], smaller: dict[str, str]) -> dict[str, object]:
+    """Run a page's Python blocks one after the other, as a reader would.
+
+    Every text of `smaller` has to be there once, and is replaced by its value.
+    """
+    texts = blocks(ROOT / "docs" / page, "python")
+    for long, short in smaller.items():
+        assert sum(text.count(long) for text in texts) == 1
+        texts = [text.replace(long, short) for text in texts]
+    for number, text in enumerate(texts):
         exec(compile(text, f"{page}, block {number}", "exec"), names)
     return names
 
@@ -258,9 +268,17 @@ def test_every_snippet_of_the_operators_page_stands_alone() -> None:
     assert used_and_never_made("network = ut.physics.load_bkse('w.pth')") == {"ut"}
 
 
-@pytest.mark.usefixtures("unsearched")
+@pytest.fixture
+def thin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compact networks of two scales and few channels, whatever the recipe says."""
+    build = ut.nets.Compact.build
+    few = lambda net, *sizes: build(dataclasses.replace(net, widths=(4, 8)), *sizes)  # noqa: E731
+    monkeypatch.setattr(ut.nets.Compact, "build", few)
+
+
+@pytest.mark.usefixtures("unsearched", "thin")
 def test_the_snippets_of_the_python_page_run(quiet: Path) -> None:
-    names = run_blocks("python.md", {})
+    names = run_blocks("python.md", {}, SMALL_VOLUME)
     assert (quiet / "out" / "result.json").exists()
     assert isinstance(names["result"], ut.Result)
 
@@ -268,7 +286,7 @@ def test_the_snippets_of_the_python_page_run(quiet: Path) -> None:
 def test_the_files_that_the_file_page_writes_are_read(quiet: Path) -> None:
     rng = np.random.default_rng(0)
     kspace = rng.standard_normal((2, 24, 24)) + 1j * rng.standard_normal((2, 24, 24))
-    run_blocks("files.md", {"kspace": kspace, "sinogram": rng.random((12, 24))})
+    run_blocks("files.md", {"kspace": kspace, "sinogram": rng.random((12, 24))}, {})
     scan = TASKS["mri"].load("scan.npz", maps="lowres")
     assert isinstance(scan, list)
     assert scan[0].y.shape == (1, 2, 2, 24, 24)

@@ -23,6 +23,7 @@ LAYERS = (
     "ambient",
     "nets",
     "physics",
+    "said",
     "problem",
     "classical",
     "core",

@@ -67,14 +67,18 @@ def measured(physics: Any) -> Tensor:
 
 @pytest.mark.parametrize("method", ["tv", "house"])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_the_unit_does_not_change_the_picture(name: str, method: str) -> None:
+def test_the_unit_does_not_change_the_picture(
+    name: str, method: str, request: pytest.FixtureRequest
+) -> None:
+    if name != "parallel":  # the search for the level of the classical image is the same for all
+        request.getfixturevalue("unsearched")
     usual = OPERATORS[name](1.0)
     y = measured(usual)
     how = {"method": method, "progress": False, "compare": False}
     how |= {} if method == "tv" else {"steps": 8, "settings": ["net.widths=8,16"]}
     best = ut.reconstruct(y, usual, **how).image
-    units = ((1e-9, 1.0), (1e9, 1.0), (1.0, 1e-9), (1.0, 1e9), (1e9, 1e-9), (1e-5, 1e3))
-    for data, gain in units if method == "tv" else units[-2:]:
+    units = ((1e-9, 1.0), (1.0, 1e9), (1e9, 1e-9))
+    for data, gain in units if method == "tv" else units[-1:]:
         found = ut.reconstruct(data * y, OPERATORS[name](gain), **how).image
         same = psnr(found * (gain / data), best, data_range=float(best.abs().max()))
         assert same > 45, (data, gain, same)
