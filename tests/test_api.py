@@ -128,7 +128,7 @@ def equations(recipe) -> dict:
 
 def test_a_preset_never_changes_the_equations() -> None:
     for name, card in ut.METHODS.items():
-        if card.classical or name == "house":
+        if card.classical or name in ("house", "fillin"):
             continue
         for task in card.tasks:
             paper = find_recipe(card, task, "paper")

@@ -12,7 +12,8 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Output, Stop
 from untrained.errors import UserError, shown
 from untrained.methods import METHODS, Card, find_recipe
-from untrained.methods.own import find_card, own_card
+from untrained.methods.find import find_card
+from untrained.methods.own import own_card
 from untrained.methods.presets import check_preset
 from untrained.physics.footprint import whole
 from untrained.pretrain import Weights
@@ -176,7 +177,7 @@ def _card_of(method: str | Method, task: str) -> Card:
         UserError: an unknown name, or a method that does not do the task.
     """
     if isinstance(method, str):
-        card = find_card(method)
+        card = find_card(method, task)
     elif _is_ours(method):
         card = METHODS[method.name]
     else:

@@ -48,6 +48,7 @@ TABLE: dict[str, Recipe] = {
     "doubledip": small(m.DoubleDIP(12)),
     "drp": small(m.DRP(12, walk=1e-3), nets.SkipNet(down=(6,), up=(6,), skip=(2,), sigmoid=False)),
     "edip": small(m.EDIP(12)),
+    "fillin": small(m.FillIn(12)),
     "house": small(m.House(12)),
     "metadip": small(m.MetaDIP(12), engine=Engine("sgd", lr=1.0, precision="fp32")),
     "nerp": small(m.NeRP(12), nets.Siren(8, 2, features=4)),
@@ -104,9 +105,18 @@ def diffraction(count: int = 1) -> Problem:
     return Problem(physics.A(image), physics)
 
 
+def holes(count: int = 1) -> Problem:
+    """A third of the pixels is missing."""
+    clean = photograph(count).y
+    physics = Inpaint(draw(*SIDES, seed=8) > 1 / 3, (1, *SIDES))
+    return Problem(physics.A(clean), physics)
+
+
 def problem_for(name: str, count: int = 1) -> Problem:
     if METHODS[name].tasks == ("phase",):
         return diffraction(count)
+    if METHODS[name].tasks == ("inpaint",):
+        return holes(count)
     problem = mri(count) if "mri" in METHODS[name].tasks else photograph(count)
     return problem.with_weights(learned(name, problem))
 
@@ -249,7 +259,7 @@ def test_the_papers_settings_are_in_single_precision(name: str) -> None:
     recipes = [card.recipe] + ([card.training.recipe] if card.training else [])
     for recipe in recipes:
         for task in card.tasks:
-            assert name == "house" or recipe(task, "paper").engine.precision == "fp32"
+            assert name in ("house", "fillin") or recipe(task, "paper").engine.precision == "fp32"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -325,7 +335,9 @@ SET_FOR_NORM_ONE = {
 """Methods whose weights, steps or clipping were set for an operator of norm one."""
 
 
-@pytest.mark.parametrize("name", sorted(TABLE.keys() - {"convdecoder", "doubledip", "dop"}))
+@pytest.mark.parametrize(
+    "name", sorted(TABLE.keys() - {"convdecoder", "doubledip", "dop", "fillin"})
+)
 def test_what_the_data_term_is_divided_by(name: str) -> None:
     """A paper's lambda meets the mean squared singular value, ours the largest one, as ever."""
     problem, recipe = problem_for(name), TABLE[name]

@@ -12,7 +12,7 @@ import untrained as ut
 from untrained.bench.grid import read_grid
 from untrained.cli import main
 from untrained.errors import UserError
-from untrained.methods.own import find_card
+from untrained.methods.find import find_card
 from untrained.plan import plan
 
 SOURCE = """

@@ -25,8 +25,8 @@ from untrained.bench.lessons import LessonEntry, learned, read_lesson
 from untrained.data import TASKS
 from untrained.errors import UserError, from_file
 from untrained.files import read_text_file
-from untrained.methods import AUTO, Card
-from untrained.methods.own import find_card
+from untrained.methods import Card
+from untrained.methods.find import AUTO, find_card
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from untrained.files import sha256
-from untrained.methods.own import is_own
+from untrained.methods.find import is_own
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from untrained.methods import AUTO, METHODS, PRESETS
+from untrained.methods import METHODS, PRESETS
 from untrained.methods.card import FAMILIES, Card
+from untrained.methods.find import AUTO, FILLIN
 from untrained.tasks import ALL_TASKS, LINEAR_TASKS
 
 WHAT = ("methods", "nets", "tasks", "presets", "rules", "formats")
@@ -67,7 +68,7 @@ def _methods() -> list[dict[str, Any]]:
     auto = {
         "name": "auto",
         "family": "",
-        "title": f"the method our evidence supports on every task: {AUTO}",
+        "title": f"the method our evidence supports: {AUTO}, and {FILLIN} on inpaint",
         "source": "",
         "tasks": [],
         "optimises": "",

@@ -16,6 +16,7 @@ from untrained.methods.dop import CARD as DOP_CARD, DOP
 from untrained.methods.doubledip import CARD as DOUBLEDIP_CARD, DoubleDIP
 from untrained.methods.drp import CARD as DRP_CARD, DRP
 from untrained.methods.edip import CARD as EDIP_CARD, EDIP
+from untrained.methods.fillin import CARD as FILLIN_CARD, FillIn
 from untrained.methods.house import CARD as HOUSE_CARD, House
 from untrained.methods.metadip import CARD as METADIP_CARD, MetaDIP
 from untrained.methods.nerp import CARD as NERP_CARD, NeRP
@@ -46,6 +47,7 @@ METHODS: dict[str, Card] = {
         DRP_CARD,
         DOUBLEDIP_CARD,
         HOUSE_CARD,
+        FILLIN_CARD,
         DEEPRED_CARD,
         REFGUIDED_CARD,
         AUTOENCODER_CARD,
@@ -56,11 +58,8 @@ METHODS: dict[str, Card] = {
         NERP_CARD,
     )
 }
-AUTO = "house"
-"""What `auto` stands for on every task: the method our evidence supports."""
 
 __all__ = [
-    "AUTO",
     "DIP",
     "DOP",
     "DRP",
@@ -77,6 +76,7 @@ __all__ = [
     "DeepDecoderFit",
     "DeepRED",
     "DoubleDIP",
+    "FillIn",
     "House",
     "MetaDIP",
     "NeRP",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -10,7 +10,10 @@ from torch import Tensor
 
 from untrained.classical.fill import fill_gaps
 from untrained.core.method import Method
+from untrained.core.recipe import Recipe
 from untrained.core.state import State
+from untrained.methods import house
+from untrained.methods.card import REGULARISATION, Card
 from untrained.physics.masks import in_patches
 
 
@@ -32,14 +35,14 @@ class FillIn(Method):
 
     Sources: predicting random pixels of the one image from the rest is Quan et al., "Self2Self
     with dropout", CVPR 2020; without its dropout, partial convolutions and 150,000 steps, and
-    with F. Settings and evidence are this library's (docs/methods/house.md).
+    with F. Settings and evidence are this library's (docs/methods/fillin.md).
 
     Args:
         rounds: optimiser steps.
         shown: share of the measured pixels that is shown, in (0, 1).
     """
 
-    name: ClassVar[str] = "house"
+    name: ClassVar[str] = "fillin"
     rounds: int = 250
     inner: int = 1
     shown: float = 0.7
@@ -74,3 +77,20 @@ class FillIn(Method):
         shifts = [int(part * side) for part, side in zip(place, sides, strict=True)]
         moved = s["measured"].roll(shifts, dims=list(range(2, 2 + len(sides))))
         return torch.where(s["patches"].reshape(-1, *[1] * (moved.ndim - 1)), moved, drawn)
+
+
+def recipe(task: str, preset: str) -> Recipe:
+    """Return the settings of `house` on missing pixels, with this method in its place."""
+    made = house.recipe(task, preset)
+    return replace(made, method=FillIn(rounds=made.method.rounds))
+
+
+CARD = Card(
+    name="fillin",
+    title="our own: a network that learns to tell measured pixels it is not shown",
+    source="this library; Quan et al., CVPR 2020",
+    family=REGULARISATION,
+    tasks=("inpaint",),
+    optimises="the network",
+    recipe=recipe,
+)

@@ -1,9 +1,8 @@
-"""Find the card of a method by its name, or of a user's own by `FILE.py:Class`."""
+"""Load a user's own method, `FILE.py:Class`, and give it a card."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,35 +13,12 @@ from typing import Any
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.errors import UserError, shown
-from untrained.methods import AUTO, DIP, METHODS, Card
+from untrained.methods import DIP, METHODS, Card
 from untrained.methods.card import RecipeOf
 from untrained.own_code import call, load_callable
 from untrained.tasks import ALL_TASKS, LINEAR_TASKS
 
 KIND = "method"
-
-
-def is_own(method: str) -> bool:
-    """Tell whether `method` names a user's class rather than one of METHODS."""
-    return ":" in method
-
-
-def find_card(method: str) -> Card:
-    """Return the card of `auto`, of one of METHODS, or of a user's class `FILE.py:Class`.
-
-    Raises:
-        UserError: an unknown name, or a class that cannot be loaded or is no method.
-    """
-    if is_own(method):
-        return _load(method)
-    name = AUTO if method == "auto" else method
-    if name in METHODS:
-        return METHODS[name]
-    near = difflib.get_close_matches(name, METHODS, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    if name.endswith(".py"):
-        hint = f"; a class of your own is {name}:CLASS"
-    raise UserError(f"unknown method '{name}'; known: auto, {', '.join(METHODS)}{hint}")
 
 
 def own_card(method: Method) -> Card:
@@ -68,7 +44,12 @@ def _recipe_of_dip(task: str, preset: str) -> Recipe:
     return made(task, preset)
 
 
-def _load(spec: str) -> Card:
+def load_card(spec: str) -> Card:
+    """Return a card for the class that `FILE.py:Class` or `MODULE:Class` names.
+
+    Raises:
+        UserError: it cannot be loaded, or is no method.
+    """
     found, module = load_callable(spec, KIND)
     method = _made(found, spec)
     code = f"{Path(spec).name}, {_file_hash(module)}"
