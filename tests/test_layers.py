@@ -23,7 +23,6 @@ LAYERS = (
     "ambient",
     "nets",
     "physics",
-    "said",
     "problem",
     "classical",
     "core",

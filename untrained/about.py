@@ -26,7 +26,6 @@ from untrained.metrics import (
 )
 from untrained.plan import Plan
 from untrained.problem import Problem
-from untrained.problem.scaling import a_few_views
 from untrained.rules.output import CLASSICAL_ERROR
 from untrained.rules.stop import HELD_OUT_ERROR
 from untrained.waiting import TimeIsUp, waiting
@@ -132,7 +131,7 @@ def _of_the_output(problem: Problem, result: Result, mixture: Mixture | None) ->
 
 def _add_classical(about: About, problem: Problem, result: Result, watch: Sequence[Watch]) -> None:
     """The classical answer: total variation, or the algorithm behind a nonlinear `initial`."""
-    own = str(getattr(problem.physics, "classical_name", ""))
+    own = problem.physics.classical_name
     about.classical_name = SHOWN if problem.linear else own
     if about.classical_name == about.method:
         about.classical = result.image
@@ -156,7 +155,7 @@ def _compared(problem: Problem, result: Result, watch: Sequence[Watch]) -> Tenso
         UserError: it does; says what to do.
     """
     ask = f"--method {SHOWN} makes one, and takes its time"
-    if result.recipe is None and a_few_views(problem.physics) is not None:
+    if result.recipe is None and problem.physics.few_views() is not None:
         raise UserError(f"of a scan this large it takes far longer than the image; {ask}")
     usual = COMPARISON if result.recipe is not None else BESIDE_CLASSICAL
     limit = min([usual, *(one.left() for one in watch)])

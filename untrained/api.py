@@ -26,15 +26,16 @@ from untrained.core.rule import MaxSteps, Output, Stop, Stopped, Watch
 from untrained.doubts import doubts, mended
 from untrained.errors import Note, UserError
 from untrained.folder import WORK
+from untrained.physics import Physics, as_physics
 from untrained.physics.check import adjoint_notes
 from untrained.physics.footprint import whole
+from untrained.physics.foreign import is_ours
 from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
 from untrained.problem.digest import data_digest, reference_digests
 from untrained.problem.scaling import own_level
 from untrained.rules.watch import INTERRUPTED, Progress, Reference
-from untrained.said import what_was_read
 from untrained.solver.procedure import as_one, solve_each
 from untrained.solver.stage import DIVERGED, OFF_TRACK
 from untrained.tasks import find_task
@@ -112,7 +113,8 @@ def reconstruct(
     if uncertainty not in (None, "seeds"):
         raise UserError(f"uncertainty={uncertainty!r} is unknown; known: None, 'seeds'")
     seed = whole("seed", seed, least=0)
-    y, physics, notes = mended(y, physics)
+    check_measurements(y)
+    y, physics, notes = mended(y, as_physics(physics, y=y.detach().float()))
     problem = whole_problem(y, light(method, physics), sigma, guide)
     if problem.unit_range and problem.traits.measures == "pixels":
         check_unit_range(y.detach())
@@ -145,7 +147,7 @@ def reconstruct(
         compare=compare,
         run_dir=run_dir,
     )
-    told = (*what_was_read(physics), *notes, *result.about.notes, *inexact)
+    told = (*physics.first_note(), *notes, *result.about.notes, *inexact)
     result.about.notes = tuple(dict.fromkeys(told))
     for note in result.notes:
         warnings.warn(note, Note, stacklevel=CALLER)
@@ -278,13 +280,14 @@ FEW_PRODUCTS = ("fbp", "adjoint")
 """Methods that hardly need the operator: of large scans no matrix is built for them."""
 
 
-def light(method: str | Method, physics: Any) -> Any:
+def light(method: str | Method, physics: Physics) -> Physics:
     """Give the operator as a method needs it: without its matrix where few products are asked."""
-    own = getattr(physics, "without_matrix", None)
-    return physics if own is None or method not in FEW_PRODUCTS else own()
+    return physics.without_matrix() if method in FEW_PRODUCTS else physics
 
 
-def whole_problem(y: Tensor, physics: Any, sigma: float | None, guide: Tensor | None) -> Problem:
+def whole_problem(
+    y: Tensor, physics: Physics, sigma: float | None, guide: Tensor | None
+) -> Problem:
     """Measurements and physics as a problem; photographs that are dim or bright at their level."""
     check_measurements(y)
     level = own_level(y.detach().float(), physics)
@@ -310,12 +313,11 @@ def _ready(chosen: Plan, problem: Problem, place: torch.device) -> Problem:
     return chosen.start(problem.to(place))
 
 
-def _adjoint(physics: Any, problem: Problem) -> tuple[str, ...]:
-    """What is to be said of the adjoint of a user's own operator; ours are tested."""
-    kind = type(physics)
-    if kind.__module__.partition(".")[0] == "untrained":
+def _adjoint(physics: Physics, problem: Problem) -> tuple[str, ...]:
+    """Note what is wrong with the adjoint of a user's own operator; ours are tested."""
+    if is_ours(physics):
         return ()
-    return adjoint_notes(problem.physics, problem.x_shape, kind.__name__, len(problem))
+    return adjoint_notes(problem.physics, problem.x_shape, physics.class_name(), len(problem))
 
 
 def _networks(

@@ -145,11 +145,11 @@ def check_consistent(y: Tensor, physics: Any, x_shape: tuple[int, ...]) -> None:
     probe = torch.zeros(len(y), *x_shape, device=y.device)
     with torch.no_grad():
         got = tuple(_real(physics, "A", physics.A(probe)).shape[1:])
-        if getattr(physics, "linear", True):
+        if physics.linear:
             _real(physics, "A_adjoint", physics.A_adjoint(torch.zeros_like(y)))
     if got != tuple(y.shape[1:]):
         raise UserError(
-            f"y has shape {tuple(y.shape)} but {type(physics).__name__}.A maps an image of shape "
+            f"y has shape {tuple(y.shape)} but {physics.class_name()}.A maps an image of shape "
             f"(B, {', '.join(map(str, x_shape))}) to (B, {', '.join(map(str, got))}); "
             "check the operator's settings or the measurement's layout"
         )
@@ -178,10 +178,10 @@ def check_weighting(weighting: str, physics: Any) -> str:
     """The weighting, if there is one of that name and the physics can do it."""
     if weighting not in WEIGHTINGS:
         raise UserError(f"unknown data weighting '{weighting}'; known: {', '.join(WEIGHTINGS)}")
-    if weighting != "uniform" and not hasattr(physics, "weight"):
+    if weighting != "uniform" and weighting not in physics.weightings:
         raise UserError(
             f"data weighting '{weighting}' needs a physics with weight(r, name); "
-            f"{type(physics).__name__} has none; use weighting='uniform'"
+            f"{physics.class_name()} has none; use weighting='uniform'"
         )
     return weighting
 
@@ -191,8 +191,7 @@ def _real(physics: Any, name: str, values: Any) -> Tensor:
     if isinstance(values, Tensor) and values.is_floating_point():
         return values
     found = f"{values.dtype} values" if isinstance(values, Tensor) else type(values).__name__
-    owner = type(getattr(physics, "source", physics)).__name__
     raise UserError(
-        f"{owner}.{name} must return a torch tensor of real floating values, got "
+        f"{physics.class_name()}.{name} must return a torch tensor of real floating values, got "
         f"{found}; complex values travel as two real channels (untrained.maths.to_channels)"
     )

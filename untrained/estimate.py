@@ -122,7 +122,7 @@ def _needs(
         peak = (peak_memory_mb(torch.device("cpu")) or 0.0) + need.lean / 2**20
         return {**facts, "seconds": None, "peak_memory_mb": peak, "measured": False, "note": note}
     # without its matrix (see `CT.without_matrix`) a step takes another time
-    large = getattr(problem.select(0).physics, "matrix_free", False)
+    large = problem.select(0).physics.matrix_free
     measured = None if large else _measure(recipe, take)
     if measured is None:
         return facts | _counted(recipe, problem, place, need.full, passes * runs)
@@ -148,8 +148,7 @@ def _counted(
 ) -> dict[str, Any]:
     """Time and memory by counting, of a run whose first steps take too long to be measured."""
     per_step = OVERHEAD * _products(recipe, problem) / _rate(place)
-    physics = problem.select(0).physics
-    bytes_of = getattr(physics, "matrix_bytes", 0)
+    bytes_of = problem.select(0).physics.matrix_bytes
     peak = (peak_memory_mb(torch.device("cpu")) or 0.0) + (kept + bytes_of) / 2**20 + REPORT_MB
     return {
         "seconds_per_step": round(per_step, 4),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import untrained as ut
 from untrained.errors import UserError
-from untrained.physics.autograd import as_physics
+from untrained.physics import as_physics
 from untrained.physics.check import check_operator
 
 

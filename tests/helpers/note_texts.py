@@ -9,7 +9,14 @@ from pathlib import Path
 import untrained as ut
 
 PACKAGE = Path(ut.__file__).resolve().parent
-SOURCES = ("about.py", "data", "doubts", "said.py", "pretrain/weights.py", "physics/check.py")
+SOURCES = (
+    "about.py",
+    "data",
+    "doubts",
+    "pretrain/weights.py",
+    "physics/base.py",
+    "physics/check.py",
+)
 ALSO = {  # texts that functions return which give notes by another name
     "solver/refit.py": ("_fall_back",),
     "plan.py": ("notes",),

@@ -78,7 +78,7 @@ def guide(problem: Problem) -> Tensor:
 def guide_name(problem: Problem) -> str:
     """What `guide` gives, in words."""
     if not problem.linear:
-        return str(getattr(problem.physics, "classical_name", "") or "what it starts from")
+        return problem.physics.classical_name or "what it starts from"
     slices = slices_of(problem)
     return f"{_chosen(slices[0])[0]}, slice by slice" if slices else _chosen(problem)[0]
 

@@ -37,13 +37,12 @@ def fbp(problem: Problem) -> Tensor:
     Raises:
         UserError: the physics is no CT, or views of this problem are held out.
     """
-    own = getattr(problem.physics, "fbp", None)
-    if own is None:
+    image = problem.physics.fbp(problem.y)
+    if image is None:
         raise UserError(
             f"method 'fbp' is filtered backprojection and needs a CT problem; the task is "
             f"'{problem.task}'. Use 'adjoint', 'cgsense' or 'tv' instead."
         )
-    image: Tensor = own(problem.y)
     if problem.keep is None:
         return image
     # Missing views only lower the brightness: restore it by the least-squares factor.

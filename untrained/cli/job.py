@@ -30,11 +30,9 @@ from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
 from untrained.problem import Problem
 from untrained.problem.digest import data_digest, reference_digests
-from untrained.problem.scaling import a_few_views
 from untrained.report import summary as result_facts
 from untrained.report import write_result
 from untrained.rules.watch import Clock, Interrupt, Progress
-from untrained.said import what_was_read
 from untrained.solver.procedure import as_one
 from untrained.solver.stage import DIVERGED
 from untrained.threads import at_most_threads
@@ -198,7 +196,7 @@ def _tell(result: Result, measurement: Measurement) -> None:
     result.about.source = measurement.source
     result.about.axes = measurement.axes
     result.about.depth = measurement.depth
-    told = (*what_was_read(measurement.physics), *measurement.notes, *result.about.notes)
+    told = (*measurement.physics.first_note(), *measurement.notes, *result.about.notes)
     result.about.notes = tuple(dict.fromkeys(told))
 
 
@@ -383,10 +381,9 @@ def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
     from untrained.estimate import estimate
 
     first = slices[0]
-    own = getattr(first.physics, "without_matrix", None)
-    if own is not None:  # a large scan takes longer to look at than an answer may
-        free = own()
-        first = replace(first, physics=a_few_views(free) or free)
+    # a large scan takes longer to look at than an answer may
+    free = first.physics.without_matrix()
+    first = replace(first, physics=free.few_views() or free)
     problem = chosen.start(_problem(first, options, chosen))
     seeds = chosen.seeds(options.seeds)
     facts = estimate(chosen, problem, options.device, seeds=seeds, slices=len(slices))

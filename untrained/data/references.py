@@ -116,9 +116,9 @@ def read_clean(task: str, path: str | Path) -> Tensor:
 def _like(measurement: Measurement, pixels: np.ndarray, path: str | Path, option: str) -> Tensor:
     """The image of a file as `(1, *x_shape)`."""
     values = torch.from_numpy(pixels)
-    expected = tuple(measurement.physics.x_shape)
+    expected = measurement.physics.image_shape(measurement.y)
     always = find_task(measurement.task).complex_image == "always"
-    is_complex = always or getattr(measurement.physics, "complex_image", False)
+    is_complex = always or measurement.physics.complex_image
     is_volume = _is_volume(measurement)
     if is_volume:
         values = values[None]
@@ -137,7 +137,7 @@ def _like(measurement: Measurement, pixels: np.ndarray, path: str | Path, option
 
 
 def _is_volume(measurement: Measurement) -> bool:
-    return len(measurement.physics.x_shape) == 4
+    return len(measurement.physics.image_shape(measurement.y)) == 4
 
 
 def read_reference(path: str | Path, what: str, pages: bool = False) -> Picture:

@@ -71,8 +71,7 @@ def as_volume(slices: list[Measurement], path: str | Path) -> Measurement:
         UserError: slices that were not measured alike.
     """
     first, *others = slices
-    together = getattr(first.physics, "joined", None)
-    physics = first.physics if together is None else together([m.physics for m in others])
+    physics = first.physics.joined([m.physics for m in others])
     if physics is None:
         raise UserError(
             f"{path}: its slices differ in their sampling mask, and a volume has one: give it with "

@@ -55,7 +55,7 @@ class ConvDecoderFit(Method):
         if not isinstance(problem.physics, MRI):
             raise UserError(
                 "convdecoder is made for multi-coil MRI (untrained.physics.MRI), got "
-                f"{type(problem.physics).__name__}; deepdecoder takes any operator"
+                f"{problem.physics.class_name()}; deepdecoder takes any operator"
             )
         return 2 * problem.y.shape[2]
 
@@ -67,6 +67,7 @@ class ConvDecoderFit(Method):
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """sum_c ||M F f(z)_c - y_c||^2; the image is the data-consistent combination."""
         p, physics = s.problem, s.problem.physics
+        assert isinstance(physics, MRI)  # refused otherwise in `output_channels`
         coils = s.net(s["z"], cut=False).unflatten(1, (2, -1))
         residual = p.visible(physics.sampled(coils)) - p.y
         with torch.no_grad():

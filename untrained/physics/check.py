@@ -12,7 +12,9 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.maths import power_iteration
-from untrained.physics.autograd import as_physics, device_of, image_shape, is_linear
+from untrained.physics.autograd import device_of
+from untrained.physics.base import Physics
+from untrained.physics.foreign import as_physics, has_adjoint, has_map, image_shape, is_linear
 
 ADJOINT_TOLERANCE = 1e-4
 UNDECLARED = (
@@ -73,7 +75,7 @@ def dot_test(
     return abs(_inner(Ax, y) - _inner(x, back)) / max(float(Ax.norm() * y.norm()), 1e-30)
 
 
-def require_function(operator: Any, x_shape: Sequence[int], name: str, batch: int = 1) -> None:
+def require_function(operator: Physics, x_shape: Sequence[int], name: str, batch: int = 1) -> None:
     """Refuse an operator that gives another answer for the same image.
 
     Raises:
@@ -96,7 +98,7 @@ def require_float32(y: Any, name: str) -> None:
         raise UserError(f"operator {name}: A must return float32, not {y.dtype}; {hint}")
 
 
-def _varies(operator: Any, x_shape: Sequence[int], batch: int = 1) -> str:
+def _varies(operator: Physics, x_shape: Sequence[int], batch: int = 1) -> str:
     """How far A or A_adjoint is from being a function, in words, or empty."""
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(batch, *x_shape, generator=generator).to(device_of(operator))
@@ -104,7 +106,7 @@ def _varies(operator: Any, x_shape: Sequence[int], batch: int = 1) -> str:
         found = [operator.A(x.clone()) for _ in range(REPEATS)]
         if _spread(found) > VARIES:
             return NO_FUNCTION.format("A")
-        if getattr(operator, "linear", True) and bool(found[0].isfinite().all()):
+        if operator.linear and bool(found[0].isfinite().all()):
             back = [operator.A_adjoint(found[0].clone()) for _ in range(REPEATS)]
             if _spread(back) > VARIES:
                 return NO_FUNCTION.format("A_adjoint")
@@ -128,14 +130,15 @@ def adjoint_notes(
     Raises:
         UserError: it is none, or the operator is no function.
     """
-    touched = _writes(operator, x_shape, batch)
+    physics = as_physics(operator, x_shape)
+    touched = _writes(physics, x_shape, batch)
     if touched:
         raise UserError(f"operator {name}: {touched}")
-    require_function(operator, x_shape, name, batch)
-    if not getattr(operator, "linear", True):
+    require_function(physics, x_shape, name, batch)
+    if not physics.linear:
         return ()
-    error = dot_test(operator, x_shape, batch=batch)
-    if not error <= WRONG_ADJOINT and batch == 1 and not is_linear(operator, x_shape):
+    error = dot_test(physics, x_shape, batch=batch)
+    if not error <= WRONG_ADJOINT and batch == 1 and not is_linear(physics, x_shape):
         raise UserError(f"operator {name}: {UNDECLARED}")
     if not error <= WRONG_ADJOINT:
         raise UserError(
@@ -147,7 +150,7 @@ def adjoint_notes(
     return ()
 
 
-def _writes(operator: Any, x_shape: Sequence[int], batch: int = 1) -> str:
+def _writes(operator: Physics, x_shape: Sequence[int], batch: int = 1) -> str:
     """Which of A and A_adjoint changes what it is given, in words, or empty."""
     x = torch.rand(batch, *x_shape, generator=torch.Generator().manual_seed(0))
     given = x.to(device_of(operator), copy=True)
@@ -155,7 +158,7 @@ def _writes(operator: Any, x_shape: Sequence[int], batch: int = 1) -> str:
         y = operator.A(given)
         if not torch.equal(given.cpu(), x):
             return IN_PLACE.format("A")
-        if getattr(operator, "linear", True) and bool(y.isfinite().all()):
+        if operator.linear and bool(y.isfinite().all()):
             before = y.clone()
             operator.A_adjoint(y)
             if not torch.equal(before, y):
@@ -219,22 +222,20 @@ def check_operator(obj: Any, x_shape: Sequence[int] | None = None, seed: int = 0
     """
     shape = _shape(obj, x_shape)
     x = torch.rand(1, *shape, generator=torch.Generator().manual_seed(seed)).to(device_of(obj))
-    if callable(getattr(obj, "A", None)):
+    if has_map(obj):
         with torch.no_grad():
             require_float32(obj.A(x.clone()), type(obj).__name__)
     physics = as_physics(obj, shape)
-    said = bool(getattr(physics, "linear", True))
     misuse = _misuse(physics, shape)
-    linear = said and is_linear(physics, shape)
+    linear = physics.linear and is_linear(physics, shape)
     with torch.no_grad():
         y = physics.A(x)
         back_shape = tuple(physics.A_adjoint(y).shape)
         seconds_forward = _seconds(physics.A, x)
         seconds_adjoint = _seconds(physics.A_adjoint, y)
     error = dot_test(physics, shape, seed=seed) if linear and not misuse else None
-    own = callable(getattr(obj, "A_adjoint", None))
     ok, verdict = _verdict(linear, error, back_shape == tuple(x.shape), bool(y.isfinite().all()))
-    if ok and said and not linear:
+    if ok and physics.linear and not linear:
         ok, verdict = False, UNDECLARED
     if misuse:
         ok, verdict = False, misuse
@@ -244,7 +245,7 @@ def check_operator(obj: Any, x_shape: Sequence[int] | None = None, seed: int = 0
         y_shape=tuple(y.shape[1:]),
         dtype=str(y.dtype).removeprefix("torch."),
         linear=linear,
-        adjoint="own" if own else "derived by automatic differentiation",
+        adjoint="own" if has_adjoint(obj) else "derived by automatic differentiation",
         adjoint_error=error,
         norm=_norm(physics, shape, x) if linear else None,
         seconds_forward=seconds_forward,
@@ -254,7 +255,7 @@ def check_operator(obj: Any, x_shape: Sequence[int] | None = None, seed: int = 0
     )
 
 
-def _misuse(physics: Any, x_shape: Sequence[int]) -> str:
+def _misuse(physics: Physics, x_shape: Sequence[int]) -> str:
     """What the operator does to a batch that it must not, or empty."""
     pair = torch.rand(2, *x_shape, generator=torch.Generator().manual_seed(0)).to(
         device_of(physics)
@@ -289,7 +290,7 @@ def _verdict(
     return True, "linear, with an exact adjoint"
 
 
-def _norm(physics: Any, shape: tuple[int, ...], like: Tensor) -> float:
+def _norm(physics: Physics, shape: tuple[int, ...], like: Tensor) -> float:
     with torch.no_grad():
         largest = power_iteration(lambda x: physics.A_adjoint(physics.A(x)), (1, *shape), like)
     return largest**0.5

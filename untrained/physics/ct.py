@@ -76,7 +76,7 @@ class CT(LinearPhysics):
     """
 
     task = "ct"
-    unit_range = False
+    weightings = ("ramp", "half-ramp")
     root_ramp: Tensor
     project_value: Tensor
 
@@ -106,24 +106,15 @@ class CT(LinearPhysics):
         views = len(geometry.angles)
         super().__init__((channels, *geometry.image_shape), (channels, geometry.detectors, views))
         self.geometry = geometry
-        self.matrix_free = matrix_bytes(geometry) > MOST_MATRIX
+        size = matrix_bytes(geometry)
+        self.matrix_free = size > MOST_MATRIX
+        self.matrix_bytes = 0 if self.matrix_free else size
         self._which = list(range(views))  # views that are computed where there is no matrix
         response = ramp(geometry.detectors)
         root = np.sqrt(response / response.max()).astype(np.float32)
         self.register_buffer("root_ramp", torch.from_numpy(root), persistent=False)
         if mask is not None:
             self._leave_out(as_mask(mask))
-
-    @property
-    def matrix_bytes(self) -> int:
-        """What the matrix and its transpose take, or would; 0 for a scan too large for them."""
-        size = matrix_bytes(self.geometry)
-        return size if size <= MOST_MATRIX else 0
-
-    @property
-    def mask(self) -> Tensor | None:
-        """1 = measured, `(1, C, detectors, views)`; None where everything is."""
-        return self._buffers.get("measured")
 
     def A(self, x: Tensor) -> Tensor:
         """Image `(B, C, H, W)` -> sinogram `(B, C, detectors, views)`."""
@@ -179,7 +170,7 @@ class CT(LinearPhysics):
 
     def _response(self, name: str, like: Tensor) -> Tensor:
         """Response of the weighting `name` at every frequency along the detectors."""
-        if name not in ("ramp", "half-ramp"):
+        if name not in self.weightings:
             raise ValueError(f"CT has no data weight {name!r}; it has 'ramp' and 'half-ramp'")
         response = self.root_ramp.to(like.device, like.dtype)
         return response if name == "ramp" else response.sqrt()
@@ -333,7 +324,7 @@ class CT(LinearPhysics):
         if self._has_matrix:
             self._keep_both(self._matrix("project").only(measured.T.flatten()))
         full = measured.expand(1, self.x_shape[0], *shape)  # type: ignore[index]
-        self.register_buffer("measured", full.to(self.root_ramp.dtype), persistent=False)
+        self.register_buffer("mask", full.to(self.root_ramp.dtype), persistent=False)
 
     def _seen_views(self) -> np.ndarray:
         """Whether anything was measured in each view, bool `(views,)`."""

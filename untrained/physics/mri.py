@@ -11,7 +11,7 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c, to_channels, to_complex
-from untrained.physics.base import LinearPhysics, among, twin
+from untrained.physics.base import LinearPhysics, Physics, among, twin
 from untrained.physics.hybrid import Hybrid, mean_of_maps
 from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop, plane_mask
 
@@ -124,10 +124,6 @@ class MRI(LinearPhysics):
         images = to_complex(coils)
         return to_channels((images * self.maps.to(images.dtype).conj()).sum(1))
 
-    def alone(self, index: int) -> MRI:
-        """The operator of image `index` of a batch."""
-        return self.among(slice(index, index + 1))
-
     def weighing(self, weights: Tensor) -> MRI:
         """The same operator with each coil's measurements multiplied by a weight, `(coils,)`."""
         other = twin(self)
@@ -155,15 +151,15 @@ class MRI(LinearPhysics):
         """The operator of some images of a batch."""
         return self if len(self._before) == 1 else among(self, images, "_before", "support")
 
-    def joined(self, others: Sequence[MRI]) -> MRI | None:
+    def joined(self, others: Sequence[Physics]) -> MRI | None:
         """One operator for a batch of images, each seen through maps of its own.
 
         None where the masks or the numbers of coils differ.
         """
-        each = [self, *others]
-        if not all(
+        each = [one for one in (self, *others) if isinstance(one, MRI)]
+        if len(each) <= len(others) or not all(
             torch.equal(self.mask, one.mask) and self._before.shape[1:] == one._before.shape[1:]
-            for one in others
+            for one in each[1:]
         ):
             return None
         whole = twin(self)

@@ -18,7 +18,6 @@ from untrained.errors import UserError
 from untrained.files import atomic_write, existing_file, require_new
 from untrained.nets import net_from_dict
 from untrained.problem import Problem
-from untrained.said import described
 
 FORMAT = 2
 """1 was learned with the data term divided by the largest squared singular value, and images of CT
@@ -137,7 +136,7 @@ class Weights:
 
 def scans_of(problems: Sequence[Problem]) -> tuple[str, ...]:
     """Say what the operators of CT and MRI problems measure, each kind once."""
-    scans = [described(p.physics) for p in problems if p.traits.few_lines]
+    scans = [p.physics.described() for p in problems if p.traits.few_lines]
     return tuple(dict.fromkeys(scan for scan in scans if scan))
 
 

@@ -31,8 +31,7 @@ from untrained.problem.scaling import (
     scaled_guide,
     usual_units,
 )
-from untrained.said import held_out, image_shape_of, sampling_mask, task_of
-from untrained.tasks import Task, find_task
+from untrained.tasks import CUSTOM, Task, find_task
 from untrained.waiting import tick
 
 PROBES = 32
@@ -114,21 +113,20 @@ class Problem:
     ) -> None:
         check_measurements(y)
         self.y = y.detach().clone().float()
-        shape = image_shape_of(physics, self.y)
-        self.physics = as_physics(physics, shape or None)
-        self.unit_range = bool(getattr(physics, "unit_range", False))
-        self.linear = bool(getattr(self.physics, "linear", True))
+        self.physics = as_physics(physics, y=self.y)
+        self.unit_range = self.physics.unit_range
+        self.linear = self.physics.linear
         self.task = "custom"
         self.keep: Tensor | None = None
         self.importance: Tensor | None = None
         self.part: Problem | None = None
-        self.seen: Any = None
+        self.seen: Physics | None = None
         self.singles: tuple[Problem, ...] = ()
-        self.x_shape = shape or image_shape_of(self.physics, self.y)
+        self.x_shape = self.physics.image_shape(self.y)
         check_consistent(self.y, self.physics, self.x_shape)
-        self.task = task_of(self.physics, tuple(self.y.shape[1:]), self.x_shape)
-        mask = sampling_mask(self.physics, self.y)
-        if isinstance(self.physics, Physics) and mask is not None:
+        self.task = _task_of(self.physics, tuple(self.y.shape[1:]), self.x_shape)
+        mask = self.physics.sampling_mask(self.y)
+        if mask is not None:
             self.y = self.y * (mask != 0)  # what stands elsewhere was not measured
         self.weighting = check_weighting(weighting, self.physics)
         self._norms: dict[str, float] = {}
@@ -165,9 +163,7 @@ class Problem:
     @property
     def complex_image(self) -> bool:
         """Whether the image's two channels are a real and an imaginary part."""
-        return self.traits.complex_image == "always" or bool(
-            getattr(self.physics, "complex_image", False)
-        )
+        return self.traits.complex_image == "always" or self.physics.complex_image
 
     @property
     def device(self) -> torch.device:
@@ -187,7 +183,7 @@ class Problem:
 
     def supported(self, x: Tensor) -> Tensor:
         """x, zero where no measurement sees it (`physics.support`: coil maps cut to the object)."""
-        support = getattr(self.physics, "support", None)
+        support = self.physics.support
         return x if support is None else x * support.to(x.dtype)
 
     def estimate(self) -> Tensor:
@@ -258,7 +254,7 @@ class Problem:
     def n_visible(self) -> float:
         """Number of real measurements of one problem that are visible (not masked, not held)."""
         visible = torch.ones_like(self.y[:1])
-        for mask in (sampling_mask(self.physics, self.y), self.keep):
+        for mask in (self.physics.sampling_mask(self.y), self.keep):
             visible = visible if mask is None else visible * mask[:1]
         return float(visible.sum())
 
@@ -302,10 +298,9 @@ class Problem:
             )
         fit = self._masked(~held)
         hidden = self._masked(held, like=fit)
-        if hasattr(self.physics, "measuring_only"):  # cheaper than all, of which few are held out
-            hidden.seen = self.physics.measuring_only(held)
-        importance = getattr(self.physics, "importance", None)
-        hidden.importance = None if importance is None else importance(self.y, held)
+        # few are held out: an operator of those alone costs less, where there is one
+        hidden.seen = self.physics.measuring_only(held)
+        hidden.importance = self.physics.importance(self.y, held)
         return fit, hidden
 
     def after(self, fit: Problem) -> Problem:
@@ -349,8 +344,7 @@ class Problem:
         In MRI those of hybrid space (`Hybrid`) where whole lines are measured, and kept.
         """
         if self._quick is None:
-            hybrid = getattr(self.physics, "hybrid", None)
-            operator = None if hybrid is None else hybrid(self.keep)
+            operator = self.physics.hybrid(self.keep)
             if operator is None:
                 return self
             other = self._quick = copy.copy(self)
@@ -370,11 +364,9 @@ class Problem:
         other.adjoint_level = self.adjoint_level[index : index + 1]
         if self.guide is not None and len(self.guide) > 1:
             other.guide = self.guide[index : index + 1]
-        alone = getattr(self.physics, "alone", None)
-        if alone is not None:
-            other.physics = alone(index)
-            if other.physics is not self.physics:
-                other._norms, other._means = {}, {}
+        other.physics = self.physics.alone(index)
+        if other.physics is not self.physics:
+            other._norms, other._means = {}, {}
         if self.sigma is not None:  # that of the group is the one with the largest scale
             factor = degree_scale(self.scale, self.physics)
             other.sigma = self.sigma * float(factor.max() / factor[index])
@@ -403,8 +395,7 @@ class Problem:
         other.singles = tuple(one.to(device) for one in self.singles)
         if self.y.device == torch.device(device):
             return other
-        move = getattr(self.physics, "to", None)
-        other.physics = copy.deepcopy(self.physics).to(device) if callable(move) else self.physics
+        other.physics = self.physics.on(device)
         other.forget()
         other.seen = None
         return other
@@ -442,8 +433,9 @@ class Problem:
     # internals --------------------------------------------------------------------------------
     def _draw(self, fraction: float, generator: torch.Generator, scattered: bool) -> Tensor:
         """Measurements to hold out among the visible ones; a few draws may all be hidden."""
+        draw = self.physics.scattered if scattered else self.physics.holdout
         for _ in range(20):
-            held = held_out(self.physics, self.y, fraction, generator, scattered)
+            held = draw(self.y, fraction, generator)
             held = held if self.keep is None else held & (self.keep > 0)
             if bool(held.any()):
                 break
@@ -474,8 +466,7 @@ class Problem:
     def _find_scale(self) -> tuple[Tensor, Tensor]:
         """See `image_levels`; 1 and 1 where nothing is rescaled."""
         ones = torch.ones(len(self.y), device=self.y.device)
-        degree = getattr(self.physics, "degree", 1.0 if self.linear else None)
-        if self.unit_range or degree is None:
+        if self.unit_range or self.physics.degree is None:
             return ones, ones
         return image_levels(self)
 
@@ -489,15 +480,14 @@ class Problem:
         return self.physics.weight(residual, self.weighting).to(residual.dtype)
 
     def _power_norm(self) -> float:
-        known = getattr(self.physics, "norm_squared", None)
+        known = self.physics.norm_squared
         if known is not None and self.weighting == "uniform":
             return float(known)
         if not self.linear:
             return 1.0
 
         # the cheaper of two equal operators, whoever asks: they differ in the last bit
-        hybrid = getattr(self.physics, "hybrid", None)
-        physics = (hybrid() if hybrid is not None else None) or self.physics
+        physics = self.physics.hybrid() or self.physics
 
         def normal(x: Tensor) -> Tensor:
             return physics.A_adjoint(self.whiten(self.whiten(physics.A(x))))
@@ -507,8 +497,7 @@ class Problem:
 
     def _mean_square(self) -> Tensor:
         """trace(A^H W A) / n, from the operator where it knows; see the class."""
-        ask = getattr(self.physics, "mean_squared_singular_value", None)
-        known = None if ask is None else ask(self.weighting)
+        known = self.physics.mean_squared_singular_value(self.weighting)
         if known is None:
             known = self._probed() if self.linear else self.norm_squared
         means = torch.as_tensor(known, dtype=torch.float64).detach().cpu().reshape(-1)
@@ -526,6 +515,14 @@ class Problem:
                 seen = self.whiten(self.physics.A(signs * ones).to(self.y.dtype))
                 total += float(sum_squares(seen.double())[0])
         return total / (PROBES * max(1.0, float(ones.double().sum())))
+
+
+def _task_of(physics: Physics, y_shape: tuple[int, ...], x_shape: tuple[int, ...]) -> str:
+    """Name the task; `custom` where the operator lacks what our methods for its task rely on."""
+    row = find_task(physics.task)
+    no_views = row.measures == "views" and not physics.weightings
+    no_image = row.fills_image and y_shape != x_shape
+    return CUSTOM if no_views or no_image else physics.task
 
 
 def _divisor(one: Problem) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from untrained.errors import UserError
 from untrained.maths import level, magnitude, sum_squares
+from untrained.physics.base import Physics
 from untrained.physics.rescaled import Rescaled
 from untrained.tasks import find_task
 
@@ -22,7 +23,7 @@ USUAL = 2.0**14
 """Units within this factor of 1 are left as they are."""
 
 
-def usual_units(y: Tensor, physics: Any, x_shape: tuple[int, ...]) -> tuple[float, float]:
+def usual_units(y: Tensor, physics: Physics, x_shape: tuple[int, ...]) -> tuple[float, float]:
     """Find powers of two that bring measurements and operator to O(1).
 
     Sums of squares of data in volts or of lengths in metres leave the range of single precision,
@@ -38,7 +39,7 @@ def usual_units(y: Tensor, physics: Any, x_shape: tuple[int, ...]) -> tuple[floa
     """
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(len(y), *x_shape, generator=draw).to(y.device)
-    few = a_few_views(physics)
+    few = physics.few_views()
     with torch.no_grad():
         gain = float((few or physics).A(x).double().norm() / x.double().norm())
     return _power_of_two(float(y.abs().max())), _power_of_two(gain)
@@ -50,7 +51,7 @@ ENERGY = 0.35
 """Root mean square of an ordinary picture in [0, 1]; tells the level where there are no pixels."""
 
 
-def own_level(y: Tensor, physics: Any) -> Tensor:
+def own_level(y: Tensor, physics: Physics) -> Tensor:
     """Find the level of photographs that are plainly not in [0, 1], `(G,)`; 1 for all others.
 
     Noise does not make a picture bright: the means of 4 x 4 pixels count. Of coded measurements
@@ -61,12 +62,11 @@ def own_level(y: Tensor, physics: Any) -> Tensor:
         physics: whose images live in [0, 1], and that scale with its measurements.
     """
     ones = y.new_ones(len(y))
-    degree = getattr(physics, "degree", 1.0 if getattr(physics, "linear", True) else None)
-    if not getattr(physics, "unit_range", False) or degree != 1:
+    if not physics.unit_range or physics.degree != 1:
         return ones
-    row = find_task(str(getattr(physics, "task", "")))
+    row = find_task(physics.task)
     if row.measures == "codes":
-        pixels = math.prod(getattr(physics, "x_shape", None) or (1,))
+        pixels = math.prod(physics.x_shape or (1,))
         typical = (sum_squares(y) / pixels).sqrt()
         usual = (typical == 0) | ((typical > DIM / 4) & (typical < BRIGHT))
         return torch.where(usual, ones, typical / ENERGY)
@@ -88,25 +88,23 @@ def _power_of_two(size: float) -> float:
     return 2.0 ** round(math.log2(size))
 
 
-def in_units(physics: Any, gain: float, x_shape: tuple[int, ...]) -> Any:
+def in_units(physics: Physics, gain: float, x_shape: tuple[int, ...]) -> Physics:
     """Divide a linear operator by a number."""
     if gain == 1:
         return physics
-    own = getattr(physics, "rescaled", None)
-    other = None if own is None else own(gain)
+    other = physics.rescaled(gain)
     return Rescaled(physics, gain, x_shape) if other is None else other
 
 
 def matched_adjoint(p: Problem) -> Tensor:
     """c A^H y with the c for which A of it is closest to y; see `Problem.estimate`."""
-    initial = getattr(p.physics, "initial", None)
     with torch.no_grad():
-        if initial is not None:
-            return initial(p.y)
+        first = p.physics.initial(p.y)
+        if first is not None:
+            return first
         back = p.A_adjoint(p.y)
         image = back * per_problem(least_squares_gain(p, back), back)
-        fill = getattr(p.physics, "fill", None)
-        return image if fill is None or p.keep is None else fill(image, p.keep)
+        return image if p.keep is None else p.physics.fill(image, p.keep)
 
 
 def matched_fbp(p: Problem) -> Tensor | None:
@@ -117,12 +115,9 @@ def matched_fbp(p: Problem) -> Tensor | None:
     Returns:
         `(G, C, ...)`; None where the physics has no `fbp`, or c is not positive.
     """
-    own = getattr(p.physics, "fbp", None)
-    if own is None:
-        return None
     with torch.no_grad():
-        image: Tensor = own(p.y)
-        if tuple(image.shape[1:]) != p.x_shape:
+        image = p.physics.fbp(p.y)
+        if image is None or tuple(image.shape[1:]) != p.x_shape:
             return None
         gain = least_squares_gain(p, image)
         return image * per_problem(gain, image) if bool((gain > 0).all()) else None
@@ -130,20 +125,11 @@ def matched_fbp(p: Problem) -> Tensor | None:
 
 def least_squares_gain(p: Problem, image: Tensor) -> Tensor:
     """Find the c that minimises ||c A x - y||^2 for each image x, `(G,)`; 0 where A x is 0."""
-    few = a_few_views(p.physics)
+    few = p.physics.few_views()
     forth = p.A(image) if few is None else p.visible(few.A(image).to(p.y.dtype))
     if few is not None and not bool(sum_squares(forth).all()):  # all of them are held out
         forth = p.A(image)
     return (forth * p.y).flatten(1).sum(1) / sum_squares(forth).clamp_min(1e-30)
-
-
-def a_few_views(physics: Any) -> Any:
-    """What measures a few of the views of a large scan, zero elsewhere; None where all are quick.
-
-    A gain needs no more of them.
-    """
-    own = getattr(physics, "few_views", None)
-    return None if own is None else own()
 
 
 def image_levels(p: Problem) -> tuple[Tensor, Tensor]:
@@ -202,8 +188,7 @@ def scaled_guide(p: Problem, guide: Tensor) -> Tensor:
     """
     if p.unit_range:
         return guide
-    alone = getattr(p.physics, "alone", None)
-    differ = len(guide) > 1 or (len(p) > 1 and alone is not None and alone(0) is not p.physics)
+    differ = len(guide) > 1 or (len(p) > 1 and p.physics.alone(0) is not p.physics)
     each = [p.select(g) for g in range(len(p))] if differ else [p]
     rows = [guide[min(g, len(guide) - 1)] for g in range(len(each))]
     return torch.stack([_divided(one, row) for one, row in zip(each, rows, strict=True)])
@@ -211,8 +196,7 @@ def scaled_guide(p: Problem, guide: Tensor) -> Tensor:
 
 def _divided(p: Problem, images: Tensor) -> Tensor:
     """Images `(M, C, ...)`, each divided by the level found in its own measurement."""
-    degree = getattr(p.physics, "degree", 1.0 if p.linear else None)
-    if degree is None:  # nothing is known of how its measurements scale
+    if p.physics.degree is None:  # nothing is known of how its measurements scale
         return images / per_problem(image_level(images, p.task), images)
     with torch.no_grad():
         levels = [image_levels(p.with_measurements(p.A(one[None])))[0] for one in images]
@@ -224,6 +208,6 @@ def per_problem(value: Tensor, like: Tensor) -> Tensor:
     return value.to(like.device).reshape(-1, *[1] * (like.ndim - 1))
 
 
-def degree_scale(scale: Tensor, physics: Any) -> Tensor:
+def degree_scale(scale: Tensor, physics: Physics) -> Tensor:
     """What scales the measurements where `scale` scales the image."""
-    return scale ** float(getattr(physics, "degree", 1.0))
+    return scale ** (1.0 if physics.degree is None else physics.degree)

@@ -72,13 +72,12 @@ def _cat(parts: list[Tensor | None]) -> Tensor | None:
     return torch.cat(known) if known else None
 
 
-def _one_physics(each: list[Any]) -> Any:
+def _one_physics(each: list[Physics]) -> Physics | None:
     first = each[0]
     if all(_same(first, other) for other in each[1:]):
         return first
-    join = getattr(first, "joined", None)
     alike = all(type(other) is type(first) for other in each)
-    return join(each[1:]) if join is not None and alike else None
+    return first.joined(each[1:]) if alike else None
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -18,8 +18,8 @@ from untrained.data.named import open_measurement, require_no_key
 from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.own_code import build, own_code
-from untrained.physics.autograd import as_physics
 from untrained.physics.check import adjoint_notes, require_float32
+from untrained.physics.foreign import as_physics, has_map, optional
 
 KIND = "operator"
 AXES = {1: "YX", 2: "YX", 3: "CYX", 4: "ZYX"}
@@ -69,9 +69,9 @@ def load_custom(
 
 
 def _x_shape(operator: Any, spec: str) -> tuple[int, ...]:
-    shape = getattr(operator, "x_shape", None)
+    shape = optional(operator, "x_shape")
     try:
-        sides = tuple(int(n) for n in shape)  # type: ignore[union-attr]
+        sides = tuple(int(n) for n in shape)
     except (TypeError, ValueError):
         sides = ()
     if not 2 <= len(sides) <= 4 or min(sides) < 1:
@@ -84,7 +84,7 @@ def _x_shape(operator: Any, spec: str) -> tuple[int, ...]:
 
 def _measured_shape(operator: Any, x_shape: tuple[int, ...], spec: str) -> tuple[int, ...]:
     """Shape of A's measurements without the batch axis, after a look at one random image's."""
-    if not callable(getattr(operator, "A", None)):
+    if not has_map(operator):
         raise UserError(f"operator: the object that {spec} returns must have a method A(x)")
     x = torch.rand(1, *x_shape, generator=torch.Generator().manual_seed(0))
     with own_code(f"{spec}, A of an image {(1, *x_shape)},", KIND), torch.no_grad():

@@ -65,7 +65,7 @@ def encoded_measurement(
     reference = None
     if truth is not None:
         reference = torch.from_numpy(from_array(truth, f"'reference' in {path}").pixels)[None]
-        wanted = bool(getattr(physics, "complex_image", False))
+        wanted = physics.complex_image
         if reference.is_complex() and wanted:
             reference = to_channels(reference[:, 0])
         if tuple(reference.shape[1:]) != physics.x_shape or reference.is_complex():
