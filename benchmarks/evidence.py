@@ -125,7 +125,7 @@ def read_case(task: str, file: Path) -> Measurement:
 def full_budget(chosen, problem, result, seed: int, watch: list[Watch]) -> dict:
     """`final` and `oracle`; a second run only where the first did not fit everything to the end."""
     recipe, history = chosen.recipe, result.history
-    output = result.settled().output
+    output = result.final_recipe().output
     refit = [i for i, phase in enumerate(history["phase"]) if phase == "refit"]
     whole = refit if recipe.stop.holdout else range(len(history["step"]))
     if recipe.stop.holdout and (len(refit) < recipe.budget or recipe.stop.carry):

@@ -13,12 +13,12 @@ from gpu_cases import case, task_of, training_faces, volume
 from torch import Tensor
 
 from untrained import Problem
+from untrained._version import versions
 from untrained.api import run
 from untrained.bench.job import file_digest
 from untrained.bench.memory import peak_mb, start_peak
 from untrained.bench.score import Score, Scored
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result, versions
 from untrained.core.rule import Frame, Never, Watch
 from untrained.core.state import State
 from untrained.data import Measurement
@@ -26,6 +26,7 @@ from untrained.errors import UserError
 from untrained.physics import Denoise
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights, train
+from untrained.result import Result
 from untrained.rules.watch import Progress
 from untrained.solver.memory import memory_need
 from untrained.solver.procedure import solve_each, solve_recipe

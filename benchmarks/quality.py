@@ -31,10 +31,10 @@ from evidence import read_case
 from scans import simulate
 
 import untrained as ut
+from untrained._version import versions
 from untrained.bench import Processes
 from untrained.bench.score import Score
 from untrained.bench.work import read_json, write_json
-from untrained.core.result import versions
 from untrained.data import TASKS, Measurement
 from untrained.data.formats.npy import write_npy
 from untrained.data.formats.npz import write_npz

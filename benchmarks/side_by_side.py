@@ -25,8 +25,8 @@ from untrained.bench.score import Score
 from untrained.classical import guide
 from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
 from untrained.plan import plan
+from untrained.result import Result
 from untrained.solver.procedure import solve_each
 
 

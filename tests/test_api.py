@@ -85,7 +85,7 @@ def test_a_settled_recipe_keeps_the_share_that_was_chosen() -> None:
     y, _, physics = measured()
     result = reconstruct(y, physics, compare=False)
     share = result.history["network share"][result.stop[0].step - 1]
-    assert result.settled().output == dataclasses.replace(result.recipe.output, share=share)
+    assert result.final_recipe().output == dataclasses.replace(result.recipe.output, share=share)
 
 
 def test_the_reconstructor_has_deepinvs_shape() -> None:

@@ -11,10 +11,10 @@ from command_line import call
 from torch import Tensor
 
 import untrained as ut
-from untrained import about
 from untrained.physics import Denoise
 from untrained.problem import Problem
 from untrained.rules.watch import Clock, Interrupt, Progress
+from untrained.run import evaluate
 from untrained.waiting import TimeIsUp, tick, waiting
 
 SMALL = {"steps": 3, "settings": ["net.widths=8,16", "net.skip=4"], "progress": False}
@@ -31,7 +31,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
             time.sleep(0.01)
         raise AssertionError("nobody ended it")
 
-    monkeypatch.setitem(about.CLASSICAL, "tv", never)
+    monkeypatch.setitem(evaluate.CLASSICAL, "tv", never)
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def test_tick_says_nothing_where_nobody_waits() -> None:
 def test_a_comparison_is_given_up_after_a_while(
     method: str, slow: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(about, "COMPARISON", 0.2)
-    monkeypatch.setattr(about, "BESIDE_CLASSICAL", 0.2)
+    monkeypatch.setattr(evaluate, "COMPARISON", 0.2)
+    monkeypatch.setattr(evaluate, "BESIDE_CLASSICAL", 0.2)
     more = SMALL if method == "dip" else {"progress": False}
     result = ut.reconstruct(torch.rand(1, 1, 20, 22), Denoise(), method, **more)
     assert result.about.classical is None

@@ -32,11 +32,13 @@ LAYERS = (
     "pretrain",
     "doubts",
     "data",
-    "plan",
     "about",
+    "report",
+    "result",
+    "plan",
+    "run",
     "api",
     "estimate",
-    "report",
     "bench",
     "cli",
     "untrained",  # the names that a user imports, each loaded when asked for
@@ -45,9 +47,7 @@ LAYERS = (
 """Modules and packages of the package; each imports only from what stands before it."""
 
 RANK = {name: rank for rank, name in enumerate(LAYERS)}
-# Saving a result draws its report; the import is made when `save` is called.
 EXCEPTIONS = {
-    ("untrained.core.result", "untrained.report"),
     ("untrained.problem.scaling", "untrained.problem.problem"),
 }
 

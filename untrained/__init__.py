@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from untrained.core.engine import Engine
     from untrained.core.method import Method
     from untrained.core.recipe import Recipe
-    from untrained.core.result import Result
     from untrained.core.state import State
     from untrained.data import TASKS
     from untrained.errors import Diverged, Note, UserError
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
     from untrained.nets import NETS
     from untrained.pretrain import Weights, load_weights
     from untrained.problem import Problem
-    from untrained.solver.procedure import solve
+    from untrained.result import Result
+    from untrained.run.solve import solve
 
 _HOMES = {
     "METHODS": "methods",
@@ -43,14 +43,14 @@ _HOMES = {
     "Note": "errors",
     "Problem": "problem",
     "Recipe": "core.recipe",
-    "Result": "core.result",
+    "Result": "result",
     "State": "core.state",
     "UserError": "errors",
     "Weights": "pretrain",
     "load_weights": "pretrain",
     "reconstruct": "api",
     "reconstructor": "api",
-    "solve": "solver.procedure",
+    "solve": "run.solve",
 }
 """Name -> the module that it is read from."""
 

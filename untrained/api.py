@@ -14,14 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from untrained.about import about, checked_reference
 from untrained.ambient import single_precision
 from untrained.checks import check_contents, check_measurements, check_sigma, check_unit_range
 from untrained.classical import CLASSICAL
 from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
 from untrained.core.rule import MaxSteps, Output, Stop, Stopped, Watch
 from untrained.doubts import doubts, mended
 from untrained.errors import Note, UserError
@@ -33,10 +31,13 @@ from untrained.physics.foreign import is_ours
 from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
-from untrained.problem.digest import data_digest, reference_digests
+from untrained.problem.digest import data_digest
 from untrained.problem.scaling import own_level
+from untrained.result import Result
 from untrained.rules.watch import INTERRUPTED, Progress, Reference
-from untrained.solver.procedure import as_one, solve_each
+from untrained.run.evaluate import checked_reference, evaluate
+from untrained.solver.fit import Fit, stack_fits
+from untrained.solver.procedure import solve_each
 from untrained.solver.stage import DIVERGED, OFF_TRACK
 from untrained.tasks import find_task
 from untrained.threads import current_threads, threads_for, use_threads
@@ -147,8 +148,7 @@ def reconstruct(
         compare=compare,
         run_dir=run_dir,
     )
-    told = (*physics.first_note(), *notes, *result.about.notes, *inexact)
-    result.about.notes = tuple(dict.fromkeys(told))
+    result = result.with_notes([*physics.first_note(), *notes, *result.notes, *inexact])
     for note in result.notes:
         warnings.warn(note, Note, stacklevel=CALLER)
     return result
@@ -192,20 +192,15 @@ def _run(
     digests = [data_digest(one) for one in problem.each()]
     truth, data_range = checked_reference(truth, data_range, problem)
     if chosen.recipe is None:
-        result = _classical(chosen, problem, seed, place, watch)
+        fit = _classical(chosen, problem, seed, place, watch)
     else:
         if truth is not None and data_range is not None:
             watch = [Reference(truth, data_range, problem.traits.ambiguous_orientation), *watch]
         each = _networks(
             chosen.recipe, problem.each(), digests, seed, count, str(place), watch, run_dir
         )
-        result = as_one(each)
-    _require_finite(result)
-    result.about = about(chosen, problem, result, truth, data_range, compare, watch)
-    result.about.data, result.about.seeds = tuple(digests), count if chosen.recipe else 1
-    result.about.reference_data = reference_digests(truth)
-    result.peak_memory_mb = peak_memory_mb(place)
-    return result
+        fit = stack_fits(each)
+    return _result(chosen, problem, fit, truth, data_range, digests, count, compare, watch)
 
 
 def run_each(
@@ -234,15 +229,41 @@ def run_each(
     known, ranges = zip(*checked, strict=True)
     if all(truth is not None for truth in known):
         watch = [Reference(known, ranges, problems[0].traits.ambiguous_orientation), *watch]
-    results = _networks(chosen.recipe, problems, digests, seed, count, str(place), watch, run_dir)
-    each = zip(results, problems, known, ranges, digests, strict=True)
-    for result, problem, truth, width, digest in each:
-        _require_finite(result)
-        result.about = about(chosen, problem, result, truth, width, compare, watch)
-        result.about.data, result.about.seeds = (digest,), count
-        result.about.reference_data = reference_digests(truth)
-        result.peak_memory_mb = peak_memory_mb(place)
-    return results
+    fits = _networks(chosen.recipe, problems, digests, seed, count, str(place), watch, run_dir)
+    return [
+        _result(chosen, problem, fit, truth, width, [digest], count, compare, watch)
+        for fit, problem, truth, width, digest in zip(
+            fits, problems, known, ranges, digests, strict=True
+        )
+    ]
+
+
+def _result(
+    chosen: Plan,
+    problem: Problem,
+    fit: Fit,
+    truth: Tensor | None,
+    data_range: float | None,
+    data: Sequence[str],
+    seeds: int,
+    compare: bool,
+    watch: Sequence[Watch],
+) -> Result:
+    _require_finite(fit)
+    about = evaluate(
+        chosen,
+        problem,
+        fit,
+        truth=truth,
+        data_range=data_range,
+        data=data,
+        seeds=seeds,
+        compare=compare,
+        watch=watch,
+    )
+    # After the evaluation, which is a part of the run and may take the most memory of all.
+    peak = peak_memory_mb(problem.device)
+    return Result.of(replace(fit, peak_memory_mb=peak), about)
 
 
 def reconstructor(
@@ -294,13 +315,13 @@ def whole_problem(
     return Problem(y, physics, sigma=sigma, guide=guide, level=level)
 
 
-def _require_finite(result: Result) -> None:
+def _require_finite(fit: Fit) -> None:
     """Refuse an image with values that are none, whatever made them.
 
     Raises:
         UserError: says how many.
     """
-    bad = int((~result.image.isfinite()).sum())
+    bad = int((~fit.image.isfinite()).sum())
     if bad:
         raise UserError(
             f"the reconstruction holds {bad} values that are NaN or infinite: measurements, sigma "
@@ -329,7 +350,7 @@ def _networks(
     device: str,
     watch: Sequence[Watch],
     run_dir: str | Path | None,
-) -> list[Result]:
+) -> list[Fit]:
     """A run of every image, or the mean of several seeds of it.
 
     The first seed finds the number of steps by its stop rule; the others take that many on all
@@ -348,10 +369,10 @@ def _networks(
     if seeds == 1:
         return found
     for i, first in enumerate(found):
-        others: list[Result] = []
+        others: list[Fit] = []
         if all(one.finished for one in found):
             others = solve_each(
-                replace(first.settled(), stop=MaxSteps(max(1, first.stop[0].step))),
+                replace(first.final_recipe(), stop=MaxSteps(max(1, first.stop[0].step))),
                 [problems[i]] * (seeds - 1),
                 seeds=range(seed + 1, seed + seeds),
                 watch=[w.alone(i) for w in watch],
@@ -368,13 +389,13 @@ LOST = (OFF_TRACK, DIVERGED)
 """Rules that end a fit whose image is of no use."""
 
 
-def _last_track(first: Result) -> list[float]:
+def _last_track(first: Fit) -> list[float]:
     """Return the data term at each step of the last fit of the first seed."""
     phases, data = first.history["phase"], first.history.get("data", [])
     return [float(v) for phase, v in zip(phases, data, strict=False) if phase == phases[-1]]
 
 
-def _mean(first: Result, others: list[Result]) -> Result:
+def _mean(first: Fit, others: list[Fit]) -> Fit:
     """Return the mean of the seeds that came to a good end; the first alone where no other did."""
     runs = [first, *others]
     ended = [one for one in others if one.finished]
@@ -393,7 +414,7 @@ def _mean(first: Result, others: list[Result]) -> Result:
     return replace(
         first,
         image=images.mean(0),
-        stop=[stop],
+        stop=(stop,),
         std=images.std(0) if len(done) > 1 else torch.zeros_like(images[0]),
         steps=sum(r.steps for r in runs),
         seconds=sum(r.seconds for r in runs),
@@ -405,14 +426,14 @@ def _mean(first: Result, others: list[Result]) -> Result:
 
 def _classical(
     chosen: Plan, problem: Problem, seed: int, place: torch.device, watch: Sequence[Watch]
-) -> Result:
+) -> Fit:
     """The answer of a classical method, unless a watcher ends it."""
     began, cpu = time.perf_counter(), time.process_time()
     image = problem.to_units(_solved(chosen.card.name, problem, watch))
-    return Result(
+    return Fit(
         image=image,
         history={"phase": [], "step": []},
-        stop=[Stopped("solver", 0, "a classical answer: solved to its own tolerance")],
+        stop=(Stopped("solver", 0, "a classical answer: solved to its own tolerance"),),
         recipe=None,
         seed=seed,
         steps=0,

@@ -19,7 +19,6 @@ import torch
 
 from untrained.core.machine import available_memory, peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
 from untrained.core.role import role
 from untrained.core.rule import Frame, Watch
 from untrained.methods import Card
@@ -27,6 +26,7 @@ from untrained.plan import Plan
 from untrained.pretrain.train import learning_group, training_recipe
 from untrained.problem import Problem
 from untrained.problem.group import Group
+from untrained.solver.fit import Fit
 from untrained.solver.memory import memory_need
 from untrained.solver.procedure import fit_together, solve_recipe
 from untrained.waiting import TimeIsUp, tick, waiting
@@ -68,7 +68,7 @@ def estimate(
     passes = 1 + (stop.carry or 1.0) if stop.refit else 1.0
     passes += len(recipe.candidates) * recipe.trial / recipe.budget + (seeds - 1)
 
-    def take(few: Recipe, **how: Any) -> Result:
+    def take(few: Recipe, **how: Any) -> Fit:
         few = replace(few, method=few.candidates[0], alternative=None)
         return solve_recipe(few, one, device=device, **how)
 
@@ -90,7 +90,7 @@ def estimate_training(
     recipe = training_recipe(card, task, preset, settings, steps)
     group = learning_group(card.trained(), recipe, problems)
 
-    def take(few: Recipe, **how: Any) -> Result:
+    def take(few: Recipe, **how: Any) -> Fit:
         return fit_together(few, group, device=device, **how)
 
     facts = {"method": card.name, "preset": preset, "task": task, "device": str(place)}
@@ -103,7 +103,7 @@ def _needs(
     place: torch.device,
     passes: float,
     runs: int,
-    take: Callable[..., Result],
+    take: Callable[..., Fit],
 ) -> dict[str, Any]:
     """Network, steps, time and memory of `runs` runs of so many passes over the budget.
 
@@ -194,7 +194,7 @@ class _Stopwatch(Watch):
         tick()
 
 
-def _measure(recipe: Recipe, take: Callable[..., Result]) -> tuple[float, float] | None:
+def _measure(recipe: Recipe, take: Callable[..., Fit]) -> tuple[float, float] | None:
     """(seconds per step, seconds before the first) of a few real steps of every phase.
 
     They are taken with a checkpoint, so that its writing counts in time and in peak memory. None

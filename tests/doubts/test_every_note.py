@@ -216,7 +216,7 @@ ROWS = (
     Row("which in trials predicted held-out measurements best", deblur(
         *network("--set", "lam=auto", method="aseqdip", steps=8, small=SMALL[:2]))),
     Row("there is no classical answer beside it", lambda f: [*deblur(*network())(f), "--compare"],
-        None, (("untrained.about.COMPARISON", -1.0),)),
+        None, (("untrained.run.evaluate.COMPARISON", -1.0),)),
     Row("the fit of all measurements failed", deblur(*network(method="dip", steps=60)), None,
         (("untrained.solver.loop.off_track", jumping),)),
     Row("was dropped from the mean", deblur(*network("--seeds", "2", "--set", "stop.again=false",

@@ -10,7 +10,7 @@ import untrained as ut
 
 PACKAGE = Path(ut.__file__).resolve().parent
 SOURCES = (
-    "about.py",
+    "run/evaluate.py",
     "data",
     "doubts",
     "pretrain/weights.py",
@@ -21,7 +21,7 @@ ALSO = {  # texts that functions return which give notes by another name
     "solver/refit.py": ("_fall_back",),
     "plan.py": ("notes",),
     "api.py": ("_mean",),
-    "core/result.py": ("said",),
+    "about.py": ("shares",),
     "physics/masks.py": ("plane_mask",),
     "data/simulate/encoded.py": ("_said",),
     "doubts/ct.py": ("_left_out",),

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from untrained import Problem, nets
 from untrained.core.engine import Engine
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
 from untrained.physics import Denoise
+from untrained.result import Result
 from untrained.solver.procedure import solve_recipe
 
 SMALL = nets.Compact(widths=(4, 6, 8), skip=2)

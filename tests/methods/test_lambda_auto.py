@@ -44,7 +44,7 @@ def test_the_lambda_of_least_held_out_error_is_run(method: str) -> None:
     assert given is not None
     alone = solve_recipe(given, holes())
     assert torch.equal(result.image, alone.image)
-    assert result.settled().method == given.method
+    assert result.final_recipe().method == given.method
     assert f"lambda {lam:g} predicts held-out measurements best" in result.stop[0].reason
     assert result.steps == alone.steps + 20 * len(TRIED)
 

@@ -14,7 +14,6 @@ from untrained.classical import CLASSICAL as ANSWERS
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.core.state import LOG_RATE, State
 from untrained.errors import UserError
@@ -24,6 +23,7 @@ from untrained.nets import UNet, initialise, normalisations
 from untrained.physics import MRI, Denoise, Inpaint, PhaseRetrieval
 from untrained.plan import plan
 from untrained.pretrain.train import training_recipe
+from untrained.result import Result
 from untrained.rules.watch import Reference
 from untrained.solver.procedure import solve_recipe
 
@@ -184,7 +184,7 @@ def test_a_resumed_run_is_bit_identical(
     paused = run(name, problem_for(name), run_dir=tmp_path, watch=[pause_after(at)])
     assert not paused.finished
     resumed = run(name, problem_for(name), run_dir=tmp_path)
-    assert resumed.resumed_from == [at]
+    assert resumed.resumed_from == (at,)
     assert torch.equal(resumed.image, whole.image)
     assert resumed.history == whole.history
     assert all(torch.equal(w, resumed.weights[n]) for n, w in whole.weights.items())
@@ -198,7 +198,7 @@ def test_the_released_order_of_deepred_resumes_to_the_same_bits(
     whole = solve_recipe(small(method), mri())
     solve_recipe(small(method), mri(), run_dir=tmp_path, watch=[pause_after(7)])
     resumed = solve_recipe(small(method), mri(), run_dir=tmp_path)
-    assert resumed.resumed_from == [7]
+    assert resumed.resumed_from == (7,)
     assert torch.equal(resumed.image, whole.image)
 
 

@@ -204,9 +204,9 @@ def test_a_learned_encoder_that_hurts_is_trained_further() -> None:
     assert chosen.recipe is not None
     blind = {n: torch.zeros_like(t) for n, t in weights.tensors.items() if "@" not in n}
     hurt = solve_recipe(chosen.recipe, problem.with_weights(blind))
-    assert hurt.candidate == [1]
+    assert hurt.candidate == (1,)
     assert "trials of 20 steps had shown that one that is trained further" in hurt.stop[0].reason
-    assert hurt.settled().method.frozen is False  # type: ignore[attr-defined]
+    assert hurt.final_recipe().method.frozen is False  # type: ignore[attr-defined]
     assert {"fit", "refit"} == set(hurt.history["phase"])
     assert hurt.steps == len(hurt.history["phase"]) + 2 * 20  # and those of the trial
     assert not any(torch.equal(hurt.weights[n][0], t) for n, t in blind.items() if "conv" in n)
@@ -242,5 +242,5 @@ def test_a_trial_too_short_to_tell_says_nothing() -> None:
     recipe = plan("inpaint", weights=weights, steps=8).recipe
     assert recipe is not None
     result = solve_recipe(recipe, weights.start(hole(7)))
-    assert result.candidate == [0]
+    assert result.candidate == (0,)
     assert "trials of" not in result.stop[0].reason

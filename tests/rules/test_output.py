@@ -16,7 +16,7 @@ from untrained.core.state import Memory
 from untrained.nets import Compact
 from untrained.rules import WMV, Average, Blend, HeldOut, Nearer
 from untrained.rules.output import CLOSINGS
-from untrained.solver.procedure import solve
+from untrained.run.solve import solve
 
 
 def picture() -> Tensor:
@@ -149,7 +149,7 @@ def test_the_whole_is_closed_with_the_weight_that_its_part_found() -> None:
     assert mu > 0
     expected = data_step(problem, problem.from_units(plain.image), mu)
     torch.testing.assert_close(problem.from_units(closed.image), expected)
-    assert closed.settled().output == Average(mu=mu)
+    assert closed.final_recipe().output == Average(mu=mu)
     fixed = solve(method, problem, stop=stop, output=Average(ask=True, mu=mu), **parts)
     torch.testing.assert_close(fixed.image, closed.image)
     assert "closing mu" not in fixed.history
@@ -174,7 +174,7 @@ def test_nothing_is_asked_where_nothing_is_held_out_or_a_step_has_no_meaning() -
         solve(ut.methods.DIP(), problem, output=Average(ask=ask), **parts) for ask in (True, False)
     )
     assert torch.equal(asked.image, plain.image)
-    assert asked.settled().output == Average(ask=True)
+    assert asked.final_recipe().output == Average(ask=True)
     x = picture()
     bent = ut.Problem(0.3 * x + 1, Shifted(tuple(x.shape[1:]), tuple(x.shape[1:])))
     fit, held = bent.split(0.2, seed=0)

@@ -111,7 +111,7 @@ def test_a_resumed_run_is_bit_identical(
     paused = solve_recipe(TABLE[name], problem(), run_dir=tmp_path, watch=[pause_after(4)])
     assert not paused.finished
     resumed = solve_recipe(TABLE[name], problem(), run_dir=tmp_path)
-    assert resumed.resumed_from == [4]
+    assert resumed.resumed_from == (4,)
     assert torch.equal(resumed.image, whole.image)
     assert str(resumed.history) == str(whole.history)  # where NaN equals NaN
     assert resumed.stop == whole.stop

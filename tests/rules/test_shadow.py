@@ -12,10 +12,10 @@ from torch import Tensor
 
 import untrained as ut
 from untrained.core.method import Method
-from untrained.core.result import Result
 from untrained.core.rule import Last, Never, Stop, Watch
 from untrained.core.state import State
 from untrained.nets import Compact
+from untrained.result import Result
 from untrained.rules import (
     EMV,
     WMV,
@@ -29,7 +29,7 @@ from untrained.rules import (
     verdicts,
 )
 from untrained.rules.watch import Reference
-from untrained.solver.procedure import solve
+from untrained.run.solve import solve
 
 STEPS = 14
 TRUTH = torch.linspace(0, 1, 20).expand(1, 1, 16, 20).clone()
@@ -143,7 +143,7 @@ def test_a_paused_run_goes_on_with_the_same_shadows(
     solve(Bumpy(), problem(), watch=[*watch, pause_after(6)], run_dir=tmp_path, **PARTS)
     watch = [Reference(TRUTH, 1.0), Shadow(RULES)]
     rest = solve(Bumpy(), problem(), watch=watch, run_dir=tmp_path, **PARTS)
-    assert rest.resumed_from == [6]
+    assert rest.resumed_from == (6,)
     assert str(rest.history) == str(watched.history)
 
 

@@ -17,12 +17,12 @@ from untrained.classical.pair_of_priors import settings
 from untrained.cli import main
 from untrained.core import state
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.core.state import State
 from untrained.nets import Compact
 from untrained.problem.group import Group
 from untrained.problem.stacking import stack_problems
+from untrained.result import Result
 from untrained.rules import WMV, Average, Blend, HeldOut, Nearer, Rollback, SelfValidation
 from untrained.solver.procedure import fit_together, solve_each, solve_recipe
 

@@ -15,7 +15,8 @@ from untrained.core.rule import Frame, Guard, Never, Output, Stop, Watch
 from untrained.core.state import Memory, State
 from untrained.nets import Compact
 from untrained.rules import Average, HeldOut, Rollback
-from untrained.solver.procedure import as_one, solve
+from untrained.run.solve import solve
+from untrained.solver.fit import stack_fits
 
 NET = Compact(widths=(8, 16), skip=4)
 MUON = ut.Engine("muon", lr=0.02, warmup=3, precision="fp32")
@@ -120,8 +121,8 @@ def test_results_without_all_their_spreads_have_none_together() -> None:
     """An interrupted last slice has no spread yet."""
     one = solve(METHODS["dip"], problem(), net=NET, steps=2)
     spread = replace(one, std=torch.ones_like(one.image))
-    assert as_one([spread, one]).std is None
-    together = as_one([spread, spread]).std
+    assert stack_fits([spread, one]).std is None
+    together = stack_fits([spread, spread]).std
     assert together is not None
     assert len(together) == 2
 

@@ -14,11 +14,11 @@ from untrained.bench.job import Job, file_digest
 from untrained.bench.score import Limit, Score, Scored
 from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
 from untrained.core.rule import Never, Output, Watch
 from untrained.data import TASKS, Measurement, read_guides
 from untrained.errors import UserError
 from untrained.problem import Problem
+from untrained.solver.fit import Fit
 from untrained.solver.procedure import solve_recipe
 from untrained.solver.stage import DIVERGED
 
@@ -40,7 +40,7 @@ class Measured:
         finished: False when it was paused and can be taken up again.
     """
 
-    result: Result
+    result: Fit
     axes: str
     scores: dict[str, float | None]
     history: History
@@ -92,7 +92,7 @@ def measure(
     measured.curve = _whole_phase(chosen.recipe, result)
     if result.finished and not measured.curve:
         again = solve_recipe(
-            replace(result.settled(), stop=Never()),
+            replace(result.final_recipe(), stop=Never()),
             chosen.start(problem),
             seed=job.seed,
             device=str(place),
@@ -106,11 +106,11 @@ def measure(
         measured.history = _appended(result.history, again.history)
     if measured.curve:
         whole = problem.weighted(chosen.recipe.weighting)
-        scores.update(_scores(measured, scored, score, result.settled().output, whole))
+        scores.update(_scores(measured, scored, score, result.final_recipe().output, whole))
     return measured
 
 
-def _ended(measured: Measured, result: Result) -> bool:
+def _ended(measured: Measured, result: Fit) -> bool:
     """Whether a run came to its end, or the time limit cut it; else it was paused."""
     measured.cut = not result.finished and result.stop[0].rule == "time limit"
     measured.finished = result.finished or measured.cut
@@ -129,7 +129,7 @@ def _load(job: Job) -> Measurement:
     return slices[0]
 
 
-def _whole_phase(recipe: Recipe, result: Result) -> str:
+def _whole_phase(recipe: Recipe, result: Fit) -> str:
     """The phase of a run that took the whole budget on all measurements; empty if none did.
 
     Without held-out measurements a run that diverged, or was cut, would go the same way again:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from untrained._version import versions
 from untrained.bench.made import GRID, JOBS, write_made
 from untrained.bench.table import (
     COSTS,
@@ -20,7 +21,6 @@ from untrained.bench.table import (
     title_of,
 )
 from untrained.bench.work import RESULT, read_json
-from untrained.core.result import versions
 from untrained.report.charts import Chart, Line
 from untrained.report.page import drawn, page_template
 

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from untrained._version import versions
 from untrained.bench.job import Job, job_from_dict
 from untrained.bench.measure import Measured, measure
 from untrained.bench.memory import peak_mb, start_peak
 from untrained.core.machine import pick_device
-from untrained.core.result import versions
 from untrained.core.rule import Watch
 from untrained.errors import UserError
 from untrained.files import atomic_write, is_regular, make_directory

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from untrained.core.result import Mixture
+from untrained.about import Mixture
 from untrained.report.words import metric_label, metric_text
 
 WIDTH = 80
@@ -30,7 +30,7 @@ def closing_lines(
         other = classical if classical and classical["method"] != facts["method"] else None
         lines.append(_quality(metrics, other))
     mixture = facts.get("mixture")
-    made = "" if mixture is None else Mixture(**mixture).said
+    made = "" if mixture is None else Mixture(**mixture).shares
     if made:
         lines += textwrap.wrap(f"made of  {made}", WIDTH, subsequent_indent=" " * 9)
     notes = facts.get("notes") or ()

@@ -15,13 +15,13 @@ import click
 import torch
 from torch import Tensor
 
+from untrained.about import Mixture
 from untrained.api import light, run, run_each, whole_problem
 from untrained.cli.closing import closing_lines, note_lines
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.options import Options
 from untrained.core.machine import pick_device
-from untrained.core.result import Mixture, Result
 from untrained.core.rule import Watch
 from untrained.data import TASKS, Measurement, read_guides, with_references
 from untrained.errors import Diverged, UserError, from_file
@@ -32,8 +32,9 @@ from untrained.problem import Problem
 from untrained.problem.digest import data_digest, reference_digests
 from untrained.report import summary as result_facts
 from untrained.report import write_result
+from untrained.result import Result
 from untrained.rules.watch import Clock, Interrupt, Progress
-from untrained.solver.procedure import as_one
+from untrained.solver.fit import stack_fits
 from untrained.solver.stage import DIVERGED
 from untrained.threads import at_most_threads
 
@@ -120,11 +121,12 @@ def _into(
     result = results[0] if len(slices) == 1 else _stacked(results, slices)
     paused = not result.finished
     interrupted = interrupt.asked and paused
-    result.about.command = options.command or command_line()
+    about = replace(result.about, command=options.command or command_line())
+    result = replace(result, about=about)
     # A run that met its time limit is a result, though --resume can still improve it.
     shown = replace(result, finished=True) if paused and not interrupted else result
     if not (interrupted and place.old):  # an old result stays until the new one is complete
-        write_result(shown, place.folder)
+        write_result(shown, about, place.folder)
     if not paused:
         place.folder.forget_states()
     if interrupted:
@@ -132,7 +134,7 @@ def _into(
         click.echo(_interruption(place, result, len(results), len(slices), flag), err=True)
         return INTERRUPTED
     took = time.monotonic() - began
-    code = _report(place.path, result_facts(result), options, took, said)
+    code = _report(place.path, result_facts(result, about), options, took, said)
     lost = next((stop for stop in result.stop if stop.rule == DIVERGED), None)
     if lost is None:
         return code
@@ -176,9 +178,7 @@ def _results(
             compare=not options.no_compare,
             run_dir=place.path,
         )
-        for result, measurement in zip(results, slices, strict=True):
-            _tell(result, measurement)
-        return results
+        return [_tell(one, m) for one, m in zip(results, slices, strict=True)]
     results = []
     for i, measurement in enumerate(slices):
         results.append(_one(place, chosen, measurement, options, watch, i, len(slices)))
@@ -191,13 +191,12 @@ def _bars(label: str, options: Options) -> list[Watch]:
     return [] if options.quiet else [Progress(label)]
 
 
-def _tell(result: Result, measurement: Measurement) -> None:
-    """Where the image comes from."""
-    result.about.source = measurement.source
-    result.about.axes = measurement.axes
-    result.about.depth = measurement.depth
-    told = (*measurement.physics.first_note(), *measurement.notes, *result.about.notes)
-    result.about.notes = tuple(dict.fromkeys(told))
+def _tell(result: Result, measurement: Measurement) -> Result:
+    """Say where the image comes from."""
+    m = measurement
+    about = replace(result.about, source=m.source, axes=m.axes, depth=m.depth)
+    notes = [*m.physics.first_note(), *m.notes, *result.notes]
+    return replace(result, about=about).with_notes(notes)
 
 
 def _one(
@@ -223,8 +222,7 @@ def _one(
         compare=not options.no_compare,
         run_dir=place.path if count == 1 else place.folder.work / f"slice-{index}",
     )
-    _tell(result, measurement)
-    return result
+    return _tell(result, measurement)
 
 
 def _problem(m: Measurement, options: Options, chosen: Plan) -> Problem:
@@ -248,7 +246,7 @@ def _stacked(results: list[Result], slices: list[Measurement]) -> Result:
         columns: dict[str, list[float | str]] = {**r.history, "phase": [*labels]}
         for name, column in columns.items():
             history.setdefault(name, []).extend(column)
-    merged = as_one(results)
+    merged = stack_fits(results)
     about = replace(
         merged.about,
         notes=_notes_of_all([_without_the_mixture(r) for r in results]),
@@ -268,7 +266,7 @@ def _stacked(results: list[Result], slices: list[Measurement]) -> Result:
         image=torch.cat([merged.image, *[torch.zeros_like(results[0].image)] * missing]),
         history=history,
         steps=sum(r.steps for r in results),
-        resumed_from=[step for r in results for step in r.resumed_from],
+        resumed_from=tuple(step for r in results for step in r.resumed_from),
         finished=merged.finished and not missing,
         std=None if missing else merged.std,
         peak_memory_mb=results[-1].peak_memory_mb,
@@ -298,7 +296,7 @@ def _notes_of_all(each: Sequence[Sequence[str]]) -> tuple[str, ...]:
 def _without_the_mixture(result: Result) -> list[str]:
     """The notes of a slice but for what its image is made of, of which the mean is told."""
     made = result.about.mixture
-    return [note for note in result.notes if made is None or not note.endswith(made.said)]
+    return [note for note in result.notes if made is None or not note.endswith(made.shares)]
 
 
 def _mean_mixture(mixtures: list[Mixture | None]) -> Mixture | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
 
+from untrained.about import About
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.job import (
@@ -21,7 +22,6 @@ from untrained.cli.job import (
 )
 from untrained.cli.options import Options, shared_options
 from untrained.cli.reconstruct import reconstruct
-from untrained.core.result import Result
 from untrained.core.rule import Watch
 from untrained.data import TASKS, Measurement, read_clean
 from untrained.errors import UserError, from_file
@@ -174,7 +174,7 @@ def _into(
             watch.append(Clock(options.time_limit))
         if not options.quiet:
             watch.append(Progress(f"{card.name} training"))
-        weights, result = train(
+        weights, fit = train(
             card.name,
             inputs.problems,
             task=task,
@@ -188,30 +188,37 @@ def _into(
             watch=watch,
             run_dir=place.path,
         )
-    if not result.finished:
+    if not fit.finished:
         why = "interrupted" if interrupt.asked else "the time limit was reached"
         click.echo(
-            f"{why} at step {result.steps}, and {out} is not written yet; the same command with "
+            f"{why} at step {fit.steps}, and {out} is not written yet; the same command with "
             "--resume goes on",
             err=True,
         )
         return INTERRUPTED
-    result.about.command = command_line()
-    result.about.notes = inputs.notes
-    _pictures(result, weights, inputs, card)
-    write_training(result, weights, place.folder, _beside(out))
+    about = _about(weights, inputs, card)
+    write_training(fit, about, weights, place.folder, _beside(out))
     place.folder.forget_states()
     return _told(out, place.path, weights.facts(), options)
 
 
-def _pictures(result: Result, weights: Weights, inputs: Inputs, card: Card) -> None:
-    about = result.about
-    about.task, about.method, about.preset = weights.task, card.name, weights.preset
+def _about(weights: Weights, inputs: Inputs, card: Card) -> About:
+    """Say what a training is about, with the images before it and those that are known."""
+    about = About(
+        task=weights.task,
+        method=card.name,
+        preset=weights.preset,
+        command=command_line(),
+        notes=inputs.notes,
+    )
     if card.trained().drawn:
-        return
-    about.adjoint = torch.cat([p.to_units(p.estimate()) for p in inputs.problems])
+        return about
     known = [reference for reference in inputs.references if reference is not None]
-    about.reference = torch.cat(known) if len(known) == len(inputs.problems) else None
+    return replace(
+        about,
+        adjoint=torch.cat([p.to_units(p.estimate()) for p in inputs.problems]),
+        reference=torch.cat(known) if len(known) == len(inputs.problems) else None,
+    )
 
 
 def _read(card: Card, task: str, paths: Sequence[str], task_options: dict[str, Any]) -> Inputs:

@@ -13,7 +13,6 @@ from torch import Tensor
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.files import read_tensors, write_tensors
@@ -21,6 +20,7 @@ from untrained.methods.card import REPARAMETERISATION, Card
 from untrained.methods.inputs import uniform_input
 from untrained.nets import SKIP_OES
 from untrained.rules import Average, Last
+from untrained.solver.fit import Fit
 from untrained.tasks import ALL_TASKS, find_task
 
 SELECTIONS = ("learned", "magnitude")
@@ -169,7 +169,7 @@ def largest(scores: dict[str, Tensor], fraction: float) -> dict[str, Tensor]:
     }
 
 
-def save_mask(result: Result, path: str | Path) -> None:
+def save_mask(result: Fit, path: str | Path) -> None:
     """Write the sub-network of a finished `oes` run, to start another image's from.
 
     A kept parameter that never left zero counts as dropped.

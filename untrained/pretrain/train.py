@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from torch import Tensor
 from untrained.ambient import single_precision
 from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
 from untrained.core.rule import Frame, Watch
 from untrained.core.state import AMONG, INPUT, State
 from untrained.errors import UserError
@@ -29,6 +29,7 @@ from untrained.problem import Problem
 from untrained.problem.digest import data_digest
 from untrained.problem.group import Group
 from untrained.rules.watch import psnr_against
+from untrained.solver.fit import Fit
 from untrained.solver.procedure import fit_together
 from untrained.tasks import find_task
 
@@ -77,7 +78,7 @@ def train(
     references: Sequence[Tensor | None] = (),
     watch: Sequence[Watch] = (),
     run_dir: str | Path | None = None,
-) -> tuple[Weights, Result]:
+) -> tuple[Weights, Fit]:
     """Learn the weights of `method`.
 
     Args:
@@ -97,7 +98,7 @@ def train(
         run_dir: keep a checkpoint there and resume from the one found there.
 
     Returns:
-        The weights, and the training as a result: its images are those of the networks that
+        The weights, and the fit of the training: its images are those of the networks that
         learned them, `(M, C, ...)`, and it is not `finished` if it was interrupted.
 
     Raises:
@@ -117,7 +118,7 @@ def train(
     if references and not training.drawn:
         each.append(EachPSNR(group, references))
     data = learned_from(training, problems)
-    result = fit_together(
+    fit = fit_together(
         recipe,
         group,
         watch=[*each, *watch],
@@ -126,21 +127,21 @@ def train(
         run_dir=run_dir,
         settings={"training": method, "data": data},
     )
-    result.peak_memory_mb = peak_memory_mb(pick_device(device))
+    fit = replace(fit, peak_memory_mb=peak_memory_mb(pick_device(device)))
     kept = {
         name: weight[0]
-        for name, weight in result.weights.items()
+        for name, weight in fit.weights.items()
         if not training.encoder or name.startswith("encoder.")
     }
     if training.decoders:
         kept |= {
             f"{name}{AMONG}{image}": one
-            for name, weight in result.weights.items()
+            for name, weight in fit.weights.items()
             if name not in kept
             for image, one in enumerate(weight)
         }
-    if training.input and result.z is not None:
-        kept[INPUT] = result.z[0]
+    if training.input and fit.z is not None:
+        kept[INPUT] = fit.z[0]
     weights = Weights(
         method=method,
         task=task,
@@ -151,12 +152,12 @@ def train(
         data=tuple(data),
         scans=scans_of(problems),
         seed=seed,
-        steps=result.steps,
-        seconds=result.seconds,
-        misfit=_last_misfits(result, len(group)),
+        steps=fit.steps,
+        seconds=fit.seconds,
+        misfit=_last_misfits(fit, len(group)),
         tensors=kept,
     )
-    return weights, result
+    return weights, fit
 
 
 def learned_from(training: Training, problems: Sequence[Problem]) -> list[str]:
@@ -241,8 +242,8 @@ class EachPSNR(Watch):
         return psnr_against(truth, image, self._complex, self._turned, self._ranges[g])
 
 
-def _last_misfits(result: Result, count: int) -> tuple[float, ...]:
-    columns: dict[str, Any] = result.history
+def _last_misfits(fit: Fit, count: int) -> tuple[float, ...]:
+    columns: dict[str, Any] = fit.history
     if "data 1" not in columns:
         return (float(columns["data"][-1]),)
     return tuple(float(columns[f"data {g + 1}"][-1]) for g in range(count))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from untrained.core.result import versions
+from untrained._version import versions
 from untrained.core.state import AMONG
 from untrained.errors import UserError
 from untrained.files import atomic_write, existing_file, require_new

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from untrained.about import About
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
 from untrained.methods import METHODS
 from untrained.metrics import comparable, nrmse, psnr, ssim, usual_range
 from untrained.report.arrays import is_complex
+from untrained.solver.fit import Fit
 from untrained.solver.stage import DIVERGED
 from untrained.tasks import find_task
 
@@ -32,24 +33,23 @@ class Hint:
     text: str
 
 
-def method_name(result: Result) -> str:
+def method_name(fit: Fit, about: About) -> str:
     """The method's name, from the recipe where nobody said it."""
-    if result.about.method or result.recipe is None:
-        return result.about.method or "unnamed method"
-    return str(result.recipe.to_dict()["method"]["name"])
+    if about.method or fit.recipe is None:
+        return about.method or "unnamed method"
+    return str(fit.recipe.to_dict()["method"]["name"])
 
 
-def input_name(result: Result) -> str:
+def input_name(fit: Fit, about: About) -> str:
     """What `about.adjoint` is for this task."""
-    adjoint = result.about.adjoint
-    if adjoint is not None and adjoint.shape != result.image.shape:
+    adjoint = about.adjoint
+    if adjoint is not None and adjoint.shape != fit.image.shape:
         return "measurement"
-    return find_task(result.about.task).input_name
+    return find_task(about.task).input_name
 
 
-def input_metrics(result: Result) -> dict[str, float]:
+def input_metrics(fit: Fit, about: About) -> dict[str, float]:
     """PSNR, SSIM and NRMSE of the adjoint image; empty without a reference of its shape."""
-    about = result.about
     if about.adjoint is None or about.reference is None or about.data_range is None:
         return {}
     if about.adjoint.shape != about.reference.shape:
@@ -62,26 +62,24 @@ def input_metrics(result: Result) -> dict[str, float]:
     }
 
 
-def first_classical_psnr(result: Result) -> float | None:
+def first_classical_psnr(fit: Fit, about: About) -> float | None:
     """PSNR of the classical answer to the first slice, whose curves are drawn; None without one."""
-    about = result.about
-    if len(result.image) == 1 or about.classical is None or about.reference is None:
+    if len(fit.image) == 1 or about.classical is None or about.reference is None:
         return (about.classical_metrics or {}).get("psnr")
-    return _of_the_first(result, about.classical)
+    return _of_the_first(fit, about, about.classical)
 
 
-def first_psnr(result: Result) -> float | None:
+def first_psnr(fit: Fit, about: About) -> float | None:
     """PSNR of the first slice of the image; None without a reference."""
-    if len(result.image) == 1 or result.about.reference is None:
-        return (result.about.metrics or {}).get("psnr")
-    return _of_the_first(result, result.image)
+    if len(fit.image) == 1 or about.reference is None:
+        return (about.metrics or {}).get("psnr")
+    return _of_the_first(fit, about, fit.image)
 
 
-def _of_the_first(result: Result, images: Tensor) -> float | None:
-    about = result.about
+def _of_the_first(fit: Fit, about: About, images: Tensor) -> float | None:
     assert about.reference is not None
     pair = (
-        comparable(image[:1], is_complex(result.image, about.task))
+        comparable(image[:1], is_complex(fit.image, about.task))
         for image in (images, about.reference)
     )
     image, truth = pair
@@ -89,12 +87,12 @@ def _of_the_first(result: Result, images: Tensor) -> float | None:
     return psnr(image, truth, data_range=width) if width > 0 else None
 
 
-def verdict(result: Result, of_input: dict[str, float]) -> str:
+def verdict(fit: Fit, about: About, of_input: dict[str, float]) -> str:
     """One line: how good it is where a reference tells, else what was done."""
-    about, name = result.about, method_name(result)
+    name = method_name(fit, about)
     reached = (about.metrics or {}).get("psnr")
     if reached is None or math.isnan(reached):
-        return _what_was_done(result)
+        return _what_was_done(fit, about)
     if math.isinf(reached):
         return f"{name}: equal to the reference, pixel by pixel."
     parts = [f"{name}: {reached:.1f} dB"]
@@ -102,58 +100,58 @@ def verdict(result: Result, of_input: dict[str, float]) -> str:
     if about.mixture is not None and about.mixture.classical != about.classical_name:
         own = (about.mixture.classical_metrics or {}).get("psnr")
         others.append(("its classical image", own))
-    others.append((f"the {input_name(result)}", of_input.get("psnr")))
+    others.append((f"the {input_name(fit, about)}", of_input.get("psnr")))
     parts += [
         _gap(reached - value, other)
         for other, value in others
         if value is not None and math.isfinite(value) and other not in ("", name)
     ]
-    made = "" if about.mixture is None else f"; made of {about.mixture.said}"
+    made = "" if about.mixture is None else f"; made of {about.mixture.shares}"
     return ", ".join(parts) + made
 
 
-def state_of(result: Result) -> str:
+def state_of(fit: Fit) -> str:
     """A warning where the run did not end as it should; empty otherwise."""
-    if not result.finished:
+    if not fit.finished:
         return "Not finished: this is the image so far, and the run can be taken up again."
-    if any(stop.rule == DIVERGED for stop in result.stop):
+    if any(stop.rule == DIVERGED for stop in fit.stop):
         return "The run diverged: this is the last image that could be kept."
-    if is_flat(result):
+    if is_flat(fit):
         return "The image is flat: the network draws nothing, whatever its input."
     return ""
 
 
-def is_flat(result: Result) -> bool:
+def is_flat(fit: Fit) -> bool:
     """Whether an image hardly varies, as that of a network with a layer that is cut off."""
-    planes = result.image.flatten(1)
+    planes = fit.image.flatten(1)
     return bool((planes.std(1) <= FLAT * planes.abs().amax(1)).any())
 
 
-def hints(result: Result) -> list[Hint]:
+def hints(fit: Fit, about: About) -> list[Hint]:
     """What to try next."""
-    if not result.finished:
+    if not fit.finished:
         return [Hint("--resume", "go on from where this run was interrupted")]
-    if result.recipe is None:
+    if fit.recipe is None:
         return [Hint("--method auto", "fit an untrained network and compare")]
-    rule, found = result.stop[0].rule, []
+    rule, found = fit.stop[0].rule, []
     if rule == DIVERGED:
-        rate = result.recipe.engine.lr / 3
+        rate = fit.recipe.engine.lr / 3
         found.append(Hint(f"--set engine.lr={rate:.1g}", "smaller steps, against divergence"))
-    if is_flat(result) and "keep" in result.recipe.to_dict()["method"]:
+    if is_flat(fit) and "keep" in fit.recipe.to_dict()["method"]:
         found.append(Hint("--set keep=0.2", "keep more weights: a layer may be cut off"))
     if rule == "budget":
-        found += _more_steps(result.recipe, result.stop[0].step)
+        found += _more_steps(fit.recipe, fit.stop[0].step)
     if rule not in ("budget", DIVERGED):
         found.append(
             Hint("--stop none", "use the whole budget and see whether it stopped too early")
         )
-    if _below_classical(result) and result.about.classical_name in METHODS:
+    if _below_classical(fit, about) and about.classical_name in METHODS:
         text = "the answer that was better here, or use its image (classical.npy)"
-        found.append(Hint(f"--method {result.about.classical_name}", text))
-    if result.about.preset != "best":
+        found.append(Hint(f"--method {about.classical_name}", text))
+    if about.preset != "best":
         found.append(Hint("--preset best", "quality regardless of time"))
     text = "another random start: where two seeds differ, the data do not decide"
-    return [*found, Hint(f"--seed {result.seed + 1}", text)]
+    return [*found, Hint(f"--seed {fit.seed + 1}", text)]
 
 
 def _more_steps(recipe: Recipe, chosen: int) -> list[Hint]:
@@ -182,10 +180,10 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def row_label(result: Result, label: str) -> str:
+def row_label(fit: Fit, about: About, label: str) -> str:
     """The heading of an image's row: what it is made of, or that ours is mixed with it."""
-    mixture = result.about.mixture
-    if label == method_name(result):
+    mixture = about.mixture
+    if label == method_name(fit, about):
         return label if mixture is None else f"{label}, {mixture.percent} % network"
     if mixture is not None and label == mixture.classical:
         return f"its classical image: {label}"
@@ -204,13 +202,13 @@ def metric_text(name: str, value: float | None) -> str:
     return DECIMALS.get(name, ("{:.4f}", ""))[0].format(value)
 
 
-def _what_was_done(result: Result) -> str:
-    name, time = method_name(result), f"{duration(result.seconds)} on {result.device}"
+def _what_was_done(fit: Fit, about: About) -> str:
+    name, time = method_name(fit, about), f"{duration(fit.seconds)} on {fit.device}"
     missing = "There is no reference, so the quality was not measured."
-    if result.recipe is None:
+    if fit.recipe is None:
         return f"{name}: a classical reconstruction in {time}. {missing}"
-    made = "an untrained network" if result.about.mixture is None else result.about.mixture.said
-    return f"{name}: {made}, fitted in {result.steps} steps, {time}. {missing}"
+    made = "an untrained network" if about.mixture is None else about.mixture.shares
+    return f"{name}: {made}, fitted in {fit.steps} steps, {time}. {missing}"
 
 
 def _gap(decibels: float, other: str) -> str:
@@ -221,7 +219,7 @@ def _gap(decibels: float, other: str) -> str:
     )
 
 
-def _below_classical(result: Result) -> bool:
-    ours = (result.about.metrics or {}).get("psnr")
-    theirs = (result.about.classical_metrics or {}).get("psnr")
+def _below_classical(fit: Fit, about: About) -> bool:
+    ours = (about.metrics or {}).get("psnr")
+    theirs = (about.classical_metrics or {}).get("psnr")
     return ours is not None and theirs is not None and theirs - ours >= LEVEL

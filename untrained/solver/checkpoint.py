@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from untrained.core.result import versions
+from untrained._version import versions
 from untrained.errors import UserError
 from untrained.files import is_sealed, is_whole, make_directory, remove_stale_parts, sealed_write
 from untrained.folder import STATE as FILE

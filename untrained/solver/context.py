@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from untrained.core.rule import Stopped, Watch
 from untrained.solver.checkpoint import Checkpoint
 
@@ -18,11 +20,13 @@ class RunContext:
     Attributes:
         checkpoint: where the stages are stored.
         watch: who looks on.
+        device: where networks run.
         half: whether networks run under bfloat16 autocast.
     """
 
     checkpoint: Checkpoint
     watch: tuple[Watch, ...]
+    device: torch.device
     half: bool
 
     @contextlib.contextmanager

@@ -15,76 +15,22 @@ from typing import Any
 import torch
 
 from untrained.ambient import single_precision
-from untrained.core.engine import Engine
 from untrained.core.machine import pick_device
-from untrained.core.method import Method
-from untrained.core.recipe import NetSpec, Recipe
-from untrained.core.result import Result
-from untrained.core.rule import Guard, Last, Never, Output, Stop, Watch
-from untrained.nets import Compact
+from untrained.core.recipe import Recipe
+from untrained.core.rule import Watch
 from untrained.problem import Problem
 from untrained.problem.group import Group
 from untrained.problem.stacking import stack_problems
 from untrained.solver.batching import Member, members_stage, side_by_side
 from untrained.solver.checkpoint import Checkpoint
 from untrained.solver.context import RunContext
-from untrained.solver.fit import Fit
+from untrained.solver.fit import Fit, stack_fits
 from untrained.solver.loop import run_stage
 from untrained.solver.refit import plan_refit, refit_all
 from untrained.solver.stage import FIRST, StageInput
 from untrained.solver.track import Track
 from untrained.solver.trial import Trials, try_candidates
 from untrained.threads import threads_for, use_threads
-
-
-@single_precision()
-def solve(
-    method: Method,
-    problem: Problem,
-    *,
-    net: NetSpec | None = None,
-    engine: Engine | None = None,
-    stop: Stop | None = None,
-    output: Output | None = None,
-    guard: Guard | None = None,
-    steps: int = 0,
-    watch: Sequence[Watch] = (),
-    seed: int = 0,
-    device: str | torch.device = "auto",
-    run_dir: str | Path | None = None,
-) -> Result:
-    """Fit an untrained network to a problem.
-
-    Args:
-        method: the equations.
-        problem: measurements and physics; a group `(G, ...)` is solved in turn, each problem
-            with the same seed, so that a group equals its singles.
-        net: the network's description.
-        engine, stop, output, guard: see their classes.
-        steps: budget in optimiser steps; 0 = the method's own.
-        watch: watchers (progress, reference, interruption).
-        seed: names all randomness.
-        device: `auto`, `cpu`, `cuda`, `mps`.
-        run_dir: keep a checkpoint there, and take up the one found there.
-
-    Returns:
-        The result; `result.image` is `(G, C, ...)` in the units of the measurements.
-
-    Raises:
-        UserError: a checkpoint of other settings, a rule that lacks what it needs.
-        Diverged: the objective became NaN before any image could be kept.
-    """
-    recipe = Recipe(
-        method=method,
-        net=net or Compact(),
-        engine=engine or Engine(),
-        stop=stop or Never(),
-        output=output or Last(keep_best=True),
-        guard=guard,
-        weighting=problem.weighting,
-        steps=steps,
-    )
-    return solve_recipe(recipe, problem, watch=watch, seed=seed, device=device, run_dir=run_dir)
 
 
 @single_precision()
@@ -97,8 +43,12 @@ def solve_recipe(
     device: str | torch.device = "auto",
     run_dir: str | Path | None = None,
     settings: dict[str, Any] | None = None,
-) -> Result:
-    """`solve` for a ready recipe. `settings` is what else must agree for a resume (data hash)."""
+) -> Fit:
+    """Fit the images of a problem by one recipe and one seed.
+
+    The arguments are those of `untrained.solve`; `settings` is what else must agree for a resume
+    (the hash of the data).
+    """
     each = solve_each(
         recipe,
         problem.each(),
@@ -108,7 +58,7 @@ def solve_recipe(
         run_dir=run_dir,
         settings=settings,
     )
-    return as_one(each)
+    return stack_fits(each)
 
 
 @single_precision()
@@ -122,8 +72,8 @@ def solve_each(
     run_dir: str | Path | None = None,
     settings: dict[str, Any] | None = None,
     track: Track | None = None,
-) -> list[Result]:
-    """Solve problems of one image each, every one with its own seed; a result for each.
+) -> list[Fit]:
+    """Fit problems of one image each, every one with its own seed; a fit for each.
 
     With `track`, the data term of an earlier fit of each step, one that goes wrong is ended.
 
@@ -148,10 +98,7 @@ def solve_each(
                 solved += [_not_begun(member.problem, solved[-1]) for member in some]
                 continue
             solved += solve_members(context, recipe, some)
-    return [
-        _result(one, recipe, seed, place, context.checkpoint)
-        for one, seed in zip(solved, seeds, strict=True)
-    ]
+    return [_completed(one, recipe, seed, context) for one, seed in zip(solved, seeds, strict=True)]
 
 
 def fit_together(
@@ -163,7 +110,7 @@ def fit_together(
     device: str | torch.device = "auto",
     run_dir: str | Path | None = None,
     settings: dict[str, Any] | None = None,
-) -> Result:
+) -> Fit:
     """Fit problems of their own physics in one go, by networks that share what the method says.
 
     Nothing is held out: what is sought is the weights, not the images. The arguments are those of
@@ -176,7 +123,7 @@ def fit_together(
     )
     with use_threads(context.checkpoint.threads):
         fitted = run_stage(context, StageInput(FIRST, [recipe] * len(group), group, [seed]))
-    return _result(fitted[0], recipe, seed, place, context.checkpoint)
+    return _completed(fitted[0], recipe, seed, context)
 
 
 def solve_members(context: RunContext, recipe: Recipe, members: Sequence[Member]) -> list[Fit]:
@@ -244,52 +191,20 @@ def _context(
                 **(settings or {}),
             },
         )
-    return RunContext(checkpoint, tuple(watch), precision == "bf16")
+    return RunContext(checkpoint, tuple(watch), place, precision == "bf16")
 
 
-def _result(one: Fit, recipe: Recipe, seed: int, place: torch.device, kept: Checkpoint) -> Result:
-    return Result(
-        image=one.image,
-        history=one.history,
-        origins=one.origins,
-        stop=list(one.stop),
+def _completed(one: Fit, recipe: Recipe, seed: int, context: RunContext) -> Fit:
+    """Add to a fit what holds for the whole call."""
+    checkpoint = context.checkpoint
+    return replace(
+        one,
         recipe=recipe,
         seed=seed,
-        steps=one.steps,
-        seconds=one.seconds,
-        cpu_seconds=one.cpu_seconds,
-        device=str(place),
-        precision=recipe.engine.resolve(place),
-        threads=kept.threads,
-        resumed_from=kept.resumed_from,
-        finished=one.finished,
-        candidate=list(one.candidate),
-        dropped=one.dropped,
-        weights=one.weights,
-        z=one.z,
-        guide=one.guide,
-    )
-
-
-def as_one(each: Sequence[Result]) -> Result:
-    """The results of several images as one, with the history of the first."""
-    first = each[0]
-    if len(each) == 1:
-        return first
-    stds = [one.std for one in each if one.std is not None]  # none of what was interrupted
-    guides = [one.guide for one in each if one.guide is not None]
-    return replace(
-        first,
-        image=torch.cat([one.image for one in each]),
-        guide=torch.cat(guides) if len(guides) == len(each) else None,
-        stop=[stop for one in each for stop in one.stop],
-        seconds=sum(one.seconds for one in each),
-        cpu_seconds=sum(one.cpu_seconds for one in each),
-        finished=all(one.finished for one in each),
-        candidate=[chosen for one in each for chosen in one.candidate],
-        std=torch.cat(stds) if len(stds) == len(each) else None,
-        weights={n: torch.cat([one.weights[n] for one in each]) for n in first.weights},
-        z=None if first.z is None else torch.cat([one.z for one in each if one.z is not None]),
+        device=str(context.device),
+        precision="bf16" if context.half else "fp32",
+        threads=checkpoint.threads,
+        resumed_from=tuple(checkpoint.resumed_from),
     )
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from untrained.core.history import History
 from untrained.core.recipe import Recipe
 from untrained.core.role import choice
 from untrained.core.rule import Output, Stop, Stopped
@@ -22,6 +21,7 @@ from untrained.problem import Problem
 from untrained.problem.group import Group
 from untrained.problem.stacking import stack_problems
 from untrained.solver.fit import Columns, Fit
+from untrained.solver.history import History
 from untrained.solver.memory import ADVICE, LEAN, is_out_of_memory, make_lean, needs_lean
 from untrained.solver.track import FACTOR, PATIENCE, Track
 
