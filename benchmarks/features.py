@@ -27,7 +27,7 @@ def ratios(problem: Problem, path: str) -> list[float]:
     weights = load_weights(path)
     recipe = plan(problem.task, method="ugodit", weights=weights).recipe
     assert recipe is not None
-    result = solve_recipe(recipe, weights.start(problem))
+    result = solve_recipe(recipe, problem, start=weights.start(problem))
     assert result.z is not None
     state = State(problem, recipe.build(problem), 0)
     state.take_weights(result.weights)

@@ -40,11 +40,12 @@ class Curve(Watch):
 def curve(chosen: Plan, m: Measurement) -> dict[str, object]:
     """PSNR per step and CPU seconds."""
     assert chosen.recipe is not None
-    problem = chosen.start(Problem(m.y, m.physics, sigma=m.sigma))
+    problem = Problem(m.y, m.physics, sigma=m.sigma)
     region = "disc" if m.task == "ct" else "all"
     watch = Curve(Score(m, region, pick_device("cpu")), problem)
     began = time.process_time()
-    solve_recipe(chosen.recipe, problem, watch=[watch], device="cpu")
+    start = chosen.start(problem)
+    solve_recipe(chosen.recipe, problem, watch=[watch], device="cpu", start=start)
     return {"psnr": watch.values, "cpu_seconds": time.process_time() - began}
 
 

@@ -260,13 +260,6 @@ def test_double_precision_of_an_operator_stays_inside_it(kind: str) -> None:
         torch.testing.assert_close(value, expected)
 
 
-def test_learned_weights_reach_a_group_that_was_solved_before() -> None:
-    problem = ut.Problem(torch.rand(2, 1, 8, 8), Denoise((1, 8, 8)))
-    problem.each()
-    weights = {"layer.weight": torch.ones(3)}
-    assert all(p.pretrained.keys() == weights.keys() for p in problem.with_weights(weights).each())
-
-
 def test_the_noise_level_of_a_split_group_is_each_images_own() -> None:
     columns = (torch.arange(40) % 2).float()
     physics = MRI(columns, x_shape=(2, 12, 40))

@@ -13,7 +13,8 @@ from untrained.classical import CLASSICAL, guide, tv_weight
 from untrained.classical.sliding_dct import quick_tv
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
-from untrained.core.state import LOG_RATE, State
+from untrained.core.start import LOG_RATE, StartWeights
+from untrained.core.state import State
 from untrained.maths import level, tv
 from untrained.methods.inputs import guides
 from untrained.nets import Compact, Siren, initialise
@@ -218,12 +219,18 @@ def test_the_weight_of_tv_is_searched_in_the_same_range(monkeypatch: pytest.Monk
     assert tv_weight(now) == pytest.approx(expected, rel=1e-4)
 
 
-def _started(method: Method, problem: ut.Problem, net: object = None, seed: int = 0) -> State:
+def _started(
+    method: Method,
+    problem: ut.Problem,
+    net: object = None,
+    seed: int = 0,
+    learned: dict[str, Tensor] | None = None,
+) -> State:
     recipe = Recipe(method=method, net=net or Compact(widths=(4, 6), skip=2))  # type: ignore[arg-type]
     module = recipe.build(problem)
     initialise(module, seed)
-    state = State(problem, module, seed)
-    state.take_given(problem.pretrained)
+    start = StartWeights.from_tensors(learned or {})
+    state = State(problem, module, seed, start=start)
     method.start(state)
     return state
 
@@ -312,11 +319,11 @@ def test_a_network_that_learned_the_truth_begins_with_it(name: str, kind: str) -
     weights, image = _drawn(name, kind)
     problem, _ = scan(kind, guided=False)
     truth = 0.03 * image
-    problem = ut.Problem(problem.physics.A(truth), problem.physics).with_weights(weights)
+    problem = ut.Problem(problem.physics.A(truth), problem.physics)
     fit, _ = problem.split(0.2, seed=0)
     method, net = LEARNED[name]
     for one in (problem, fit):
-        x, terms = method.loss(_started(method, one, net))
+        x, terms = method.loss(_started(method, one, net, learned=weights))
         torch.testing.assert_close(x, one.from_units(truth), rtol=1e-3, atol=1e-4)
         assert float(terms["data"].detach()) < 1e-6
 
@@ -327,7 +334,7 @@ def test_learned_images_keep_their_brightness_where_there_is_none_to_find() -> N
     problem, _ = scan("ct", guided=False)
     encoder = {n: w for n, w in weights.items() if n.startswith("encoder.")}
     for started in (
-        _started(method, problem.with_weights(encoder), net),  # a random head
+        _started(method, problem, net, learned=encoder),  # a random head
         _started(method, problem, net),
         _started(method, ut.Problem(torch.rand(1, 1, 8, 8), Denoise((1, 8, 8))), net),
     ):

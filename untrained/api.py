@@ -21,6 +21,7 @@ from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import MaxSteps, Output, Stop, Stopped, Watch
+from untrained.core.start import StartWeights
 from untrained.doubts import doubts, mended
 from untrained.errors import Note, UserError
 from untrained.folder import WORK
@@ -31,7 +32,6 @@ from untrained.physics.foreign import is_ours
 from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
-from untrained.problem.digest import data_digest
 from untrained.problem.scaling import own_level
 from untrained.result import Result
 from untrained.rules.watch import INTERRUPTED, Progress, Reference
@@ -188,16 +188,17 @@ def _run(
 ) -> Result:
     count = chosen.seeds(seeds)
     place = pick_device(device)
-    problem = _ready(chosen, problem, place)
-    digests = [data_digest(one) for one in problem.each()]
+    problem = problem.to(place)
+    digests = [chosen.digest(one) for one in problem.each()]
     truth, data_range = checked_reference(truth, data_range, problem)
     if chosen.recipe is None:
         fit = _classical(chosen, problem, seed, place, watch)
     else:
         if truth is not None and data_range is not None:
             watch = [Reference(truth, data_range, problem.traits.ambiguous_orientation), *watch]
+        start, own = chosen.start(problem), problem.each()
         each = _networks(
-            chosen.recipe, problem.each(), digests, seed, count, str(place), watch, run_dir
+            chosen.recipe, own, start, digests, seed, count, str(place), watch, run_dir
         )
         fit = stack_fits(each)
     return _result(chosen, problem, fit, truth, data_range, digests, count, compare, watch)
@@ -223,13 +224,16 @@ def run_each(
     assert chosen.recipe is not None
     count = chosen.seeds(seeds)
     place = pick_device(device)
-    problems = [_ready(chosen, problem, place) for problem in problems]
-    digests = [data_digest(problem) for problem in problems]
+    problems = [problem.to(place) for problem in problems]
+    digests = [chosen.digest(problem) for problem in problems]
+    starts = [chosen.start(problem) for problem in problems]  # each is asked whether they fit it
     checked = [checked_reference(*one) for one in zip(truths, data_ranges, problems, strict=True)]
     known, ranges = zip(*checked, strict=True)
     if all(truth is not None for truth in known):
         watch = [Reference(known, ranges, problems[0].traits.ambiguous_orientation), *watch]
-    fits = _networks(chosen.recipe, problems, digests, seed, count, str(place), watch, run_dir)
+    fits = _networks(
+        chosen.recipe, problems, starts[0], digests, seed, count, str(place), watch, run_dir
+    )
     return [
         _result(chosen, problem, fit, truth, width, [digest], count, compare, watch)
         for fit, problem, truth, width, digest in zip(
@@ -329,11 +333,6 @@ def _require_finite(fit: Fit) -> None:
         )
 
 
-def _ready(chosen: Plan, problem: Problem, place: torch.device) -> Problem:
-    """The problem where it is solved, with the weights that the plan starts from."""
-    return chosen.start(problem.to(place))
-
-
 def _adjoint(physics: Physics, problem: Problem) -> tuple[str, ...]:
     """Note what is wrong with the adjoint of a user's own operator; ours are tested."""
     if is_ours(physics):
@@ -344,6 +343,7 @@ def _adjoint(physics: Physics, problem: Problem) -> tuple[str, ...]:
 def _networks(
     recipe: Recipe,
     problems: Sequence[Problem],
+    start: StartWeights | None,
     digests: Sequence[str],
     seed: int,
     seeds: int,
@@ -365,6 +365,7 @@ def _networks(
         device=device,
         run_dir=run_dir,
         settings=settings,
+        start=start,
     )
     if seeds == 1:
         return found
@@ -379,6 +380,7 @@ def _networks(
                 device=device,
                 run_dir=None if run_dir is None else Path(run_dir) / WORK / f"seeds-{i}",
                 settings=settings,
+                start=start,
                 track=_last_track(first),
             )
         found[i] = _mean(first, others)

@@ -65,12 +65,13 @@ def estimate(
     if chosen.recipe is None:
         return {**facts, "note": "a classical method: seconds, and no network"}
     recipe, one, stop = chosen.recipe, problem.select(0), chosen.recipe.stop
+    start = chosen.start(one)
     passes = 1 + (stop.carry or 1.0) if stop.refit else 1.0
     passes += len(recipe.candidates) * recipe.trial / recipe.budget + (seeds - 1)
 
     def take(few: Recipe, **how: Any) -> Fit:
         few = replace(few, method=few.candidates[0], alternative=None)
-        return solve_recipe(few, one, device=device, **how)
+        return solve_recipe(few, one, device=device, start=start, **how)
 
     return facts | _needs(recipe, one, place, passes, slices, take)
 

@@ -10,6 +10,7 @@ from typing import Any
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Output, Stop
+from untrained.core.start import StartWeights
 from untrained.errors import UserError, shown
 from untrained.methods import METHODS, Card, find_recipe
 from untrained.methods.find import find_card
@@ -18,6 +19,7 @@ from untrained.methods.presets import check_preset
 from untrained.physics.footprint import whole
 from untrained.pretrain import Weights
 from untrained.problem import Problem
+from untrained.problem.digest import data_digest
 from untrained.rules import Average, Closing, Last, parse_stop
 
 MOST_STEPS = 10**9
@@ -52,9 +54,13 @@ class Plan:
             f"pretrain {learned} {self.task} INPUT... --out FILE, and give it with --weights FILE",
         )
 
-    def start(self, problem: Problem) -> Problem:
-        """The problem, with the weights that the plan starts from."""
-        return problem if self.weights is None else self.weights.start(problem)
+    def start(self, problem: Problem) -> StartWeights | None:
+        """Return the learned weights that the network of a problem starts from, if any."""
+        return None if self.weights is None else self.weights.start(problem)
+
+    def digest(self, problem: Problem) -> str:
+        """Hash what a run depends on beside its settings: the problem, and learned weights."""
+        return data_digest(problem, {} if self.weights is None else self.weights.tensors)
 
     def seeds(self, asked: int) -> int:
         """How many runs are averaged: as many as asked for, and not fewer than the preset does.

@@ -15,7 +15,8 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Watch
-from untrained.core.state import LOG_RATE, State
+from untrained.core.start import LOG_RATE, StartWeights
+from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.methods import PRESETS, find_recipe
 from untrained.methods.card import CLASSICAL, FAMILIES, LOW_DATA, NOTHING, WEIGHTS
@@ -117,8 +118,7 @@ def problem_for(name: str, count: int = 1) -> Problem:
         return diffraction(count)
     if METHODS[name].tasks == ("inpaint",):
         return holes(count)
-    problem = mri(count) if "mri" in METHODS[name].tasks else photograph(count)
-    return problem.with_weights(learned(name, problem))
+    return mri(count) if "mri" in METHODS[name].tasks else photograph(count)
 
 
 def learned(name: str, problem: Problem) -> dict[str, Tensor]:
@@ -135,8 +135,13 @@ def learned(name: str, problem: Problem) -> dict[str, Tensor]:
     return {n: w for n, w in whole.items() if n.startswith("encoder.") or not part}
 
 
+def start_for(name: str, problem: Problem) -> StartWeights:
+    return StartWeights.from_tensors(learned(name, problem))
+
+
 def run(name: str, problem: Problem, **options: object) -> Result:
-    return solve_recipe(TABLE[name], problem, **options)  # type: ignore[arg-type]
+    start = start_for(name, problem)
+    return solve_recipe(TABLE[name], problem, start=start, **options)  # type: ignore[arg-type]
 
 
 def test_the_table_has_every_network_method() -> None:
@@ -160,7 +165,8 @@ def test_the_objective_falls(name: str) -> None:
         recipe = replace(recipe, method=m.OES(60, search=10, keep=0.8))
     if name == "autoencoder":
         recipe = replace(recipe, method=m.Autoencoder(60, training=20))
-    data = solve_recipe(recipe, problem_for(name)).history["data"]
+    problem = problem_for(name)
+    data = solve_recipe(recipe, problem, start=start_for(name, problem)).history["data"]
     later = 10 if name == "oes" else 20 if name == "autoencoder" else 0
     assert min(data[-5:]) < data[later]  # type: ignore[type-var]
 
@@ -207,8 +213,7 @@ def test_only_what_the_paper_optimises_is_optimised(name: str) -> None:
     recipe, problem = TABLE[name], problem_for(name)
     module = recipe.build(problem)
     initialise(module, 0)
-    state = State(problem, module, 0)
-    state.take_given(problem.pretrained)
+    state = State(problem, module, 0, start=start_for(name, problem))
     recipe.method.start(state)
     weights = {n[4:] for n in state.rates if n.startswith("net/")}
     variables = {n for n in state.rates if not n.startswith(("net/", "search/"))}
@@ -343,8 +348,7 @@ def test_what_the_data_term_is_divided_by(name: str) -> None:
     problem, recipe = problem_for(name), TABLE[name]
     module = recipe.build(problem)
     initialise(module, 0)
-    state = State(problem, module, 0)
-    state.take_given(problem.pretrained)
+    state = State(problem, module, 0, start=start_for(name, problem))
     recipe.method.start(state)
     image, terms = recipe.method.loss(state)
     found = terms["data"].square() if name == "drp" else terms["data"]

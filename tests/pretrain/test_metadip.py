@@ -8,6 +8,7 @@ from torch import Tensor
 from untrained import Problem, methods
 from untrained.core.engine import Engine
 from untrained.core.recipe import Recipe
+from untrained.core.start import StartWeights
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.methods.metadip import MetaDIPTraining
@@ -77,10 +78,11 @@ def test_metadip_descends_as_it_was_taught() -> None:
     learned = {n: w.detach()[0] for n, w in s.weights.items()} | {"input": s["z"][0]}
     descent = Engine("sgd", lr=1.0, precision="fp32")
     recipe = Recipe(methods.MetaDIP(5, channels=4), SMALL, descent)
-    found = solve_recipe(recipe, problem.with_weights(learned))
+    found = solve_recipe(recipe, problem, start=StartWeights.from_tensors(learned))
     torch.testing.assert_close(found.image, wanted.detach())
     other = {n: w + 0.5 if n.startswith("log rate/") else w for n, w in learned.items()}
-    assert not torch.allclose(solve_recipe(recipe, problem.with_weights(other)).image, wanted)
+    faster = solve_recipe(recipe, problem, start=StartWeights.from_tensors(other))
+    assert not torch.allclose(faster.image, wanted)
 
 
 def test_metadip_weights_carry_a_rate_for_every_layer_and_are_refused_without() -> None:
@@ -94,7 +96,7 @@ def test_metadip_weights_carry_a_rate_for_every_layer_and_are_refused_without() 
     assert chosen.seeds(1) == 1
     old = {n: t for n, t in weights.tensors.items() if n not in rates}
     with pytest.raises(UserError, match="lack the learning rate .* learned before metadip learned"):
-        solve_recipe(chosen.recipe, hole(0).with_weights(old))
+        solve_recipe(chosen.recipe, hole(0), start=StartWeights.from_tensors(old))
 
 
 def test_metadip_learns_of_all_images() -> None:
@@ -111,6 +113,7 @@ def test_metadip_learns_of_all_images() -> None:
 def test_metadip_refuses_another_size() -> None:
     weights = learned("metadip")
     physics = Inpaint(torch.ones(8, 8), (1, 8, 8))
-    chosen = plan("inpaint", weights=weights, steps=2)
+    recipe, problem = plan("inpaint", weights=weights).recipe, Problem(draw(1, 1, 8, 8), physics)
+    assert recipe is not None
     with pytest.raises(UserError, match="come with an input of"):
-        solve_recipe(chosen.recipe, weights.start(Problem(draw(1, 1, 8, 8), physics)))  # type: ignore[arg-type]
+        solve_recipe(recipe, problem, start=weights.start(problem))

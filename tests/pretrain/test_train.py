@@ -55,10 +55,9 @@ def test_weights_survive_a_file_and_start_a_reconstruction(name: str, tmp_path: 
     read = load_weights(path)
     assert read.facts() == weights.facts()
     assert all(torch.equal(t, read.tensors[n]) for n, t in weights.tensors.items())
-    problem = read.start(hole(7))
     chosen = plan("inpaint", weights=read, steps=4, stop="none")
     assert chosen.card.name == name
-    result = solve_recipe(chosen.recipe, problem)  # type: ignore[arg-type]
+    result = solve_recipe(chosen.recipe, hole(7), start=read.start(hole(7)))  # type: ignore[arg-type]
     other = solve_recipe(chosen.recipe, hole(7))  # type: ignore[arg-type]
     assert not torch.equal(result.image, other.image)
 

@@ -11,6 +11,7 @@ from lessons import ADAM, SHRINK, SMALL, draw, hole, learned
 from untrained import Problem, methods, nets
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Watch
+from untrained.core.start import StartWeights
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import mse
@@ -27,10 +28,10 @@ def test_the_encoder_rests_at_test_time() -> None:
     weights = learned("ugodit")
     encoder = {n: t for n, t in weights.tensors.items() if n.startswith("encoder.")}
     chosen = plan("inpaint", weights=weights, steps=8, stop="none")
-    result = solve_recipe(chosen.recipe, weights.start(hole(7)))  # type: ignore[arg-type]
+    result = solve_recipe(chosen.recipe, hole(7), start=weights.start(hole(7)))  # type: ignore[arg-type]
     assert all(torch.equal(result.weights[n][0], t) for n, t in encoder.items())
     start = plan("inpaint", weights=weights, steps=8, stop="none", settings=["frozen=false"])
-    moved = solve_recipe(start.recipe, weights.start(hole(7)))  # type: ignore[arg-type]
+    moved = solve_recipe(start.recipe, hole(7), start=weights.start(hole(7)))  # type: ignore[arg-type]
     assert not any(torch.equal(moved.weights[n][0], t) for n, t in encoder.items())
 
 
@@ -117,8 +118,8 @@ def test_the_decoder_that_explains_the_measurements_best_is_the_start() -> None:
     decoders = {n for n in weights.tensors if "@" in n}
     assert {n.partition("@")[2] for n in decoders} == {"0", "1"}
     for index in range(2):  # the image that a decoder was learned from, with its mask
-        start = State(weights.start(hole(index)), weights.net.build(1, 1), seed=0)
-        start.take_given(start.problem.pretrained)
+        given, module = weights.start(hole(index)), weights.net.build(1, 1)
+        start = State(hole(index), module, seed=0, start=given)
         methods.UGoDIT(decoder=True).start(start)
         for name in decoders:
             own, _, which = name.partition("@")
@@ -129,7 +130,7 @@ def test_the_decoder_that_explains_the_measurements_best_is_the_start() -> None:
     bare = {n: t for n, t in weights.tensors.items() if n not in decoders}
     chosen = plan("inpaint", weights=weights, steps=4, stop="none", settings=["decoder=true"])
     with pytest.raises(UserError, match="no decoders to choose from"):
-        solve_recipe(chosen.recipe, hole(0).with_weights(bare))  # type: ignore[arg-type]
+        solve_recipe(chosen.recipe, hole(0), start=StartWeights.from_tensors(bare))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("net", "layers"), [("unet", 4), ("skip", 3)])
@@ -203,7 +204,7 @@ def test_a_learned_encoder_that_hurts_is_trained_further() -> None:
     chosen = plan("inpaint", weights=weights, steps=80, settings=["engine.lr=0.01"])
     assert chosen.recipe is not None
     blind = {n: torch.zeros_like(t) for n, t in weights.tensors.items() if "@" not in n}
-    hurt = solve_recipe(chosen.recipe, problem.with_weights(blind))
+    hurt = solve_recipe(chosen.recipe, problem, start=StartWeights.from_tensors(blind))
     assert hurt.candidate == (1,)
     assert "trials of 20 steps had shown that one that is trained further" in hurt.stop[0].reason
     assert hurt.final_recipe().method.frozen is False  # type: ignore[attr-defined]
@@ -229,10 +230,12 @@ def test_the_trial_of_an_alternative_resumes_to_the_same_bits(
     weights = learned("ugodit")
     recipe = plan("inpaint", weights=weights, steps=80).recipe
     assert recipe is not None
-    whole = solve_recipe(recipe, weights.start(hole(7)))
-    paused = solve_recipe(recipe, weights.start(hole(7)), run_dir=tmp_path, watch=[pause_after(24)])
+    start = weights.start(hole(7))
+    whole = solve_recipe(recipe, hole(7), start=start)
+    watch = [pause_after(24)]
+    paused = solve_recipe(recipe, hole(7), start=start, run_dir=tmp_path, watch=watch)
     assert not paused.finished
-    again = solve_recipe(recipe, weights.start(hole(7)), run_dir=tmp_path)
+    again = solve_recipe(recipe, hole(7), start=start, run_dir=tmp_path)
     assert torch.equal(again.image, whole.image)
     assert again.stop == whole.stop
 
@@ -241,6 +244,6 @@ def test_a_trial_too_short_to_tell_says_nothing() -> None:
     weights = learned("ugodit")
     recipe = plan("inpaint", weights=weights, steps=8).recipe
     assert recipe is not None
-    result = solve_recipe(recipe, weights.start(hole(7)))
+    result = solve_recipe(recipe, hole(7), start=weights.start(hole(7)))
     assert result.candidate == (0,)
     assert "trials of" not in result.stop[0].reason

@@ -10,6 +10,7 @@ from lessons import SHRINK, draw, hole, learn, learned
 from torch import Tensor
 
 from untrained import Problem
+from untrained.core.start import StartWeights
 from untrained.errors import UserError
 from untrained.physics import Inpaint
 from untrained.plan import plan
@@ -27,7 +28,8 @@ REFUSED = {
     "a random encoder": (
         lambda w: solve_recipe(
             plan("inpaint", method="ugodit", settings=SHRINK["ugodit"], steps=2).recipe,
-            w.start(hole(0)),
+            hole(0),
+            start=w.start(hole(0)),
         ),
         "RandomEncoder is UGoDIT without learned weights",
     ),
@@ -35,13 +37,16 @@ REFUSED = {
     "another network": (
         lambda w: solve_recipe(
             plan("inpaint", weights=w, settings=["net.widths=5,6"], steps=2).recipe,
-            w.start(hole(0)),
+            hole(0),
+            start=w.start(hole(0)),
         ),
         "do not fit the network",
     ),
     "more scales": (
         lambda w: solve_recipe(
-            plan("inpaint", weights=w, settings=["net.depth=1"], steps=2).recipe, w.start(hole(0))
+            plan("inpaint", weights=w, settings=["net.depth=1"], steps=2).recipe,
+            hole(0),
+            start=w.start(hole(0)),
         ),
         "no such weight",
     ),
@@ -118,4 +123,4 @@ def test_weights_that_lack_some_are_refused(name: str) -> None:
     some = {n: t for i, (n, t) in enumerate(weights.tensors.items()) if i % 2 or n == "input"}
     chosen = plan("inpaint", weights=weights, steps=2)
     with pytest.raises(UserError, match="lack"):
-        solve_recipe(chosen.recipe, hole(0).with_weights(some))  # type: ignore[arg-type]
+        solve_recipe(chosen.recipe, hole(0), start=StartWeights.from_tensors(some))  # type: ignore[arg-type]

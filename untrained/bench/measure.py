@@ -93,12 +93,13 @@ def measure(
     if result.finished and not measured.curve:
         again = solve_recipe(
             replace(result.final_recipe(), stop=Never()),
-            chosen.start(problem),
+            problem,
             seed=job.seed,
             device=str(place),
             watch=watchers,
             run_dir=state / "full",
             settings={"data": job.case.digest},
+            start=chosen.start(problem),
         )
         if not _ended(measured, again):
             return measured

@@ -29,7 +29,7 @@ from untrained.folder import STATE
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
 from untrained.problem import Problem
-from untrained.problem.digest import data_digest, reference_digests
+from untrained.problem.digest import reference_digests
 from untrained.report import summary as result_facts
 from untrained.report import write_result
 from untrained.result import Result
@@ -332,9 +332,7 @@ def _same_settings(
     if chosen.recipe is not None and "seeds" in facts:
         wanted["seeds"] = chosen.seeds(options.seeds)
     require_same(facts, wanted, f"{place.path} holds a finished result of")
-    if facts.get("data") != [
-        data_digest(chosen.start(_problem(m, options, chosen))) for m in slices
-    ]:
+    if facts.get("data") != [chosen.digest(_problem(m, options, chosen)) for m in slices]:
         other = "measurements" if chosen.weights is None else "measurements or weights"
         raise UserError(
             f"{place.path} holds the finished result of other {other}, from "
@@ -382,7 +380,7 @@ def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
     # a large scan takes longer to look at than an answer may
     free = first.physics.without_matrix()
     first = replace(first, physics=free.few_views() or free)
-    problem = chosen.start(_problem(first, options, chosen))
+    problem = _problem(first, options, chosen)
     seeds = chosen.seeds(options.seeds)
     facts = estimate(chosen, problem, options.device, seeds=seeds, slices=len(slices))
     return say_needs(facts, options)

@@ -15,20 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from untrained.core.start import LOG_RATE, StartWeights
 from untrained.errors import UserError
 from untrained.nets import initialise
 from untrained.problem import Problem
 from untrained.problem.group import Group
-
-INPUT = "input"
-"""Among weights that were learned elsewhere: the network's input that belongs to them."""
-
-AMONG = "@"
-"""Likewise `NAME@0`, `NAME@1`, ...: several learned values of one weight, to choose from."""
-
-
-LOG_RATE = "log rate/"
-"""Likewise `log rate/LAYER`: the natural logarithm of the learning rate learned for one layer."""
 
 
 class Memory:
@@ -65,6 +56,7 @@ class State:
         seed: names all noise; one for all problems, or one for each.
         rows: see below; counted from 0 if not given.
         half: run the network under bfloat16 autocast; its output is float32 all the same.
+        start: weights learned elsewhere, which take the place of those drawn.
 
     Attributes:
         step: optimiser steps taken so far.
@@ -73,7 +65,7 @@ class State:
         rows: which of the caller's problems these are; one that has ended leaves.
         weights: the network's parameters, name -> `(G, ...)`, or `(1, ...)` where all problems
             share them (see `share`).
-        given: names of the weights that came with the problem, learned elsewhere.
+        given: names of the network's weights that were learned elsewhere.
         tensors: everything else by name: the method's variables (`z`, duals) and, under
             prefixes, the rules' memories.
         rates: what is optimised: tensor name -> rate relative to the engine's.
@@ -87,6 +79,7 @@ class State:
         *,
         half: bool = False,
         rows: Sequence[int] | None = None,
+        start: StartWeights | None = None,
     ) -> None:
         # a method of one problem may ask it anything, one of a group what `Group` answers
         self.problem = cast(Problem, problem)
@@ -101,6 +94,8 @@ class State:
         self.tensors: dict[str, Tensor] = {}
         self.rates: dict[str, float] = {}
         self.weights: dict[str, Tensor] = self._draw()
+        self.start = (start or StartWeights()).to(self.device)
+        self._take_learned(self.start.network)
 
     @property
     def size(self) -> int:
@@ -162,12 +157,12 @@ class State:
                     self.weights[name][g] = weight.detach()
 
     def given_input(self, drawn: Tensor) -> Tensor:
-        """The network input that came with the weights, or `drawn` where none did.
+        """Return the input that belongs to the learned weights, or `drawn` where none does.
 
         Raises:
             UserError: it is of another size.
         """
-        z = self.problem.pretrained.get(INPUT)
+        z = self.start.input
         if z is None:
             return drawn
         if z.shape != drawn.shape[1:]:
@@ -178,15 +173,12 @@ class State:
             )
         return z.expand_as(drawn)
 
-    def take_given(self, tensors: dict[str, Tensor]) -> None:
-        """Start from weights that were learned elsewhere, each without the axis G.
-
-        All of the network's, or all of its encoder's.
+    def _take_learned(self, tensors: dict[str, Tensor]) -> None:
+        """Start from learned weights: all of the network's, or all of its encoder's.
 
         Raises:
             UserError: a name or shape that this network does not have, or one that is missing.
         """
-        tensors = {n: value for n, value in tensors.items() if _of_the_network(n)}
         for name, value in tensors.items():
             own = self.weights.get(name)
             if own is None or own.shape[1:] != value.shape:
@@ -207,16 +199,14 @@ class State:
         self.given = frozenset(tensors)
 
     def take_best_given(self) -> None:
-        """Start each problem from that of several learned parts (`AMONG`) which explains y best.
+        """Start each problem from the one of several learned decoders which explains y best.
 
         Raises:
             UserError: nothing of the kind was learned.
         """
-        choices: dict[str, dict[str, Tensor]] = {}
-        for name, value in self.problem.pretrained.items():
-            own, among, which = name.partition(AMONG)
-            if among:
-                choices.setdefault(which, {})[own] = value.unsqueeze(0)
+        choices = [
+            {name: value.unsqueeze(0) for name, value in one.items()} for one in self.start.decoders
+        ]
         if not choices:
             raise UserError(
                 "these weights hold an encoder and no decoders to choose from; learn them anew "
@@ -224,12 +214,11 @@ class State:
             )
         with torch.no_grad():
             errors = []
-            for tensors in choices.values():
+            for tensors in choices:
                 self.take_weights(tensors)
                 errors.append(self.problem.misfit(self.net(self["z"])))
         best = torch.stack(errors).argmin(0)
-        each = list(choices.values())
-        self.take_weights({n: torch.cat([c[n] for c in each])[best] for n in each[0]})
+        self.take_weights({n: torch.cat([c[n] for c in choices])[best] for n in choices[0]})
 
     # rates of the layers ----------------------------------------------------------------------
     def learn_rates(self, first: float, ratio: float) -> None:
@@ -253,7 +242,7 @@ class State:
         return {name: self.weights[LOG_RATE + _layer_of(name)].exp() for name in names}
 
     def given_rates(self) -> dict[str, float]:
-        """The rates that came with the weights, name of a weight -> that of its layer.
+        """Return the learned rates, name of a weight -> that of its layer.
 
         All are 1 where no weights came.
 
@@ -262,15 +251,15 @@ class State:
         """
         if not self.given:
             return dict.fromkeys(self.weights, 1.0)
-        given = self.problem.pretrained
-        lacking = [n for n in self.weights if LOG_RATE + _layer_of(n) not in given]
+        learned = self.start.log_rates
+        lacking = [n for n in self.weights if _layer_of(n) not in learned]
         if lacking:
             raise UserError(
                 f"the pre-trained weights lack the learning rate of the layer "
                 f"'{_layer_of(lacking[0])}': they are damaged, or were learned before metadip "
                 "learned rates; learn them anew with: untrained pretrain metadip"
             )
-        return {n: float(given[LOG_RATE + _layer_of(n)].exp()) for n in self.weights}
+        return {n: float(learned[_layer_of(n)].exp()) for n in self.weights}
 
     # what is optimised ------------------------------------------------------------------------
     def train_net(self, rate: float = 1.0, only: Collection[str] | None = None) -> None:
@@ -391,11 +380,6 @@ def in_one_call(device: torch.device) -> bool:
     that each has alone.
     """
     return device.type == "cuda"
-
-
-def _of_the_network(name: str) -> bool:
-    """Whether a tensor learned elsewhere is one weight of the network."""
-    return name != INPUT and AMONG not in name and not name.startswith(LOG_RATE)
 
 
 def _layer_of(name: str) -> str:

@@ -15,7 +15,8 @@ from untrained.ambient import single_precision
 from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame, Watch
-from untrained.core.state import AMONG, INPUT, State
+from untrained.core.start import CHOICE, INPUT
+from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import level, magnitude
 from untrained.methods import METHODS
@@ -135,7 +136,7 @@ def train(
     }
     if training.decoders:
         kept |= {
-            f"{name}{AMONG}{image}": one
+            f"{name}{CHOICE}{image}": one
             for name, weight in fit.weights.items()
             if name not in kept
             for image, one in enumerate(weight)

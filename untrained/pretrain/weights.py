@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from untrained._version import versions
-from untrained.core.state import AMONG
+from untrained.core.start import CHOICE, StartWeights
 from untrained.errors import UserError
 from untrained.files import atomic_write, existing_file, require_new
 from untrained.nets import net_from_dict
@@ -69,7 +69,7 @@ class Weights:
     @property
     def whole(self) -> bool:
         """Whether they are all of the network's, and not its encoder's alone."""
-        return not all(name.startswith("encoder.") or AMONG in name for name in self.tensors)
+        return not all(name.startswith("encoder.") or CHOICE in name for name in self.tensors)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write a safetensors file, atomically.
@@ -96,8 +96,8 @@ class Weights:
         plain: dict[str, Any] = json.loads(json.dumps(values))
         return plain
 
-    def start(self, problem: Problem) -> Problem:
-        """The problem, whose network starts from them.
+    def start(self, problem: Problem) -> StartWeights:
+        """Return what the network of a problem starts from.
 
         Raises:
             UserError: its images have other channels.
@@ -108,7 +108,7 @@ class Weights:
                 f"these weights are for images of {self.image[0]} channel(s), and this one has "
                 f"{channels}; learn others from images like it"
             )
-        return problem.with_weights(self.tensors)
+        return StartWeights.from_tensors(self.tensors)
 
     def doubts(self, problem: Problem) -> tuple[str, ...]:
         """Say where a scan differs from those that they were learned for."""

@@ -13,10 +13,15 @@ from torch import Tensor
 from untrained.problem.problem import Problem
 
 
-def data_digest(problem: Problem) -> str:
-    """Hash of the measurements, the noise level and all that the operator is."""
+def data_digest(problem: Problem, also: Mapping[str, Tensor] | None = None) -> str:
+    """Hash the measurements, the noise level and all that the operator is.
+
+    Args:
+        problem: the problem.
+        also: further tensors that the answer depends on.
+    """
     digest = hashlib.sha256(repr(problem.sigma).encode())
-    for value in (problem.y, problem.guide, problem.pretrained, problem.physics):
+    for value in (problem.y, problem.guide, dict(also or {}), problem.physics):
         _digest(digest, value, seen=set())
     return digest.hexdigest()[:16]
 

@@ -36,7 +36,6 @@ class Group:
                     f"{self.x_shape}; what is learned together needs images of one shape: crop "
                     "them, or leave this one out"
                 )
-        self.pretrained = problems[0].pretrained
 
     def __len__(self) -> int:
         """G, the number of problems."""

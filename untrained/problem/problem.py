@@ -144,7 +144,6 @@ class Problem:
         known = check_sigma(sigma)
         divisor = float((unit * degree_scale(self.scale, self.physics)).max())
         self.sigma = None if known is None else relative_sigma(known, divisor)
-        self.pretrained: dict[str, Tensor] = {}
         self.guide: Tensor | None = None
         self.forget()
         if guide is not None:
@@ -376,13 +375,6 @@ class Problem:
             other.forget()
         return other
 
-    def with_weights(self, weights: dict[str, Tensor]) -> Problem:
-        """The same problem, whose network starts from these weights (name -> tensor)."""
-        other = copy.copy(self)
-        other.singles = tuple(one.with_weights(weights) for one in self.singles)
-        other.pretrained = {name: weight.to(self.device) for name, weight in weights.items()}
-        return other
-
     def to(self, device: torch.device | str) -> Problem:
         """The same problem on another device."""
         other = copy.copy(self)
@@ -391,7 +383,6 @@ class Problem:
         other.keep = None if self.keep is None else self.keep.to(device)
         other.guide = None if self.guide is None else self.guide.to(device)
         other.importance = None if self.importance is None else self.importance.to(device)
-        other.pretrained = {name: weight.to(device) for name, weight in self.pretrained.items()}
         other.singles = tuple(one.to(device) for one in self.singles)
         if self.y.device == torch.device(device):
             return other

@@ -22,7 +22,7 @@ def stack_problems(problems: Sequence[Problem]) -> Problem | None:
 
     Returns:
         None where they have to be solved in turn: they differ in shape, weighting, noise level,
-        number of guides or learned weights, or one operator cannot stand for all of theirs.
+        number of guides, or one operator cannot stand for all of theirs.
         Operators agree if they are one object or hold the same numbers; some can be joined (MRI:
         one mask and coil maps of their own, `Physics.joined`).
     """
@@ -58,8 +58,6 @@ def _alike(a: Problem, b: Problem) -> bool:
         and _shape(a.guide) == _shape(b.guide)
         and (a.keep is None) == (b.keep is None)
         and (a.importance is None) == (b.importance is None)
-        and a.pretrained.keys() == b.pretrained.keys()
-        and all(_same(value, b.pretrained[name]) for name, value in a.pretrained.items())
     )
 
 

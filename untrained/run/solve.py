@@ -13,6 +13,7 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import NetSpec, Recipe
 from untrained.core.rule import Guard, Last, Never, Output, Stop, Watch
+from untrained.core.start import StartWeights
 from untrained.nets import Compact
 from untrained.problem import Problem
 from untrained.result import Result
@@ -34,6 +35,7 @@ def solve(
     seed: int = 0,
     device: str | torch.device = "auto",
     run_dir: str | Path | None = None,
+    start: StartWeights | None = None,
 ) -> Result:
     """Fit an untrained network to a problem.
 
@@ -50,6 +52,7 @@ def solve(
         seed: names all randomness.
         device: `auto`, `cpu`, `cuda`, `mps`.
         run_dir: keep a checkpoint there, and take up the one found there.
+        start: weights learned elsewhere, that the network starts from (`Weights.start`).
 
     Returns:
         The result; `result.image` is `(G, C, ...)` in the units of the measurements.
@@ -68,5 +71,7 @@ def solve(
         weighting=problem.weighting,
         steps=steps,
     )
-    fit = solve_recipe(recipe, problem, watch=watch, seed=seed, device=device, run_dir=run_dir)
+    fit = solve_recipe(
+        recipe, problem, watch=watch, seed=seed, device=device, run_dir=run_dir, start=start
+    )
     return Result.of(fit, About())

@@ -1,4 +1,4 @@
-"""What all stages of one call share: checkpoint, watchers and precision."""
+"""What all stages of one call share: checkpoint, watchers, precision, learned weights."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from typing import Any
 import torch
 
 from untrained.core.rule import Stopped, Watch
+from untrained.core.start import StartWeights
 from untrained.solver.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """Hold the checkpoint, watchers and precision shared by all stages of one call.
+    """Hold what all stages of one call share: checkpoint, watchers, precision, learned weights.
 
     Attributes:
         checkpoint: where the stages are stored.
         watch: who looks on.
         device: where networks run.
         half: whether networks run under bfloat16 autocast.
+        start: weights learned elsewhere, that every network starts from; None without any.
     """
 
     checkpoint: Checkpoint
     watch: tuple[Watch, ...]
     device: torch.device
     half: bool
+    start: StartWeights | None = None
 
     @contextlib.contextmanager
     def watched(self, stage: str) -> Iterator[None]:

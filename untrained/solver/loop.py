@@ -25,7 +25,7 @@ def run_stage(context: RunContext, given: StageInput) -> list[Fit]:
     if given.name in checkpoint.finished:
         return _restore_finished(context, given)
     with context.watched(given.name):
-        stage = Stage(given, context.half)
+        stage = Stage(given, context.half, context.start)
         if stage.lean:
             context.say(LEAN)
         _resume(context, stage)

@@ -18,6 +18,7 @@ from untrained.ambient import single_precision
 from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Watch
+from untrained.core.start import StartWeights
 from untrained.problem import Problem
 from untrained.problem.group import Group
 from untrained.problem.stacking import stack_problems
@@ -43,6 +44,7 @@ def solve_recipe(
     device: str | torch.device = "auto",
     run_dir: str | Path | None = None,
     settings: dict[str, Any] | None = None,
+    start: StartWeights | None = None,
 ) -> Fit:
     """Fit the images of a problem by one recipe and one seed.
 
@@ -57,6 +59,7 @@ def solve_recipe(
         device=device,
         run_dir=run_dir,
         settings=settings,
+        start=start,
     )
     return stack_fits(each)
 
@@ -72,6 +75,7 @@ def solve_each(
     run_dir: str | Path | None = None,
     settings: dict[str, Any] | None = None,
     track: Track | None = None,
+    start: StartWeights | None = None,
 ) -> list[Fit]:
     """Fit problems of one image each, every one with its own seed; a fit for each.
 
@@ -86,6 +90,7 @@ def solve_each(
     context = _context(
         recipe, seeds, threads_for(problems[0].x_shape[1:]), watch, place, run_dir, settings
     )
+    context = replace(context, start=start)
     members = [
         Member(row, problem.weighted(recipe.weighting).to(place), seed, track)
         for row, (problem, seed) in enumerate(zip(problems, seeds, strict=True))

@@ -14,6 +14,7 @@ from torch import Tensor
 from untrained.core.recipe import Recipe
 from untrained.core.role import choice
 from untrained.core.rule import Output, Stop, Stopped
+from untrained.core.start import StartWeights
 from untrained.core.state import Memory, State
 from untrained.errors import Diverged, UserError
 from untrained.nets import DrawnFrom, initialise
@@ -88,6 +89,7 @@ class Stage:
     Args:
         given: what is fitted.
         half: run the network under bfloat16 autocast.
+        start: weights learned elsewhere, that the network starts from; None without any.
 
     Attributes:
         s: the state; problem g of its axis G is the caller's problem `s.rows[g]`.
@@ -99,7 +101,7 @@ class Stage:
         updating: whether the weights are being changed, so that the step cannot be repeated.
     """
 
-    def __init__(self, given: StageInput, half: bool) -> None:
+    def __init__(self, given: StageInput, half: bool, start: StartWeights | None = None) -> None:
         stopwatch = Stopwatch()
         self.given, self.held, self.tracks = given, given.held, given.tracks
         problem, recipe = given.problem, given.recipes[0]
@@ -111,12 +113,11 @@ class Stage:
         # Before the state takes copies of the weights: a full memory is noticed here.
         self.lean = needs_lean(recipe, problem) and make_lean(module)
         seeds = given.seeds if len(given.seeds) > 1 else given.seeds[0]
-        self.s = State(problem, module, seeds, half=half, rows=given.rows)
+        # Learned weights before the method's `start`, which may look at the network's image of
+        # them; the optimiser after it, since `start` says what is trained.
+        self.s = State(problem, module, seeds, half=half, rows=given.rows, start=start)
         self.rows = self.s.rows
         self.outputs = {row: own.output for row, own in zip(self.rows, given.recipes, strict=True)}
-        # Learned weights before `start`, which may look at the network's image of them; the
-        # optimiser after it, since `start` says what is trained.
-        self.s.take_given(problem.pretrained)
         recipe.method.start(self.s)
         self.optimizer = recipe.engine.optimizer(self.s)
         _start_each([r.output for r in given.recipes], self.s, "output")
