@@ -81,6 +81,8 @@ from untrained.data.phantoms import birdcage_maps, brain
 from untrained.metrics import OTHER_UNITS
 from untrained.physics import Blur, Inpaint
 
+OWN_METHOD = f"{Path(__file__).parents[2] / 'examples' / 'write_a_method.py'}:Relaxed"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -225,6 +227,9 @@ ROWS = (
     Row("shows what learning is worth", lambda f: [
         *denoise(measurement=NOISY)(f), *network(method="ugodit")], lambda: {
         **photo(NOISY)(), "method": "ugodit", "steps": 2, "settings": SMALL[1::2]}),
+    Row("is run with the network, engine, stop rule and output of", lambda f: [
+        *denoise(measurement=NOISY)(f), *network(method=OWN_METHOD)], lambda: {
+        **photo(NOISY)(), "method": OWN_METHOD, "steps": 2, "settings": SMALL[1::2]}),
     Row("the weights were learned for another scan", learned),
     Row("times as bright as the image", denoise(measurement=NOISY, reference=255 * PIC),
         lambda: photo(NOISY, truth=torch.from_numpy(255 * PIC)[None, None])()),
