@@ -47,9 +47,6 @@ LAYERS = (
 """Modules and packages of the package; each imports only from what stands before it."""
 
 RANK = {name: rank for rank, name in enumerate(LAYERS)}
-EXCEPTIONS = {
-    ("untrained.problem.scaling", "untrained.problem.problem"),
-}
 
 
 def module_name(path: Path) -> str:
@@ -84,24 +81,16 @@ def layer_of(module: str) -> str:
 def test_imports_go_strictly_down(name: str) -> None:
     own = layer_of(name)
     for other in GRAPH[name]:
-        if layer_of(other) != own and (name, other) not in EXCEPTIONS:
+        if layer_of(other) != own:
             assert RANK[layer_of(other)] < RANK[own], f"{name} imports {other}, a later layer"
 
 
 def test_there_is_no_circle() -> None:
-    graph = {
-        name: {other for other in others if (name, other) not in EXCEPTIONS}
-        for name, others in GRAPH.items()
-    }
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter(GRAPH).prepare()
     except CycleError as error:
         pytest.fail(" imports ".join(error.args[1][::-1]))
 
 
 def test_the_list_is_that_of_the_package() -> None:
     assert {layer_of(name) for name in MODULES} == set(LAYERS)
-
-
-def test_exceptions_are_needed() -> None:
-    assert all(other in GRAPH[name] for name, other in EXCEPTIONS)

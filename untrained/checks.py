@@ -174,6 +174,31 @@ def check_unit_range(y: Tensor) -> None:
     )
 
 
+def check_guide(guide: Tensor, x_shape: tuple[int, ...]) -> Tensor:
+    """Check clean images of similar content, and give a magnitude its second channel.
+
+    Args:
+        guide: `(M, C, ...)`; `(M, 1, ...)` will do where images have two channels.
+        x_shape: shape of an image without the batch axis.
+
+    Returns:
+        `(1, M, C, ...)`, in the units that they came in.
+
+    Raises:
+        UserError: another shape than the image's, or values that are not finite.
+    """
+    if x_shape[0] == 2 and guide.ndim == len(x_shape) + 1 and guide.shape[1] == 1:
+        guide = torch.cat([guide, torch.zeros_like(guide)], dim=1)
+    if guide.ndim != len(x_shape) + 1 or tuple(guide.shape[1:]) != x_shape:
+        raise UserError(
+            f"the guide has shape {tuple(guide.shape)}, but the image is {x_shape}; give "
+            "clean images (M, C, ...) of the very size of the reconstruction"
+        )
+    if not bool(guide.isfinite().all()):
+        raise UserError("the guide holds NaN or infinite values; clean it first")
+    return guide.float()[None]
+
+
 def check_weighting(weighting: str, physics: Any) -> str:
     """The weighting, if there is one of that name and the physics can do it."""
     if weighting not in WEIGHTINGS:

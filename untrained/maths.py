@@ -129,3 +129,8 @@ def above_norm(estimate: float) -> float:
     5 % are added. One that stands alone, up to a fifth above all others, can still be missed.
     """
     return SAFETY * estimate
+
+
+def per_problem(value: Tensor, like: Tensor) -> Tensor:
+    """Give a number for each problem, `(G,)`, axes for the rest of `like`, `(G, ...)`."""
+    return value.to(like.device).reshape(-1, *[1] * (like.ndim - 1))

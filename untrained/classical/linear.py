@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.maths import sum_squares
+from untrained.maths import per_problem, sum_squares
 from untrained.problem import Problem
-from untrained.problem.scaling import least_squares_gain, per_problem
+from untrained.problem.scaling import least_squares_gain
 
 
 @torch.no_grad()

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from untrained.core.state import State
 from untrained.errors import UserError
-from untrained.maths import sum_squares
-from untrained.problem.scaling import least_squares_gain, per_problem
+from untrained.maths import per_problem, sum_squares
+from untrained.problem.scaling import least_squares_gain
 
 
 def uniform_input(s: State, channels: int, amplitude: float) -> Tensor:

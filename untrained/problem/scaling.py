@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from untrained.errors import UserError
-from untrained.maths import level, magnitude, sum_squares
+from untrained.maths import level, magnitude, per_problem, sum_squares
 from untrained.physics.base import Physics
 from untrained.physics.rescaled import Rescaled
+from untrained.problem.data_term import DataTerm
 from untrained.tasks import find_task
-
-if TYPE_CHECKING:
-    from untrained.problem.problem import Problem
-
 
 USUAL = 2.0**14
 """Units within this factor of 1 are left as they are."""
@@ -96,7 +91,7 @@ def in_units(physics: Physics, gain: float, x_shape: tuple[int, ...]) -> Physics
     return Rescaled(physics, gain, x_shape) if other is None else other
 
 
-def matched_adjoint(p: Problem) -> Tensor:
+def matched_adjoint(p: DataTerm) -> Tensor:
     """c A^H y with the c for which A of it is closest to y; see `Problem.estimate`."""
     with torch.no_grad():
         first = p.physics.initial(p.y)
@@ -107,7 +102,7 @@ def matched_adjoint(p: Problem) -> Tensor:
         return image if p.keep is None else p.physics.fill(image, p.keep)
 
 
-def matched_fbp(p: Problem) -> Tensor | None:
+def matched_fbp(p: DataTerm) -> Tensor | None:
     """Find c B y, B the filtered backprojection, with the c for which A of it is closest to y.
 
     Views that are held out or missing only lower the brightness of B y; c restores it.
@@ -123,7 +118,7 @@ def matched_fbp(p: Problem) -> Tensor | None:
         return image * per_problem(gain, image) if bool((gain > 0).all()) else None
 
 
-def least_squares_gain(p: Problem, image: Tensor) -> Tensor:
+def least_squares_gain(p: DataTerm, image: Tensor) -> Tensor:
     """Find the c that minimises ||c A x - y||^2 for each image x, `(G,)`; 0 where A x is 0."""
     few = p.physics.few_views()
     forth = p.A(image) if few is None else p.visible(few.A(image).to(p.y.dtype))
@@ -132,7 +127,7 @@ def least_squares_gain(p: Problem, image: Tensor) -> Tensor:
     return (forth * p.y).flatten(1).sum(1) / sum_squares(forth).clamp_min(1e-30)
 
 
-def image_levels(p: Problem) -> tuple[Tensor, Tensor]:
+def image_levels(p: DataTerm) -> tuple[Tensor, Tensor]:
     """Find the level of the image that y is of, and that of c A^H y relative to it, `(G,)` each.
 
     CT takes it from filtered backprojection: the unfiltered one is blurred, and its level up to
@@ -151,61 +146,6 @@ def image_level(image: Tensor, task: str) -> Tensor:
     """99.9th percentile of the magnitude of each image, 1 for one of zeros, `(G,)`."""
     paired = find_task(task).complex_image == "always"
     return level(magnitude(image) if paired else image.abs())
-
-
-def checked_guide(p: Problem, guide: Tensor) -> Tensor:
-    """Check clean images like those of p, and give a magnitude its second channel.
-
-    Returns:
-        `(1, M, C, ...)`, in the units that they came in.
-
-    Raises:
-        UserError: another shape than the image's, or values that are not finite.
-    """
-    if p.x_shape[0] == 2 and guide.ndim == len(p.x_shape) + 1 and guide.shape[1] == 1:
-        guide = torch.cat([guide, torch.zeros_like(guide)], dim=1)
-    if guide.ndim != len(p.x_shape) + 1 or tuple(guide.shape[1:]) != p.x_shape:
-        raise UserError(
-            f"the guide has shape {tuple(guide.shape)}, but the image is {p.x_shape}; give "
-            "clean images (M, C, ...) of the very size of the reconstruction"
-        )
-    if not bool(guide.isfinite().all()):
-        raise UserError("the guide holds NaN or infinite values; clean it first")
-    return guide.float().to(p.device)[None]
-
-
-def scaled_guide(p: Problem, guide: Tensor) -> Tensor:
-    """Divide each guide by the level that p would find in a measurement of it.
-
-    So the truth, as a guide, is in network units exactly what the network has to draw.
-
-    Args:
-        p: G problems, of whose measurements some may be held out.
-        guide: `(1 or G, M, C, ...)`, of any scale.
-
-    Returns:
-        The same shape; `(G, M, C, ...)` where each problem has an operator of its own.
-    """
-    if p.unit_range:
-        return guide
-    differ = len(guide) > 1 or (len(p) > 1 and p.physics.alone(0) is not p.physics)
-    each = [p.select(g) for g in range(len(p))] if differ else [p]
-    rows = [guide[min(g, len(guide) - 1)] for g in range(len(each))]
-    return torch.stack([_divided(one, row) for one, row in zip(each, rows, strict=True)])
-
-
-def _divided(p: Problem, images: Tensor) -> Tensor:
-    """Images `(M, C, ...)`, each divided by the level found in its own measurement."""
-    if p.physics.degree is None:  # nothing is known of how its measurements scale
-        return images / per_problem(image_level(images, p.task), images)
-    with torch.no_grad():
-        levels = [image_levels(p.with_measurements(p.A(one[None])))[0] for one in images]
-    return images / per_problem(torch.cat(levels), images)
-
-
-def per_problem(value: Tensor, like: Tensor) -> Tensor:
-    """`(G,)` with axes for the rest of `like`, `(G, ...)`."""
-    return value.to(like.device).reshape(-1, *[1] * (like.ndim - 1))
 
 
 def degree_scale(scale: Tensor, physics: Physics) -> Tensor:
