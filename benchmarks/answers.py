@@ -40,13 +40,16 @@ SIDE = 256
 CLASSICAL = ("fbp", "cgsense", "tv", "l1wavelet", "dct", "lowrank", "nlbayes")
 ANSWERS = (*CLASSICAL, "auto-0", "best-0", "aseqdip-0", "aseqdip-1", "aseqdip-2")
 OURS = "auto-0"
-LEFT_OUT = ("ct-brain-24-*",)
+LEFT_OUT = ("ct-brain-24-*", "*-woman", "*-barbara", "*-starfish")
 PICTURES = {
     "bird": "set5/bird_GT.png",
     "butterfly": "set5/butterfly_GT.png",
     "monarch": "set14/monarch.png",
     "zebra": "set14/zebra.png",
     "house": "set12/02.png",
+    "woman": "set5/woman_GT.png",
+    "barbara": "set14/barbara.png",
+    "starfish": "set3c/starfish.png",
 }
 ONLY_FOR = {"fbp": ("ct",), "cgsense": ("mri",), "lowrank": ("mri", "ct", "inpaint")}
 SPOILT = ("denoise", "inpaint", "superres", "deblur")

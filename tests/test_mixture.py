@@ -97,7 +97,7 @@ def test_the_terminal_says_it_once_and_the_file_has_it(tmp_path: Path, capsys: A
     assert f"made of {mixture.shares}" in said
     page = (tmp_path / "o" / "report.html").read_text()
     assert f"house: {mixture.shares}, fitted in" in page
-    assert "its classical image: low rank and non-local Bayes" in page
+    assert "its classical image: non-local Bayes, low rank, total variation" in page
     assert f"{mixture.classical_held_out:.3g}" in page
 
 

@@ -1,4 +1,4 @@
-"""What networks lean on under noise: several images mixed by Stein's estimate."""
+"""What networks lean on under noise and blur: several images, mixed without the truth."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from skimage.data import brick, camera
 from torch import Tensor
 
 import untrained as ut
-from untrained.classical import guide, guide_name, nlbayes, tv, tv_weight
-from untrained.classical.mixture import candidates
+from untrained.classical import guide, guide_name, nlbayes, tv, tv_weight, two_priors
+from untrained.classical.mixture import candidates, deblurred
+from untrained.classical.shares import least_quadratic
+from untrained.data.phantoms import gaussian_kernel
 from untrained.metrics import psnr
-from untrained.physics import Denoise
+from untrained.physics import Blur, Denoise
 
 CAMERA = torch.from_numpy(camera()[100:196, 100:196].astype(np.float32) / 255)[None, None]
 
@@ -95,3 +97,40 @@ def test_without_noise_to_speak_of_nothing_changes(y: Tensor) -> None:
     """Neither where the two images are the same, which leaves no parabola."""
     found = guide(ut.Problem(y, Denoise(), sigma=1e-4))
     torch.testing.assert_close(found, y, atol=2e-3, rtol=0)
+
+
+def blurred(truth: Tensor) -> ut.Problem:
+    physics = Blur(gaussian_kernel(1.5), (1, *truth.shape[2:]))
+    y = physics.A(truth)
+    draw = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    return ut.Problem(y + 2 / 255 * draw, physics)
+
+
+@pytest.mark.parametrize(("name", "truth"), [("flat", flat_pieces(64, 64)), ("camera", CAMERA)])
+def test_a_deblurred_picture_is_as_good_as_the_best_of_its_parts(name: str, truth: Tensor) -> None:
+    problem = blurred(truth)
+    made = {f: f(problem) for f in (deblurred, tv, two_priors)}
+    scores = {f.__name__: float(psnr(x, truth, data_range=1.0)) for f, x in made.items()}
+    assert scores["deblurred"] > max(scores["tv"], scores["two_priors"]) - 0.15, scores
+    if name == "flat":
+        assert scores["tv"] > scores["two_priors"] + 0.3  # else the mixture has nothing to win
+
+
+def test_the_share_of_a_part_is_that_of_the_whole() -> None:
+    problem = blurred(CAMERA[..., :48, :48])
+    fit, _ = problem.split(0.05, seed=0)
+    deblurred(fit)
+    whole = problem.after(fit)
+    deblurred(whole)
+    assert "share of two priors" in fit.cache
+    assert "share of two priors" not in whole.cache
+
+
+def test_shares_are_those_of_least_error_and_never_negative() -> None:
+    errors = torch.tensor([[1.0, 0.0, 2.0], [0.0, 2.0, 2.0]], dtype=torch.float64)
+    shares = least_quadratic(errors.T @ errors, torch.zeros(3, dtype=torch.float64))
+    torch.testing.assert_close(
+        shares, torch.tensor([0.8, 0.2, 0.0], dtype=torch.float64), atol=1e-4, rtol=0
+    )
+    equal = least_quadratic(torch.zeros(2, 2), torch.zeros(2))
+    assert equal.tolist() == [0.5, 0.5]

@@ -11,7 +11,7 @@ import untrained as ut
 from untrained.classical import CLASSICAL, guide, guide_name, two_priors
 from untrained.classical.pair_of_priors import COUPLINGS, settings
 from untrained.metrics import psnr
-from untrained.physics import CT, MRI, Blur, PhaseRetrieval
+from untrained.physics import CT, MRI, Blur, PhaseRetrieval, SuperRes
 
 
 def textured(size: int = 64) -> Tensor:
@@ -92,7 +92,7 @@ def test_what_was_found_on_a_part_is_taken_over_in_its_units_where_no_line_is_mi
 
 
 def test_networks_lean_on_it() -> None:
-    physics = Blur(torch.ones(3, 3) / 9, (1, 64, 64))
+    physics = SuperRes((1, 64, 64), 2)
     y = physics.A(textured())
     problem = ut.Problem(y + noise(y, 0.01), physics)
     assert torch.equal(guide(problem), problem.cache["two priors"])

@@ -13,7 +13,7 @@ from torch import Tensor
 from untrained.classical.denoisers import DENOISERS, find_denoiser
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp
 from untrained.classical.low_rank import lowrank
-from untrained.classical.mixture import denoised
+from untrained.classical.mixture import deblurred, denoised
 from untrained.classical.nonlocal_bayes import bayes_denoise, nlbayes
 from untrained.classical.pair_of_priors import two_priors
 from untrained.classical.sliding_dct import dct, dct_denoise
@@ -64,7 +64,8 @@ __all__ = [
 def guide(problem: Problem) -> Tensor:
     """The classical image that a network method may lean on, computed once per problem.
 
-    `denoised` for noisy pictures and volumes, `two_priors` for other pictures; the same for every
+    `denoised` for noisy pictures and volumes, `deblurred` for blurred pictures, `two_priors` for
+    other pictures; the same for every
     slice of a volume that is measured slice by slice (`Stack`). Other volumes and signals get total
     variation, solved to a relative gap of 1e-3 or 1000 iterations (data without noise need that
     many), which costs a fraction of `tv` and looks the same. A nonlinear physics gets
@@ -98,4 +99,6 @@ def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
         return f"non-local Bayes, {others}total variation", denoised
     if len(problem.x_shape) != 3:
         return "total variation", lambda one: rough_tv(one, tv_weight(one))
+    if problem.task == "deblur":
+        return "non-local Bayes, low rank, total variation", deblurred
     return "low rank and non-local Bayes", lambda one: one.cached("two priors", two_priors)

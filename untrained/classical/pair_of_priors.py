@@ -44,6 +44,8 @@ SHARE = {"inpaint": 0.35, "ct": 0.42}
 """The last level in units of the one found, 0.5 elsewhere. It is found with cosines, which describe
 structure worse and so ask for more."""
 COUPLING = 3.0  # in units of the one found, which goes with the higher level
+OF_RANK = {"deblur": 0.25}
+"""Share of low rank in x; 0.5 elsewhere. Blurred photographs have noise, which it keeps more of."""
 LEAST = {"ct": 0.02, "mri": 0.02}
 """The least coupling tried; elsewhere all of COUPLINGS are."""
 LOWER = {"ct": 0.83, "mri": 0.7}
@@ -56,15 +58,15 @@ def two_priors(problem: Problem) -> Tensor:
     r"""Half-quadratic splitting with the mean of two denoisers of alike blocks, accelerated.
 
     .. math:: q_k = z_{k-1} + 0.7\, (z_{k-1} - z_{k-2}), \qquad
-              x_k = \tfrac12 L_{1.25 \sigma_k}(q_k) + \tfrac12 B_{\sigma_k}(q_k), \qquad
+              x_k = r L_{1.25 \sigma_k}(q_k) + (1 - r) B_{\sigma_k}(q_k), \qquad
               z_k = \arg\min_z \frac{\|W^{1/2} (A z - y)\|^2}{\|W^{1/2} A\|^2}
                     + 3 \mu\, \frac{\sigma_K^2}{\sigma_k^2}\, \|z - x_k\|^2
 
-    L is `shrink_groups`, B the non-local Bayes of `nlbayes`, whose statistics are those of the
-    image of L. z_0 is the image of `dct`'s splitting with the level s and the coupling mu that
-    predict held-out measurements best. sigma_k falls in equal ratios to sigma_K = s/2 in K = 12
-    rounds, from three times that or, on MRI, from where `lowrank` begins. The answer is x_K, for
-    missing pixels z_K.
+    r is 1/2, for deblurring 1/4. L is `shrink_groups`, B the non-local Bayes of `nlbayes`, whose
+    statistics are those of the image of L. z_0 is the image of `dct`'s splitting with the level s
+    and the coupling mu that predict held-out measurements best. sigma_k falls in equal ratios to
+    sigma_K = s/2 in K = 12 rounds, from three times that or, on MRI, from where `lowrank` begins.
+    The answer is x_K, for missing pixels z_K.
 
     mu stands for the noise of the measurements, s for how far the prior is to be trusted. With a
     fixed mu, as `dct`, `lowrank` and `nlbayes` have it, noisy scans get a level that is too low.
@@ -81,11 +83,12 @@ def two_priors(problem: Problem) -> Tensor:
         UserError: a nonlinear physics, or no picture.
     """
     require_picture(problem, "two_priors")
-    return torch.cat([_solved(dct_weighed(problem.select(i))) for i in range(len(problem.y))])
+    singles = [dct_weighed(problem.select(i)) for i in range(len(problem.y))]
+    return torch.cat([solve_at(one, *settings(one)) for one in singles])
 
 
-def _solved(problem: Problem) -> Tensor:
-    found, coupling = settings(problem)
+def solve_at(problem: Problem, found: float, coupling: float, stride: int = 4) -> Tensor:
+    """Run `two_priors` on one problem at the s and mu of `settings`; blocks `stride` apart."""
     start = tv_start(problem)
     x = split_by_cosines(problem, start, levels_to(problem, found), coupling)
     level = SHARE.get(problem.task, 0.5) * found
@@ -93,6 +96,7 @@ def _solved(problem: Problem) -> Tensor:
         level *= LOWER.get(problem.task, 1.0)
     level = max(level, LEVELS[0] * unit(problem))
     coupling *= COUPLING
+    rank = OF_RANK.get(problem.task, 0.5)
     first, fixed = FIRST_LEVEL, problem.traits.measures == "lines"
     if fixed:
         # few columns leave aliases in the start; a coupling that followed so high a level would
@@ -102,11 +106,11 @@ def _solved(problem: Problem) -> Tensor:
     for k, above in enumerate(falling(first, 1.0, ROUNDS)):
         q, sigma = z + MOMENTUM * (z - before), above * level
         if k % FRESH == 0:
-            groups = alike_blocks(q, low_rank.BLOCKS)
+            groups = alike_blocks(q, low_rank.BLOCKS._replace(stride=stride))
         low = problem.supported(shrink_groups(q, groups, RANK_LEVEL * sigma))
         if k % FRESH == 0:
-            draws = alike_blocks(low, nonlocal_bayes.BLOCKS)
-        x = low.lerp(problem.supported(likeliest(low, q, draws, sigma)), 0.5)
+            draws = alike_blocks(low, nonlocal_bayes.BLOCKS._replace(stride=stride))
+        x = problem.supported(likeliest(low, q, draws, sigma)).lerp(low, rank)
         z, before = data_step(problem, x, coupling / (1 if fixed else above**2), STEPS), z
     return z if problem.traits.missing_pixels else x
 

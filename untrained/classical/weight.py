@@ -133,8 +133,8 @@ def sure_error(problem: Problem, prepare: Callable[[Problem], Solve]) -> Callabl
     over the visible measurements, with the divergence by one random probe (Ramani, Blu & Unser,
     IEEE Trans. Image Process. 17, 2008). Arguments as of `choose_weight`; sigma is `noise_of`.
     """
-    sigma, step, probe, probed = _probed(problem)
-    solve, solve_probed = prepare(problem), prepare(probed)
+    sigma, step, probe, moved_problem = probed(problem)
+    solve, solve_probed = prepare(problem), prepare(moved_problem)
 
     def error(weight: float, *how: object) -> float:
         x = problem.A(solve(weight, *how))
@@ -145,49 +145,7 @@ def sure_error(problem: Problem, prepare: Callable[[Problem], Solve]) -> Callabl
     return error
 
 
-def sure_shares(problem: Problem, images: Callable[[Problem], Tensor]) -> Tensor:
-    r"""Find the shares of several images in the mixture of least expected squared error.
-
-    .. math:: \min_{s \ge 0,\ \sum s_k = 1} \Bigl\|\sum_k s_k (A x_k(y) - y)\Bigr\|^2
-              + \tfrac{2 \sigma^2}{\epsilon} \sum_k s_k\,
-              b^T (A x_k(y + \epsilon b) - A x_k(y))
-
-    Stein's estimate as in `sure_error`, for any linear mixture (T. Blu, F. Luisier, "The SURE-LET
-    approach to image denoising", IEEE Trans. Image Process. 16, 2007).
-
-    Args:
-        problem: one problem.
-        images: gives K images of a problem, `(K, 1, C, *sides)` in its units.
-
-    Returns:
-        s, float64 `(K,)` on the CPU.
-    """
-    from scipy.optimize import minimize
-
-    sigma, step, probe, probed = _probed(problem)
-    seen, moved = ([problem.A(x).double() for x in images(one)] for one in (problem, probed))
-    off = torch.stack([problem.visible(x - problem.y).flatten() for x in seen])
-    pairs = zip(seen, moved, strict=True)
-    divergence = torch.stack([(probe * (after - before)).sum() / step for before, after in pairs])
-    size = float(off.square().sum(1).max())
-    if size == 0:  # no noise: all images are the measured one
-        return torch.full((len(off),), 1 / len(off), dtype=torch.float64)
-    square = (off @ off.T / size).cpu().numpy()
-    line = (2 * sigma**2 * divergence / size).cpu().numpy()
-    count = len(line)
-    found = minimize(
-        lambda s: s @ square @ s + line @ s,
-        [1 / count] * count,
-        jac=lambda s: 2 * square @ s + line,
-        bounds=[(0, 1)] * count,
-        constraints={"type": "eq", "fun": lambda s: s.sum() - 1, "jac": lambda s: 0 * s + 1},
-        method="SLSQP",
-        options={"ftol": 1e-12, "maxiter": 200},
-    )
-    return torch.from_numpy(found.x / found.x.sum())
-
-
-def _probed(problem: Problem) -> tuple[float, float, Tensor, Problem]:
+def probed(problem: Problem) -> tuple[float, float, Tensor, Problem]:
     """Noise level, step, random signs b and the problem with step * b added to its y."""
     sigma = noise_of(problem)
     step = PROBE * sigma
