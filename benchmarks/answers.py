@@ -40,14 +40,14 @@ SIDE = 256
 CLASSICAL = ("fbp", "cgsense", "tv", "l1wavelet", "dct", "lowrank", "nlbayes")
 ANSWERS = (*CLASSICAL, "auto-0", "best-0", "aseqdip-0", "aseqdip-1", "aseqdip-2")
 OURS = "auto-0"
-LEFT_OUT = ("ct-brain-24-*", "*-woman", "*-barbara", "*-starfish")
+LEFT_OUT = ("ct-brain-24-*", "*-lenna", "*-barbara", "*-starfish")
 PICTURES = {
     "bird": "set5/bird_GT.png",
     "butterfly": "set5/butterfly_GT.png",
     "monarch": "set14/monarch.png",
     "zebra": "set14/zebra.png",
     "house": "set12/02.png",
-    "woman": "set5/woman_GT.png",
+    "lenna": "set14/lenna.png",
     "barbara": "set14/barbara.png",
     "starfish": "set3c/starfish.png",
 }
