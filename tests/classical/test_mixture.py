@@ -9,12 +9,12 @@ from skimage.data import brick, camera
 from torch import Tensor
 
 import untrained as ut
-from untrained.classical import guide, guide_name, nlbayes, tv, tv_weight, two_priors
-from untrained.classical.mixture import candidates, deblurred
+from untrained.classical import guide, guide_name, lowrank, nlbayes, tv, tv_weight, two_priors
+from untrained.classical.mixture import candidates, deblurred, filled
 from untrained.classical.shares import least_quadratic
 from untrained.data.phantoms import gaussian_kernel
 from untrained.metrics import psnr
-from untrained.physics import Blur, Denoise
+from untrained.physics import Blur, Denoise, Inpaint, random_mask
 
 CAMERA = torch.from_numpy(camera()[100:196, 100:196].astype(np.float32) / 255)[None, None]
 
@@ -134,3 +134,29 @@ def test_shares_are_those_of_least_error_and_never_negative() -> None:
     )
     equal = least_quadratic(torch.zeros(2, 2), torch.zeros(2))
     assert equal.tolist() == [0.5, 0.5]
+
+
+def half_missing(truth: Tensor) -> ut.Problem:
+    physics = Inpaint(random_mask(truth.shape[2:], 0.5, 0), (1, *truth.shape[2:]))
+    return ut.Problem(physics.A(truth), physics)
+
+
+@pytest.mark.parametrize(
+    "truth", [flat_pieces(64, 64), BRICK[..., :64, :64]], ids=["flat", "brick"]
+)
+def test_missing_pixels_are_filled_as_well_as_by_the_better_part(truth: Tensor) -> None:
+    problem = half_missing(truth)
+    made = {f.__name__: problem.to_units(f(problem)) for f in (filled, two_priors, lowrank)}
+    scores = {name: float(psnr(x, truth, data_range=1.0)) for name, x in made.items()}
+    assert scores["filled"] > max(scores["two_priors"], scores["lowrank"]) - 0.3, scores
+
+
+def test_where_no_pixel_can_be_held_out_both_count_the_same(monkeypatch) -> None:
+    problem = half_missing(CAMERA[..., :32, :32])
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ut.UserError("too few")
+
+    both = (two_priors(problem) + lowrank(problem)) / 2
+    monkeypatch.setattr(ut.Problem, "split", refuse)
+    torch.testing.assert_close(filled(problem), both, atol=1e-5, rtol=0)
