@@ -28,6 +28,7 @@ class Task:
             the whole image (`codes`), a line of k-space (`lines`), a projection (`views`);
             `other` where nothing is known.
         only_noise: whether noise is all that stands between image and measurements.
+        blurred: whether each pixel is measured as a mean of its neighbours, by a known kernel.
         missing_pixels: whether pixels are measured directly or not at all.
         ambiguous_orientation: whether the measurements are the same for an image that is turned,
             moved or of the other sign.
@@ -44,6 +45,7 @@ class Task:
     bounded: bool = False
     measures: Literal["pixels", "codes", "lines", "views", "other"] = "other"
     only_noise: bool = False
+    blurred: bool = False
     missing_pixels: bool = False
     ambiguous_orientation: bool = False
     input_name: str = "adjoint"
@@ -79,7 +81,7 @@ _ROWS = (
         input_name="measurement",
     ),
     Task("superres", unit_range=True, measures="pixels"),
-    Task("deblur", unit_range=True, measures="pixels"),
+    Task("deblur", unit_range=True, measures="pixels", blurred=True),
     Task("nldeblur", linear=False, unit_range=True, bounded=True, input_name="measurement"),
     Task("cs", unit_range=True, measures="codes"),
     Task(

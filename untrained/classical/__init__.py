@@ -98,8 +98,8 @@ def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
         return f"non-local Bayes, {others}total variation", denoised
     if len(problem.x_shape) != 3:
         return "total variation", lambda one: rough_tv(one, tv_weight(one))
-    if problem.task == "deblur":
+    if problem.traits.blurred:
         return "non-local Bayes, low rank, total variation", deblurred
-    if problem.task == "inpaint":
+    if problem.traits.missing_pixels:
         return "low rank and non-local Bayes", filled
     return "low rank and non-local Bayes", lambda one: one.cached("two priors", two_priors)
