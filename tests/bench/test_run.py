@@ -20,8 +20,8 @@ from untrained.bench import (
     cluster,
     directory_of,
     due,
+    list_devices,
     open_grid,
-    places,
     read_grid,
     run_jobs,
     status_of,
@@ -109,9 +109,9 @@ def test_a_killed_process_costs_only_its_own_job(custom: Path) -> None:
     jobs, out = opened(custom)
     kills(custom, "Alpha", 1)
     with Processes(["cpu", "cpu"]) as executor:
-        sitting = run_jobs(jobs[:3], out, executor, quiet=True)
-    assert sitting.statuses == {"done": 3}
-    assert sitting.again == 1
+        outcomes = run_jobs(jobs[:3], out, executor, quiet=True)
+    assert outcomes.statuses == {"done": 3}
+    assert outcomes.again == 1
     assert built(custom) == {"Alpha": 2, "Beta": 1, "Gamma": 1, "Delta": 0}
     facts = results(jobs[:3], out)
     assert facts[0]["resumed_from"]
@@ -136,8 +136,8 @@ def test_a_job_that_always_dies_fails_and_only_the_missing_is_done_again(
             died.set_exception(BrokenExecutor("the process ended with status -9"))
             return died
 
-    sitting = run_jobs(jobs[:2], out, Fatal(), quiet=True)
-    assert sitting.statuses == {"done": 1, "failed": 1}
+    outcomes = run_jobs(jobs[:2], out, Fatal(), quiet=True)
+    assert outcomes.statuses == {"done": 1, "failed": 1}
     assert sorted(calls) == sorted([jobs[0].id] + 3 * [jobs[1].id])
     place = directory_of(jobs[1], out)
     assert "killed 3 times" in json.loads((place / "failed.json").read_text())["error"]
@@ -221,14 +221,14 @@ def test_rows_that_come_to_the_same_job_are_done_once(write_grid, pictures: Path
 
 def test_as_many_processes_as_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("untrained.bench.pool._cores", lambda: 6)
-    assert places(device="cpu") == ["cpu"] * 6
-    assert places(threads=4, device="cpu") == ["cpu"]
-    assert places(jobs=3, threads=4, device="cpu") == ["cpu"] * 3
+    assert list_devices(device="cpu") == ["cpu"] * 6
+    assert list_devices(threads=4, device="cpu") == ["cpu"]
+    assert list_devices(jobs=3, threads=4, device="cpu") == ["cpu"] * 3
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert places() == ["cuda:0", "cuda:1"]
-    assert places(jobs=3) == ["cuda:0", "cuda:1", "cuda:0"]
-    assert places(device="cpu") == ["cpu"] * 6
+    assert list_devices() == ["cuda:0", "cuda:1"]
+    assert list_devices(jobs=3) == ["cuda:0", "cuda:1", "cuda:0"]
+    assert list_devices(device="cpu") == ["cpu"] * 6
 
 
 WHERE = """
@@ -266,8 +266,8 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(custom: Path) -> None:
     jobs, out = opened(custom)
     kills(custom, "Alpha", 1)
     with cluster("local", 1) as executor:
-        sitting = run_jobs(jobs[:1], out, executor, device="cpu", quiet=True)
-    assert sitting.statuses == {"done": 1}
+        outcomes = run_jobs(jobs[:1], out, executor, device="cpu", quiet=True)
+    assert outcomes.statuses == {"done": 1}
     assert built(custom) == {"Alpha": 2, "Beta": 0, "Gamma": 0, "Delta": 0}
     assert results(jobs[:1], out)[0]["resumed_from"]
     assert due(jobs, out, 0.0) == jobs[1:]

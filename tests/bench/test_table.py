@@ -20,7 +20,7 @@ from untrained.bench.table import (
     write_table,
     write_tables,
 )
-from untrained.bench.work import note_failure, write_json
+from untrained.bench.work import write_failure, write_json
 from untrained.errors import UserError
 
 CURVES = {("net", 0): [20.0, 24.0, 23.0], ("net", 1): [18.0, 22.0, 25.0, 24.0]}
@@ -70,7 +70,7 @@ def jobs(tmp_path: Path) -> list[Job]:
         curve = CURVES["net", one.seed]
         finish(one, tmp_path, curve[1], curve)
     finish(listed[2], tmp_path, 15.0, [], cut=True)
-    note_failure(directory_of(listed[3], tmp_path), "UserError: <no> & such file")
+    write_failure(directory_of(listed[3], tmp_path), "UserError: <no> & such file")
     directory_of(listed[4], tmp_path).mkdir()
     write_json(directory_of(listed[4], tmp_path) / "job.json", {})
     finish(listed[6], tmp_path, 19.0, [])

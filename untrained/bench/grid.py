@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from untrained.bench.cases import CaseEntry, cases_of, read_entry
 from untrained.bench.job import Job, Run
-from untrained.bench.keys import (
+from untrained.bench.pretrain import PretrainEntry, read_pretrain, train_weights
+from untrained.bench.toml import (
     LIST,
     NUMBER,
     TABLE,
@@ -19,21 +19,14 @@ from untrained.bench.keys import (
     counts,
     positive,
     read_table,
+    read_toml,
     texts,
 )
-from untrained.bench.lessons import LessonEntry, learned, read_lesson
 from untrained.data import TASKS
 from untrained.errors import UserError, from_file
-from untrained.files import read_text_file
 from untrained.methods import Card
 from untrained.methods.find import AUTO, find_card
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-MOST_TEXT = 2**20  # bytes; a hundred runs take a few kilobytes
 KEYS = {
     "name": TEXT,
     "seeds": WHOLE + LIST,
@@ -92,7 +85,7 @@ class Grid:
         seeds: each network run is done with each.
         time_limit: seconds per job after which it is cut; 0 = none.
         cases, runs: the entries.
-        lessons: what is learned before the runs.
+        trainings: what is learned before the runs.
         small: whether the overrides of `[small]` were applied.
     """
 
@@ -102,16 +95,16 @@ class Grid:
     cases: tuple[CaseEntry, ...]
     runs: tuple[RunEntry, ...]
     small: bool = False
-    lessons: tuple[LessonEntry, ...] = ()
+    trainings: tuple[PretrainEntry, ...] = ()
 
     def jobs(self, data: Path) -> list[Job]:
-        """Every combination; simulated measurements and learned weights are written into `data`.
+        """List every combination; simulated measurements and learned weights go into `data`.
 
         Raises:
             UserError: settings that do not fit, a run that fits no case, two rows alike.
         """
         cases = [case for entry in self.cases for case in cases_of(entry, data)]
-        files = {entry.name: learned(entry, data) for entry in self.lessons}
+        files = {entry.name: train_weights(entry, data) for entry in self.trainings}
         found: list[Job] = []
         for entry in self.runs:
             run = replace(entry.run, weights=files[entry.weights]) if entry.weights else entry.run
@@ -143,11 +136,7 @@ def read_grid(path: str | Path, *, small: bool = False) -> Grid:
         UserError: unreadable, no TOML, unknown keys, values of another kind, no file found.
     """
     path = Path(path)
-    text = read_text_file(path, "grid", MOST_TEXT)
-    try:
-        values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError
-        raise UserError(f"{path} is not a TOML file: {error}") from error
+    values = read_toml(path, "grid")
     with from_file(path):
         grid = _grid(read_table(values, KEYS, "the grid"), path)
         return _small(grid, values.get("small")) if small else grid
@@ -166,19 +155,19 @@ def _grid(values: dict[str, Any], path: Path) -> Grid:
         for number, table in enumerate(values["runs"], 1)
         for entry in _run_entries(table, path.parent, f"[[runs]] {number}")
     ]
-    lessons = [
-        read_lesson(table, path.parent, f"[[pretrain]] {number}")
+    trainings = [
+        read_pretrain(table, path.parent, f"[[pretrain]] {number}")
         for number, table in enumerate(values.get("pretrain", []), 1)
     ]
-    _check_weights(runs, lessons)
+    _check_weights(runs, trainings)
     limit = positive(values["time_limit"], "time_limit") if "time_limit" in values else 0
     name = values.get("name", path.stem)
     seeds = _seeds(values.get("seeds", [0]), "seeds")
-    return Grid(name, seeds, float(limit), tuple(cases), tuple(runs), lessons=tuple(lessons))
+    return Grid(name, seeds, float(limit), tuple(cases), tuple(runs), trainings=tuple(trainings))
 
 
 def _seeds(value: Any, where: str) -> tuple[int, ...]:
-    """A list of seeds; a number is how many, from 0, as with `--seeds`."""
+    """Read a list of seeds; a number is how many, from 0, as with `--seeds`."""
     if not isinstance(value, int):
         return counts(value, where)
     if value < 1:
@@ -186,10 +175,10 @@ def _seeds(value: Any, where: str) -> tuple[int, ...]:
     return tuple(range(value))
 
 
-def _check_weights(runs: list[RunEntry], lessons: list[LessonEntry]) -> None:
-    """Every run that needs weights names some that are learned for it, and no other run does."""
-    known = {lesson.name: lesson.method for lesson in lessons}
-    if len(known) < len(lessons):
+def _check_weights(runs: list[RunEntry], trainings: list[PretrainEntry]) -> None:
+    """Require that runs that need weights name some that are learned for them, and no others do."""
+    known = {training.name: training.method for training in trainings}
+    if len(known) < len(trainings):
         raise UserError("two [[pretrain]] tables have the same name")
     for entry in runs:
         method = entry.run.method
@@ -209,7 +198,7 @@ def _check_weights(runs: list[RunEntry], lessons: list[LessonEntry]) -> None:
 
 
 def _run_entries(table: Any, folder: Path, where: str) -> list[RunEntry]:
-    """One entry per method and preset of a `[[runs]]` table; relative paths start at `folder`."""
+    """Make one entry per method and preset of a table; relative paths start at `folder`."""
     values = read_table(table, RUN_KEYS, where)
     if "method" not in values:
         raise UserError(f"{where}: there is no method; see `untrained list methods`")
@@ -258,7 +247,7 @@ def _run(values: dict[str, Any], method: str, preset: str, where: str) -> Run:
 
 
 def _label(run: Run, card: Card, weights: str) -> str:
-    """The method, and what was set beside it."""
+    """Name a run by its method and what was set beside it."""
     control = None if weights else card.control
     preset = "" if run.preset == "fast" else run.preset
     parts = [control.name if control else card.name, weights, preset, *run.settings]
@@ -272,7 +261,7 @@ def _label(run: Run, card: Card, weights: str) -> str:
 
 
 def _small(grid: Grid, table: Any) -> Grid:
-    """The grid with the overrides of `[small]`; classical methods take neither steps nor settings.
+    """Apply the overrides of `[small]`; classical methods take neither steps nor settings.
 
     Raises:
         UserError: there is no `[small]`, or it is wrong.
@@ -293,7 +282,7 @@ def _small(grid: Grid, table: Any) -> Grid:
             for case in grid.cases
         ),
         runs=tuple(_smaller(entry, steps, more) for entry in grid.runs),
-        lessons=tuple(_smaller_lesson(entry, steps, more) for entry in grid.lessons),
+        trainings=tuple(_smaller_pretrain(entry, steps, more) for entry in grid.trainings),
         small=True,
     )
 
@@ -305,8 +294,8 @@ def _smaller(entry: RunEntry, steps: int, more: tuple[str, ...]) -> RunEntry:
     return replace(entry, run=replace(entry.run, settings=settings, steps=steps or entry.run.steps))
 
 
-def _smaller_lesson(entry: LessonEntry, steps: int, more: tuple[str, ...]) -> LessonEntry:
-    """The same shrinking, so that the weights fit the smaller networks."""
+def _smaller_pretrain(entry: PretrainEntry, steps: int, more: tuple[str, ...]) -> PretrainEntry:
+    """Shrink a training as the runs are shrunk, so that the weights fit the smaller networks."""
     settings = (*entry.settings, *more, *entry.small)
     return replace(entry, settings=settings, steps=steps or entry.steps)
 
@@ -328,7 +317,7 @@ def _check_plans(jobs: list[Job], entry: RunEntry) -> None:
 
 
 def _key_of(job: Job) -> str:
-    """The key without which a run would do, as a part of a message; "" where no single one is."""
+    """Find the key without which a run would do, for a message; "" where no single one is."""
     usual = Run(job.run.method)
     for key in ("settings", "steps", "stop", "output", "preset"):
         mended = replace(job.run, **{key: getattr(usual, key)})
@@ -340,7 +329,7 @@ def _key_of(job: Job) -> str:
 
 
 def _check_distinct(jobs: list[Job]) -> None:
-    """Rows of a table are told apart by their names."""
+    """Require that the rows of the table differ by name."""
     seen: dict[str, Job] = {}
     for job in jobs:
         if seen.setdefault(job.name, job) is not job:

@@ -58,7 +58,7 @@ def measure(
     Args:
         job: what to do.
         state: directory of its checkpoints; those found there are taken up.
-        time_limit: seconds after which it is cut, over all sittings; 0 = none.
+        time_limit: seconds after which it is cut, over all calls; 0 = none.
         device: where.
         watch: further watchers, for example one that pauses.
 
@@ -66,18 +66,18 @@ def measure(
         UserError: the file changed since the grid was read, holds several slices or no
             reference; whatever the method raises.
     """
-    place = pick_device(device)
+    hardware = pick_device(device)
     m = _load(job)
-    score = Score(m, job.case.region, place)
+    score = Score(m, job.case.region, hardware)
     guide = read_guides(m, [path for path, _ in job.case.guides]) if job.case.guides else None
-    problem = Problem(m.y, m.physics, sigma=m.sigma, guide=guide).to(place)
+    problem = Problem(m.y, m.physics, sigma=m.sigma, guide=guide).to(hardware)
     chosen, scored, limit = job.plan(), Scored(score), Limit(time_limit)
     watchers = [scored, limit, *watch]
     result = run(
         chosen,
         problem,
         seed=job.seed,
-        device=str(place),
+        device=str(hardware),
         watch=watchers,
         compare=False,
         run_dir=state / "stopped",
@@ -95,7 +95,7 @@ def measure(
             replace(result.final_recipe(), stop=Never()),
             problem,
             seed=job.seed,
-            device=str(place),
+            device=str(hardware),
             watch=watchers,
             run_dir=state / "full",
             settings={"data": job.case.digest},
@@ -112,7 +112,7 @@ def measure(
 
 
 def _ended(measured: Measured, result: Fit) -> bool:
-    """Whether a run came to its end, or the time limit cut it; else it was paused."""
+    """Tell whether a run came to its end, or the time limit cut it; else it was paused."""
     measured.cut = not result.finished and result.stop[0].rule == "time limit"
     measured.finished = result.finished or measured.cut
     return measured.finished
@@ -131,7 +131,7 @@ def _load(job: Job) -> Measurement:
 
 
 def _whole_phase(recipe: Recipe, result: Fit) -> str:
-    """The phase of a run that took the whole budget on all measurements; empty if none did.
+    """Name the phase of a run that took the whole budget on all measurements; "" if none did.
 
     Without held-out measurements a run that diverged, or was cut, would go the same way again:
     its trajectory is what there is.
@@ -144,7 +144,7 @@ def _whole_phase(recipe: Recipe, result: Fit) -> str:
 
 
 def _appended(first: History, second: History) -> History:
-    """Both histories, the second as phase `full`; a column that one lacks is NaN there."""
+    """Join two histories, the second as phase `full`; a column that one lacks is NaN there."""
     second = {**second, "phase": ["full"] * len(second["step"])}
     missing: dict[bool, list[float | str]] = {
         False: [float("nan")] * len(first["step"]),
@@ -159,7 +159,7 @@ def _appended(first: History, second: History) -> History:
 def _scores(
     measured: Measured, scored: Scored, score: Score, output: Output, problem: Problem
 ) -> dict[str, float | None]:
-    """`final` and `oracle` of the whole trajectory, after the output rule's closing step."""
+    """Score the whole trajectory: `final` and `oracle`, after the output rule's closing step."""
 
     def closed(image: Tensor | None) -> float:
         assert image is not None

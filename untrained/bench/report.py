@@ -58,7 +58,7 @@ def write_report(rows: Sequence[Row], out: Path) -> Path:
 
 
 def chart_of(title: str, rows: list[Row], out: Path, labels: list[str]) -> Chart:
-    """The panel of one task and setting: a mean curve per run, a level per classical method.
+    """Draw the panel of a task and setting: a mean curve per run, a level per classical method.
 
     A mean is taken over the steps that all of its curves have. `labels` are those of the whole
     page, so that a run has the same colour in every panel.
@@ -95,7 +95,7 @@ def _panels(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 
 
 def _curves(rows: list[Row], out: Path) -> list[np.ndarray]:
-    """The output's PSNR at every step of the whole budget, of each job that has it."""
+    """Read the output's PSNR at every step of the whole budget, of each job that has it."""
     found = []
     for row in rows:
         folder = out / JOBS / row["id"]
@@ -119,7 +119,7 @@ def _verdict(rows: Sequence[Row]) -> str:
 
 
 def _table(rows: list[Row]) -> list[tuple[str, str, list[str]]]:
-    """(run, jobs with a number, cells) for each run."""
+    """Return (run, jobs with a number, cells) for each run."""
     return [
         (
             row["label"],

@@ -1,4 +1,4 @@
-"""Does what is missing of a grid, over as many sittings as it takes."""
+"""Do what is missing of a grid, over as many calls as it takes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from untrained.bench.work import (
     FAILURE,
     PAUSED,
     is_due,
-    note_failure,
     perform,
     read_json,
+    write_failure,
     write_json,
 )
 from untrained.errors import UserError
@@ -40,8 +40,8 @@ TRIES = 3  # a job whose process was killed so often will kill the next one too
 
 
 @dataclass
-class Sitting:
-    """What one call of `run_jobs` did.
+class Outcomes:
+    """How the jobs of one call of `run_jobs` ended.
 
     Attributes:
         statuses: how many jobs ended how: `done`, `cut`, `failed`, `paused`, `busy`, `lost`.
@@ -55,7 +55,7 @@ class Sitting:
 
 
 def open_grid(grid: Grid, out: Path) -> list[Job]:
-    """All jobs of the grid, noted in `out` so that missing ones can be told from none.
+    """List all jobs of the grid, and note them in `out` to tell missing ones from none.
 
     Raises:
         UserError: `out` belongs to another grid, or to somebody else, or cannot be written; see
@@ -82,7 +82,7 @@ def open_grid(grid: Grid, out: Path) -> list[Job]:
 
 
 def jobs_of(out: Path) -> list[Job]:
-    """The jobs that `open_grid` noted.
+    """Read the jobs that `open_grid` noted.
 
     Raises:
         UserError: there are none, or the file is damaged.
@@ -96,12 +96,12 @@ def jobs_of(out: Path) -> list[Job]:
 
 
 def directory_of(job: Job, out: Path) -> Path:
-    """Where a job's files are."""
+    """Return the directory of a job's files."""
     return out / JOBS / job.id
 
 
 def select(jobs: Iterable[Job], pattern: str) -> list[Job]:
-    """The jobs whose name matches a pattern with `*` and `?`.
+    """Select the jobs whose name matches a pattern with `*` and `?`.
 
     Raises:
         UserError: there is none.
@@ -114,7 +114,7 @@ def select(jobs: Iterable[Job], pattern: str) -> list[Job]:
 
 
 def due(jobs: Iterable[Job], out: Path, time_limit: float, retry: bool = False) -> list[Job]:
-    """What is left to do; rows that come to the same job are one."""
+    """List the jobs that are left to do, each once."""
     unique = {job.id: job for job in jobs}
     return [job for job in unique.values() if is_due(directory_of(job, out), time_limit, retry)]
 
@@ -128,7 +128,7 @@ def run_jobs(
     threads: int = 1,
     device: str = "auto",
     quiet: bool = False,
-) -> Sitting:
+) -> Outcomes:
     """Do the jobs; a job whose process dies is handed out again, up to `TRIES` times.
 
     Args:
@@ -143,36 +143,36 @@ def run_jobs(
     Returns:
         What became of them. Ctrl-C once: those under way keep their state and end; twice: at once.
     """
-    sitting, tries = Sitting(), Counter[str]()
+    outcomes, tries = Outcomes(), Counter[str]()
     chosen: dict[str, Any] = {} if isinstance(executor, Processes) else {"device": device}
 
-    def hand_out(job: Job) -> Future[str]:
+    def submit(job: Job) -> Future[str]:
         tries[job.id] += 1
-        place = str(directory_of(job, out).resolve())
-        given = (job.to_dict(), place, time_limit, threads)
+        folder = str(directory_of(job, out).resolve())
+        given = (job.to_dict(), folder, time_limit, threads)
         return executor.submit(perform, *given, watch=(Pause(),), **chosen)
 
     with _Progress(len(jobs), quiet) as progress:
-        waiting = {hand_out(job): job for job in jobs}
+        waiting = {submit(job): job for job in jobs}
         try:
             while waiting:
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                     job = waiting.pop(future)
                     status = _status(future, job, out, tries[job.id] < TRIES)
                     if status is None:
-                        sitting.again += 1
-                        waiting[hand_out(job)] = job
+                        outcomes.again += 1
+                        waiting[submit(job)] = job
                         continue
-                    sitting.statuses[status] += 1
+                    outcomes.statuses[status] += 1
                     progress.ended(job, status, directory_of(job, out))
         except KeyboardInterrupt:
-            sitting.interrupted = True
+            outcomes.interrupted = True
             _end_early(executor, waiting, progress.say)
-    return sitting
+    return outcomes
 
 
 def _status(future: Future[str], job: Job, out: Path, again: bool) -> str | None:
-    """How a job ended; None where it is to be handed out again."""
+    """Tell how a job ended; None where it is to be handed out again."""
     try:
         return future.result()
     except CancelledError:
@@ -183,7 +183,7 @@ def _status(future: Future[str], job: Job, out: Path, again: bool) -> str | None
         text = f"its process was killed {TRIES} times ({error}); was the memory full?"
     except Exception as error:  # a worker that a cluster gave up, an answer that did not arrive
         text = f"{type(error).__name__}: {error}"
-    note_failure(directory_of(job, out), text)
+    write_failure(directory_of(job, out), text)
     return FAILURE
 
 
@@ -228,7 +228,7 @@ class _Progress:
         self._bar.close()
 
     def ended(self, job: Job, status: str, directory: Path) -> None:
-        """One more job has ended."""
+        """Count one more job."""
         if status == FAILURE:
             self._failed += 1
             self._bar.set_postfix_str(f"{self._failed} failed", refresh=False)
@@ -238,6 +238,6 @@ class _Progress:
         self._bar.update()
 
     def say(self, text: str) -> None:
-        """A line above the bar."""
+        """Print a line above the bar."""
         if not self._quiet:
             self._bar.write(text, file=sys.stderr)

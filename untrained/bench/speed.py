@@ -118,7 +118,7 @@ def measure_speed(
     score = Score(measurement, region, hardware)
 
     def fresh() -> Problem:
-        """With nothing remembered of an earlier run."""
+        """Make the problem anew, with nothing remembered of an earlier run."""
         return Problem(measurement.y, measurement.physics, sigma=measurement.sigma).to(hardware)
 
     plans = dict(_plans(measurement.task, presets, hardware))
@@ -145,7 +145,7 @@ def measure_speed(
 
 
 def machine_rate(device: torch.device, precision: str) -> float:
-    """Operations per second of a product of two matrices of 2048 squared, the best of five."""
+    """Measure operations per second by a product of matrices of 2048 squared, the best of five."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     a = torch.randn(SIDE, SIDE, device=device).to(dtype)
     best = float("inf")
@@ -159,7 +159,7 @@ def machine_rate(device: torch.device, precision: str) -> float:
 
 
 def _plans(task: str, presets: tuple[str, ...], device: torch.device) -> Iterator[tuple[str, Plan]]:
-    """The papers' own first, of which the first gives the target; also in our arithmetic."""
+    """Plan the papers' own methods first, also in our arithmetic: the first gives the target."""
     precisions = dict.fromkeys(("fp32", Engine().resolve(device)))
     for precision, method in itertools.product(precisions, PAPERS):
         if task in METHODS[method].tasks:
@@ -202,7 +202,7 @@ def _record_step(
 
 
 def _stepper(recipe: Recipe, problem: Problem, device: torch.device) -> Stepper:
-    """(take so many steps, operations of one, precision) of a run without a stop rule."""
+    """Prepare (take so many steps, operations of one, precision) of a run without a stop rule."""
     precision = recipe.engine.resolve(device)
     weighted = problem.weighted(recipe.weighting)
     endless = replace(recipe, stop=Never(), guard=None)
@@ -220,7 +220,7 @@ def _stepper(recipe: Recipe, problem: Problem, device: torch.device) -> Stepper:
 
 
 def _deepinv(problem: Problem) -> Callable[[int], None]:
-    """Deep Image Prior of deepinv with its ConvDecoder, on the same operator."""
+    """Prepare Deep Image Prior of deepinv with its ConvDecoder, on the same operator."""
     from deepinv.models import ConvDecoder, DeepImagePrior
 
     channels = 64
@@ -236,7 +236,7 @@ def _deepinv(problem: Problem) -> Callable[[int], None]:
 
 
 def _interleaved(steppers: dict[str, Stepper], blocks: int, limit: float) -> dict[str, float]:
-    """Median milliseconds per step of each, in blocks that together keep to the limit."""
+    """Measure the median milliseconds of each kind of step, in blocks that keep to the limit."""
     times: dict[str, list[float]] = {name: [] for name in steppers}
     steps: dict[str, int] = {}
     for name, (take, _, _) in steppers.items():
@@ -252,7 +252,7 @@ def _interleaved(steppers: dict[str, Stepper], blocks: int, limit: float) -> dic
 
 
 def _timed(take: Callable[[int], None], steps: int) -> float:
-    """Seconds of so many steps."""
+    """Time so many steps, in seconds."""
     began = time.perf_counter()
     take(steps)
     return time.perf_counter() - began
@@ -267,7 +267,7 @@ def _run(
     target: float | None,
     device: torch.device,
 ) -> None:
-    """A whole run: time, quality, memory."""
+    """Carry out a whole run, and record time, quality and memory."""
     clock = _Clock()
     start_peak(device)
     began = time.perf_counter()
@@ -304,7 +304,7 @@ def _does_bm3d(measurement: Measurement) -> bool:
 
 
 def _bm3d(measurement: Measurement, score: Score, device: torch.device) -> Speed:
-    """BM3D by its authors' package, for non-commercial use only and so never installed by us."""
+    """Run BM3D of its authors' package, for non-commercial use only and never installed by us."""
     from bm3d import bm3d, bm3d_rgb
 
     picture = measurement.y[0].movedim(0, -1).numpy()
@@ -330,7 +330,7 @@ HEADS = {"ms/step": 9, "x limit": 9, "steps": 7, "seconds": 9, "PSNR": 7, "MiB":
 
 
 def screen(found: dict[str, Any]) -> list[str]:
-    """The rows for a terminal of 80 columns."""
+    """Lay the rows out for a terminal of 80 columns."""
     machine, target = found["machine"], found["target"]
     lines = [
         f"{machine['device']}, {machine['threads']} threads: matrix product "

@@ -46,12 +46,12 @@ SUFFIXES = (".csv", ".parquet")
 
 
 def rows_of(jobs: Iterable[Job], out: Path) -> list[Row]:
-    """One row per job with the columns `COLUMNS`; None where there is no value."""
+    """Make one row per job with the columns `COLUMNS`; None where there is no value."""
     return [_row(job, directory_of(job, out)) for job in jobs]
 
 
 def summary_of(rows: Iterable[Row]) -> list[Row]:
-    """One row per task, setting and label: counts, and mean and standard deviation of the numbers.
+    """Summarise each task, setting and label: counts, mean and standard deviation.
 
     Rows with a number count, cut ones too; `n_cut` says how many of those there are. The deviation
     is the sample's, None for a single row.
@@ -107,7 +107,7 @@ def write_tables(rows: list[Row], summary: list[Row], out: Path) -> list[Path]:
 
 
 def screen(rows: list[Row], summary: list[Row]) -> list[str]:
-    """The summary for a terminal of 80 columns, then what failed and why."""
+    """Lay the summary out for a terminal of 80 columns, then what failed and why."""
     lines: list[str] = []
     shown = ""
     for row in summary:
@@ -125,12 +125,12 @@ def screen(rows: list[Row], summary: list[Row]) -> list[str]:
 
 
 def title_of(row: Row) -> str:
-    """What the rows of one table or figure share: task and setting."""
+    """Name what the rows of one table or figure share: task and setting."""
     return ", ".join(part for part in (row["task"], row["setting"]) if part)
 
 
 def counts_of(rows: Iterable[Row]) -> dict[str, int]:
-    """How many rows have which status."""
+    """Count the rows by status."""
     found: dict[str, int] = {}
     for row in rows:
         found[row["status"]] = found.get(row["status"], 0) + 1
@@ -179,7 +179,7 @@ def _summary(key: tuple[str, ...], rows: list[Row]) -> Row:
 
 
 def _by_case(item: tuple[tuple[str, ...], list[Row]]) -> tuple[str, ...]:
-    """Tasks and settings in alphabetical order; a stable sort leaves the runs in the grid's."""
+    """Sort by task and setting; a stable sort leaves the runs in the grid's order."""
     return item[0][:2]
 
 
@@ -210,18 +210,18 @@ def _heads() -> list[str]:
 
 
 def _count(row: Row) -> str:
-    """`2/3`, with a `c` where some were cut."""
+    """Write `2/3`, with a `c` where some were cut."""
     return f"{row['n_done'] + row['n_cut']}/{row['n']}" + ("c" if row["n_cut"] else "")
 
 
 def spread(row: Row, name: str) -> str:
-    """`mean ± deviation` of a summary's column."""
+    """Write `mean ± deviation` of a summary's column."""
     mean, std = row[f"{name}_mean"], row[f"{name}_std"]
     return number(mean, ".2f") + ("" if std is None else f" ± {std:.2f}")
 
 
 def number(value: float | None, form: str) -> str:
-    """The value, or a dash where there is none."""
+    """Format the value, or write a dash where there is none."""
     return "-" if value is None else format(value, form)
 
 

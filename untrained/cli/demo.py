@@ -53,7 +53,7 @@ def _require_own(place: Path) -> None:
 
 
 def _measure(task: str, folder: Path) -> Path:
-    """A small measurement of a phantom (mri, ct) or of a bundled picture."""
+    """Simulate a small measurement of a phantom (mri, ct) or of a bundled picture."""
     from untrained.data import TASKS as ALL
     from untrained.data.formats.npy import write_npy
     from untrained.data.phantoms import brain, shepp_logan

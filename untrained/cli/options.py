@@ -49,7 +49,7 @@ class Options:
 
 
 def _a_number(context: click.Context, option: click.Parameter, value: float | None) -> float | None:
-    """NaN passes every range check of click."""
+    """Refuse NaN, which passes every range check of click."""
     if value is not None and math.isnan(value):
         raise click.BadParameter("nan is not a number.")
     return value

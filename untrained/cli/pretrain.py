@@ -58,7 +58,7 @@ class Inputs:
 
 
 def _command(card: Card, task: str) -> click.Command:
-    """`pretrain METHOD TASK`, with the task's own options where measurements are read."""
+    """Make `pretrain METHOD TASK`, with the task's own options where measurements are read."""
 
     def learn(options: Options, inputs: tuple[str, ...], **task_options: Any) -> int:
         return _learn(card, task, inputs, options, task_options)
@@ -83,7 +83,7 @@ def _command(card: Card, task: str) -> click.Command:
 
 
 def _own_options(task: str) -> list[click.Parameter]:
-    """What `reconstruct TASK` has beside the shared options."""
+    """List what `reconstruct TASK` has beside the shared options."""
     shared = {"input_file", *Options.__dataclass_fields__}
     return [p for p in reconstruct.commands[task].params if p.name not in shared]
 
@@ -152,7 +152,7 @@ def _dry_run(card: Card, task: str, inputs: Inputs, options: Options) -> int:
 def _same_settings(
     facts: dict[str, Any], card: Card, task: str, inputs: Inputs, options: Options
 ) -> None:
-    """Finished weights are only shown for the settings they were learned with."""
+    """Refuse finished weights that were learned with other settings."""
     recipe = training_recipe(card, task, options.preset, options.settings, options.steps)
     wanted = {
         "method": card.name,

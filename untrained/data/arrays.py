@@ -13,7 +13,7 @@ from untrained.files import existing_file
 
 
 def read_one(path: str | Path, what: str, prefer: tuple[str, ...] = ()) -> np.ndarray:
-    """The one array of an .npy, .npz or .h5 file: a preferred key, else the only key.
+    """Read the one array of an .npy, .npz or .h5 file: a preferred key, else the only key.
 
     Raises:
         UserError: several arrays, none of them under a preferred key; the keys are listed.
@@ -35,12 +35,12 @@ def read_one(path: str | Path, what: str, prefer: tuple[str, ...] = ()) -> np.nd
 
 
 def read_optional(file: ArrayFile, key: str) -> np.ndarray | None:
-    """The array under `key`, or None where the file has none."""
+    """Read the array under `key`; None where the file has none."""
     return file.read(key) if key in file.keys else None
 
 
 def read_sigma(file: ArrayFile) -> float | None:
-    """The file's standard deviation of the noise, at least 0, or None where it has none."""
+    """Read the standard deviation of the noise, at least 0; None where the file has none."""
     sigma = read_number(file, "sigma")
     if sigma is not None and sigma < 0:
         raise UserError(
@@ -50,7 +50,7 @@ def read_sigma(file: ArrayFile) -> float | None:
 
 
 def read_number(file: ArrayFile, key: str) -> float | None:
-    """The finite number under `key`, or None where the file has none."""
+    """Read the finite number under `key`; None where the file has none."""
     value = read_optional(file, key)
     if value is None:
         return None
@@ -65,7 +65,7 @@ def read_number(file: ArrayFile, key: str) -> float | None:
 def require_finite(
     array: np.ndarray, label: str, offer: str = "replace them before reconstructing"
 ) -> np.ndarray:
-    """`array`, if it is numeric, not empty and free of NaN and infinities.
+    """Return the array, if it is numeric, not empty and free of NaN and infinities.
 
     Args:
         array, label: the array, and what a message calls it.
@@ -90,7 +90,7 @@ def require_finite(
 
 
 def single_precision(array: np.ndarray, label: str) -> np.ndarray:
-    """`array` as contiguous float32 or complex64, checked as by `require_finite`.
+    """Return the array as contiguous float32 or complex64, checked as by `require_finite`.
 
     Raises:
         UserError: also for values that single precision cannot hold.

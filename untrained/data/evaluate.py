@@ -53,7 +53,7 @@ def evaluate_files(
     data_range: float | str = "auto",
     slice: int | None = None,
 ) -> dict[str, float]:
-    """PSNR, SSIM, NRMSE and HFEN of two image files, and the range they were taken with.
+    """Compute PSNR, SSIM, NRMSE and HFEN of two image files, and the range they were taken with.
 
     What an image of a result directory was made of, and what kind of measurement the reference
     stands beside, is minded: the range is that of the run, and for phase retrieval the reference is
@@ -115,13 +115,13 @@ def _pair(image: str | Path, reference: str | Path, index: int | None) -> Pair:
 
 
 def _task_of_result(image: Path) -> str:
-    """The task of a run, for an image that it left behind; else ""."""
+    """Find the task of a run, for an image that it left behind; else ""."""
     facts = read_facts(image.parent / RESULT)
     return str(facts.get("task", "")) if facts and image.name in facts["files"] else ""
 
 
 def _task_of_file(path: str | Path) -> str:
-    """The task of measurements that tell it by the names of their arrays; else ""."""
+    """Find the task of measurements by the names of their arrays; else ""."""
     if not has_named_arrays(path):
         return ""
     with open_arrays(path, "reference") as file:
@@ -132,7 +132,7 @@ def _task_of_file(path: str | Path) -> str:
 
 
 def _turned(pixels: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """Images `(C, H, W)` turned and moved to fit others best, each on its own."""
+    """Turn and move images `(C, H, W)` to fit others best, each on its own."""
     if np.iscomplexobj(pixels) or np.iscomplexobj(like):
         pair = (to_channels(torch.from_numpy(p.astype(np.complex64))) for p in (pixels, like))
         return to_complex(same_view(*pair)).numpy()
@@ -141,7 +141,7 @@ def _turned(pixels: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 
 def _truth(path: str | Path, image: Picture, index: int | None) -> Picture:
-    """The reference that a file holds for an image `(C, H, W)`, or for that many slices."""
+    """Read the reference that a file holds for an image `(C, H, W)`, or for that many slices."""
     own = _fastmri_key(path)
     if own is None:
         if index is not None:
@@ -172,7 +172,7 @@ def _truth(path: str | Path, image: Picture, index: int | None) -> Picture:
 
 
 def _fastmri_key(path: str | Path) -> str | None:
-    """Which of fastMRI's images stands for a reference that is not there; None = no such file."""
+    """Find the image of fastMRI that stands for a missing reference; None = no such file."""
     if not has_named_arrays(path):
         return None
     with open_arrays(path, "reference") as file:

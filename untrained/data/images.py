@@ -45,7 +45,7 @@ class Picture:
 def read_image(
     path: str | Path, what: str = "input", pages: bool = False
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """A real image as a float32 tensor `(1, C, H, W)`, and notes on what was changed.
+    """Read a real image as a float32 tensor `(1, C, H, W)`, and notes on what was changed.
 
     With `pages` a TIFF's pages, all grey, are the channels.
 
@@ -62,7 +62,7 @@ def read_image(
 
 
 def read_picture(path: str | Path, what: str = "input", pages: bool = False) -> Picture:
-    """An image file as an array `(C, H, W)`, real or complex. As `read_image`."""
+    """Read an image file as an array `(C, H, W)`, real or complex. As `read_image`."""
     array, notes = read_pixels(path, what, pages)
     return from_array(array, f"{what}: {path}", notes)
 
@@ -70,7 +70,7 @@ def read_picture(path: str | Path, what: str = "input", pages: bool = False) -> 
 def from_array(
     array: np.ndarray, label: str, notes: tuple[str, ...] = (), offer: str | None = None
 ) -> Picture:
-    """An array `(H,W)` or `(C,H,W)` as a Picture, its numbers scaled as those of a file.
+    """Make a Picture of an array `(H,W)` or `(C,H,W)`, its numbers scaled as those of a file.
 
     `offer` is what can be done about values that are NaN, see `require_finite`.
     """

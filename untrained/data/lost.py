@@ -10,7 +10,7 @@ LOST = "{} pixels that are NaN, infinite or far outside [0, 1] count as missing"
 
 
 def without_lost(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """The array with 0 for values that are none, and where those were; None where none was."""
+    """Put 0 for values that are none, and mark where those were; None where none was."""
     if array.dtype.kind not in "fc" or not array.size:
         return array, None
     lost = wild(array)
@@ -20,7 +20,7 @@ def without_lost(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def marked_without(mask: np.ndarray, lost: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The mask without the pixels that hold no value in some channel, and a note on them."""
+    """Take pixels that hold no value in some channel out of the mask, and note them."""
     gone = lost if mask.shape == lost.shape else lost.any(0)
     if mask.shape != gone.shape:
         return mask, ()  # refused by what reads it next

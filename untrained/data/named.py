@@ -87,15 +87,15 @@ class Renamed:
         self.keys = (main, *(name for name in file.keys if name not in (main, key)))
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of an array, from its header alone."""
+        """Return the shape of an array, from its header alone."""
         return self._file.shape(self._own(key))
 
     def read(self, key: str, index: int | None = None) -> np.ndarray:
-        """The array, or entry `index` of its first axis."""
+        """Read the array, or entry `index` of its first axis."""
         return self._file.read(self._own(key), index)
 
     def nested(self) -> tuple[str, ...]:
-        """Names of arrays in groups."""
+        """Name arrays in groups."""
         return self._file.nested()
 
     def offer(self, key: str) -> None:
@@ -107,7 +107,7 @@ class Renamed:
         return self._file.label(self._own(key))
 
     def reversed_axes(self, key: str) -> bool:
-        """Whether the array was written with its last axis first."""
+        """Tell whether the array was written with its last axis first."""
         return self._file.reversed_axes(self._own(key))
 
     def _own(self, key: str) -> str:
@@ -126,17 +126,17 @@ class PlainFile:
         self._array = array[0] if one_page else array
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of the array."""
+        """Return the shape of an array, from its header alone."""
         require_keys(self, key)
         return self._array.shape
 
     def read(self, key: str, index: int | None = None) -> np.ndarray:
-        """The array, or entry `index` of its first axis."""
+        """Read the array, or entry `index` of its first axis."""
         require_keys(self, key)
         return self._array if index is None else self._array[index]
 
     def nested(self) -> tuple[str, ...]:
-        """Arrays in groups, of which this format has none."""
+        """Name arrays in groups."""
         return ()
 
     def offer(self, key: str) -> None:
@@ -147,5 +147,5 @@ class PlainFile:
         return f"the array in {self.path}"
 
     def reversed_axes(self, key: str) -> bool:
-        """Whether the array was written with its last axis first: never in this format."""
+        """Tell whether the array was written with its last axis first."""
         return False

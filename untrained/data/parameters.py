@@ -16,7 +16,7 @@ from untrained.errors import UserError, shown
 
 
 def read_mask(path: str | Path, volume: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
-    """A mask file, 1 or white where measured, and notes.
+    """Read a mask file, 1 or white where measured, and notes.
 
     Args:
         path: array `(H,W)`, `(W,)` or `(C,H,W)` of 0 and 1, or a picture, cut at half white.
@@ -55,7 +55,7 @@ def read_mask(path: str | Path, volume: bool = False) -> tuple[np.ndarray, tuple
 
 
 def read_kernel(path: str | Path) -> np.ndarray:
-    """A blur kernel `(h, w)`, float64, from an array file or a grey picture.
+    """Read a blur kernel `(h, w)`, float64, from an array file or a grey picture.
 
     Raises:
         UserError: unreadable, complex, or not 2-D.
@@ -70,7 +70,7 @@ def read_kernel(path: str | Path) -> np.ndarray:
 
 
 def read_maps(path: str | Path) -> np.ndarray:
-    """Coil maps, complex `(coils, H, W)`, from an array file.
+    """Read coil maps, complex `(coils, H, W)`, from an array file.
 
     Raises:
         UserError: unreadable, real, or not finite.
@@ -114,7 +114,7 @@ def instead(option: str, given: Any, key: str, stored: Any) -> str:
 
 
 def replaced_kernel(given: np.ndarray, stored: np.ndarray | None) -> tuple[str, ...]:
-    """As `replaced`; kernels are the same where only their sums differ."""
+    """Compare as `replaced`; kernels are the same where only their sums differ."""
     if stored is None or stored.dtype.kind not in "biuf" or not stored.sum():
         return replaced("--kernel", given, "kernel", stored)
     return replaced("--kernel", given, "kernel", stored * (given.sum() / stored.sum()))
@@ -133,7 +133,7 @@ def _agree(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def check_seed(seed: int) -> int:
-    """`seed`, if every random generator used here takes it; else UserError."""
+    """Return the seed, if every random generator used here takes it; else raise UserError."""
     if not 0 <= seed < 2**63:
         raise UserError(f"--seed must be a whole number >= 0 below 2^63, got {seed}")
     return seed

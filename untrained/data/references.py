@@ -23,7 +23,7 @@ REFERENCE, GUIDE = "--reference", "--guide"
 
 
 def with_reference(measurement: Measurement, path: str | Path) -> Measurement:
-    """The measurement with the reference of a file, for reporting, and the range for its PSNR.
+    """Add the reference of a file to a measurement, for reporting, and the range for its PSNR.
 
     The range is 1 for photographs and max |reference| for everything else.
 
@@ -39,7 +39,7 @@ def with_reference(measurement: Measurement, path: str | Path) -> Measurement:
 
 
 def with_references(slices: Sequence[Measurement], path: str | Path) -> list[Measurement]:
-    """Every slice with its own reference, from a stack of as many as there are slices.
+    """Give every slice its own reference, from a stack of as many as there are slices.
 
     Raises:
         UserError: as of `with_reference`, or another number of images.
@@ -64,7 +64,7 @@ def _referenced(measurement: Measurement, values: Tensor) -> Measurement:
 
 
 def read_guides(measurement: Measurement, paths: Sequence[str | Path]) -> Tensor:
-    """Clean images of similar content, `(M, C, H, W)`, for the methods that lean on some.
+    """Read clean images of similar content, `(M, C, H, W)`, for the methods that use some.
 
     Args:
         measurement: what a loader returned.
@@ -81,7 +81,7 @@ def read_guides(measurement: Measurement, paths: Sequence[str | Path]) -> Tensor
 
 
 def read_clean(task: str, path: str | Path) -> Tensor:
-    """A clean image to learn from, `(1, C, H, W)`; `(1, 2, H, W)` where it is complex.
+    """Read a clean image to learn from, `(1, C, H, W)`; `(1, 2, H, W)` where it is complex.
 
     Args:
         task: of the reconstructions to come.
@@ -114,7 +114,7 @@ def read_clean(task: str, path: str | Path) -> Tensor:
 
 
 def _like(measurement: Measurement, pixels: np.ndarray, path: str | Path, option: str) -> Tensor:
-    """The image of a file as `(1, *x_shape)`."""
+    """Bring the image of a file into the shape `(1, *x_shape)`."""
     values = torch.from_numpy(pixels)
     expected = measurement.physics.image_shape(measurement.y)
     always = find_task(measurement.task).complex_image == "always"
@@ -141,7 +141,7 @@ def _is_volume(measurement: Measurement) -> bool:
 
 
 def read_reference(path: str | Path, what: str, pages: bool = False) -> Picture:
-    """An image file, or the `reference` of an .npz or .h5. Raises UserError as `read_picture`."""
+    """Read an image file, or the `reference` of an .npz or .h5. Raises as `read_picture`."""
     if not has_named_arrays(path):
         return read_picture(path, what, pages)
     with open_arrays(path, what) as file:

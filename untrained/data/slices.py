@@ -18,7 +18,7 @@ from untrained.physics.stack import Stack
 def wanted_slices(
     wanted: int | str | None, stack: int | None, path: str | Path, volume: bool
 ) -> tuple[list[int | None], tuple[str, ...]]:
-    """Numbers of the slices to read (one None where there is no axis of slices), and notes.
+    """List the slices to read (one None where there is no axis of slices), and notes.
 
     Args:
         wanted: a number from 0, `all`, or None for the middle slice (for all, of a volume).
@@ -50,12 +50,12 @@ def wanted_slices(
 
 
 def no_volume(path: str | Path) -> UserError:
-    """The error for one slice where a volume was asked for."""
+    """Make the error for one slice where a volume was asked for."""
     return UserError(f"{path} holds one slice, which is no volume: leave out --volume")
 
 
 def of_slice(file: ArrayFile, key: str, index: int | None, axes: int) -> np.ndarray:
-    """An array with `axes` axes, or entry `index` of one that counts slices first."""
+    """Read an array with `axes` axes, or entry `index` of one that counts slices first."""
     counted = index is not None and len(file.shape(key)) == axes + 1
     if counted and index is not None and file.shape(key)[0] <= index:
         raise UserError(
@@ -65,7 +65,7 @@ def of_slice(file: ArrayFile, key: str, index: int | None, axes: int) -> np.ndar
 
 
 def as_volume(slices: list[Measurement], path: str | Path) -> Measurement:
-    """All slices of a file as one problem: y `(1, C, D, ...)`, reference `(1, C, D, H, W)`.
+    """Join all slices of a file: y `(1, C, D, ...)`, reference `(1, C, D, H, W)`.
 
     Raises:
         UserError: slices that were not measured alike.

@@ -124,7 +124,7 @@ def unmeasured_in_any(
 
 
 def _lost_views(sinogram: np.ndarray) -> np.ndarray:
-    """Whether each view is lost, bool `(angles,)`."""
+    """Mark the views that are lost, bool `(angles,)`."""
     constant = np.ptp(sinogram, axis=1) == 0
     mass, size = np.abs(sinogram.mean(1)), np.sqrt(np.square(sinogram).mean(1))
     empty = (mass < EMPTY * np.median(mass)) & (size < 0.5 * np.median(size))
@@ -133,7 +133,7 @@ def _lost_views(sinogram: np.ndarray) -> np.ndarray:
 
 
 def _dead_bins(views: np.ndarray) -> np.ndarray:
-    """Whether each bin is dead or stuck, bool `(detectors,)`."""
+    """Mark the bins that are dead or stuck, bool `(detectors,)`."""
     mean = np.abs(views.mean(0))
     constant = np.ptp(views, axis=0) == 0
     sides = np.pad(np.where(constant, 0, mean), NEAR)

@@ -144,5 +144,5 @@ def _saved(array: str, key: str, axis: int | None) -> str:
 
 
 def _named(path: str | Path) -> str:
-    """A path as Python text; the name alone where it is long."""
+    """Write a path as Python text; the name alone where it is long."""
     return repr(str(path) if len(str(path)) <= LONGEST_PATH else Path(path).name)

@@ -91,15 +91,15 @@ class ArrayFile(Protocol):
     keys: tuple[str, ...]
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of an array, from its header alone."""
+        """Return the shape of an array, from its header alone."""
         ...
 
     def read(self, key: str, index: int | None = None) -> np.ndarray:
-        """The array, or entry `index` of its first axis."""
+        """Read the array, or entry `index` of its first axis."""
         ...
 
     def nested(self) -> tuple[str, ...]:
-        """Names of arrays in groups, which are read by their whole path only."""
+        """Name arrays in groups, which are read by their whole path only."""
         ...
 
     def label(self, key: str) -> str:
@@ -111,7 +111,7 @@ class ArrayFile(Protocol):
         ...
 
     def reversed_axes(self, key: str) -> bool:
-        """Whether the array was written with its last axis first."""
+        """Tell whether the array was written with its last axis first."""
         ...
 
 
@@ -131,7 +131,7 @@ def damage(path: Path, key: str | None) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """The first sentence of what a library says, without the advice for its own callers.
+    """Return the first sentence of what a library says, without advice for its own callers.
 
     numpy's is to trust the file and to allow pickles, which would run what is in it.
     """
@@ -156,7 +156,7 @@ def native(array: np.ndarray) -> np.ndarray:
 
 
 def complex_fields(dtype: np.dtype) -> tuple[str, ...]:
-    """The two fields of a record that is a complex number, as MATLAB v7.3 writes it; or ()."""
+    """Find the two fields of a record that is a complex number, as in MATLAB v7.3; or ()."""
     names = tuple(dtype.names or ())
     if tuple(name.lower() for name in names) not in COMPLEX_FIELDS:
         return ()
@@ -167,7 +167,7 @@ def complex_fields(dtype: np.dtype) -> tuple[str, ...]:
 
 
 def _offsets(dtype: np.dtype) -> list[int]:
-    """Where the fields of a record begin, in bytes."""
+    """List where the fields of a record begin, in bytes."""
     return [dtype.fields[name][1] for name in dtype.names or ()] if dtype.fields else []
 
 
@@ -185,7 +185,7 @@ def held(file: ArrayFile) -> str:
 
 
 def listed(keys: tuple[str, ...] | list[str]) -> str:
-    """Names for a message, quoted and separated by commas."""
+    """List names for a message, quoted and separated by commas."""
     more = f" and {len(keys) - MOST_NAMES} more" if len(keys) > MOST_NAMES else ""
     names = [key if len(key) <= 60 else f"{key[:56]} ..." for key in keys[:MOST_NAMES]]
     return ", ".join(f"'{name}'" for name in names) + more or "no arrays"

@@ -41,7 +41,7 @@ class H5File:
             )
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of an array, from its header alone."""
+        """Return the shape of an array, from its header alone."""
         require_keys(self, key)
         with damage(self.path, key):
             return tuple(self._handle[key].shape or ())
@@ -66,7 +66,7 @@ class H5File:
             self.keys = (*self.keys, key)
 
     def nested(self) -> tuple[str, ...]:
-        """The first arrays in groups, which are read by their whole path only."""
+        """Name the first arrays in groups, which are read by their whole path only."""
         import h5py
 
         found: list[str] = []
@@ -81,7 +81,7 @@ class H5File:
         return tuple(found)
 
     def read(self, key: str, index: int | None = None) -> np.ndarray:
-        """The array, or entry `index` of its first axis."""
+        """Read the array, or entry `index` of its first axis."""
         require_keys(self, key)
         label = f"'{key}' in {self.path}"
         with damage(self.path, key):
@@ -101,7 +101,7 @@ class H5File:
         return native(values[pair[0]] + 1j * values[pair[1]] if pair else values)
 
     def reversed_axes(self, key: str) -> bool:
-        """Whether MATLAB wrote the array, which stores the last axis first."""
+        """Tell whether MATLAB wrote the array, which stores the last axis first."""
         with damage(self.path, key):
             dataset = self._handle[key]
             return "MATLAB_class" in dataset.attrs or bool(complex_fields(dataset.dtype))

@@ -31,13 +31,13 @@ class NpzFile:
         self._stacks: dict[str, np.ndarray] = {}  # an entry cannot be read without the rest
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of an array, from its header alone."""
+        """Return the shape of an array, from its header alone."""
         info = self._member(key)
         with damage(self.path, key), self._archive.open(info) as stream:
             return read_header(stream, info.file_size, f"'{key}' in {self.path}")[0]
 
     def read(self, key: str, index: int | None = None) -> np.ndarray:
-        """The array, or entry `index` of its first axis."""
+        """Read the array, or entry `index` of its first axis."""
         if index is None:
             return self._whole(key)
         if key not in self._stacks:
@@ -56,7 +56,7 @@ class NpzFile:
         return native(array)
 
     def nested(self) -> tuple[str, ...]:
-        """Arrays in groups, of which this format has none."""
+        """Name arrays in groups, of which this format has none."""
         return ()
 
     def offer(self, key: str) -> None:
@@ -67,7 +67,7 @@ class NpzFile:
         return f"'{key}' in {self.path}"
 
     def reversed_axes(self, key: str) -> bool:
-        """Whether the array was written with its last axis first: never in this format."""
+        """Tell whether the array was written with its last axis first: never in this format."""
         return False
 
     def _member(self, key: str) -> zipfile.ZipInfo:

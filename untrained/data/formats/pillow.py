@@ -35,7 +35,7 @@ def decode_pillow(file: Path, what: str, formats: tuple[str, ...]) -> tuple[np.n
 
 
 def _is_deep_colour(image: Any) -> bool:
-    """A PNG of 16 bits a colour, which Pillow opens but cuts to 8 bits."""
+    """Tell whether a PNG has 16 bits a colour, which Pillow opens but cuts to 8 bits."""
     return image.mode in ("RGB", "RGBA") and _rawmode(image) == f"{image.mode};16B"
 
 
@@ -44,7 +44,7 @@ def _rawmode(image: Any) -> str:
 
 
 def _deep_colour(file: Path, formats: tuple[str, ...]) -> np.ndarray:
-    """All 16 bits of a colour PNG.
+    """Read all 16 bits of a colour PNG.
 
     Pillow keeps one byte of two: the first when told that the data are big-endian (as in a PNG),
     the second when told that they are little-endian. Reading twice gives both.

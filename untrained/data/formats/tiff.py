@@ -90,7 +90,7 @@ class _Collector(logging.Handler):
 
 
 def _floats(page: Any) -> int:
-    """Bytes of a page in single precision, or as it is stored."""
+    """Count the bytes of a page in single precision, or as it is stored."""
     dtype = page.dtype
     return int(page.nbytes) if dtype is None else float_bytes(page.shape, np.dtype(dtype))
 
@@ -121,7 +121,7 @@ def _tiff_pixels(page: Any) -> np.ndarray:
 
 
 def _needs_pillow(page: Any) -> bool:
-    """Whether the colours need conversion, or tifffile its optional codecs."""
+    """Tell whether the colours need conversion, or tifffile its optional codecs."""
     import tifffile
 
     known = tifffile.PHOTOMETRIC

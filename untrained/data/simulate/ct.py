@@ -18,7 +18,7 @@ from untrained.physics.ct import CT
 def simulate_ct(
     clean: str | Path, out: str | Path, *, seed: int = 0, angles: int = 60, noise: float = 0.01
 ) -> tuple[str, ...]:
-    """Parallel-beam projections. Writes `sinogram angles image_shape reference sigma seed`.
+    """Project along parallel rays. Writes `sinogram angles image_shape reference sigma seed`.
 
     The views lie evenly over 180 degrees; the detector spans the image's diagonal, its bins as
     wide as a pixel. White Gaussian noise is added to the line integrals.

@@ -25,7 +25,7 @@ from untrained.physics.phase import PhaseRetrieval
 def simulate_cs(
     clean: str | Path, out: str | Path, *, seed: int = 0, ratio: float = 0.25, sigma: float = 0.0
 ) -> tuple[str, ...]:
-    """Random combinations of pixels.
+    """Measure random combinations of pixels.
 
     Writes `measurement image_shape matrix_seed reference sigma seed`.
 
@@ -69,7 +69,7 @@ def simulate_phase(
     pad: int | None = None,
     sigma: float = 0.0,
 ) -> tuple[str, ...]:
-    """Amplitudes of the Fourier transform. Writes `measurement image_shape reference sigma seed`.
+    """Measure Fourier amplitudes. Writes `measurement image_shape reference sigma seed`.
 
     Of a complex image (.npy) `complex_image` is written too; where its largest magnitude is above 1
     or below 0.1 it is divided by that, with a note.
@@ -101,7 +101,7 @@ def simulate_phase(
 
 
 def _complex_image(pixels: np.ndarray, path: str | Path) -> tuple[Tensor, tuple[str, ...]]:
-    """`(1, 2, H, W)`, of magnitudes that a picture may have, and a note where they were changed."""
+    """Scale a complex image `(1, 2, H, W)` to magnitudes a picture may have; note the change."""
     largest = float(np.abs(pixels).max())
     if len(pixels) != 1 or largest == 0:
         raise UserError(f"{path} must be one complex plane (H, W) that is not zero everywhere")

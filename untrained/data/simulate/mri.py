@@ -125,7 +125,7 @@ def _check_drawn(
 
 
 def _given_mask(path: str | Path, size: tuple[int, int]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The mask of a file, bool `(H, W)`, or `(W,)` where it keeps whole columns, and notes."""
+    """Read a mask, bool `(H, W)`, or `(W,)` where it keeps whole columns, and notes."""
     name = f"--mask: {path}"
     values, notes = read_mask(path)
     plane, read = plane_mask(as_mask(require_finite(values, name), name), size, name)
@@ -135,14 +135,14 @@ def _given_mask(path: str | Path, size: tuple[int, int]) -> tuple[np.ndarray, tu
 
 
 def _with_noise(kspace: np.ndarray, strength: float, seed: int) -> np.ndarray:
-    """White complex noise of standard deviation `strength` in each part added to k-space."""
+    """Add white complex noise to k-space, of standard deviation `strength` in each part."""
     draw = np.random.default_rng((seed, 1))  # not the stream that drew the mask
     parts = strength * draw.standard_normal((2, *kspace.shape))
     return (kspace + parts[0] + 1j * parts[1]).astype(np.complex64)
 
 
 def combine(kspace: np.ndarray) -> np.ndarray:
-    """sum_c conj(S_c) x_c, complex64 `(H,W)`, of fully sampled k-space `(coils, H, W)`.
+    """Combine coils of full k-space `(coils, H, W)`: sum_c conj(S_c) x_c, complex64 `(H,W)`.
 
     S_c is the image of the central 24x24 of coil c under a Hann window, divided by the root sum
     of squares over coils, so that sum_c |S_c|^2 = 1.
@@ -162,7 +162,7 @@ def combine(kspace: np.ndarray) -> np.ndarray:
 def _full_kspace(
     clean: str | Path, coils: int | None, slice: int | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Fully sampled k-space, complex64 `(coils, H, W)`, and notes."""
+    """Read or simulate fully sampled k-space, complex64 `(coils, H, W)`, and notes."""
     if not has_named_arrays(clean):
         if not is_picture(clean):
             require_no_folder(clean, "clean data")
@@ -188,7 +188,7 @@ def _full_kspace(
 def _one_slice(
     images: np.ndarray, wanted: int | None, path: str | Path
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The slice `(1, H, W)` that is asked for of images `(slices, H, W)`; all if none is."""
+    """Take the slice `(1, H, W)` asked for of images `(slices, H, W)`; all if none is."""
     if wanted is None or images.ndim != 3:
         return images, ()
     (index,), notes = wanted_slices(wanted, len(images), path, volume=False)
@@ -215,7 +215,7 @@ def _measured(
 
 
 def _is_full(kspace: np.ndarray) -> bool:
-    """Whether no line is missing between the outermost ones, zero padding aside."""
+    """Tell whether no line is missing between the outermost ones, zero padding aside."""
     pattern = np.any(kspace != 0, axis=0)
     rows, columns = (np.flatnonzero(pattern.any(axis)) for axis in (1, 0))
     inside = pattern[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -18,7 +18,7 @@ MOST_PHOTONS = 1e9  # counts stay exact integers in double precision, and noise 
 
 
 def add_noise(x: Tensor, kind: str, level: float, seed: int) -> Tensor:
-    """A noisy copy of a picture, never clipped.
+    """Add noise to a picture, never clipped.
 
     Args:
         x: picture in [0, 1].
@@ -48,7 +48,7 @@ def add_noise(x: Tensor, kind: str, level: float, seed: int) -> Tensor:
 
 
 def noisy(y: Tensor, level: float, seed: int) -> Tensor:
-    """y plus white noise of standard deviation `level`, in the units of y."""
+    """Add white noise of standard deviation `level`, in the units of y."""
     noise = np.random.default_rng(check_seed(seed)).standard_normal(tuple(y.shape))
     return _in_range(y + level * torch.from_numpy(noise).to(y.dtype), level)
 

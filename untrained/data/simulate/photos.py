@@ -167,7 +167,7 @@ def simulate_deblur(
 
 
 def clean_picture(path: str | Path) -> tuple[Tensor, tuple[str, ...]]:
-    """A clean picture `(1, C, H, W)` in [0, 1], and notes. Raises UserError as `read_image`."""
+    """Read a clean picture `(1, C, H, W)` in [0, 1], and notes. Raises as `read_image`."""
     x, notes = read_image(path, "clean image")
     check_photograph(x.numpy(), path)
     return x, notes

@@ -28,7 +28,7 @@ AXES = {1: "YX", 2: "YX", 3: "CYX", 4: "ZYX"}
 def load_custom(
     path: str | Path, *, physics: str | None = None, key: str | None = None
 ) -> Measurement:
-    """Measurements for an operator of the user's own.
+    """Load measurements for an operator of the user's own.
 
     Args:
         path: .npy, .npz / .h5 with `measurement` (and optionally `reference` and `sigma`, in the
@@ -83,7 +83,7 @@ def _x_shape(operator: Any, spec: str) -> tuple[int, ...]:
 
 
 def _measured_shape(operator: Any, x_shape: tuple[int, ...], spec: str) -> tuple[int, ...]:
-    """Shape of A's measurements without the batch axis, after a look at one random image's."""
+    """Find the shape of A's measurements without the batch axis, from one random image."""
     if not has_map(operator):
         raise UserError(f"operator: the object that {spec} returns must have a method A(x)")
     x = torch.rand(1, *x_shape, generator=torch.Generator().manual_seed(0))
@@ -119,7 +119,7 @@ def _read(
 
 
 def _fitting(values: np.ndarray, shape: tuple[int, ...], label: str) -> Tensor:
-    """float32 `(1, *shape)` from an array with or without the batch axis, real or complex."""
+    """Bring an array, with or without the batch axis, into float32 `(1, *shape)`."""
     tensor = torch.from_numpy(single_precision(values, label))
     if tensor.is_complex():
         tensor = to_channels(tensor if tensor.ndim == len(shape) else tensor[None])

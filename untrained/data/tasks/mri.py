@@ -50,7 +50,7 @@ def load_mri(
     volume: bool = False,
     key: str | None = None,
 ) -> list[Measurement]:
-    """One measurement per slice asked for. Nothing is undersampled that the mask keeps.
+    """Load one measurement per slice asked for. Nothing is undersampled that the mask keeps.
 
     Args:
         path: .h5 or .npz file, or k-space alone as .npy.
@@ -91,7 +91,7 @@ def _require_cartesian(file: ArrayFile) -> None:
 
 
 def read_kspace(file: ArrayFile, index: int | None) -> np.ndarray:
-    """k-space of one slice, complex64 `(coils, H, W)`.
+    """Read the k-space of one slice, complex64 `(coils, H, W)`.
 
     Args:
         file: an open file that holds `kspace`.
@@ -119,7 +119,7 @@ def read_kspace(file: ArrayFile, index: int | None) -> np.ndarray:
 
 
 def has_slices(file: ArrayFile) -> bool:
-    """Whether the first axis of `kspace` counts slices.
+    """Tell whether the first axis of `kspace` counts slices.
 
     Three axes are (coils, H, W) in an .npz and, as fastMRI has it, (slices, H, W) of one coil in
     an .h5, unless that file holds coil maps of the same shape.
@@ -142,7 +142,7 @@ def has_slices(file: ArrayFile) -> bool:
 def _slices(
     file: ArrayFile, wanted: int | str | None, volume: bool
 ) -> tuple[list[int | None], tuple[str, ...]]:
-    """Indices to read (None: no slice axis) and notes."""
+    """List the indices to read (None: no slice axis) and notes."""
     shape = file.shape("kspace")
     stack = shape[0] if has_slices(file) else None
     indices, notes = wanted_slices(wanted, stack, file.path, volume)
@@ -188,7 +188,7 @@ def _load_slice(
 def _sampled(
     file: ArrayFile, index: int | None, kspace: np.ndarray, option: str | Path | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The sampling mask, bool `(H, W)`: the option's, else the file's, else the pattern."""
+    """Find the sampling mask, bool `(H, W)`: the option's, else the file's, else the pattern."""
     pattern = np.any(kspace != 0, axis=0)
     stored = _stored_mask(file, index)
     notes: tuple[str, ...] = ()
@@ -210,7 +210,7 @@ def _sampled(
 
 
 def _stored_mask(file: ArrayFile, index: int | None) -> np.ndarray | None:
-    """The file's mask, or that of one slice where it has one for each."""
+    """Read the file's mask, or that of one slice where it has one for each."""
     values = read_optional(file, "mask")
     if values is not None and index is not None and values.ndim == 3 and len(values) > 1:
         return values[index] if len(values) == _slice_count(file) else values
@@ -218,7 +218,7 @@ def _stored_mask(file: ArrayFile, index: int | None) -> np.ndarray | None:
 
 
 def _slice_count(file: ArrayFile) -> int:
-    """The number of slices of a file that has an axis of them."""
+    """Count the slices of a file that has an axis of them."""
     return file.shape("kspace")[0]
 
 
@@ -254,7 +254,7 @@ def _coil_maps(
     wanted: str | Path,
     noise: np.ndarray | None,
 ) -> tuple[np.ndarray | torch.Tensor | None, tuple[str, ...]]:
-    """Maps `(coils, H, W)` (None for a single coil of map 1) and where they come from.
+    """Find coil maps `(coils, H, W)` (None for one coil of map 1) and where they come from.
 
     Those of k-space that was divided by each coil's `noise`.
     """
@@ -283,7 +283,7 @@ def _weighed(maps: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
 
 
 def _of_one_brightness(maps: torch.Tensor, noise: np.ndarray) -> torch.Tensor:
-    """Maps of weighed k-space whose unweighed ones have sum_c |S_c|^2 = 1, as without weights."""
+    """Scale maps of weighted k-space so that the unweighted have sum_c |S_c|^2 = 1."""
     each = torch.from_numpy(noise).to(maps.real.dtype)[:, None, None]
     size = (maps * each).abs().square().sum(0).sqrt()
     return torch.where(size > 0, maps / size.clamp_min(1e-20), maps)
@@ -308,7 +308,7 @@ def _fitting(maps: np.ndarray, kspace: np.ndarray, name: str) -> np.ndarray:
 def _reference(
     file: ArrayFile, index: int | None, size: tuple[int, ...]
 ) -> tuple[torch.Tensor | None, tuple[str, ...]]:
-    """The file's complex reference `(H, W)`, for reporting only, and notes.
+    """Read the file's complex reference `(H, W)`, for reporting only, and notes.
 
     NaN around a smaller one of fastMRI, which is not known there.
     """
@@ -329,7 +329,7 @@ def _reference(
 def _fastmri_reference(
     file: ArrayFile, key: str, index: int | None, size: tuple[int, ...]
 ) -> tuple[torch.Tensor | None, tuple[str, ...]]:
-    """fastMRI's magnitude of the fully sampled scan, cut to the middle of the image."""
+    """Lay fastMRI's magnitude of the full scan into the middle of the image."""
     values = of_slice(file, key, index, 2)
     whole = in_the_middle(values, size)
     if whole is None:

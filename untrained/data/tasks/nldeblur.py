@@ -33,7 +33,7 @@ def load_nldeblur(
     weights: str | Path | None = None,
     key: str | None = None,
 ) -> Measurement:
-    """A non-linearly blurred picture.
+    """Load a non-linearly blurred picture.
 
     A file with `bkse_kernel` was blurred by BKSE and needs the weights that blurred it; any other
     is taken to be blurred by `NonlinearBlur`.

@@ -85,7 +85,7 @@ def load_phase(
 def _sides(
     path: str | Path, frame: tuple[int, int], pad: int | None, own: tuple[int, int] | None
 ) -> tuple[int, int]:
-    """Rows and columns of the picture in amplitudes of `frame`: as the option says, or the file."""
+    """Find the picture's rows and columns within `frame`: as the option says, or the file."""
     if pad is not None:
         most = (min(frame) - 1) // 2
         if not 0 <= pad <= most:
@@ -119,7 +119,7 @@ def _check_amplitudes(y: Tensor, path: str | Path) -> None:
 def _check_brightness(
     y: Tensor, sides: tuple[int, int], path: str | Path, complex_image: bool
 ) -> None:
-    """The zero frequency is the sum of the pixels over the root of the frame's size.
+    """Refuse amplitudes of a picture that is not in [0, 1], by the one of frequency zero.
 
     The pixels of a complex image may cancel there: its energy tells, which is that of y.
     """

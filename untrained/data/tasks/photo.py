@@ -54,7 +54,7 @@ class Photo:
 
 
 def noise_level(sigma: float | str) -> float:
-    """`--sigma` on the 0..255 scale as a standard deviation in [0, 1] units.
+    """Convert `--sigma` on the 0..255 scale to a standard deviation in [0, 1] units.
 
     Raises:
         UserError: not a finite number of at least 0.
@@ -103,7 +103,7 @@ def read_photo(
 
 
 def _outside(y: Tensor) -> tuple[str, ...]:
-    """A note where more lies outside [0, 1] than usual noise would explain."""
+    """Note that more lies outside [0, 1] than usual noise would explain."""
     share = float(((y < -OUTSIDE) | (y > 1 + OUTSIDE)).float().mean())
     scaled = bool((own_level(y, Denoise(tuple(y.shape[1:]))) != 1).all())
     if share < 0.05 or (scaled and float(y.min()) > -OUTSIDE):
@@ -115,7 +115,7 @@ def _outside(y: Tensor) -> tuple[str, ...]:
 
 
 def _as_volume(photo: Photo, path: str | Path) -> Photo:
-    """Slices for channels."""
+    """Take the channels for slices."""
     if photo.y.shape[1] == 1 or has_one_slice(path):
         raise no_volume(path)
     truth = photo.reference
@@ -157,14 +157,14 @@ def _from_arrays(
 
 
 def _offer(keep_lost: bool) -> str | None:
-    """What to do about NaN in a picture; where it was asked to be kept, all of it is."""
+    """Say what to do about NaN in a picture; where it was asked to be kept, all of it is."""
     return None if keep_lost else f"replace them, or {MISSING}"
 
 
 def _tensor(
     array: np.ndarray, label: str, offer: str | None = None
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """An array as images `(1, C, H, W)`, and notes on its numbers."""
+    """Make images `(1, C, H, W)` of an array, and notes on its numbers."""
     picture = from_array(array, label, offer=offer)
     if np.iscomplexobj(picture.pixels):
         raise UserError(f"{label} is complex; this task takes real images")
@@ -203,5 +203,5 @@ def photo_measurement(
 
 
 def shape_of(y: Tensor) -> tuple[int, int, int]:
-    """`(C, H, W)` of a picture with its batch axis."""
+    """Return `(C, H, W)` of a picture with its batch axis."""
     return y.shape[1], y.shape[2], y.shape[3]

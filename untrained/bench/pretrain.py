@@ -12,7 +12,7 @@ from torch import Tensor
 
 from untrained.bench.cases import CaseEntry, cases_of, read_entry
 from untrained.bench.job import Case, file_digest
-from untrained.bench.keys import LIST, TABLE, TEXT, WHOLE, positive, read_table, texts
+from untrained.bench.toml import LIST, TABLE, TEXT, WHOLE, positive, read_table, texts
 from untrained.data import TASKS, Measurement, read_clean
 from untrained.errors import UserError, from_file
 from untrained.files import atomic_write, make_directory
@@ -45,7 +45,7 @@ OF_CASES = ("task", "file", "clean", "simulate", "seed", "options")
 
 
 @dataclass(frozen=True)
-class LessonEntry:
+class PretrainEntry:
     """One `[[pretrain]]` table.
 
     Attributes:
@@ -68,7 +68,7 @@ class LessonEntry:
     small: tuple[str, ...] = ()
 
 
-def read_lesson(table: Any, folder: Path, where: str) -> LessonEntry:
+def read_pretrain(table: Any, folder: Path, where: str) -> PretrainEntry:
     """Check a `[[pretrain]]` table; relative paths start at `folder`.
 
     Raises:
@@ -86,7 +86,7 @@ def read_lesson(table: Any, folder: Path, where: str) -> LessonEntry:
     inputs = read_entry(given, folder, where)
     with from_file(where):
         card = find_trainable(values["method"], inputs.task)
-    entry = LessonEntry(
+    entry = PretrainEntry(
         name=values["name"],
         method=values["method"],
         inputs=inputs,
@@ -102,8 +102,8 @@ def read_lesson(table: Any, folder: Path, where: str) -> LessonEntry:
     return entry
 
 
-def learned(entry: LessonEntry, data: Path) -> tuple[str, str]:
-    """(path, hash) of the weights; learned into `data` where they are not there yet.
+def train_weights(entry: PretrainEntry, data: Path) -> tuple[str, str]:
+    """Learn the weights into `data`, where they are not there yet; return (path, hash).
 
     The history of the training is written beside them, with the PSNR of each image whose file
     holds a reference.
@@ -143,7 +143,7 @@ def learned(entry: LessonEntry, data: Path) -> tuple[str, str]:
 
 
 def _problem(case: Case, learns_from: str) -> tuple[Problem, Tensor | None]:
-    """What is learned from, and its true image where the file has it."""
+    """Load what is learned from, and its true image where the file has it."""
     if learns_from == CLEAN_IMAGES:
         image = read_clean(case.task, case.file)
         return clean_problem(image, unit_range=find_task(case.task).unit_range), None

@@ -1,14 +1,23 @@
-"""Reading a table of a TOML file: every key is known and every value of the right kind."""
+"""Read TOML files: every key of a table is known, and every value of the right kind."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from untrained.errors import UserError, shown
+from untrained.files import read_text_file
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MOST_TEXT = 2**20  # bytes; a hundred runs take a few kilobytes
 Kinds = tuple[type, ...]
 NUMBER: Kinds = (int, float)
 TEXT: Kinds = (str,)
@@ -19,8 +28,25 @@ _NAMES = {int: "a whole number", float: "a number", str: "a text", list: "a list
 _BY_HINT = {"int": int, "float": float, "str": str, "Path": str, "bool": bool}
 
 
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Args:
+        path: the file.
+        what: it is, for messages.
+
+    Raises:
+        UserError: unreadable, too long, or no TOML.
+    """
+    text = read_text_file(path, what, MOST_TEXT)
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError
+        raise UserError(f"{path} is not a TOML file: {error}") from error
+
+
 def read_table(table: Any, known: dict[str, Kinds], where: str) -> dict[str, Any]:
-    """The table itself, checked.
+    """Check a table's keys and the kinds of their values.
 
     Args:
         table: what the file holds.
@@ -42,7 +68,7 @@ def read_table(table: Any, known: dict[str, Kinds], where: str) -> dict[str, Any
 
 
 def texts(value: Any, where: str) -> tuple[str, ...]:
-    """One text, or a list of texts, as a tuple.
+    """Read one text, or a list of texts, as a tuple.
 
     Raises:
         UserError: anything else, or an empty list.
@@ -54,7 +80,7 @@ def texts(value: Any, where: str) -> tuple[str, ...]:
 
 
 def counts(value: Any, where: str) -> tuple[int, ...]:
-    """A list of different whole numbers >= 0 as a tuple.
+    """Read a list of different whole numbers >= 0 as a tuple.
 
     Raises:
         UserError: anything else, or an empty list.
@@ -67,7 +93,7 @@ def counts(value: Any, where: str) -> tuple[int, ...]:
 
 
 def positive(value: float, where: str) -> float:
-    """The number itself.
+    """Require a number above 0.
 
     Raises:
         UserError: it is not positive and finite.
@@ -78,7 +104,7 @@ def positive(value: float, where: str) -> float:
 
 
 def keywords(function: Callable[..., Any], without: tuple[str, ...] = ()) -> dict[str, Kinds]:
-    """A function's keyword-only arguments and the kinds that their annotations allow."""
+    """List a function's keyword-only arguments, with the kinds that their annotations allow."""
     parameters = inspect.signature(function).parameters.values()
     return {
         p.name: _kinds(str(p.annotation))
