@@ -34,7 +34,9 @@ def main(data: Path) -> None:
         region, truth, width = scored_part(m, "ct")
         score = scorer(region, truth, width)
         half = [
-            full_fbp(sinogram[k::2], angles[k::2], replace(geometry, angles=angles[k::2]))
+            full_fbp(
+                sinogram[k::2], angles[k::2], replace(geometry, angles=tuple(angles[k::2].tolist()))
+            )
             for k in (0, 1)
         ]
         apart = torch.from_numpy(half[0] - half[1]).float() / 2 * region[0, 0]

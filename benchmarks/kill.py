@@ -128,14 +128,14 @@ def measure(task: str, folder: Path) -> tuple[str, ...]:
         write_npy(folder / "custom.npy", picture[None, :, ::2].cumsum(-1) / SIDE)
         return str(folder / "custom.npy"), "--physics", f"{folder / 'operator.py'}:Half"
     write_npy(clean, brain(SIDE) if task == "mri" else picture)
-    given = {
+    options: dict[str, dict[str, float]] = {
         "mri": {"coils": 3, "center_fraction": 0.25},
         "ct": {"angles": 20},
         "superres": {"factor": 2},
-    }.get(task, {})
+    }
     simulate = TASKS[task].simulate
     assert simulate is not None
-    simulate(clean, out, seed=1, **given)
+    simulate(clean, out, seed=1, **options.get(task, {}))
     return (str(out),)
 
 
@@ -302,6 +302,7 @@ def kill_one(scenario: Scenario, share: float, folder: Path) -> Row:
     process = start((*scenario.command, *scenario.out(broken), *over), log)
     time.sleep(share * seconds)
     alive = process.is_alive()
+    assert process.pid is not None
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.join()

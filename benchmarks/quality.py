@@ -184,9 +184,10 @@ def compared(
     lines = []
     for name in {**expected, **found}:
         before, now = expected.get(name, {}).get("psnr"), found.get(name, {}).get("psnr")
-        passed = None not in (before, now) and abs(now - before) <= TOLERANCE
+        change = None if before is None or now is None else now - before
+        passed = change is not None and abs(change) <= TOLERANCE
         cells = ["     -" if value is None else f"{value:6.2f}" for value in (before, now)]
-        off = f"{now - before:+6.2f}" if None not in (before, now) else "     -"
+        off = "     -" if change is None else f"{change:+6.2f}"
         error = found.get(name, {}).get("error", "" if name in found else "not run any more")
         error = error or ("" if name in expected else "no expected value")
         lines.append((name, f"{cells[0]} {cells[1]} {off}  {error}".rstrip(), passed))

@@ -137,7 +137,8 @@ def tooth(data: Path, row: int = 0) -> tuple[np.ndarray, np.ndarray, Geometry]:
     offset = centre - (detectors - 1) / 2
     # One view repeats the first after half a turn; it is left out.
     keep = slice(0, 180)
-    geometry = Geometry((detectors, detectors), angles[keep], detectors, 1.0, 1.0, offset, None)
+    views = tuple(angles[keep].tolist())
+    geometry = Geometry((detectors, detectors), views, detectors, 1.0, 1.0, offset, None)
     return sinogram[keep], angles[keep], geometry
 
 

@@ -30,12 +30,14 @@ import math
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from evidence import Scored, read_case, scored_part, scorer
+from torch import Tensor
 
 import untrained as ut
 from untrained.core.recipe import Recipe
@@ -103,7 +105,9 @@ def job(case: Path, method: str, preset: str, steps: int, seed: int) -> dict:
     }
 
 
-def shadowed(recipe: Recipe, problem: ut.Problem, score, seed: int) -> dict:
+def shadowed(
+    recipe: Recipe, problem: ut.Problem, score: Callable[[Tensor], float], seed: int
+) -> dict:
     """What each rule did on one run to the full budget, and the oracle."""
     watch = [Scored(score), Shadow(rules(recipe.budget, problem.sigma))]
     result = solve_recipe(replace(recipe, stop=Never()), problem, seed=seed, watch=watch)
@@ -121,7 +125,9 @@ def shadowed(recipe: Recipe, problem: ut.Problem, score, seed: int) -> dict:
     }
 
 
-def held_out(recipe: Recipe, problem: ut.Problem, score, seed: int) -> dict:
+def held_out(
+    recipe: Recipe, problem: ut.Problem, score: Callable[[Tensor], float], seed: int
+) -> dict:
     """The error on what is held out, and the PSNR of that run, over the full budget."""
     stop = HeldOut(patience=recipe.budget + 1)
     result = solve_recipe(replace(recipe, stop=stop), problem, seed=seed, watch=[Scored(score)])
