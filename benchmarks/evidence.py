@@ -120,8 +120,7 @@ def job(
 
 def read_case(task: str, file: Path) -> Measurement:
     """The one measurement of a file."""
-    loaded = TASKS[task].load(file)
-    return loaded[0] if isinstance(loaded, list) else loaded
+    return TASKS[task].load(file)[0]
 
 
 def full_budget(

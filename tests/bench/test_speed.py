@@ -73,7 +73,7 @@ def test_every_contender_is_timed_and_run(noisy, capsys, tmp_path):
 
 
 def test_the_way_to_a_given_quality_is_timed(noisy, capsys):
-    measurement = TASKS["denoise"].load(noisy)
+    measurement = TASKS["denoise"].load(noisy)[0]
     low, high = (speed.measure_speed(measurement, blocks=1, target=t) for t in (5.0, 99.0))
     for easy, hard in list(zip(low["rows"], high["rows"], strict=True))[:3]:
         assert 0 < easy["to_target"] <= easy["seconds"]
@@ -95,7 +95,7 @@ def test_small_pictures_have_no_ssim(pictures, noisy, capsys, tmp_path):
 
 
 def test_a_run_is_cut_at_the_limit(noisy):
-    measurement = TASKS["denoise"].load(noisy)
+    measurement = TASKS["denoise"].load(noisy)[0]
     found = speed.measure_speed(measurement, limit=1e-3, blocks=1)
     assert [row["cut"] for row in found["rows"][:3]] == [True, True, True]
 
@@ -120,7 +120,7 @@ def test_what_cannot_be_timed_is_refused(pictures, capsys):
 
 
 def test_bm3d_is_run_where_it_is_installed(noisy, monkeypatch):
-    truth = TASKS["denoise"].load(noisy).reference[0].movedim(0, -1).numpy()
+    truth = TASKS["denoise"].load(noisy)[0].reference[0].movedim(0, -1).numpy()
     fake = types.ModuleType("bm3d")
     fake.bm3d_rgb = lambda picture, sigma: truth + 0.1
     fake.bm3d = lambda picture, sigma: truth[..., 0] + 0.1
@@ -132,7 +132,7 @@ def test_bm3d_is_run_where_it_is_installed(noisy, monkeypatch):
 
 
 def measured(path):
-    return speed.measure_speed(TASKS["denoise"].load(path), blocks=1)
+    return speed.measure_speed(TASKS["denoise"].load(path)[0], blocks=1)
 
 
 def test_slow_steps_keep_to_the_limit():
@@ -162,7 +162,7 @@ def test_a_classical_answer_is_cut_too(noisy, monkeypatch):
             problem.A(torch.zeros(1, *problem.x_shape))
 
     monkeypatch.setitem(CLASSICAL, "tv", endless)
-    measurement = TASKS["denoise"].load(noisy)
+    measurement = TASKS["denoise"].load(noisy)[0]
     began = time.perf_counter()
     rows = speed.measure_speed(measurement, blocks=1, limit=1.0)["rows"]
     assert time.perf_counter() - began < 60

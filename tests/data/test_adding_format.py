@@ -34,10 +34,10 @@ from untrained.data.images import read_image
 assert FORMATS["CSV"].suffixes == (".csv",)
 (scan,) = TASKS["ct"].load("picture.csv", angles=12)
 assert tuple(scan.y.shape) == (1, 1, 16, 12)
-blurred = TASKS["deblur"].load("picture.csv", kernel="kernel.csv")
+(blurred,) = TASKS["deblur"].load("picture.csv", kernel="kernel.csv")
 assert tuple(blurred.physics.kernel.shape) == (3, 3)
 holes = TASKS["inpaint"].load("picture.csv", mask="mask.csv")
-noisy = with_reference(TASKS["denoise"].load("picture.csv", sigma=5), "picture.csv")
+noisy = with_reference(*TASKS["denoise"].load("picture.csv", sigma=5), "picture.csv")
 assert noisy.reference.equal(read_image("picture.csv")[0])
 assert evaluate_files("picture.csv", "mask.csv", 1.0)["range"] == 1.0
 """

@@ -123,8 +123,7 @@ def _load(job: Job) -> Measurement:
     for file, digest in ((case.file, case.digest), *case.guides):
         if file_digest(file) != digest:
             raise UserError(f"{file} is not the file that the grid was read with; run it again")
-    loaded = TASKS[case.task].load(case.file, **json.loads(case.options))
-    slices = loaded if isinstance(loaded, list) else [loaded]
+    slices = TASKS[case.task].load(case.file, **json.loads(case.options))
     if len(slices) != 1:
         raise UserError(f"{case.file} gives {len(slices)} slices; a case is one: options slice = N")
     return slices[0]

@@ -13,7 +13,7 @@ from torch import Tensor
 from untrained.bench.cases import CaseEntry, cases_of, read_entry
 from untrained.bench.job import Case, file_digest
 from untrained.bench.toml import LIST, TABLE, TEXT, WHOLE, positive, read_table, texts
-from untrained.data import TASKS, Measurement, read_clean
+from untrained.data import TASKS, read_clean
 from untrained.errors import UserError, from_file
 from untrained.files import atomic_write, make_directory
 from untrained.methods import METHODS
@@ -148,11 +148,9 @@ def _problem(case: Case, learns_from: str) -> tuple[Problem, Tensor | None]:
         image = read_clean(case.task, case.file)
         return clean_problem(image, unit_range=find_task(case.task).unit_range), None
     found = TASKS[case.task].load(case.file, **json.loads(case.options))
-    if not isinstance(found, Measurement):
-        if len(found) != 1:
-            raise UserError(f"{case.file} holds {len(found)} slices; name one in `options`")
-        found = found[0]
-    return Problem(found.y, found.physics, sigma=found.sigma), found.reference
+    if len(found) != 1:
+        raise UserError(f"{case.file} holds {len(found)} slices; name one in `options`")
+    return Problem(found[0].y, found[0].physics, sigma=found[0].sigma), found[0].reference
 
 
 def _texts(values: dict[str, Any], key: str, where: str) -> tuple[str, ...]:

@@ -155,8 +155,7 @@ def speed(
     if out is not None:
         require_not_input([Path(out)], [input_file])
         require_new(Path(out), overwrite=overwrite)
-    loaded = TASKS[task].load(input_file)
-    measurement = loaded[0] if isinstance(loaded, list) else loaded
+    measurement = TASKS[task].load(input_file)[0]
     if measurement.reference is None:
         raise UserError(f"{input_file} has no 'reference', and without it there is no quality")
     with at_most_threads(threads):

@@ -65,8 +65,7 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
     )
     chosen.check_guide(bool(options.guide))
     with at_most_threads(options.threads):
-        loaded = TASKS[task].load(path, **for_loader(task_options))
-        slices = loaded if isinstance(loaded, list) else [loaded]
+        slices = TASKS[task].load(path, **for_loader(task_options))
         given = input_files([path], options, task_options)
         if options.reference:
             with from_file(options.reference):

@@ -23,7 +23,7 @@ from untrained.cli.job import (
 from untrained.cli.options import Options, shared_options
 from untrained.cli.reconstruct import reconstruct
 from untrained.core.rule import Watch
-from untrained.data import TASKS, Measurement, read_clean
+from untrained.data import TASKS, read_clean
 from untrained.errors import UserError, from_file
 from untrained.files import require_not_input, sha256
 from untrained.folder import RESULT, Folder
@@ -236,8 +236,7 @@ def _read(card: Card, task: str, paths: Sequence[str], task_options: dict[str, A
             references.append(None)
             names = [Path(path).name]
         else:
-            loaded = TASKS[task].load(path, **task_options)
-            slices: list[Measurement] = loaded if isinstance(loaded, list) else [loaded]
+            slices = TASKS[task].load(path, **task_options)
             with from_file(path):
                 found = [Problem(m.y, m.physics, sigma=m.sigma) for m in slices]
             references += [m.reference for m in slices]

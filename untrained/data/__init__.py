@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec
 
 from untrained.checks import check_contents
 from untrained.data.evaluate import evaluate_files
@@ -53,6 +53,9 @@ __all__ = [
 ]
 
 
+P = ParamSpec("P")
+
+
 @dataclass(frozen=True)
 class Task:
     """A kind of measurement.
@@ -61,51 +64,60 @@ class Task:
         name: as typed on the command line.
         description: one sentence.
         files: what `load` reads.
-        load: path and the task's options (keywords) -> Measurement; for mri and ct a
-            list, one a slice.
+        load: path and the task's options (keywords) -> measurements: several only where slices
+            of a file were asked for.
         simulate: clean path, output path and options (keywords) -> notes; None if there is none.
     """
 
     name: str
     description: str
     files: str
-    load: Callable[..., Measurement | list[Measurement]]
+    load: Callable[..., list[Measurement]]
     simulate: Callable[..., tuple[str, ...]] | None
 
 
-def guarded(load: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a loader refuse whatever it cannot read with a UserError that names a file.
+def guarded(load: Callable[P, Measurement | list[Measurement]]) -> Callable[P, list[Measurement]]:
+    """Make a loader return a list, and refuse whatever it cannot read by the name of a file.
 
     Measurements that are no measurements (all zero, or dwarfed by a few) are refused for every
     task alike.
     """
 
     @functools.wraps(load)
-    def read(path: str | Path, **options: Any) -> Any:
+    def read(*paths: P.args, **options: P.kwargs) -> list[Measurement]:
+        path = str(paths[0])
         files = [value for name, value in options.items() if name != "key"]
         given = [value for value in files if isinstance(value, str | Path)]
         with from_file(path, *given):
-            try:
-                found = load(path, **options)
-            except (UserError, OSError):
-                raise
-            except Exception as error:  # of numpy, torch or a decoder, on contents nobody foresaw
-                if is_out_of_memory(error):
-                    reason = "it does not fit into memory"
-                else:
-                    reason = f"{type(error).__name__}: {error}"
-                raise UserError(
-                    f"{path} cannot be read ({reason}); is it damaged, or of another kind than "
-                    f"{load.__name__.removeprefix('load_')} takes?"
-                ) from error
-            for one in found if isinstance(found, list) else [found]:
+            found = _found(load, path, *paths, **options)
+            for one in found:
                 check_contents(one.y)
-        depth = stored_depth(path)
-        if isinstance(found, list):
-            return [replace(one, depth=depth) for one in found]
-        return replace(found, depth=depth)
+        return [replace(one, depth=stored_depth(path)) for one in found]
 
     return read
+
+
+def _found(
+    load: Callable[P, Measurement | list[Measurement]],
+    path: str,
+    *paths: P.args,
+    **options: P.kwargs,
+) -> list[Measurement]:
+    """Load a file; what nobody foresaw becomes a UserError."""
+    try:
+        found = load(*paths, **options)
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # of numpy, torch or a decoder, on contents nobody foresaw
+        if is_out_of_memory(error):
+            reason = "it does not fit into memory"
+        else:
+            reason = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"{path} cannot be read ({reason}); is it damaged, or of another kind than "
+            f"{load.__name__.removeprefix('load_')} takes?"
+        ) from error
+    return found if isinstance(found, list) else [found]
 
 
 _PICTURE = "a picture (PNG, JPEG, TIFF, NPY), or the .npz that simulate writes"
