@@ -13,8 +13,7 @@ import pytest
 from command_line import call
 
 from untrained import load_weights
-from untrained.cli.job import for_loader
-from untrained.cli.pretrain import _own_options
+from untrained.cli.pretrain import LOADERS_NAMES, _own_options
 from untrained.cli.reconstruct import reconstruct
 from untrained.data import TASKS
 
@@ -83,7 +82,7 @@ def test_every_option_of_a_task_reaches_its_loader() -> None:
     for task, command in reconstruct.commands.items():
         given = {p.name: 1 for p in _own_options(task) if p.name}
         known = inspect.signature(TASKS[task].load).parameters
-        assert set(for_loader(given)) <= set(known), command.name
+        assert {LOADERS_NAMES.get(name, name) for name in given} <= set(known), command.name
 
 
 def test_the_history_of_a_training_has_the_psnr_where_a_file_has_a_reference(

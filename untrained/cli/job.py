@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.options import Options
 from untrained.core.machine import pick_device
 from untrained.core.rule import Watch
-from untrained.data import TASKS, Measurement, read_guides, with_references
+from untrained.data import Measurement, read_guides, with_references
 from untrained.errors import Diverged, UserError, from_file
 from untrained.folder import STATE
 from untrained.plan import Plan, plan
@@ -40,17 +41,11 @@ from untrained.threads import at_most_threads
 
 REFUSED = 2
 
-LOADERS_NAMES = {"index": "slice", "bkse": "weights"}
-"""What a loader calls some options of the command line."""
+Load = partial[list[Measurement]]
+"""A task's loader with the options given: path -> measurements."""
 
 
-def for_loader(task_options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a task that were given, by the names of its loader's arguments."""
-    given = {name: value for name, value in task_options.items() if value is not None}
-    return {LOADERS_NAMES.get(name, name): value for name, value in given.items()}
-
-
-def reconstruct_file(task: str, path: str, options: Options, task_options: dict[str, Any]) -> int:
+def reconstruct_file(task: str, path: str, options: Options, load: Load) -> int:
     """Carry out one `reconstruct`; returns the exit status."""
     began = time.monotonic()
     chosen = plan(
@@ -65,8 +60,8 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
     )
     chosen.check_guide(bool(options.guide))
     with at_most_threads(options.threads):
-        slices = TASKS[task].load(path, **for_loader(task_options))
-        given = input_files([path], options, task_options)
+        slices = load(path)
+        given = input_files([path], options, load)
         if options.reference:
             with from_file(options.reference):
                 slices = with_references(slices, options.reference)
@@ -86,11 +81,9 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
             return _into(place, chosen, slices, options, given, began)
 
 
-def input_files(
-    paths: Sequence[str], options: Options, task_options: dict[str, Any]
-) -> list[str | None]:
+def input_files(paths: Sequence[str], options: Options, load: Load) -> list[str | None]:
     """List what a command reads: inputs, and the files and code that its options name."""
-    named = [value for name, value in task_options.items() if name != "key"]
+    named = [value for name, value in load.keywords.items() if name != "key"]
     values = [value for value in named if isinstance(value, str)]
     code = [value.rpartition(":")[0] for value in (*values, options.method)]  # FILE.py:CALLABLE
     return [*paths, options.reference, options.weights, *options.guide, *values, *code]

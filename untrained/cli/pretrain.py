@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from untrained.about import About
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.job import (
+    Load,
     command_line,
-    for_loader,
     input_files,
     say_needs,
 )
@@ -40,6 +41,8 @@ from untrained.threads import at_most_threads
 
 APART = {"--method", "--stop", "--output", "--seeds", "--reference", "--guide", "--weights"}
 """Options of `reconstruct` that a training has not."""
+LOADERS_NAMES = {"index": "slice", "bkse": "weights"}
+"""What a loader calls some options of `reconstruct`."""
 
 
 @click.group()
@@ -60,8 +63,9 @@ class Inputs:
 def _command(card: Card, task: str) -> click.Command:
     """Make `pretrain METHOD TASK`, with the task's own options where measurements are read."""
 
-    def learn(options: Options, inputs: tuple[str, ...], **task_options: Any) -> int:
-        return _learn(card, task, inputs, options, task_options)
+    def learn(options: Options, inputs: tuple[str, ...], **own: Any) -> int:
+        load = partial(TASKS[task].load, **{LOADERS_NAMES.get(k, k): v for k, v in own.items()})
+        return _learn(card, task, inputs, options, load)
 
     learn.__doc__ = f"Learn {card.trained().title}.\n\nINPUT is {_what(card)}."
     learn.__name__ = task
@@ -100,16 +104,16 @@ def _learn(
     task: str,
     paths: Sequence[str],
     options: Options,
-    task_options: dict[str, Any],
+    load: Load,
 ) -> int:
     assert options.out is not None
-    given = input_files(paths, options, task_options)
+    given = input_files(paths, options, load)
     beside = Path(options.out).with_name(f"{Path(options.out).stem}-training")
     resumed = options.resume and (Folder(beside).unfinished or (beside / RESULT).exists())
     out = check_path(options.out, overwrite=options.overwrite or resumed or options.dry_run)
     require_not_input([out], given)
     with at_most_threads(options.threads):
-        inputs = _read(card, task, paths, for_loader(task_options))
+        inputs = _read(card, task, paths, load)
         if options.dry_run:
             return _dry_run(card, task, inputs, options)
         with open_directory(
@@ -221,7 +225,7 @@ def _about(weights: Weights, inputs: Inputs, card: Card) -> About:
     )
 
 
-def _read(card: Card, task: str, paths: Sequence[str], task_options: dict[str, Any]) -> Inputs:
+def _read(card: Card, task: str, paths: Sequence[str], load: Load) -> Inputs:
     problems: list[Problem] = []
     references: list[torch.Tensor | None] = []
     files: list[dict[str, str]] = []
@@ -236,7 +240,7 @@ def _read(card: Card, task: str, paths: Sequence[str], task_options: dict[str, A
             references.append(None)
             names = [Path(path).name]
         else:
-            slices = TASKS[task].load(path, **task_options)
+            slices = load(path)
             with from_file(path):
                 found = [Problem(m.y, m.physics, sigma=m.sigma) for m in slices]
             references += [m.reference for m in slices]
