@@ -35,8 +35,8 @@ from untrained.bench import (
     Outcomes,
     Processes,
     cluster,
-    directory_of,
-    due,
+    job_directory,
+    jobs_left,
     open_grid,
     read_grid,
     run_jobs,
@@ -120,7 +120,7 @@ def on_a_cluster(folder: Path) -> dict:
         first = run_jobs(half, out, executor, device="cpu")
     killer.join()
     before = _results(jobs, out)
-    rest = due(jobs, out, 0.0)
+    rest = jobs_left(jobs, out, 0.0)
     with Processes(["cpu", "cpu"]) as local:
         run_jobs(rest, out, local)
     after = _results(jobs, out)
@@ -137,7 +137,7 @@ class KillOne(threading.Thread):
 
     def __init__(self, jobs: list[Job], out: Path) -> None:
         super().__init__(daemon=True)
-        self._places = [directory_of(job, out) for job in jobs]
+        self._places = [job_directory(job, out) for job in jobs]
         self.start()
 
     def run(self) -> None:
@@ -156,12 +156,12 @@ class KillOne(threading.Thread):
 
 def _results(jobs: list[Job], out: Path) -> dict[str, int]:
     """Id -> time of writing, of every job that is done."""
-    files = [directory_of(job, out) / "result.json" for job in jobs]
+    files = [job_directory(job, out) / "result.json" for job in jobs]
     return {f.parent.name: f.stat().st_mtime_ns for f in files if f.exists()}
 
 
 def _outcome(jobs: list[Job], out: Path, outcomes: Outcomes) -> dict:
-    facts = [json.loads((directory_of(j, out) / "result.json").read_text()) for j in jobs]
+    facts = [json.loads((job_directory(j, out) / "result.json").read_text()) for j in jobs]
     return {
         "jobs": len(jobs),
         "statuses": dict(outcomes.statuses),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from untrained import bench
-from untrained.bench import Job, directory_of, open_grid, perform, read_grid
+from untrained.bench import Job, do_job, job_directory, open_grid, read_grid
 from untrained.data.phantoms import shepp_logan
 
 CASES = """
@@ -62,8 +62,8 @@ def do(pictures: Path) -> Callable[..., str]:
     """Carry out a job in this process; gives its status."""
 
     def perform_here(job: Job, *more: object, **named: object) -> str:
-        place = directory_of(job, pictures / "out")
-        return perform(job.to_dict(), str(place), *more, **named)  # type: ignore[arg-type]
+        place = job_directory(job, pictures / "out")
+        return do_job(job.to_dict(), str(place), *more, **named)  # type: ignore[arg-type]
 
     return perform_here
 

@@ -18,13 +18,13 @@ from untrained.bench import (
     Job,
     Processes,
     cluster,
-    directory_of,
-    due,
+    job_directory,
+    job_status,
+    jobs_left,
     list_devices,
     open_grid,
     read_grid,
     run_jobs,
-    status_of,
 )
 from untrained.data.formats.npz import write_npz
 from untrained.errors import UserError
@@ -101,7 +101,7 @@ def kills(folder: Path, name: str, count: int) -> None:
 
 
 def results(jobs: list[Job], out: Path) -> list[dict]:
-    return [json.loads((directory_of(job, out) / "result.json").read_text()) for job in jobs]
+    return [json.loads((job_directory(job, out) / "result.json").read_text()) for job in jobs]
 
 
 def test_a_killed_process_costs_only_its_own_job(custom: Path) -> None:
@@ -139,20 +139,20 @@ def test_a_job_that_always_dies_fails_and_only_the_missing_is_done_again(
     outcomes = run_jobs(jobs[:2], out, Fatal(), quiet=True)
     assert outcomes.statuses == {"done": 1, "failed": 1}
     assert sorted(calls) == sorted([jobs[0].id] + 3 * [jobs[1].id])
-    place = directory_of(jobs[1], out)
+    place = job_directory(jobs[1], out)
     assert "killed 3 times" in json.loads((place / "failed.json").read_text())["error"]
-    assert [status_of(directory_of(job, out)) for job in jobs] == [
+    assert [job_status(job_directory(job, out)) for job in jobs] == [
         "done",
         "failed",
         "missing",
         "missing",
     ]
-    assert due(jobs, out, 0.0) == jobs[2:]
-    rest = due(jobs, out, 0.0, retry=True)
+    assert jobs_left(jobs, out, 0.0) == jobs[2:]
+    rest = jobs_left(jobs, out, 0.0, retry=True)
     assert rest == jobs[1:]
     assert run_jobs(rest, out, in_this_process(), quiet=True).statuses == {"done": 3}
     assert built(custom) == dict.fromkeys(NAMES, 1)
-    assert due(jobs, out, 0.0, retry=True) == []
+    assert jobs_left(jobs, out, 0.0, retry=True) == []
 
 
 def test_a_killed_runner_leaves_rows_that_are_taken_up_again(
@@ -164,10 +164,10 @@ def test_a_killed_runner_leaves_rows_that_are_taken_up_again(
     running = start(custom, jobs[0])
     running.kill()
     running.communicate(timeout=600)
-    place = directory_of(jobs[0], out)
+    place = job_directory(jobs[0], out)
     FileLock(place / ".lock").acquire(timeout=600).lock.release()
-    assert status_of(place) == "killed"
-    assert due(jobs, out, 0.0) == jobs
+    assert job_status(place) == "killed"
+    assert jobs_left(jobs, out, 0.0) == jobs
     run_jobs(jobs[:1], out, in_this_process(), time_limit=1e-6, quiet=True)
     assert results(jobs[:1], out)[0]["resumed_from"][0] > 1
 
@@ -189,8 +189,8 @@ def test_ctrl_c_keeps_the_state_and_the_next_sitting_goes_on(
     _, errors = running.communicate(timeout=600)
     assert running.returncode == 130, errors
     assert b"run the same command again" in errors
-    assert list(directory_of(jobs[0], out).rglob("state.pt"))
-    assert [status_of(directory_of(job, out)) for job in jobs] == ["killed"] + 3 * ["missing"]
+    assert list(job_directory(jobs[0], out).rglob("state.pt"))
+    assert [job_status(job_directory(job, out)) for job in jobs] == ["killed"] + 3 * ["missing"]
     run_jobs(jobs[:1], out, in_this_process(), time_limit=1e-6, quiet=True)
     assert results(jobs[:1], out)[0]["resumed_from"][0] > 1
 
@@ -201,7 +201,7 @@ def start(folder: Path, first: Job) -> subprocess.Popen:
     running = subprocess.Popen(
         [*command, "--jobs", "1"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    place = directory_of(first, folder / "out")
+    place = job_directory(first, folder / "out")
     for _ in range(6000):
         if list(place.rglob("state.pt")) or running.poll() is not None:
             break
@@ -216,7 +216,7 @@ def test_rows_that_come_to_the_same_job_are_done_once(write_grid, pictures: Path
     out = pictures / "out"
     jobs = open_grid(read_grid(write_grid(runs=runs)), out)
     assert len(jobs) == 4
-    assert len(due(jobs, out, 0.0)) == 2
+    assert len(jobs_left(jobs, out, 0.0)) == 2
 
 
 def test_as_many_processes_as_cores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +270,7 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(custom: Path) -> None:
     assert outcomes.statuses == {"done": 1}
     assert built(custom) == {"Alpha": 2, "Beta": 0, "Gamma": 0, "Delta": 0}
     assert results(jobs[:1], out)[0]["resumed_from"]
-    assert due(jobs, out, 0.0) == jobs[1:]
+    assert jobs_left(jobs, out, 0.0) == jobs[1:]
 
 
 def test_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

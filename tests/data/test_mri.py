@@ -11,7 +11,7 @@ import torch
 
 import untrained as ut
 from untrained.data.phantoms import birdcage_maps, brain
-from untrained.data.simulate.mri import combine, simulate_mri
+from untrained.data.simulate.mri import combine_coils, simulate_mri
 from untrained.data.tasks.mri import load_mri
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c, to_complex
@@ -77,13 +77,13 @@ def test_reference_is_the_combination_with_low_resolution_maps():
     low = ifft2c(torch.from_numpy(centre)).numpy()
     maps = low / np.sqrt((np.abs(low) ** 2).sum(0))
     expected = (maps.conj() * ifft2c(torch.from_numpy(kspace)).numpy()).sum(0)
-    found = combine(full_kspace())
+    found = combine_coils(full_kspace())
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 def test_reference_keeps_the_energy_of_smooth_coils():
     rss = np.sqrt((np.abs(coil_images()) ** 2).sum(0))
-    found = np.abs(combine(full_kspace()))
+    found = np.abs(combine_coils(full_kspace()))
     inside = rss > 0.1
     assert np.linalg.norm(found[inside] - rss[inside]) < 0.05 * np.linalg.norm(rss)
 

@@ -179,7 +179,7 @@ ROWS = (
         "the projection matrix would take",
         ct(),
         None,
-        (("untrained.data.tasks.ct_scan.room", lambda: 1),),
+        (("untrained.data.tasks.ct_scan.largest_array", lambda: 1),),
     ),
     # MRI
     Row("no mask was given: the non-zero pattern", mri()),

@@ -9,8 +9,16 @@ from __future__ import annotations
 from untrained.bench.grid import Grid, read_grid
 from untrained.bench.job import Case, Job, Run
 from untrained.bench.pool import Processes, cluster, list_devices
-from untrained.bench.run import Outcomes, directory_of, due, jobs_of, open_grid, run_jobs, select
-from untrained.bench.work import perform, status_of
+from untrained.bench.run import (
+    Outcomes,
+    job_directory,
+    jobs_left,
+    open_grid,
+    read_jobs,
+    run_jobs,
+    select,
+)
+from untrained.bench.work import do_job, job_status
 
 __all__ = [
     "Case",
@@ -20,14 +28,14 @@ __all__ = [
     "Processes",
     "Run",
     "cluster",
-    "directory_of",
-    "due",
-    "jobs_of",
+    "do_job",
+    "job_directory",
+    "job_status",
+    "jobs_left",
     "list_devices",
     "open_grid",
-    "perform",
     "read_grid",
+    "read_jobs",
     "run_jobs",
     "select",
-    "status_of",
 ]

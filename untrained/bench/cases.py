@@ -11,7 +11,7 @@ from typing import Any
 
 from untrained.bench.job import Case, file_digest
 from untrained.bench.score import REGIONS
-from untrained.bench.toml import LIST, TABLE, TEXT, WHOLE, keywords, read_table, texts
+from untrained.bench.toml import LIST, TABLE, TEXT, WHOLE, keywords, read_table, read_texts
 from untrained.data import TASKS
 from untrained.errors import UserError, shown
 from untrained.files import make_directory
@@ -76,20 +76,20 @@ def read_entry(table: Any, folder: Path, where: str) -> CaseEntry:
         raise UserError(f"{where}: region is {region!r}; known: {', '.join(REGIONS)}")
     pattern = values["file"] if "file" in values else values["clean"]
     files = _find(folder, pattern, where)
-    wanted = texts(values["guide"], f"{where}: guide") if "guide" in values else ()
+    wanted = read_texts(values["guide"], f"{where}: guide") if "guide" in values else ()
     return CaseEntry(
         task=task,
         files=files,
-        simulate=None if simulate is None else _located(simulate, folder),
+        simulate=None if simulate is None else _absolute_paths(simulate, folder),
         seed=values.get("seed", 0),
-        options=_located(options, folder),
-        setting=values.get("setting", _told({**(simulate or {}), **options})),
+        options=_absolute_paths(options, folder),
+        setting=values.get("setting", _describe_options({**(simulate or {}), **options})),
         region=region,
         guides=tuple(_guides(folder, wanted, file.stem, where) for file in files),
     )
 
 
-def cases_of(entry: CaseEntry, data: Path) -> list[Case]:
+def make_cases(entry: CaseEntry, data: Path) -> list[Case]:
     """List the cases of an entry; what has to be simulated is written into `data`, once.
 
     Raises:
@@ -151,7 +151,7 @@ def _guides(folder: Path, patterns: Sequence[str], image: str, where: str) -> tu
     return tuple(path for paths in found for path in paths)
 
 
-def _located(options: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _absolute_paths(options: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Replace options that name a file (or `file.py:callable`) beside the grid by full paths."""
     located = dict(options)
     for name, value in options.items():
@@ -175,7 +175,7 @@ def _content(value: Any) -> str:
     return f"{file_digest(file)}{callable_of}" if file and Path(file).is_file() else ""
 
 
-def _told(options: dict[str, Any]) -> str:
+def _describe_options(options: dict[str, Any]) -> str:
     return " ".join(
         f"{name}={Path(value).stem if isinstance(value, str) else value}"
         for name, value in options.items()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from untrained.bench.cases import CaseEntry, cases_of, read_entry
+from untrained.bench.cases import CaseEntry, make_cases, read_entry
 from untrained.bench.job import Job, Run
 from untrained.bench.pretrain import PretrainEntry, read_pretrain, train_weights
 from untrained.bench.toml import (
@@ -16,11 +16,11 @@ from untrained.bench.toml import (
     TABLE,
     TEXT,
     WHOLE,
-    counts,
-    positive,
+    read_counts,
     read_table,
+    read_texts,
     read_toml,
-    texts,
+    require_positive,
 )
 from untrained.data import TASKS
 from untrained.errors import UserError, from_file
@@ -103,7 +103,7 @@ class Grid:
         Raises:
             UserError: settings that do not fit, a run that fits no case, two rows alike.
         """
-        cases = [case for entry in self.cases for case in cases_of(entry, data)]
+        cases = [case for entry in self.cases for case in make_cases(entry, data)]
         files = {entry.name: train_weights(entry, data) for entry in self.trainings}
         found: list[Job] = []
         for entry in self.runs:
@@ -160,7 +160,7 @@ def _grid(values: dict[str, Any], path: Path) -> Grid:
         for number, table in enumerate(values.get("pretrain", []), 1)
     ]
     _check_weights(runs, trainings)
-    limit = positive(values["time_limit"], "time_limit") if "time_limit" in values else 0
+    limit = require_positive(values["time_limit"], "time_limit") if "time_limit" in values else 0
     name = values.get("name", path.stem)
     seeds = _seeds(values.get("seeds", [0]), "seeds")
     return Grid(name, seeds, float(limit), tuple(cases), tuple(runs), trainings=tuple(trainings))
@@ -169,7 +169,7 @@ def _grid(values: dict[str, Any], path: Path) -> Grid:
 def _seeds(value: Any, where: str) -> tuple[int, ...]:
     """Read a list of seeds; a number is how many, from 0, as with `--seeds`."""
     if not isinstance(value, int):
-        return counts(value, where)
+        return read_counts(value, where)
     if value < 1:
         raise UserError(f"{where}: {value} is no number of seeds; give 1 or more, or a list")
     return tuple(range(value))
@@ -202,17 +202,17 @@ def _run_entries(table: Any, folder: Path, where: str) -> list[RunEntry]:
     values = read_table(table, RUN_KEYS, where)
     if "method" not in values:
         raise UserError(f"{where}: there is no method; see `untrained list methods`")
-    tasks = texts(values["tasks"], f"{where}: tasks") if "tasks" in values else ()
+    tasks = read_texts(values["tasks"], f"{where}: tasks") if "tasks" in values else ()
     for task in tasks:
         if task not in TASKS:
             raise UserError(f"{where}: unknown task '{task}'; known: {', '.join(TASKS)}")
-    small = texts(values["small"], f"{where}: small") if "small" in values else ()
-    methods = [_placed(name, folder) for name in texts(values["method"], f"{where}: method")]
-    presets = texts(values.get("preset", "fast"), f"{where}: preset")
+    small = read_texts(values["small"], f"{where}: small") if "small" in values else ()
+    methods = [_placed(name, folder) for name in read_texts(values["method"], f"{where}: method")]
+    presets = read_texts(values.get("preset", "fast"), f"{where}: preset")
     if "label" in values and len(methods) * len(presets) > 1:
         raise UserError(f"{where}: a label names one run, and this table gives several")
     if "steps" in values:
-        positive(values["steps"], f"{where}: steps")
+        require_positive(values["steps"], f"{where}: steps")
     entries = [
         RunEntry(
             _run(values, method, preset, where), tasks, small, values.get("weights", ""), where
@@ -233,7 +233,7 @@ def _run(values: dict[str, Any], method: str, preset: str, where: str) -> Run:
     method = AUTO if method == "auto" else method
     with from_file(where):
         card = find_card(method)
-    settings = texts(values["settings"], f"{where}: settings") if "settings" in values else ()
+    settings = read_texts(values["settings"], f"{where}: settings") if "settings" in values else ()
     classical = card.classical
     run = Run(
         method=method,
@@ -269,14 +269,16 @@ def _small(grid: Grid, table: Any) -> Grid:
     if table is None:
         raise UserError("there is no [small] in it, which --small asks for")
     values = read_table(table, SMALL_KEYS, "[small]")
-    images = int(positive(values["images"], "[small]: images")) if "images" in values else None
-    steps = int(positive(values["steps"], "[small]: steps")) if "steps" in values else 0
-    more = texts(values["settings"], "[small]: settings") if "settings" in values else ()
+    images = (
+        int(require_positive(values["images"], "[small]: images")) if "images" in values else None
+    )
+    steps = int(require_positive(values["steps"], "[small]: steps")) if "steps" in values else 0
+    more = read_texts(values["settings"], "[small]: settings") if "settings" in values else ()
     limit = values.get("time_limit", grid.time_limit)
     return Grid(
         name=grid.name,
         seeds=_seeds(values["seeds"], "[small]: seeds") if "seeds" in values else grid.seeds,
-        time_limit=float(positive(limit, "[small]: time_limit") if limit else 0),
+        time_limit=float(require_positive(limit, "[small]: time_limit") if limit else 0),
         cases=tuple(
             replace(case, files=case.files[:images], guides=case.guides[:images])
             for case in grid.cases

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from untrained.bench.cases import CaseEntry, cases_of, read_entry
+from untrained.bench.cases import CaseEntry, make_cases, read_entry
 from untrained.bench.job import Case, file_digest
-from untrained.bench.toml import LIST, TABLE, TEXT, WHOLE, positive, read_table, texts
+from untrained.bench.toml import LIST, TABLE, TEXT, WHOLE, read_table, read_texts, require_positive
 from untrained.data import TASKS, read_clean
 from untrained.errors import UserError, from_file
 from untrained.files import atomic_write, make_directory
@@ -92,9 +92,9 @@ def read_pretrain(table: Any, folder: Path, where: str) -> PretrainEntry:
         inputs=inputs,
         preset=values.get("preset", "fast"),
         settings=_texts(values, "settings", where),
-        steps=int(positive(values["steps"], f"{where}: steps")) if "steps" in values else 0,
+        steps=int(require_positive(values["steps"], f"{where}: steps")) if "steps" in values else 0,
         seed=values.get("training_seed", 0),
-        count=int(positive(values["count"], f"{where}: count")) if "count" in values else 0,
+        count=int(require_positive(values["count"], f"{where}: count")) if "count" in values else 0,
         small=_texts(values, "small", where),
     )
     with from_file(where):
@@ -114,7 +114,7 @@ def train_weights(entry: PretrainEntry, data: Path) -> tuple[str, str]:
     card = METHODS[entry.method]
     source = card.trained().learns_from
     task = entry.inputs.task
-    cases = cases_of(entry.inputs, data)[: entry.count or None]
+    cases = make_cases(entry.inputs, data)[: entry.count or None]
     recipe = training_recipe(card, task, entry.preset, entry.settings, entry.steps)
     key = [entry.method, task, recipe.digest(), entry.seed, [c.digest for c in cases]]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:10]
@@ -154,4 +154,4 @@ def _problem(case: Case, learns_from: str) -> tuple[Problem, Tensor | None]:
 
 
 def _texts(values: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
-    return texts(values[key], f"{where}: {key}") if key in values else ()
+    return read_texts(values[key], f"{where}: {key}") if key in values else ()

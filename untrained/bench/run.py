@@ -27,8 +27,8 @@ from untrained.bench.work import (
     FAILED,
     FAILURE,
     PAUSED,
-    is_due,
-    perform,
+    do_job,
+    has_work_left,
     read_json,
     write_failure,
     write_json,
@@ -71,7 +71,7 @@ def open_grid(grid: Grid, out: Path) -> list[Job]:
     if not before:  # first of all, to prove that what follows is ours
         write_json(out / GRID, {**facts, "jobs": []})
     jobs = grid.jobs(out / DATA)
-    linked = [job.id for job in jobs if directory_of(job, out).is_symlink()]
+    linked = [job.id for job in jobs if job_directory(job, out).is_symlink()]
     if linked:
         raise UserError(
             f"{out / JOBS / linked[0]} is a link, and what it leads to is somebody else's; nothing "
@@ -81,7 +81,7 @@ def open_grid(grid: Grid, out: Path) -> list[Job]:
     return jobs
 
 
-def jobs_of(out: Path) -> list[Job]:
+def read_jobs(out: Path) -> list[Job]:
     """Read the jobs that `open_grid` noted.
 
     Raises:
@@ -95,7 +95,7 @@ def jobs_of(out: Path) -> list[Job]:
         raise UserError(f"{out / GRID} is damaged ({error!r}); run the grid again") from error
 
 
-def directory_of(job: Job, out: Path) -> Path:
+def job_directory(job: Job, out: Path) -> Path:
     """Return the directory of a job's files."""
     return out / JOBS / job.id
 
@@ -113,10 +113,12 @@ def select(jobs: Iterable[Job], pattern: str) -> list[Job]:
     return found
 
 
-def due(jobs: Iterable[Job], out: Path, time_limit: float, retry: bool = False) -> list[Job]:
+def jobs_left(jobs: Iterable[Job], out: Path, time_limit: float, retry: bool = False) -> list[Job]:
     """List the jobs that are left to do, each once."""
     unique = {job.id: job for job in jobs}
-    return [job for job in unique.values() if is_due(directory_of(job, out), time_limit, retry)]
+    return [
+        job for job in unique.values() if has_work_left(job_directory(job, out), time_limit, retry)
+    ]
 
 
 def run_jobs(
@@ -132,7 +134,7 @@ def run_jobs(
     """Do the jobs; a job whose process dies is handed out again, up to `TRIES` times.
 
     Args:
-        jobs: what `due` gave.
+        jobs: what `jobs_left` gave.
         out: the experiment's directory, seen by every worker.
         executor: `Processes`, a cluster's, or any other.
         time_limit: seconds per job; 0 = none.
@@ -148,9 +150,9 @@ def run_jobs(
 
     def submit(job: Job) -> Future[str]:
         tries[job.id] += 1
-        folder = str(directory_of(job, out).resolve())
+        folder = str(job_directory(job, out).resolve())
         given = (job.to_dict(), folder, time_limit, threads)
-        return executor.submit(perform, *given, watch=(Pause(),), **chosen)
+        return executor.submit(do_job, *given, watch=(Pause(),), **chosen)
 
     with _Progress(len(jobs), quiet) as progress:
         waiting = {submit(job): job for job in jobs}
@@ -164,7 +166,7 @@ def run_jobs(
                         waiting[submit(job)] = job
                         continue
                     outcomes.statuses[status] += 1
-                    progress.ended(job, status, directory_of(job, out))
+                    progress.ended(job, status, job_directory(job, out))
         except KeyboardInterrupt:
             outcomes.interrupted = True
             _end_early(executor, waiting, progress.say)
@@ -183,7 +185,7 @@ def _status(future: Future[str], job: Job, out: Path, again: bool) -> str | None
         text = f"its process was killed {TRIES} times ({error}); was the memory full?"
     except Exception as error:  # a worker that a cluster gave up, an answer that did not arrive
         text = f"{type(error).__name__}: {error}"
-    write_failure(directory_of(job, out), text)
+    write_failure(job_directory(job, out), text)
     return FAILURE
 
 

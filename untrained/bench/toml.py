@@ -67,7 +67,7 @@ def read_table(table: Any, known: dict[str, Kinds], where: str) -> dict[str, Any
     return table
 
 
-def texts(value: Any, where: str) -> tuple[str, ...]:
+def read_texts(value: Any, where: str) -> tuple[str, ...]:
     """Read one text, or a list of texts, as a tuple.
 
     Raises:
@@ -79,7 +79,7 @@ def texts(value: Any, where: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def counts(value: Any, where: str) -> tuple[int, ...]:
+def read_counts(value: Any, where: str) -> tuple[int, ...]:
     """Read a list of different whole numbers >= 0 as a tuple.
 
     Raises:
@@ -92,7 +92,7 @@ def counts(value: Any, where: str) -> tuple[int, ...]:
     return tuple(values)
 
 
-def positive(value: float, where: str) -> float:
+def require_positive(value: float, where: str) -> float:
     """Require a number above 0.
 
     Raises:

@@ -34,7 +34,7 @@ NOT_BEGUN, KILLED, DONE, CUT, FAILURE = "missing", "killed", "done", "cut", "fai
 BUSY, PAUSED = "busy", "paused"
 
 
-def status_of(directory: Path) -> str:
+def job_status(directory: Path) -> str:
     """Tell from a job's directory: `done`, `cut`, `failed`, `killed` or `missing`.
 
     `killed` has begun and left neither result nor error: its process was killed, or is at work.
@@ -46,18 +46,18 @@ def status_of(directory: Path) -> str:
     return KILLED if (directory / JOB).exists() else NOT_BEGUN
 
 
-def is_due(directory: Path, time_limit: float, retry: bool = False) -> bool:
+def has_work_left(directory: Path, time_limit: float, retry: bool = False) -> bool:
     """Tell whether something is left to do: also where a larger limit than the one that cut it
     is given now, and, with `retry`, where it failed.
     """
-    status = status_of(directory)
+    status = job_status(directory)
     if status == CUT:
         before = read_json(directory / RESULT)["time_limit"]
         return not time_limit or time_limit > before
     return status in (NOT_BEGUN, KILLED) or (retry and status == FAILURE)
 
 
-def perform(
+def do_job(
     values: dict[str, Any],
     directory: str,
     time_limit: float = 0.0,
@@ -82,8 +82,8 @@ def perform(
     with at_most_threads(threads), _lock(folder) as mine:
         if not mine:
             return BUSY
-        if not is_due(folder, time_limit, retry=True):  # another process was faster
-            return status_of(folder)
+        if not has_work_left(folder, time_limit, retry=True):  # another process was faster
+            return job_status(folder)
         try:
             return _do(values, folder, time_limit, device, watch)
         except Exception as error:

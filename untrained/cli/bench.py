@@ -79,7 +79,7 @@ def run_grid(
     with from_file(grid_file):
         listed = b.open_grid(grid, folder)
         chosen = b.select(listed, only)
-    todo = b.due(chosen, folder, grid.time_limit, retry)
+    todo = b.jobs_left(chosen, folder, grid.time_limit, retry)
     outcomes = b.Outcomes()
     if todo:
         devices = b.list_devices(jobs or 0, threads, device)
@@ -101,7 +101,7 @@ def run_grid(
     if outcomes.interrupted:
         click.echo("interrupted; run the same command again to go on", err=True)
         return INTERRUPTED
-    ended = [b.status_of(b.directory_of(job, folder)) for job in chosen]
+    ended = [b.job_status(b.job_directory(job, folder)) for job in chosen]
     return 0 if all(status in ("done", "cut") for status in ended) else 1
 
 
@@ -189,8 +189,8 @@ def table(directory: str, out: str | None, overwrite: bool, as_json: bool) -> No
     from untrained.bench import table as t
 
     folder = Path(directory)
-    rows = t.rows_of(b.jobs_of(folder), folder)
-    summary = t.summary_of(rows)
+    rows = t.make_rows(b.read_jobs(folder), folder)
+    summary = t.summarise(rows)
     if out is not None:
         _require_outside(Path(out), folder)
         require_new(Path(out), overwrite=overwrite)
@@ -213,10 +213,10 @@ def report(directory: str) -> None:
     """Write DIR/report.html: curves, tables, and what failed."""
     from untrained import bench as b
     from untrained.bench.report import write_report
-    from untrained.bench.table import rows_of
+    from untrained.bench.table import make_rows
 
     folder = Path(directory)
-    page = write_report(rows_of(b.jobs_of(folder), folder), folder)
+    page = write_report(make_rows(b.read_jobs(folder), folder), folder)
     click.echo(f"wrote {page}")
 
 
@@ -233,9 +233,9 @@ def _require_outside(out: Path, folder: Path) -> None:
 
 def closing_lines(jobs: list[Job], folder: Path) -> list[str]:
     """Say how far the experiment is, and what to type next."""
-    from untrained.bench.table import counts_of, rows_of
+    from untrained.bench.table import count_by_status, make_rows
 
-    found = counts_of(rows_of(jobs, folder))
+    found = count_by_status(make_rows(jobs, folder))
     told = ", ".join(f"{count} {status}" for status, count in found.items())
     return [
         f"{len(jobs)} jobs: {told}",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from untrained.data.formats import ArrayFile, find_format, open_arrays
-from untrained.data.formats.base import ArrayFormat, listed
+from untrained.data.formats.base import ArrayFormat, list_names
 from untrained.errors import UserError
 from untrained.files import existing_file
 
@@ -28,7 +28,7 @@ def read_one(path: str | Path, what: str, prefer: tuple[str, ...] = ()) -> np.nd
         if len(file.keys) != 1:
             wanted = " or ".join(f"'{key}'" for key in prefer) or "one array"
             raise UserError(
-                f"{what}: {file.path} holds {listed(file.keys)}; expected {wanted} or a single "
+                f"{what}: {file.path} holds {list_names(file.keys)}; expected {wanted} or a single "
                 "array (an .npy file always works)"
             )
         return file.read(file.keys[0])

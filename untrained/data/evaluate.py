@@ -12,7 +12,7 @@ from untrained.data.arrays import require_finite
 from untrained.data.formats import has_named_arrays, open_arrays
 from untrained.data.images import Picture, read_picture
 from untrained.data.references import read_reference
-from untrained.data.tasks.mri import FASTMRI_IMAGES, in_the_middle
+from untrained.data.tasks.mri import FASTMRI_IMAGES, lay_in_centre
 from untrained.errors import UserError
 from untrained.folder import RESULT, read_facts
 from untrained.maths import to_channels, to_complex
@@ -161,7 +161,7 @@ def _truth(path: str | Path, image: Picture, index: int | None) -> Picture:
         wanted = range(count) if index is None and len(image.pixels) == count else [one]
         planes = [file.read(own, number if len(shape) == 3 else None) for number in wanted]
     size = image.pixels.shape[1:]
-    laid = [in_the_middle(require_finite(p, f"'{own}' in {path}"), size) for p in planes]
+    laid = [lay_in_centre(require_finite(p, f"'{own}' in {path}"), size) for p in planes]
     if any(plane is None for plane in laid):
         raise UserError(
             f"'{own}' in {path} is {planes[0].shape}, larger than the image, {size}; crop it"

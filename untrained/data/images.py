@@ -64,10 +64,10 @@ def read_image(
 def read_picture(path: str | Path, what: str = "input", pages: bool = False) -> Picture:
     """Read an image file as an array `(C, H, W)`, real or complex. As `read_image`."""
     array, notes = read_pixels(path, what, pages)
-    return from_array(array, f"{what}: {path}", notes)
+    return picture_from_array(array, f"{what}: {path}", notes)
 
 
-def from_array(
+def picture_from_array(
     array: np.ndarray, label: str, notes: tuple[str, ...] = (), offer: str | None = None
 ) -> Picture:
     """Make a Picture of an array `(H,W)` or `(C,H,W)`, its numbers scaled as those of a file.

@@ -9,7 +9,7 @@ from untrained.checks import wild
 LOST = "{} pixels that are NaN, infinite or far outside [0, 1] count as missing"
 
 
-def without_lost(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+def mark_invalid(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Put 0 for values that are none, and mark where those were; None where none was."""
     if array.dtype.kind not in "fc" or not array.size:
         return array, None
@@ -19,7 +19,7 @@ def without_lost(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return np.where(lost, 0, array), lost
 
 
-def marked_without(mask: np.ndarray, lost: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def unmark_invalid(mask: np.ndarray, lost: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Take pixels that hold no value in some channel out of the mask, and note them."""
     gone = lost if mask.shape == lost.shape else lost.any(0)
     if mask.shape != gone.shape:

@@ -25,7 +25,7 @@ def float_bytes(shape: Sequence[int], dtype: np.dtype) -> int:
     return math.prod(int(n) for n in shape) * max(least, dtype.itemsize)
 
 
-def room() -> int:
+def largest_array() -> int:
     """Tell how many bytes one thing may take here."""
     return int(available_memory() * LARGEST_SHARE)
 
@@ -41,7 +41,7 @@ def check_size(size: int, stored: int, label: str) -> None:
     Raises:
         UserError: more than half of the available memory, or 128 MiB compressed over 200 times.
     """
-    limit = room()
+    limit = largest_array()
     if size > limit:
         raise UserError(
             f"{label} takes {_mib(size)} in memory, more than the {_mib(limit)} that may be used "

@@ -16,8 +16,8 @@ from untrained.data.formats import (
     read_pixels,
     stack_suffixes,
 )
-from untrained.data.formats.advice import lacking_advice, other_format
-from untrained.data.formats.base import held, require_keys
+from untrained.data.formats.advice import advise_on_contents, other_format
+from untrained.data.formats.base import describe_contents, require_keys
 from untrained.errors import UserError
 from untrained.files import existing_file
 
@@ -50,7 +50,7 @@ def open_measurement(
     suffix = Path(path).suffix.lower()
     if suffix in plain:
         require_no_key(path, key)
-        yield PlainFile(existing_file(path), main)
+        yield SingleArrayFile(existing_file(path), main)
         return
     if not has_named_arrays(path):
         alone = f", or {', '.join(plain)}" if plain else ""
@@ -58,11 +58,13 @@ def open_measurement(
         raise other_format(path, "input", expected, main)
     with open_arrays(path) as file:
         if key is not None:
-            yield Renamed(file, main, key)
+            yield RenamedArray(file, main, key)
             return
         if main not in file.keys:
-            advice = lacking_advice(file.path, file.keys, file.nested())
-            raise UserError(f"{file.path} lacks '{main}'; it holds {held(file)}{advice}")
+            advice = advise_on_contents(file.path, file.keys, file.nested())
+            raise UserError(
+                f"{file.path} lacks '{main}'; it holds {describe_contents(file)}{advice}"
+            )
         yield file
 
 
@@ -76,13 +78,15 @@ def require_no_key(path: str | Path, key: str | None) -> None:
         )
 
 
-class Renamed:
+class RenamedArray:
     """A file of arrays, one of them read by another name than its own."""
 
     def __init__(self, file: ArrayFile, main: str, key: str) -> None:
         file.offer(key)
         if key not in file.keys:
-            raise UserError(f"--key: {file.path} holds no '{key}'; it holds {held(file)}")
+            raise UserError(
+                f"--key: {file.path} holds no '{key}'; it holds {describe_contents(file)}"
+            )
         self.path, self._file, self._main, self._key = file.path, file, main, key
         self.keys = (main, *(name for name in file.keys if name not in (main, key)))
 
@@ -115,7 +119,7 @@ class Renamed:
         return self._key if key == self._main else key
 
 
-class PlainFile:
+class SingleArrayFile:
     """A file that holds one array without a name: .npy, or the grey pages of a TIFF."""
 
     def __init__(self, path: Path, main: str) -> None:

@@ -86,7 +86,7 @@ def read_maps(path: str | Path) -> np.ndarray:
     return maps.astype(np.complex64)
 
 
-def replaced(option: str, given: Any, key: str, stored: Any) -> tuple[str, ...]:
+def note_replaced(option: str, given: Any, key: str, stored: Any) -> tuple[str, ...]:
     """Say that an option took the place of what the file holds; nothing where both agree.
 
     Args:
@@ -100,10 +100,10 @@ def replaced(option: str, given: Any, key: str, stored: Any) -> tuple[str, ...]:
     return (f"{option} took the place of the file's own '{key}'{value}, and the two differ",)
 
 
-def instead(option: str, given: Any, key: str, stored: Any) -> str:
+def advise_without(option: str, given: Any, key: str, stored: Any) -> str:
     """Say what to do where an option makes the image unlike the reference; "" without an option.
 
-    Arguments as of `replaced`.
+    Arguments as of `note_replaced`.
     """
     if given is None:
         return ""
@@ -113,14 +113,14 @@ def instead(option: str, given: Any, key: str, stored: Any) -> str:
     return f", as {option} {given} says{'; is that right?' if stored is None else own}"
 
 
-def replaced_kernel(given: np.ndarray, stored: np.ndarray | None) -> tuple[str, ...]:
-    """Compare as `replaced`; kernels are the same where only their sums differ."""
+def note_replaced_kernel(given: np.ndarray, stored: np.ndarray | None) -> tuple[str, ...]:
+    """Compare as `note_replaced`; kernels are the same where only their sums differ."""
     if stored is None or stored.dtype.kind not in "biuf" or not stored.sum():
-        return replaced("--kernel", given, "kernel", stored)
-    return replaced("--kernel", given, "kernel", stored * (given.sum() / stored.sum()))
+        return note_replaced("--kernel", given, "kernel", stored)
+    return note_replaced("--kernel", given, "kernel", stored * (given.sum() / stored.sum()))
 
 
-def named_kernel(option: str | Path | None) -> str:
+def kernel_label(option: str | Path | None) -> str:
     """Name a kernel for a message."""
     return "the kernel" if option is None else f"--kernel: {option}"
 

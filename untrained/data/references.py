@@ -13,7 +13,7 @@ from torch import Tensor
 from untrained.checks import check_unit_range
 from untrained.data.formats import has_named_arrays, open_arrays
 from untrained.data.formats.base import require_keys
-from untrained.data.images import Picture, from_array, read_picture
+from untrained.data.images import Picture, picture_from_array, read_picture
 from untrained.data.measurement import Measurement
 from untrained.errors import UserError, from_file
 from untrained.maths import to_channels
@@ -146,4 +146,4 @@ def read_reference(path: str | Path, what: str, pages: bool = False) -> Picture:
         return read_picture(path, what, pages)
     with open_arrays(path, what) as file:
         require_keys(file, "reference")
-        return from_array(file.read("reference"), f"'reference' in {path}")
+        return picture_from_array(file.read("reference"), f"'reference' in {path}")

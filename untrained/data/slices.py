@@ -15,7 +15,7 @@ from untrained.errors import UserError
 from untrained.physics.stack import Stack
 
 
-def wanted_slices(
+def choose_slices(
     wanted: int | str | None, stack: int | None, path: str | Path, volume: bool
 ) -> tuple[list[int | None], tuple[str, ...]]:
     """List the slices to read (one None where there is no axis of slices), and notes.
@@ -40,7 +40,7 @@ def wanted_slices(
             "out one of the two"
         )
     if volume and count == 1:
-        raise no_volume(path)
+        raise one_slice_error(path)
     if wanted is None and not volume:
         numbers = [count // 2]
         notes = (f"slice {count // 2}, the middle one of {count}",) if count > 1 else ()
@@ -49,12 +49,12 @@ def wanted_slices(
     return [None if stack is None else number for number in numbers], notes
 
 
-def no_volume(path: str | Path) -> UserError:
+def one_slice_error(path: str | Path) -> UserError:
     """Make the error for one slice where a volume was asked for."""
     return UserError(f"{path} holds one slice, which is no volume: leave out --volume")
 
 
-def of_slice(file: ArrayFile, key: str, index: int | None, axes: int) -> np.ndarray:
+def read_slice(file: ArrayFile, key: str, index: int | None, axes: int) -> np.ndarray:
     """Read an array with `axes` axes, or entry `index` of one that counts slices first."""
     counted = index is not None and len(file.shape(key)) == axes + 1
     if counted and index is not None and file.shape(key)[0] <= index:
@@ -64,7 +64,7 @@ def of_slice(file: ArrayFile, key: str, index: int | None, axes: int) -> np.ndar
     return require_finite(file.read(key, index if counted else None), f"'{key}' in {file.path}")
 
 
-def as_volume(slices: list[Measurement], path: str | Path) -> Measurement:
+def join_slices(slices: list[Measurement], path: str | Path) -> Measurement:
     """Join all slices of a file: y `(1, C, D, ...)`, reference `(1, C, D, H, W)`.
 
     Raises:

@@ -56,7 +56,7 @@ def other_format(path: str | Path, what: str, expected: str, key: str = "") -> U
     )
 
 
-def lacking_advice(path: Path, keys: tuple[str, ...], inside: tuple[str, ...]) -> str:
+def advise_on_contents(path: Path, keys: tuple[str, ...], inside: tuple[str, ...]) -> str:
     """Say how to get at the measurement of a file that has nothing by its usual name.
 
     Args:

@@ -116,7 +116,7 @@ class ArrayFile(Protocol):
 
 
 @contextmanager
-def damage(path: Path, key: str | None) -> Iterator[None]:
+def reporting_damage(path: Path, key: str | None) -> Iterator[None]:
     """Report whatever a damaged file makes the readers raise as one readable error."""
     place = str(path) if key is None else f"'{key}' in {path}"
     try:
@@ -141,7 +141,7 @@ def _reason(error: Exception) -> str:
     return text.rstrip(" ,.;:(") or type(error).__name__
 
 
-def native(array: np.ndarray) -> np.ndarray:
+def to_native(array: np.ndarray) -> np.ndarray:
     """Give an array the machine's byte order, and double precision in place of long double.
 
     torch takes neither of them, and both are legitimate files.
@@ -175,16 +175,18 @@ def require_keys(file: ArrayFile, *keys: str) -> None:
     """Raise a UserError that lists the keys present unless all of `keys` are among them."""
     missing = [key for key in keys if key not in file.keys]
     if missing:
-        raise UserError(f"{file.path} lacks {listed(missing)}; it holds {held(file)}")
+        raise UserError(
+            f"{file.path} lacks {list_names(missing)}; it holds {describe_contents(file)}"
+        )
 
 
-def held(file: ArrayFile) -> str:
+def describe_contents(file: ArrayFile) -> str:
     """Name the arrays of a file for a message, those in groups as well."""
     inside = file.nested()
-    return listed(file.keys) + (f", and in groups {listed(inside)}" if inside else "")
+    return list_names(file.keys) + (f", and in groups {list_names(inside)}" if inside else "")
 
 
-def listed(keys: tuple[str, ...] | list[str]) -> str:
+def list_names(keys: tuple[str, ...] | list[str]) -> str:
     """List names for a message, quoted and separated by commas."""
     more = f" and {len(keys) - MOST_NAMES} more" if len(keys) > MOST_NAMES else ""
     names = [key if len(key) <= 60 else f"{key[:56]} ..." for key in keys[:MOST_NAMES]]

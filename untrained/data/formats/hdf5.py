@@ -12,9 +12,9 @@ import numpy as np
 from untrained.data.formats.base import (
     NamedArraysFormat,
     complex_fields,
-    damage,
-    native,
+    reporting_damage,
     require_keys,
+    to_native,
 )
 from untrained.data.memory import check_size, float_bytes
 from untrained.errors import UserError
@@ -32,7 +32,7 @@ class H5File:
         self.path = path
         self._handle = handle
         # Soft and external links are left out: they may point at other files of the machine.
-        with damage(path, None):
+        with reporting_damage(path, None):
             self.keys = tuple(
                 name
                 for name in handle
@@ -43,7 +43,7 @@ class H5File:
     def shape(self, key: str) -> tuple[int, ...]:
         """Return the shape of an array, from its header alone."""
         require_keys(self, key)
-        with damage(self.path, key):
+        with reporting_damage(self.path, key):
             return tuple(self._handle[key].shape or ())
 
     def label(self, key: str) -> str:
@@ -56,7 +56,7 @@ class H5File:
 
         parts = [part for part in key.split("/") if part]
         place = self._handle
-        with damage(self.path, key):
+        with reporting_damage(self.path, key):
             for part in parts:
                 link = place.get(part, getlink=True) if isinstance(place, h5py.Group) else None
                 if not isinstance(link, h5py.HardLink):
@@ -76,7 +76,7 @@ class H5File:
                 found.append(name)
             return True if len(found) == MOST_LISTED else None
 
-        with damage(self.path, None):
+        with reporting_damage(self.path, None):
             self._handle.visititems(visit)
         return tuple(found)
 
@@ -84,7 +84,7 @@ class H5File:
         """Read the array, or entry `index` of its first axis."""
         require_keys(self, key)
         label = f"'{key}' in {self.path}"
-        with damage(self.path, key):
+        with reporting_damage(self.path, key):
             dataset = self._handle[key]
             pair = complex_fields(dataset.dtype)
             _require_readable(dataset, label)
@@ -98,11 +98,11 @@ class H5File:
                 chunk = float_bytes(dataset.chunks, dataset.dtype)
                 check_size(chunk, stored, f"a chunk of {label}")
             values = np.asarray(dataset[()] if index is None else dataset[index])
-        return native(values[pair[0]] + 1j * values[pair[1]] if pair else values)
+        return to_native(values[pair[0]] + 1j * values[pair[1]] if pair else values)
 
     def reversed_axes(self, key: str) -> bool:
         """Tell whether MATLAB wrote the array, which stores the last axis first."""
-        with damage(self.path, key):
+        with reporting_damage(self.path, key):
             dataset = self._handle[key]
             return "MATLAB_class" in dataset.attrs or bool(complex_fields(dataset.dtype))
 

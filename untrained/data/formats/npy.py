@@ -8,7 +8,7 @@ from typing import IO
 
 import numpy as np
 
-from untrained.data.formats.base import ArrayFormat, complex_fields, damage, native
+from untrained.data.formats.base import ArrayFormat, complex_fields, reporting_damage, to_native
 from untrained.data.memory import check_size, float_bytes
 from untrained.errors import UserError
 from untrained.files import atomic_write, existing_file
@@ -22,11 +22,11 @@ def read_npy(path: str | Path, what: str = "input") -> np.ndarray:
     """
     file = existing_file(path, what)
     size = file.stat().st_size
-    with damage(file, None), file.open("rb") as stream:
+    with reporting_damage(file, None), file.open("rb") as stream:
         shape, dtype = read_header(stream, size, str(file))
         check_size(float_bytes(shape, dtype), size, str(file))
         stream.seek(0)
-        return native(np.lib.format.read_array(stream, allow_pickle=False))
+        return to_native(np.lib.format.read_array(stream, allow_pickle=False))
 
 
 def write_npy(path: str | Path, array: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from untrained.data.formats.base import NamedArraysFormat, damage, native, require_keys
+from untrained.data.formats.base import NamedArraysFormat, reporting_damage, require_keys, to_native
 from untrained.data.formats.npy import read_header, without_objects
 from untrained.data.memory import check_size, float_bytes
 from untrained.errors import UserError
@@ -33,7 +33,7 @@ class NpzFile:
     def shape(self, key: str) -> tuple[int, ...]:
         """Return the shape of an array, from its header alone."""
         info = self._member(key)
-        with damage(self.path, key), self._archive.open(info) as stream:
+        with reporting_damage(self.path, key), self._archive.open(info) as stream:
             return read_header(stream, info.file_size, f"'{key}' in {self.path}")[0]
 
     def read(self, key: str, index: int | None = None) -> np.ndarray:
@@ -47,13 +47,13 @@ class NpzFile:
     def _whole(self, key: str) -> np.ndarray:
         info = self._member(key)
         label = f"'{key}' in {self.path}"
-        with damage(self.path, key):
+        with reporting_damage(self.path, key):
             with self._archive.open(info) as stream:
                 shape, dtype = read_header(stream, info.file_size, label)
             check_size(float_bytes(shape, dtype), info.compress_size, label)
             with self._archive.open(info) as stream:
                 array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
-        return native(array)
+        return to_native(array)
 
     def nested(self) -> tuple[str, ...]:
         """Name arrays in groups, of which this format has none."""

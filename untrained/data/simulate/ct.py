@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from untrained.data.formats.npz import write_npz
-from untrained.data.simulate.noise import noisy
+from untrained.data.simulate.noise import add_white_noise
 from untrained.data.simulate.photos import clean_picture
-from untrained.data.tasks.ct_scan import check_matrix, even_angles, fitting
+from untrained.data.tasks.ct_scan import check_matrix, even_angles, fit_into_memory
 from untrained.errors import UserError
 from untrained.physics.ct import CT
 
@@ -42,11 +42,11 @@ def simulate_ct(
     shape = (x.shape[-2], x.shape[-1])
     check_matrix(shape, angles, "--angles")
     views = even_angles(angles)
-    physics, about = fitting(CT(shape, views, math.ceil(math.hypot(*shape))))
+    physics, about = fit_into_memory(CT(shape, views, math.ceil(math.hypot(*shape))))
     y = physics.A(x)
     sigma = noise * float(y.abs().mean())
     arrays = {
-        "sinogram": noisy(y, sigma, seed)[0, 0].T.numpy(),
+        "sinogram": add_white_noise(y, sigma, seed)[0, 0].T.numpy(),
         "angles": views,
         "image_shape": np.array(shape),
         "reference": x[0, 0].numpy(),

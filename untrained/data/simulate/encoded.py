@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from untrained.data.images import DIM, read_picture
-from untrained.data.parameters import check_seed, named_kernel, read_kernel
+from untrained.data.parameters import check_seed, kernel_label, read_kernel
 from untrained.data.phantoms import gaussian_kernel
-from untrained.data.simulate.noise import noisy
-from untrained.data.simulate.photos import DEFAULT_BLUR, clean_picture, save
+from untrained.data.simulate.noise import add_white_noise
+from untrained.data.simulate.photos import DEFAULT_BLUR, clean_picture, save_measurement
 from untrained.data.tasks.photo import noise_level, shape_of
 from untrained.doubts.photographs import kernel_doubts
 from untrained.errors import UserError, from_file
@@ -51,13 +51,13 @@ def simulate_cs(
             f"got {ratio:g}"
         )
     physics = CompressedSensing(shape_of(x), round(ratio * pixels), check_seed(seed))
-    y = noisy(physics.A(x), noise_level(sigma), seed)
+    y = add_white_noise(physics.A(x), noise_level(sigma), seed)
     parameters = {
         "image_shape": np.array(x.shape[-2:]),
         "matrix_seed": np.asarray(seed),
         "sigma": np.asarray(sigma),
     }
-    save(out, x, y, seed, parameters)
+    save_measurement(out, x, y, seed, parameters)
     return notes
 
 
@@ -92,11 +92,11 @@ def simulate_phase(
         x, scaled = _complex_image(picture.pixels, clean)
         notes = (*picture.notes, *scaled)
         physics = PhaseRetrieval(shape_of(x), pad, complex_image=True)
-    y = noisy(physics.A(x), noise_level(sigma), seed)
+    y = add_white_noise(physics.A(x), noise_level(sigma), seed)
     parameters = {"image_shape": np.array(x.shape[-2:]), "sigma": np.asarray(sigma)}
     if physics.complex_image:
         parameters["complex_image"] = np.asarray(1)
-    save(out, x, y, seed, parameters)
+    save_measurement(out, x, y, seed, parameters)
     return notes
 
 
@@ -152,14 +152,14 @@ def simulate_nldeblur(
         }
     else:
         values = gaussian_kernel(DEFAULT_BLUR) if kernel is None else read_kernel(kernel)
-        notes += kernel_doubts(values, named_kernel(kernel))
+        notes += kernel_doubts(values, kernel_label(kernel))
         physics = NonlinearBlur(values, shape_of(x))
         parameters = {"kernel": physics.blur.kernel.numpy()}
         notes += (_said(kernel),)
     with from_file(clean):
         blurred = physics.A(x)
-    y = noisy(blurred, noise_level(sigma), seed)
-    save(out, x, y, seed, parameters | {"sigma": np.asarray(sigma)})
+    y = add_white_noise(blurred, noise_level(sigma), seed)
+    save_measurement(out, x, y, seed, parameters | {"sigma": np.asarray(sigma)})
     return notes
 
 

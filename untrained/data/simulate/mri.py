@@ -22,7 +22,7 @@ from untrained.data.images import read_picture
 from untrained.data.memory import check_size
 from untrained.data.parameters import check_seed, read_mask
 from untrained.data.phantoms import birdcage_maps
-from untrained.data.slices import wanted_slices
+from untrained.data.slices import choose_slices
 from untrained.data.tasks.mri import has_slices, read_kspace
 from untrained.data.tasks.photo import noise_level
 from untrained.errors import UserError
@@ -79,7 +79,7 @@ def simulate_mri(
     _check_drawn(mask, acceleration, center_fraction, mask_kind)
     level = noise_level(sigma)
     kspace, notes = _full_kspace(clean, coils, slice)
-    reference = combine(kspace)
+    reference = combine_coils(kspace)
     facts: dict[str, np.ndarray] = {}
     if mask is None:
         rate = DEFAULT_ACCELERATION if acceleration is None else acceleration
@@ -141,7 +141,7 @@ def _with_noise(kspace: np.ndarray, strength: float, seed: int) -> np.ndarray:
     return (kspace + parts[0] + 1j * parts[1]).astype(np.complex64)
 
 
-def combine(kspace: np.ndarray) -> np.ndarray:
+def combine_coils(kspace: np.ndarray) -> np.ndarray:
     """Combine coils of full k-space `(coils, H, W)`: sum_c conj(S_c) x_c, complex64 `(H,W)`.
 
     S_c is the image of the central 24x24 of coil c under a Hann window, divided by the root sum
@@ -191,7 +191,7 @@ def _one_slice(
     """Take the slice `(1, H, W)` asked for of images `(slices, H, W)`; all if none is."""
     if wanted is None or images.ndim != 3:
         return images, ()
-    (index,), notes = wanted_slices(wanted, len(images), path, volume=False)
+    (index,), notes = choose_slices(wanted, len(images), path, volume=False)
     return images[index][None], notes
 
 
@@ -199,7 +199,7 @@ def _measured(
     file: ArrayFile, coils: int | None, slice: int | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     count = file.shape("kspace")[0] if has_slices(file) else None
-    (index,), notes = wanted_slices(slice, count, file.path, volume=False)
+    (index,), notes = choose_slices(slice, count, file.path, volume=False)
     kspace = read_kspace(file, index)
     if coils is not None:
         raise UserError(

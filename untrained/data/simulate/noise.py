@@ -34,7 +34,7 @@ def add_noise(x: Tensor, kind: str, level: float, seed: int) -> Tensor:
     """
     check_level(kind, level)
     if kind == "gaussian":
-        return noisy(x, level / 255, seed)
+        return add_white_noise(x, level / 255, seed)
     draw = np.random.default_rng(check_seed(seed))
     shape = tuple(x.shape)
     if kind == "impulse":
@@ -47,7 +47,7 @@ def add_noise(x: Tensor, kind: str, level: float, seed: int) -> Tensor:
     return _in_range(x * (1 + level * normal), level)
 
 
-def noisy(y: Tensor, level: float, seed: int) -> Tensor:
+def add_white_noise(y: Tensor, level: float, seed: int) -> Tensor:
     """Add white noise of standard deviation `level`, in the units of y."""
     noise = np.random.default_rng(check_seed(seed)).standard_normal(tuple(y.shape))
     return _in_range(y + level * torch.from_numpy(noise).to(y.dtype), level)

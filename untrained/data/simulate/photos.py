@@ -15,9 +15,9 @@ from torch import Tensor
 
 from untrained.data.formats.npz import write_npz
 from untrained.data.images import check_photograph, read_image
-from untrained.data.parameters import check_seed, named_kernel, read_kernel
+from untrained.data.parameters import check_seed, kernel_label, read_kernel
 from untrained.data.phantoms import gaussian_kernel
-from untrained.data.simulate.noise import LEVELS, add_noise, noisy
+from untrained.data.simulate.noise import LEVELS, add_noise, add_white_noise
 from untrained.data.tasks.photo import noise_level, shape_of
 from untrained.doubts.photographs import kernel_doubts
 from untrained.errors import UserError
@@ -66,7 +66,7 @@ def simulate_denoise(
     parameters = {"noise": np.asarray(noise), "level": np.asarray(size)}
     if noise == "gaussian":
         parameters["sigma"] = np.asarray(size)
-    save(out, x, y, seed, parameters)
+    save_measurement(out, x, y, seed, parameters)
     return notes
 
 
@@ -105,7 +105,7 @@ def simulate_inpaint(
     else:
         mask = random_mask(size, 0.5 if missing is None else missing, seed)
     y = Inpaint(mask, shape_of(x)).A(x)
-    save(out, x, y, seed, {"mask": mask.numpy().astype(np.uint8)})
+    save_measurement(out, x, y, seed, {"mask": mask.numpy().astype(np.uint8)})
     return notes
 
 
@@ -126,9 +126,9 @@ def simulate_superres(
     """
     x, notes = clean_picture(clean)
     y = SuperRes(shape_of(x), factor).A(x)
-    y = noisy(y, noise_level(sigma), seed)
+    y = add_white_noise(y, noise_level(sigma), seed)
     parameters = {"factor": np.asarray(factor), "sigma": np.asarray(sigma)}
-    save(out, x, y, seed, parameters)
+    save_measurement(out, x, y, seed, parameters)
     return notes
 
 
@@ -158,11 +158,11 @@ def simulate_deblur(
         notes += (f"no kernel given: a Gaussian of {DEFAULT_BLUR:g} pixels is used",)
     else:
         values = read_kernel(kernel)
-        notes += kernel_doubts(values, named_kernel(kernel))
+        notes += kernel_doubts(values, kernel_label(kernel))
     physics = Blur(values, shape_of(x))
-    y = noisy(physics.A(x), noise_level(sigma), seed)
+    y = add_white_noise(physics.A(x), noise_level(sigma), seed)
     parameters = {"kernel": physics.kernel.numpy(), "sigma": np.asarray(sigma)}
-    save(out, x, y, seed, parameters)
+    save_measurement(out, x, y, seed, parameters)
     return notes
 
 
@@ -173,7 +173,7 @@ def clean_picture(path: str | Path) -> tuple[Tensor, tuple[str, ...]]:
     return x, notes
 
 
-def save(
+def save_measurement(
     out: str | Path, x: Tensor, y: Tensor, seed: int, parameters: dict[str, np.ndarray]
 ) -> None:
     """Write measurement, truth, seed and the task's parameters."""

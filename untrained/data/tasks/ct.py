@@ -39,8 +39,8 @@ from untrained.data.arrays import (
 from untrained.data.formats import ArrayFile, stack_suffixes, unnamed_array_suffixes
 from untrained.data.measurement import Measurement
 from untrained.data.named import TURNED, open_measurement
-from untrained.data.parameters import replaced
-from untrained.data.slices import as_volume, of_slice, wanted_slices
+from untrained.data.parameters import note_replaced
+from untrained.data.slices import choose_slices, join_slices, read_slice
 from untrained.data.tasks.ct_scan import (
     build_operator,
     leave_out_masked,
@@ -118,7 +118,7 @@ def load_ct(
         _measurement(path, read, number, physics, notes, geometry)
         for number in range(len(read.sinograms))
     ]
-    return [as_volume(found, path)] if volume else found
+    return [join_slices(found, path)] if volume else found
 
 
 def _read(path: str | Path, slice: int | str | None, volume: bool, key: str | None) -> _Contents:
@@ -127,7 +127,7 @@ def _read(path: str | Path, slice: int | str | None, volume: bool, key: str | No
     with open_measurement(path, "sinogram", key, plain) as file:
         shape = file.shape("sinogram")
         stack = shape[0] if len(shape) == 3 else None
-        indices, notes = wanted_slices(slice, stack, path, volume)
+        indices, notes = choose_slices(slice, stack, path, volume)
         if file.reversed_axes("sinogram"):
             notes += (TURNED,)
         return _Contents(
@@ -153,11 +153,11 @@ def _operator(
     if geometry is not None:
         given = read_geometry(geometry)
         for name, value in given.items():
-            notes += replaced("--geometry", value, name, scan.get(name))
+            notes += note_replaced("--geometry", value, name, scan.get(name))
         scan = scan | given
     views = read_angles(angles, read.angles, read.shape, scan, path)
     if angles is not None:
-        notes += replaced("--angles", views, "angles", read.angles)
+        notes += note_replaced("--angles", views, "angles", read.angles)
     with from_file(path, geometry, None if angles is None else str(angles)):
         physics, about = build_operator(scan, views, read.shape[-1])
     notes += about
@@ -217,7 +217,7 @@ def _sinogram(file: ArrayFile, index: int | None) -> np.ndarray:
 
 
 def _reference(file: ArrayFile, index: int | None) -> np.ndarray | None:
-    return of_slice(file, "reference", index, 2) if "reference" in file.keys else None
+    return read_slice(file, "reference", index, 2) if "reference" in file.keys else None
 
 
 def _fitting(

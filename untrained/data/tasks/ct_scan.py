@@ -14,8 +14,8 @@ from untrained.data.arrays import (
     require_finite,
 )
 from untrained.data.formats import ArrayFile, is_numeric
-from untrained.data.formats.base import listed
-from untrained.data.memory import check_size, room
+from untrained.data.formats.base import list_names
+from untrained.data.memory import check_size, largest_array
 from untrained.errors import UserError, shown
 from untrained.files import read_text_file
 from untrained.physics.ct import CT, matrix_bytes
@@ -49,7 +49,7 @@ def read_geometry(path: str | Path) -> dict[str, Any]:
     unknown = sorted(set(found) - set(GEOMETRY_KEYS))
     if unknown:
         raise UserError(
-            f"--geometry: {file} has unknown keys {listed(unknown)}; "
+            f"--geometry: {file} has unknown keys {list_names(unknown)}; "
             f"known: {', '.join(GEOMETRY_KEYS)}"
         )
     return {key: _checked(key, value, f"--geometry: {file}") for key, value in found.items()}
@@ -72,10 +72,10 @@ def check_matrix(shape: tuple[int, int], views: int, culprit: str) -> None:
     check_size(size, size, f"{culprit}: {views} projections of {shape[0]}x{shape[1]} pixels")
 
 
-def fitting(physics: CT) -> tuple[CT, tuple[str, ...]]:
+def fit_into_memory(physics: CT) -> tuple[CT, tuple[str, ...]]:
     """Give the operator as it fits into memory: without its matrix where that does not; a note."""
     size = matrix_bytes(physics.geometry)
-    if size <= room():
+    if size <= largest_array():
         return physics, ()
     return physics.without_matrix(), (
         f"the projection matrix would take {size / 2**20:,.0f} MiB, more than may be used here: "
@@ -198,7 +198,7 @@ def build_operator(
         detector_offset=offset,
         fan=fan,
     )
-    physics, slow = fitting(physics)
+    physics, slow = fit_into_memory(physics)
     notes += slow
     if not meets(physics.geometry):
         raise UserError(

@@ -9,9 +9,9 @@ import numpy as np
 
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import (
-    named_kernel,
+    kernel_label,
+    note_replaced_kernel,
     read_kernel,
-    replaced_kernel,
 )
 from untrained.data.tasks.photo import photo_measurement, read_photo, shape_of
 from untrained.doubts.photographs import (
@@ -42,10 +42,10 @@ def load_deblur(
     notes = photo.notes
     total = float(np.sum(values))
     if kernel is not None:
-        notes += replaced_kernel(values, photo.extra)
+        notes += note_replaced_kernel(values, photo.extra)
     if total > 0 and not math.isclose(total, 1.0, rel_tol=1e-3):
         notes += (f"the kernel summed to {total:.4g} and was divided by it",)
     with from_file(path if kernel is None else kernel):
-        notes += kernel_doubts(values, named_kernel(kernel))
+        notes += kernel_doubts(values, kernel_label(kernel))
         physics = Blur(values, shape_of(photo.y))
     return photo_measurement("deblur", path, photo, physics, photo.sigma, notes)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import (
-    replaced,
+    note_replaced,
 )
 from untrained.data.tasks.photo import noise_level, photo_measurement, read_photo
 from untrained.doubts.photographs import (
@@ -43,7 +43,7 @@ def load_denoise(
     else:
         level = level if sigma is None else noise_level(sigma)
         if sigma is not None and photo.sigma is not None:
-            notes += replaced("--sigma", sigma, "sigma", round(255 * photo.sigma, 6))
+            notes += note_replaced("--sigma", sigma, "sigma", round(255 * photo.sigma, 6))
         notes = notes if level is None else (*notes, *sigma_doubts(photo.y, level, option=True))
     physics = Denoise(tuple(photo.y.shape[1:]))
     return photo_measurement("denoise", path, photo, physics, level, notes)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from untrained.data.arrays import single_precision
 from untrained.data.formats import ArrayFile
-from untrained.data.images import from_array
+from untrained.data.images import picture_from_array
 from untrained.data.measurement import Measurement
 from untrained.data.memory import check_size
 from untrained.data.tasks.photo import noise_level
@@ -64,7 +64,8 @@ def encoded_measurement(
     """Join what was read to one problem; `hint` is for a reference of another shape."""
     reference = None
     if truth is not None:
-        reference = torch.from_numpy(from_array(truth, f"'reference' in {path}").pixels)[None]
+        picture = picture_from_array(truth, f"'reference' in {path}")
+        reference = torch.from_numpy(picture.pixels)[None]
         wanted = physics.complex_image
         if reference.is_complex() and wanted:
             reference = to_channels(reference[:, 0])

@@ -10,11 +10,11 @@ from torch import Tensor
 from untrained.data.formats import (
     is_lossy,
 )
-from untrained.data.lost import LOST, marked_without
+from untrained.data.lost import LOST, unmark_invalid
 from untrained.data.measurement import Measurement
 from untrained.data.parameters import (
+    note_replaced,
     read_mask,
-    replaced,
 )
 from untrained.data.tasks.photo import Photo, photo_measurement, read_photo
 from untrained.doubts.photographs import (
@@ -52,7 +52,7 @@ def load_inpaint(
     chosen: np.ndarray
     if mask is not None:
         chosen, more = read_mask(mask, volume)
-        notes += (*more, *replaced("--mask", chosen, "mask", photo.extra))
+        notes += (*more, *note_replaced("--mask", chosen, "mask", photo.extra))
     elif photo.extra is not None:
         chosen = photo.extra
     else:
@@ -66,7 +66,7 @@ def load_inpaint(
         chosen = np.broadcast_to(chosen, photo.y.shape[2:])
         notes += ("the mask holds for every slice",)
     if photo.lost is not None:
-        chosen, more = marked_without(chosen, photo.lost)
+        chosen, more = unmark_invalid(chosen, photo.lost)
         notes += more
     with from_file(path if mask is None else mask):
         physics = Inpaint(chosen, tuple(photo.y.shape[1:]))

@@ -16,12 +16,12 @@ import torch
 
 from untrained.data.arrays import read_optional, require_finite, single_precision
 from untrained.data.formats import ArrayFile, unnamed_array_suffixes
-from untrained.data.formats.base import listed
+from untrained.data.formats.base import list_names
 from untrained.data.formats.hdf5 import HDF5
 from untrained.data.measurement import Measurement
 from untrained.data.named import REVERSED, open_measurement
-from untrained.data.parameters import read_maps, read_mask, replaced
-from untrained.data.slices import as_volume, of_slice, wanted_slices
+from untrained.data.parameters import note_replaced, read_maps, read_mask
+from untrained.data.slices import choose_slices, join_slices, read_slice
 from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts, noise_note
 from untrained.errors import UserError
 from untrained.maths import to_channels
@@ -76,7 +76,7 @@ def load_mri(
         if file.reversed_axes("kspace"):
             notes += (REVERSED,)
         found = [_load_slice(file, index, mask, maps, notes) for index in indices]
-    return [as_volume(found, path)] if volume else found
+    return [join_slices(found, path)] if volume else found
 
 
 def _require_cartesian(file: ArrayFile) -> None:
@@ -84,9 +84,9 @@ def _require_cartesian(file: ArrayFile) -> None:
     found = [key for key in file.keys if key.lower() in TRAJECTORIES]
     if found:
         raise UserError(
-            f"{file.path} holds {listed(found)}: its k-space is not Cartesian (radial, spiral), "
-            "and only samples on a grid (coils, H, W) are read; grid it first, or take the key out "
-            "where the samples do lie on a grid"
+            f"{file.path} holds {list_names(found)}: its k-space is not Cartesian (radial, "
+            "spiral), and only samples on a grid (coils, H, W) are read; grid it first, or take "
+            "the key out where the samples do lie on a grid"
         )
 
 
@@ -145,7 +145,7 @@ def _slices(
     """List the indices to read (None: no slice axis) and notes."""
     shape = file.shape("kspace")
     stack = shape[0] if has_slices(file) else None
-    indices, notes = wanted_slices(wanted, stack, file.path, volume)
+    indices, notes = choose_slices(wanted, stack, file.path, volume)
     if stack is not None and len(shape) == 3:
         notes += ("kspace of three axes was read as (slices, H, W) of a single coil",)
     return indices, notes
@@ -196,7 +196,7 @@ def _sampled(
         (values, notes), name = read_mask(option), f"--mask: {option}"
         if index is not None and values.ndim == 3 and len(values) == _slice_count(file):
             values = values[index]
-        notes += replaced("--mask", values, "mask", stored)
+        notes += note_replaced("--mask", values, "mask", stored)
     elif stored is not None:
         values, name = stored, f"'mask' in {file.path}"
     else:
@@ -262,7 +262,7 @@ def _coil_maps(
         given = _fitting(read_maps(wanted), kspace, f"--maps: {wanted}")
         return _weighed(given, noise), (f"coil maps: from {wanted}",)
     if wanted == "auto" and "maps" in file.keys:
-        stored = of_slice(file, "maps", index, 3)
+        stored = read_slice(file, "maps", index, 3)
         if stored.dtype.kind != "c":
             raise UserError(f"'maps' in {file.path} must be complex, found {stored.dtype}")
         given = _fitting(stored, kspace, f"'maps' in {file.path}")
@@ -315,7 +315,7 @@ def _reference(
     if "reference" not in file.keys:
         own = next((key for key in FASTMRI_IMAGES if key in file.keys), None)
         return (None, ()) if own is None else _fastmri_reference(file, own, index, size)
-    values = of_slice(file, "reference", index, 2)
+    values = read_slice(file, "reference", index, 2)
     if values.shape != size:
         raise UserError(
             f"'reference' in {file.path} has shape {values.shape}, but k-space is "
@@ -330,8 +330,8 @@ def _fastmri_reference(
     file: ArrayFile, key: str, index: int | None, size: tuple[int, ...]
 ) -> tuple[torch.Tensor | None, tuple[str, ...]]:
     """Lay fastMRI's magnitude of the full scan into the middle of the image."""
-    values = of_slice(file, key, index, 2)
-    whole = in_the_middle(values, size)
+    values = read_slice(file, key, index, 2)
+    whole = lay_in_centre(values, size)
     if whole is None:
         return None, (f"{key} of shape {values.shape} is larger than the image: no reference",)
     (height, width), part = values.shape, f"the {size[0]}x{size[1]} image"
@@ -342,7 +342,7 @@ def _fastmri_reference(
     return torch.from_numpy(whole), (note,)
 
 
-def in_the_middle(values: np.ndarray, size: tuple[int, ...]) -> np.ndarray | None:
+def lay_in_centre(values: np.ndarray, size: tuple[int, ...]) -> np.ndarray | None:
     """Lay a magnitude of fastMRI `(H, W)` into the middle of an image, NaN around it.
 
     Returns:

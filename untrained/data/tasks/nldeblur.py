@@ -10,7 +10,7 @@ import numpy as np
 from untrained.data.arrays import read_optional, require_finite
 from untrained.data.formats import is_picture, open_arrays
 from untrained.data.measurement import Measurement
-from untrained.data.parameters import named_kernel, read_kernel, replaced, replaced_kernel
+from untrained.data.parameters import kernel_label, note_replaced, note_replaced_kernel, read_kernel
 from untrained.data.tasks.photo import photo_measurement, read_photo, shape_of
 from untrained.doubts.photographs import kernel_doubts
 from untrained.errors import UserError, from_file
@@ -65,11 +65,11 @@ def load_nldeblur(
     if values is None:
         raise UserError(f"{path} does not hold the blur kernel: give --kernel FILE")
     with from_file(path if kernel is None else kernel):
-        doubts = kernel_doubts(values, named_kernel(kernel))
+        doubts = kernel_doubts(values, kernel_label(kernel))
         blur = NonlinearBlur(values, shape_of(photo.y))
     if kernel is not None:
-        doubts += replaced_kernel(values, stored.kernel)
-        doubts += replaced("--kernel", values, "bkse_kernel", stored.code)
+        doubts += note_replaced_kernel(values, stored.kernel)
+        doubts += note_replaced("--kernel", values, "bkse_kernel", stored.code)
     notes = (*photo.notes, *doubts, "the blur is this library's non-linear one, not BKSE")
     return photo_measurement("nldeblur", path, photo, blur, photo.sigma, notes)
 

@@ -12,7 +12,7 @@ from untrained.data.arrays import read_optional, read_sigma
 from untrained.data.formats import unnamed_array_suffixes
 from untrained.data.measurement import Measurement
 from untrained.data.named import open_measurement
-from untrained.data.parameters import instead, replaced
+from untrained.data.parameters import advise_without, note_replaced
 from untrained.data.tasks.encoded import encoded_measurement, read_image_shape, read_measured
 from untrained.doubts.photographs import amplitude_doubts
 from untrained.errors import UserError
@@ -55,11 +55,11 @@ def load_phase(
     said_complex = stored is not None and bool(np.any(stored))
     hint = ""
     if complex_image and not said_complex:
-        hint = instead("--complex", True, "complex_image", stored)
+        hint = advise_without("--complex", True, "complex_image", stored)
     complex_image = complex_image or said_complex
     sides = _sides(path, frame, pad, own)
     if pad is not None and own != sides:
-        hint = instead("--pad", pad, "image_shape", own)
+        hint = advise_without("--pad", pad, "image_shape", own)
     zeros = [f - s for f, s in zip(frame, sides, strict=True)]
     if complex_image and y.shape[1] > 1:
         raise UserError(f"{path}: a complex image has one channel of amplitudes, not {y.shape[1]}")
@@ -78,7 +78,7 @@ def load_phase(
     if y.shape[1] > 1:
         notes += ("each channel was measured on its own, and may come back turned differently",)
     if pad is not None:
-        notes += replaced("--pad", sides, "image_shape", own)
+        notes += note_replaced("--pad", sides, "image_shape", own)
     return encoded_measurement("phase", path, y, physics, sigma, truth, notes, hint)
 
 

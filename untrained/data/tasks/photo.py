@@ -24,11 +24,11 @@ from untrained.data.formats import (
     read_pixels,
 )
 from untrained.data.formats.advice import other_format
-from untrained.data.images import MISSING, MOST_COLOURS, check_photograph, from_array
-from untrained.data.lost import planes_of, without_lost
+from untrained.data.images import MISSING, MOST_COLOURS, check_photograph, picture_from_array
+from untrained.data.lost import mark_invalid, planes_of
 from untrained.data.measurement import Measurement
 from untrained.data.named import TRANSPOSED, open_measurement, require_no_key
-from untrained.data.slices import no_volume
+from untrained.data.slices import one_slice_error
 from untrained.errors import UserError, shown
 from untrained.physics.base import Physics
 from untrained.physics.denoise import Denoise
@@ -117,7 +117,7 @@ def _outside(y: Tensor) -> tuple[str, ...]:
 def _as_volume(photo: Photo, path: str | Path) -> Photo:
     """Take the channels for slices."""
     if photo.y.shape[1] == 1 or has_one_slice(path):
-        raise no_volume(path)
+        raise one_slice_error(path)
     truth = photo.reference
     return replace(
         photo,
@@ -129,7 +129,7 @@ def _as_volume(photo: Photo, path: str | Path) -> Photo:
 
 def _from_picture(path: str | Path, volume: bool, keep_lost: bool) -> Photo:
     array, notes = read_pixels(path, pages=volume)
-    values, lost = without_lost(array) if keep_lost else (array, None)
+    values, lost = mark_invalid(array) if keep_lost else (array, None)
     label = f"input: {path}"
     y, more = _tensor(values, label, _offer(keep_lost))
     return Photo(y, None, None, None, (*notes, *more), planes_of(lost))
@@ -144,7 +144,7 @@ def _from_arrays(
         notes = (TRANSPOSED,) if file.reversed_axes("measurement") else ()
         values = file.read("measurement")
         if keep_lost:
-            values, lost = without_lost(values)
+            values, lost = mark_invalid(values)
         y, more = _tensor(values, label, _offer(keep_lost))
         truth = read_optional(file, "reference")
         reference = None if truth is None else _tensor(truth, f"'reference' in {path}")[0]
@@ -165,7 +165,7 @@ def _tensor(
     array: np.ndarray, label: str, offer: str | None = None
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Make images `(1, C, H, W)` of an array, and notes on its numbers."""
-    picture = from_array(array, label, offer=offer)
+    picture = picture_from_array(array, label, offer=offer)
     if np.iscomplexobj(picture.pixels):
         raise UserError(f"{label} is complex; this task takes real images")
     return torch.from_numpy(picture.pixels).unsqueeze(0), picture.notes

@@ -9,8 +9,8 @@ import numpy as np
 from untrained.data.measurement import Measurement
 from untrained.data.memory import FLOAT_BYTES, check_size
 from untrained.data.parameters import (
-    instead,
-    replaced,
+    advise_without,
+    note_replaced,
 )
 from untrained.data.tasks.photo import photo_measurement, read_photo, shape_of
 from untrained.errors import UserError, from_file, shown
@@ -42,9 +42,9 @@ def load_superres(
     size = FLOAT_BYTES * channels * height * width * times**2
     check_size(size, size, f"{path}, enlarged {times} times,")
     physics = SuperRes((channels, height * times, width * times), times)
-    notes = (*photo.notes, *replaced("--factor", factor, "factor", photo.extra))
+    notes = (*photo.notes, *note_replaced("--factor", factor, "factor", photo.extra))
     other = factor is not None and (photo.extra is None or factor != photo.extra)
-    hint = instead("--factor", factor, "factor", photo.extra) if other else ""
+    hint = advise_without("--factor", factor, "factor", photo.extra) if other else ""
     return photo_measurement("superres", path, photo, physics, photo.sigma, notes, hint)
 
 
