@@ -26,8 +26,8 @@ from untrained.errors import UserError
 from untrained.physics import Denoise
 from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights, train
-from untrained.result import Result
 from untrained.rules.watch import Progress
+from untrained.solver.fit import Fit
 from untrained.solver.memory import memory_need
 from untrained.solver.procedure import solve_each, solve_recipe
 
@@ -115,7 +115,7 @@ def machine(place: Place) -> dict[str, Any]:
     }
 
 
-def cost(result: Result, device: torch.device) -> dict[str, Any]:
+def cost(result: Fit, device: torch.device) -> dict[str, Any]:
     """Collect the time over all sittings and the peak memory of the last one."""
     return {
         "steps": result.steps,

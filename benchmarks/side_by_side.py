@@ -26,11 +26,11 @@ from untrained.classical import guide
 from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
 from untrained.plan import plan
-from untrained.result import Result
+from untrained.solver.fit import Fit
 from untrained.solver.procedure import solve_each
 
 
-def seconds(recipe: Recipe, problem: Problem, count: int) -> tuple[float, list[Result]]:
+def seconds(recipe: Recipe, problem: Problem, count: int) -> tuple[float, list[Fit]]:
     """Wall time of `count` seeds, and their results."""
     solve_each(recipe.with_steps(3), [problem] * count, seeds=range(count), device=problem.device)
     _wait(problem.device)  # the first time paid for the choice of kernels
