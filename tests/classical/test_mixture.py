@@ -9,7 +9,17 @@ from skimage.data import brick, camera
 from torch import Tensor
 
 import untrained as ut
-from untrained.classical import guide, guide_name, lowrank, nlbayes, tv, tv_weight, two_priors
+from untrained.classical import (
+    guide,
+    guide_name,
+    lowrank,
+    nlbayes,
+    shares,
+    tv,
+    tv_weight,
+    two_priors,
+    weight,
+)
 from untrained.classical.mixture import candidates, deblurred, filled
 from untrained.classical.shares import least_quadratic
 from untrained.data.phantoms import gaussian_kernel
@@ -124,6 +134,21 @@ def test_the_share_of_a_part_is_that_of_the_whole() -> None:
     deblurred(whole)
     assert "share of two priors" in fit.cache
     assert "share of two priors" not in whole.cache
+
+
+def test_hidden_pixels_do_not_count_as_noise(monkeypatch) -> None:
+    problem = blurred(CAMERA[..., :48, :48])
+    fit, _ = problem.split(0.05, seed=0)
+    judged = []
+
+    def judge(one: ut.Problem, image: Tensor) -> float:
+        judged.append(weight.noise_level(one, image) * float(one.scale[0]))
+        return 0.01
+
+    monkeypatch.setattr(shares, "noise_level", judge)
+    for one in (problem, fit):
+        shares.split_noise_shares(one, lambda p: CAMERA[None, ..., :48, :48], CAMERA[..., :48, :48])
+    assert judged == pytest.approx([2 / 255] * 2, rel=0.15)
 
 
 def test_shares_are_those_of_least_error_and_never_negative() -> None:

@@ -69,7 +69,7 @@ def split_noise_shares(problem: Problem, images: Images, pilot: Tensor) -> Tenso
         s, float64 `(K,)` on the CPU.
     """
     seen = problem.visible(torch.ones_like(problem.y))
-    whole = seen * problem.y + (1 - seen) * problem.A(pilot)
+    whole = seen * problem.y + (1 - seen) * problem.physics.A(pilot)
     sigma = noise_level(problem, whole)
     draw = torch.randn(problem.y.shape, generator=torch.Generator().manual_seed(SEED))
     noise = sigma * problem.visible(draw.to(problem.y))
