@@ -92,5 +92,13 @@ def test_there_is_no_circle() -> None:
         pytest.fail(" imports ".join(error.args[1][::-1]))
 
 
+def test_contributing_shows_this_order() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    block = text[text.index("\n    _version,") :].partition("\n\n")[0]
+    shown = block.replace("->", ",").replace("\n", "").split(",")
+    parts = [name.strip() for name in shown if name.strip()]
+    assert parts == [name for name in LAYERS if name not in ("untrained", "__main__")]
+
+
 def test_the_list_is_that_of_the_package() -> None:
     assert {layer_of(name) for name in MODULES} == set(LAYERS)
