@@ -1,5 +1,5 @@
-"""A method, a classical answer, a network, a stop rule and an operator are added to a copy of the
-package, each by the files that CONTRIBUTING names and no other, and used from end to end.
+"""A method, a classical answer, a network, a stop rule, an operator and a task are added to a copy
+of the package, each by the files that CONTRIBUTING names and no other, and used from end to end.
 
 File formats: tests/data/test_adding_format.py.
 """
@@ -182,6 +182,7 @@ from untrained.physics.base import LinearPhysics
 
 
 class Flip(LinearPhysics):
+    task = "upside"
     unit_range = True
 
     def __init__(self, x_shape):
@@ -200,6 +201,55 @@ class Flip(LinearPhysics):
             ]
         },
     ),
+    "a task": Addition(
+        "untrained/data/tasks/upside.py",
+        '''
+"""Load a picture that is upside down; the operator is the one added above."""
+
+from untrained.data.tasks.photo import photo_measurement, read_photo
+from untrained.physics import Flip
+
+
+def load_upside(path, *, key=None):
+    photo = read_photo(path, key=key)
+    physics = Flip(tuple(photo.y.shape[1:]))
+    return photo_measurement("upside", path, photo, physics, photo.sigma, photo.notes)
+''',
+        {
+            "untrained/tasks.py": [
+                (
+                    '    Task("ct", channels=1',
+                    '    Task("upside", unit_range=True, input_name="turned image"),',
+                )
+            ],
+            "untrained/data/__init__.py": [
+                (
+                    "from untrained.errors import",
+                    "from untrained.data.tasks.upside import load_upside",
+                ),
+                (
+                    '        Task(\n            "custom",',
+                    '        Task("upside", "Turn it.", "a picture", guarded(load_upside), None),',
+                ),
+            ],
+            "untrained/cli/reconstruct.py": [
+                (
+                    '@reconstruct.command()\n@click.argument("input_file", metavar="INPUT")\n'
+                    '@click.option(\n    "--physics",',
+                    '''
+@reconstruct.command()
+@click.argument("input_file", metavar="INPUT")
+@shared_options
+def upside(options: Options, input_file: str) -> int:
+    """Turn it."""
+    return reconstruct_file("upside", input_file, options, {})
+
+
+''',
+                )
+            ],
+        },
+    ),
 }
 USE = """
 import numpy as np, torch
@@ -213,6 +263,11 @@ line = ["reconstruct", "denoise", "y.npy", *short]
 net = ["--set", "net=plain", "--set", "net.width=6", "--set", "lam=0.2", "--stop", "early:4"]
 assert status([*line, "--method", "calm", *net, "--out", "network"]) == 0
 assert status([*line, "--method", "half", "--out", "half"]) == 0
+turn = ["reconstruct", "upside", "y.npy", *short]
+assert status([*turn, "--method", "adjoint", "--out", "upside"]) == 0
+assert status([*turn, "--steps", "3", "--stop", "none", "--out", "turned"]) == 0
+assert (np.load("upside/reconstruction.npy") - clean[0, 0].numpy()[::-1]).max() < 1e-5
+assert status(["list", "tasks"]) == 0
 assert status(["list", "methods"]) == status(["list", "nets"]) == status(["list", "rules"]) == 0
 flip = ut.physics.Flip((1, 12, 13))
 assert ut.physics.check_operator(flip).ok
@@ -240,7 +295,7 @@ def test_what_is_added_is_used_from_end_to_end(tmp_path: Path) -> None:
         [sys.executable, "-c", USE], cwd=tmp_path, env=env, capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stderr
-    for listed in ("calm  ", "half  ", "nobody 2026", "plain  ", "early  "):
+    for listed in ("calm  ", "half  ", "nobody 2026", "plain  ", "early  ", "upside  "):
         assert listed in ran.stdout
     facts = json.loads((tmp_path / "network" / "result.json").read_text())
     assert facts["method"] == "calm"
@@ -250,6 +305,8 @@ def test_what_is_added_is_used_from_end_to_end(tmp_path: Path) -> None:
     assert "it was early" in json.dumps(facts["stop"])
     assert "steps seen" in (tmp_path / "network" / "history.csv").read_text().splitlines()[0]
     assert json.loads((tmp_path / "half" / "result.json").read_text())["method"] == "half"
+    assert json.loads((tmp_path / "turned" / "result.json").read_text())["task"] == "upside"
+    assert "turned image" in (tmp_path / "turned" / "report.html").read_text().lower()
 
 
 @pytest.mark.parametrize("kind", ADDITIONS)
