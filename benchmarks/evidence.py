@@ -32,15 +32,15 @@ import torch
 from torch import Tensor
 
 import untrained as ut
-from untrained.api import run
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame, Never, Watch
 from untrained.core.state import State
 from untrained.data import TASKS
 from untrained.data.measurement import Measurement
 from untrained.metrics import psnr, ssim, usual_range
-from untrained.plan import plan
 from untrained.rules.watch import Clock
+from untrained.run.plan import plan
+from untrained.run.reconstruct import run
 from untrained.solver.procedure import solve_recipe
 
 SCORES = ("stopped", "final", "oracle")

@@ -18,7 +18,7 @@ from untrained import Problem, load_weights
 from untrained.core.state import State
 from untrained.methods.ugodit import features
 from untrained.metrics import lf_ratio
-from untrained.plan import plan
+from untrained.run.plan import plan
 from untrained.solver.procedure import solve_recipe
 
 

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from untrained import Problem
 from untrained._version import versions
-from untrained.api import run
 from untrained.bench.job import file_digest
 from untrained.bench.memory import peak_mb, start_peak
 from untrained.bench.score import Score, Scored
@@ -24,9 +23,10 @@ from untrained.core.state import State
 from untrained.data import Measurement
 from untrained.errors import UserError
 from untrained.physics import Denoise
-from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights, train
 from untrained.rules.watch import Progress
+from untrained.run.plan import Plan, plan
+from untrained.run.reconstruct import run
 from untrained.solver.fit import Fit
 from untrained.solver.memory import memory_need
 from untrained.solver.procedure import solve_each, solve_recipe

@@ -28,8 +28,8 @@ from untrained.core.rule import Last, Never
 from untrained.data.simulate.noise import add_noise
 from untrained.metrics import psnr
 from untrained.physics import Denoise
-from untrained.plan import plan
 from untrained.rules.watch import Reference
+from untrained.run.plan import plan
 from untrained.solver.procedure import solve_recipe
 
 SIDE = 96

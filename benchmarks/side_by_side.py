@@ -25,7 +25,7 @@ from untrained.bench.score import Score
 from untrained.classical import guide
 from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
-from untrained.plan import plan
+from untrained.run.plan import plan
 from untrained.solver.fit import Fit
 from untrained.solver.procedure import solve_each
 

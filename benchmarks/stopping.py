@@ -43,7 +43,6 @@ import untrained as ut
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Never, Stop
 from untrained.files import atomic_write
-from untrained.plan import plan
 from untrained.rules import (
     EMV,
     WMV,
@@ -55,6 +54,7 @@ from untrained.rules import (
     Shadow,
     verdicts,
 )
+from untrained.run.plan import plan
 from untrained.solver.procedure import solve_recipe
 
 GRID = ("denoise", "inpaint", "mri", "ct")

@@ -21,7 +21,7 @@ from untrained.bench.score import Score
 from untrained.core.machine import pick_device
 from untrained.core.rule import Frame, Watch
 from untrained.data import Measurement
-from untrained.plan import Plan, plan
+from untrained.run.plan import Plan, plan
 from untrained.solver.procedure import solve_recipe
 
 

@@ -21,7 +21,7 @@ import untrained as ut
 from untrained.cli.commands import commands
 from untrained.core.recipe import Recipe
 from untrained.data import TASKS
-from untrained.plan import plan
+from untrained.run.plan import plan
 
 ROOT = Path(__file__).resolve().parents[1]
 METHOD_PAGES = ROOT / "docs" / "methods"

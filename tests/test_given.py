@@ -12,8 +12,8 @@ from torch import Tensor
 import untrained as ut
 from untrained.core.rule import MaxSteps
 from untrained.methods import METHODS
-from untrained.plan import plan
 from untrained.result import Result
+from untrained.run.plan import plan
 
 
 @dataclass(frozen=True)

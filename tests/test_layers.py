@@ -35,10 +35,7 @@ LAYERS = (
     "about",
     "report",
     "result",
-    "plan",
     "run",
-    "api",
-    "estimate",
     "bench",
     "cli",
     "untrained",  # the names that a user imports, each loaded when asked for

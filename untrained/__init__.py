@@ -19,7 +19,6 @@ os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 if TYPE_CHECKING:
     from untrained import classical, maths, methods, metrics, nets, optim, physics, pretrain, rules
-    from untrained.api import reconstruct, reconstructor
     from untrained.core.engine import Engine
     from untrained.core.method import Method
     from untrained.core.recipe import Recipe
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from untrained.pretrain import Weights, load_weights
     from untrained.problem import Problem
     from untrained.result import Result
+    from untrained.run.reconstruct import reconstruct, reconstructor
     from untrained.run.solve import solve
 
 _HOMES = {
@@ -48,8 +48,8 @@ _HOMES = {
     "UserError": "errors",
     "Weights": "pretrain",
     "load_weights": "pretrain",
-    "reconstruct": "api",
-    "reconstructor": "api",
+    "reconstruct": "run.reconstruct",
+    "reconstructor": "run.reconstruct",
     "solve": "run.solve",
 }
 """Name -> the module that it is read from."""

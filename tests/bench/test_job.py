@@ -11,8 +11,14 @@ import pytest
 import torch
 from filelock import FileLock
 
-from untrained.api import run
-from untrained.bench import Job, job_directory, job_status, jobs_left, open_grid, read_grid
+from untrained.bench import (
+    Job,
+    job_directory,
+    job_status,
+    jobs_left,
+    open_grid,
+    read_grid,
+)
 from untrained.bench.cases import make_cases, read_entry
 from untrained.bench.score import Limit, Score, Scored
 from untrained.core.rule import Stopped, Watch
@@ -20,6 +26,7 @@ from untrained.data import TASKS
 from untrained.data.formats.npz import write_npz
 from untrained.errors import UserError
 from untrained.problem import Problem
+from untrained.run.reconstruct import run
 
 SMALL = ("net.widths=4,8", "net.skip=2")
 # Only an error ten times smaller would count as a new minimum: the rule soon ends the run.

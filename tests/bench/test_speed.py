@@ -16,8 +16,8 @@ from untrained.bench.cutting import Cut, cut_after
 from untrained.classical import CLASSICAL
 from untrained.data import TASKS
 from untrained.physics import Denoise
-from untrained.plan import plan
 from untrained.problem import Problem
+from untrained.run.plan import plan
 
 SMALL = ["net.widths=4,8", "net.skip=2", "engine.precision=fp32"]
 

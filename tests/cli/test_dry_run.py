@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from command_line import call
 
-from untrained import estimate
 from untrained.physics import ct
+from untrained.run import estimate
 
 
 def scan(tmp_path: Path, views: int, side: int) -> Path:

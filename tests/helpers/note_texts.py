@@ -19,8 +19,8 @@ SOURCES = (
 )
 ALSO = {  # texts that functions return which give notes by another name
     "solver/refit.py": ("_fall_back",),
-    "plan.py": ("notes",),
-    "api.py": ("_mean",),
+    "run/plan.py": ("notes",),
+    "run/reconstruct.py": ("_mean",),
     "about.py": ("shares",),
     "physics/masks.py": ("plane_mask",),
     "data/simulate/encoded.py": ("_said",),

@@ -12,7 +12,7 @@ from untrained.methods import FillIn
 from untrained.metrics import psnr
 from untrained.nets import Compact
 from untrained.physics import Inpaint, box_mask, random_mask
-from untrained.plan import plan
+from untrained.run.plan import plan
 
 SIDE = 48
 

@@ -19,8 +19,8 @@ from untrained.maths import to_channels
 from untrained.methods.oes import largest, save_mask
 from untrained.nets import initialise, normalisations
 from untrained.physics import MRI, Blur, Denoise, PhaseRetrieval
-from untrained.plan import plan
 from untrained.rules import Average, Posterior
+from untrained.run.plan import plan
 from untrained.solver.procedure import solve_recipe
 
 # limits in which one method is another --------------------------------------------------------

@@ -9,8 +9,8 @@ import untrained as ut
 from untrained.errors import UserError
 from untrained.methods.lambdas import TRIED
 from untrained.physics import Inpaint
-from untrained.plan import plan
 from untrained.problem import Problem
+from untrained.run.plan import plan
 from untrained.solver.procedure import solve_recipe
 
 SMALL = ["net.widths=4,8", "net.skip=2"]

@@ -22,10 +22,10 @@ from untrained.methods import PRESETS, find_recipe
 from untrained.methods.card import CLASSICAL, FAMILIES, LOW_DATA, NOTHING, WEIGHTS
 from untrained.nets import UNet, initialise, normalisations
 from untrained.physics import MRI, Denoise, Inpaint, PhaseRetrieval
-from untrained.plan import plan
 from untrained.pretrain.train import training_recipe
 from untrained.result import Result
 from untrained.rules.watch import Reference
+from untrained.run.plan import plan
 from untrained.solver.procedure import solve_recipe
 
 SIDES = (19, 14)

@@ -13,7 +13,7 @@ from untrained.bench.grid import read_grid
 from untrained.cli import main
 from untrained.errors import UserError
 from untrained.methods.find import find_card
-from untrained.plan import plan
+from untrained.run.plan import plan
 
 SOURCE = """
 from dataclasses import dataclass, replace

@@ -14,9 +14,9 @@ from untrained.errors import UserError
 from untrained.methods.metadip import MetaDIPTraining
 from untrained.nets import initialise
 from untrained.physics import Inpaint
-from untrained.plan import plan
 from untrained.pretrain import clean_problem, train
 from untrained.problem.group import Group
+from untrained.run.plan import plan
 from untrained.solver.procedure import solve_recipe
 
 

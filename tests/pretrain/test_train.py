@@ -22,9 +22,9 @@ from untrained.methods.strainer import StrainerTraining
 from untrained.metrics import psnr
 from untrained.nets import initialise
 from untrained.physics import CT, MRI, Denoise, Inpaint
-from untrained.plan import plan
 from untrained.pretrain import clean_problem, load_weights, train
 from untrained.problem.group import Group
+from untrained.run.plan import plan
 from untrained.solver.procedure import fit_together, solve_recipe
 
 

@@ -18,9 +18,9 @@ from untrained.maths import mse
 from untrained.methods.ugodit import RandomEncoder, UGoDITTraining, features
 from untrained.nets import initialise
 from untrained.physics import CT, MRI, Inpaint, SuperRes
-from untrained.plan import plan
 from untrained.pretrain import clean_problem, train
 from untrained.problem.group import Group
+from untrained.run.plan import plan
 from untrained.solver.procedure import fit_together, solve_recipe
 
 

@@ -13,8 +13,8 @@ from untrained import Problem
 from untrained.core.start import StartWeights
 from untrained.errors import UserError
 from untrained.physics import Inpaint
-from untrained.plan import plan
 from untrained.pretrain import load_weights
+from untrained.run.plan import plan
 from untrained.solver.procedure import solve_recipe
 
 REFUSED = {

@@ -11,8 +11,8 @@ from typing import Any
 
 from untrained.files import sha256
 from untrained.methods.find import is_own
-from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
+from untrained.run.plan import Plan, plan
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from untrained.api import run
 from untrained.bench.job import Job, file_digest
 from untrained.bench.score import Limit, Score, Scored
 from untrained.core.machine import pick_device
@@ -18,6 +17,7 @@ from untrained.core.rule import Never, Output, Watch
 from untrained.data import TASKS, Measurement, read_guides
 from untrained.errors import UserError
 from untrained.problem import Problem
+from untrained.run.reconstruct import run
 from untrained.solver.fit import Fit
 from untrained.solver.procedure import solve_recipe
 from untrained.solver.stage import DIVERGED

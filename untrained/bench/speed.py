@@ -20,7 +20,6 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from untrained.api import run
 from untrained.bench.cutting import Cut, cut_after
 from untrained.bench.memory import peak_mb, start_peak
 from untrained.bench.score import Limit, Score, Scored
@@ -30,9 +29,10 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame, Never, Watch
 from untrained.data import Measurement
 from untrained.methods import METHODS
-from untrained.plan import Plan, plan
 from untrained.problem import Problem
 from untrained.report.save import plain_values
+from untrained.run.plan import Plan, plan
+from untrained.run.reconstruct import run
 from untrained.solver.loop import take_step
 from untrained.solver.stage import Stage, StageInput
 from untrained.tasks import find_task

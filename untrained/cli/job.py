@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from untrained.about import Mixture
-from untrained.api import light, run, run_each, whole_problem
 from untrained.cli.closing import closing_lines, note_lines
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.interrupt import INTERRUPTED
@@ -27,7 +26,6 @@ from untrained.core.rule import Watch
 from untrained.data import Measurement, read_guides, with_references
 from untrained.errors import Diverged, UserError, from_file
 from untrained.folder import STATE
-from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights
 from untrained.problem import Problem
 from untrained.problem.digest import reference_digests
@@ -35,6 +33,8 @@ from untrained.report import summary as result_facts
 from untrained.report import write_result
 from untrained.result import Result
 from untrained.rules.watch import Clock, Interrupt, Progress
+from untrained.run.plan import Plan, plan
+from untrained.run.reconstruct import light, run, run_each, whole_problem
 from untrained.solver.fit import stack_fits
 from untrained.solver.stage import DIVERGED
 from untrained.threads import at_most_threads
@@ -366,7 +366,7 @@ def _report(
 
 
 def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
-    from untrained.estimate import estimate
+    from untrained.run.estimate import estimate
 
     first = slices[0]
     # a large scan takes longer to look at than an answer may

@@ -139,7 +139,7 @@ def _beside(out: Path) -> str:
 
 
 def _dry_run(card: Card, task: str, inputs: Inputs, options: Options) -> int:
-    from untrained.estimate import estimate_training
+    from untrained.run.estimate import estimate_training
 
     facts = estimate_training(
         card,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -25,11 +26,11 @@ from untrained.metrics import (
     ssim,
     usual_range,
 )
-from untrained.plan import Plan
 from untrained.problem import Problem
 from untrained.problem.digest import reference_digests
 from untrained.rules.output import CLASSICAL_ERROR
 from untrained.rules.stop import HELD_OUT_ERROR
+from untrained.run.plan import Plan
 from untrained.solver.fit import Fit
 from untrained.waiting import TimeIsUp, waiting
 
@@ -88,24 +89,9 @@ def evaluate(
             for other in (adjoint, classical, reference)
         )
 
-    def measured(image: Tensor | None) -> dict[str, float] | None:
-        if image is None or reference is None or data_range is None:
-            return None
-        turned = problem.traits.ambiguous_orientation and image is not fit.image
-        against = same_view(reference, image) if turned else reference
-        return _measured(problem, image, against, data_range)
-
+    scores = partial(_scores, problem, fit, reference, data_range)
     if mixture is not None:
-        mixture = replace(mixture, classical_metrics=measured(fit.guide))
-    notes = [
-        *_of_the_weights(chosen, problem),
-        *chosen.notes,
-        *_of_the_output(problem, fit, mixture),
-        *(level_doubts(float(problem.scale[0])) if problem.unit_range else ()),
-        *beside.notes,
-    ]
-    if reference is not None and data_range is not None:
-        notes += _of_the_reference(problem, fit.image, reference)
+        mixture = replace(mixture, classical_metrics=scores(fit.guide))
     return About(
         task=chosen.task,
         method=method,
@@ -113,16 +99,30 @@ def evaluate(
         data=tuple(data),
         reference_data=tuple(reference_digests(truth)),
         seeds=seeds,
-        notes=tuple(notes),
+        notes=(
+            *_notes(chosen, problem, fit, mixture),
+            *beside.notes,
+            *_of_the_reference(problem, fit.image, reference),
+        ),
         adjoint=adjoint,
         classical=classical,
         classical_name=beside.name,
         reference=reference,
         data_range=data_range,
         weights=_origin_of_weights(chosen),
-        metrics=measured(fit.image),
-        classical_metrics=measured(classical),
+        metrics=scores(fit.image),
+        classical_metrics=scores(classical),
         mixture=mixture,
+    )
+
+
+def _notes(chosen: Plan, problem: Problem, fit: Fit, mixture: Mixture | None) -> tuple[str, ...]:
+    """Remark on what was planned and on what came of it."""
+    return (
+        *_of_the_weights(chosen, problem),
+        *chosen.notes,
+        *_of_the_output(problem, fit, mixture),
+        *(level_doubts(float(problem.scale[0])) if problem.unit_range else ()),
     )
 
 
@@ -249,11 +249,28 @@ def _of_the_views(problem: Problem, classical: Tensor) -> tuple[str, ...]:
     return tuple(dict.fromkeys(note for notes in each for note in notes))
 
 
-def _of_the_reference(problem: Problem, image: Tensor, truth: Tensor) -> tuple[str, ...]:
+def _of_the_reference(problem: Problem, image: Tensor, truth: Tensor | None) -> tuple[str, ...]:
     """Ask about a reference that shows the image in other units."""
+    if truth is None:
+        return ()
     image, truth = (comparable(x, problem.complex_image) for x in (image, truth))
     times = other_units(image, truth)
     return () if times is None else (OTHER_UNITS.format(times),)
+
+
+def _scores(
+    problem: Problem,
+    fit: Fit,
+    reference: Tensor | None,
+    data_range: float | None,
+    image: Tensor | None,
+) -> dict[str, float] | None:
+    """Measure an image against the reference, turned as the image is where that is ambiguous."""
+    if image is None or reference is None or data_range is None:
+        return None
+    turned = problem.traits.ambiguous_orientation and image is not fit.image
+    against = same_view(reference, image) if turned else reference
+    return _measured(problem, image, against, data_range)
 
 
 def _measured(problem: Problem, image: Tensor, truth: Tensor, width: float) -> dict[str, float]:

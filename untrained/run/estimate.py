@@ -22,10 +22,10 @@ from untrained.core.recipe import Recipe
 from untrained.core.role import role
 from untrained.core.rule import Frame, Watch
 from untrained.methods import Card
-from untrained.plan import Plan
 from untrained.pretrain.train import learning_group, training_recipe
 from untrained.problem import Problem
 from untrained.problem.group import Group
+from untrained.run.plan import Plan
 from untrained.solver.fit import Fit
 from untrained.solver.memory import memory_need
 from untrained.solver.procedure import fit_together, solve_recipe

@@ -12,10 +12,10 @@ from small_api import FAST, measured, reconstruct
 from torch import Tensor
 
 import untrained as ut
-from untrained.api import run
 from untrained.core.rule import Watch
 from untrained.methods import find_recipe
-from untrained.plan import Plan, plan
+from untrained.run.plan import Plan, plan
+from untrained.run.reconstruct import run
 
 
 def test_the_truth_reaches_nothing_but_the_record() -> None:
@@ -241,7 +241,7 @@ def test_measurements_of_zeros_are_refused_and_would_be_an_image_of_zeros(
     y = torch.zeros_like(physics.A(torch.zeros(1, *(physics.x_shape or (1, 24, 24)))))
     with pytest.raises(ut.UserError, match="zero everywhere"):
         ut.reconstruct(y, physics, "dct", progress=False)
-    monkeypatch.setattr("untrained.api.check_contents", lambda y: None)
+    monkeypatch.setattr("untrained.run.reconstruct.check_contents", lambda y: None)
     for method in ("dct", "auto"):
         options = {"steps": 4} if method == "auto" else {}
         image = ut.reconstruct(y, physics, method, progress=False, **options).image

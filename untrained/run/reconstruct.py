@@ -29,13 +29,13 @@ from untrained.physics import Physics, as_physics
 from untrained.physics.check import adjoint_notes
 from untrained.physics.footprint import whole
 from untrained.physics.foreign import is_ours
-from untrained.plan import Plan, plan
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
 from untrained.problem.scaling import own_level
 from untrained.result import Result
 from untrained.rules.watch import INTERRUPTED, Progress, Reference
 from untrained.run.evaluate import checked_reference, evaluate
+from untrained.run.plan import Plan, plan
 from untrained.solver.fit import Fit, stack_fits
 from untrained.solver.procedure import solve_each
 from untrained.solver.stage import DIVERGED, OFF_TRACK
