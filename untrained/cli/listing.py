@@ -64,7 +64,7 @@ def _wrapped(text: str, indent: int) -> str:
 
 
 def _methods() -> list[dict[str, Any]]:
-    """One row a method, those of a family together; `auto` first."""
+    """List one row a method, those of a family together; `auto` first."""
     auto = {
         "name": "auto",
         "family": "",

@@ -58,11 +58,11 @@ class ASeqDIP(Method):
 
     @property
     def description(self) -> str:
-        """The name and lambda."""
+        """Give the name and lambda."""
         return f"lambda {self.lam:g}" if self.lam != "auto" else self.name
 
     def candidates(self) -> tuple[ASeqDIP, ...]:
-        """One for each lambda to be tried."""
+        """Return the method with each lambda to be tried."""
         return with_each_lambda(self)
 
     def start(self, s: State) -> None:
@@ -84,7 +84,9 @@ class ASeqDIP(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; `paper` is Sec. 4.1 for all tasks: K = 2000, N = 2,
+    """Return the settings of `preset` on `task`.
+
+    `paper` is Sec. 4.1 for all tasks: K = 2000, N = 2,
     lambda = 1, Adam 1e-4, and the network that the authors name for the task.
     """
     if preset != "paper":

@@ -51,11 +51,11 @@ class Autoencoder(Method):
 
     @property
     def description(self) -> str:
-        """The name and lambda."""
+        """Give the name and lambda."""
         return f"lambda {self.lam:g}" if self.lam != "auto" else self.name
 
     def candidates(self) -> tuple[Autoencoder, ...]:
-        """One for each lambda to be tried."""
+        """Return the method with each lambda to be tried."""
         return with_each_lambda(self)
 
     def within(self, steps: int) -> Autoencoder:
@@ -82,7 +82,7 @@ class Autoencoder(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; all are ours, since the paper gives none."""
+    """Return the settings of `preset` on `task`; all are ours, since the paper gives none."""
     if preset != "paper":
         steps = {"fast": 400, "best": 2000}[preset]
         return Recipe(

@@ -99,12 +99,12 @@ class Card:
 
     @property
     def classical(self) -> bool:
-        """Whether it fits no network."""
+        """Tell whether it fits no network."""
         return self.recipe is None
 
     @property
     def pretrained(self) -> bool:
-        """Whether it starts from weights that `untrained pretrain` learned."""
+        """Tell whether it starts from weights that `untrained pretrain` learned."""
         return self.training is not None
 
     def trained(self) -> Training:
@@ -115,7 +115,7 @@ class Card:
 
     @property
     def guided(self) -> bool:
-        """Whether it uses clean images of similar content (`--guide`)."""
+        """Tell whether it uses clean images of similar content (`--guide`)."""
         return self.needs == CLEAN_IMAGES
 
 

@@ -47,7 +47,7 @@ class ConvDecoderFit(Method):
     channels: int = 256
 
     def input_channels(self, image_channels: int) -> int:
-        """Channels of z."""
+        """Count the channels of z."""
         return self.channels
 
     def output_channels(self, problem: Problem) -> int:
@@ -77,7 +77,10 @@ class ConvDecoderFit(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset`; the network is the method and only gets narrower in `fast`."""
+    """Return the settings of `preset`.
+
+    The network is the method and only gets narrower in `fast`.
+    """
     if preset != "paper":
         wide = preset == "best"
         return Recipe(

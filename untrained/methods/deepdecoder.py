@@ -53,13 +53,15 @@ class DeepDecoderFit(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(z) - y||^2."""
+        """Compute ||A f(z) - y||^2."""
         x = s.net(s["z"])
         return x, {"data": s.problem.misfit(x)}
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; the network is the method and stays in every preset.
+    """Return the settings of `preset` on `task`.
+
+    The network is the method and stays in every preset.
 
     `cs` is the over-parameterised decoder of Heckel & Soltanolkotabi (ICML 2020): from 16x16,
     256 channels, Adam 0.005, without the cap of 100,000 steps that they allow.

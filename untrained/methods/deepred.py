@@ -98,7 +98,7 @@ class DeepRED(Method):
         find_denoiser(self.denoiser)
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z."""
+        """Count the channels of z."""
         return self.channels
 
     def start(self, s: State) -> None:
@@ -115,7 +115,7 @@ class DeepRED(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f - y||^2 + mu ||f - (x - u)||^2."""
+        """Compute ||A f - y||^2 + mu ||f - (x - u)||^2."""
         f, x, u = s.net(jittered(s, self.jitter)), s["x"], s["u"]
         if not self.fresh:
             s["f"] = f
@@ -123,7 +123,7 @@ class DeepRED(Method):
         return {"f": f, "x": x, "x-u": x - u}[self.answer], terms
 
     def advance(self, s: State) -> None:
-        """The updates of x and u."""
+        """Update x and u."""
         f, x, u = s.net(s["z"]) if self.fresh else s["f"], s["x"], s["u"]
         if self.scheme == "red":
             x = (self.beta * self._denoised(s) + self.mu * (f + u)) / (self.beta + self.mu)
@@ -146,7 +146,10 @@ class DeepRED(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; what the paper has not takes those of deblurring."""
+    """Return the settings of `preset` on `task`.
+
+    What the paper has not takes those of deblurring.
+    """
     method, rate = {
         "denoise": (DeepRED(), 0.008),
         "superres": (

@@ -67,7 +67,7 @@ class DIP(Method):
             raise UserError(f"input={self.input!r} is unknown; known: {', '.join(INPUTS)}")
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z."""
+        """Count the channels of z."""
         return self.channels if self.input == "noise" else 2
 
     def start(self, s: State) -> None:
@@ -79,7 +79,7 @@ class DIP(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(z + sigma_p eps) - y||^2."""
+        """Compute ||A f(z + sigma_p eps) - y||^2."""
         x = s.net(jittered(s, self.jitter))
         return x, {"data": s.problem.misfit(x)}
 
@@ -95,7 +95,7 @@ class DIP(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`.
+    """Return the settings of `preset` on `task`.
 
     `paper` is the notebooks' for photographs and, where the paper has no such task (deblurring,
     MRI, CT), the 4,000 steps that aSeqDIP (App. C.6) gives this baseline, with a linear head.

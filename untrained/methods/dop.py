@@ -48,7 +48,7 @@ class DOP(Method):
     amplitude: float = 0.1
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z."""
+        """Count the channels of z."""
         return self.channels
 
     def start(self, s: State) -> None:
@@ -60,7 +60,7 @@ class DOP(Method):
             s.train(name, self.ratio)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(z + sigma_p eps) + g*g - h*h - y||^2."""
+        """Compute ||A f(z + sigma_p eps) + g*g - h*h - y||^2."""
         p = s.problem
         x = s.net(jittered(s, self.jitter))
         corruption = p.visible(s["g"].square() - s["h"].square())
@@ -68,7 +68,7 @@ class DOP(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; gradient descent is the method and stays."""
+    """Return the settings of `preset` on `task`; gradient descent is the method and stays."""
     head = find_task(task).unit_range
     if preset != "paper":
         return Recipe(

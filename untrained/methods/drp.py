@@ -59,7 +59,7 @@ class DRP(Method):
             raise UserError(f"seed={self.seed!r} is unknown; known: {', '.join(SEEDS)}")
 
     def input_channels(self, image_channels: int) -> int:
-        """Channels of z."""
+        """Count the channels of z."""
         return self.channels
 
     def start(self, s: State) -> None:
@@ -78,7 +78,7 @@ class DRP(Method):
         return x, {"data": data, "tv": self.lam * tv(x)}
 
     def advance(self, s: State) -> None:
-        """The frozen kernels take a step of their random walk."""
+        """Move the frozen kernels by a step of their random walk."""
         if not self.walk:
             return
         for name, weight in s.weights.items():
@@ -107,7 +107,10 @@ def _normalised(z: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; tasks that the paper has not take those of denoising."""
+    """Return the settings of `preset` on `task`.
+
+    Tasks that the paper has not take those of denoising.
+    """
     width, skip, rate, method = {
         "superres": (128, 4, 0.5, DRP(lam=0.75, channels=1)),
         "inpaint": (128, 128, 0.05, DRP(lam=0.01, channels=2, seed="grid", walk=1e-3)),

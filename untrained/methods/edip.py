@@ -53,12 +53,12 @@ class EDIPTraining(Method):
     noise: float = 0.05
 
     def start(self, s: State) -> None:
-        """One network for all images."""
+        """Share one network among all images."""
         s.share(list(s.weights))
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||f(A^dagger y) - x||^2."""
+        """Compute ||f(A^dagger y) - x||^2."""
         scan = s.problem.select(0)
         with torch.no_grad():
             x = scan.supported(phantoms(s, complex_image=scan.complex_image))
@@ -103,7 +103,7 @@ class EDIP(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A x - y||^2 + gamma TV(x), x = c f(z / c), both in units of the level of A^H y."""
+        """Compute ||A x - y||^2 + gamma TV(x), x = c f(z / c), in units of A^H y's level."""
         x = s["c"] * s.net(s["z"])
         unit = s.problem.adjoint_level
         data = s.problem.misfit(x, "norm") / unit.square()
@@ -121,7 +121,7 @@ def level_of(image: Tensor) -> Tensor:
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; `paper` is the authors' configuration."""
+    """Return the settings of `preset` on `task`; `paper` is the authors' configuration."""
     if preset != "paper":
         made = fast(EDIP(), task, preset, "fine-tuning with the fast engine")
         assert isinstance(made.net, Compact)
@@ -143,7 +143,10 @@ def recipe(task: str, preset: str) -> Recipe:
 
 
 def training(task: str, preset: str) -> Recipe:
-    """The settings of the pre-training; `fast` takes 1,000 steps with the network of `recipe`."""
+    """Return the settings of the pre-training.
+
+    `fast` takes 1,000 steps with the network of `recipe`.
+    """
     made = recipe(task, preset)
     paper = preset == "paper"
     return replace(

@@ -67,7 +67,7 @@ class House(Method):
     guided: bool = True
 
     def input_channels(self, image_channels: int) -> int:
-        """Noise channels, and those of the classical image."""
+        """Count the noise channels and those of the classical image."""
         return self.channels + (image_channels if self.guided else 0)
 
     def start(self, s: State) -> None:
@@ -79,7 +79,7 @@ class House(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||W^(1/2) (A f(z) - y)||^2 + lambda TV(f(z))."""
+        """Compute ||W^(1/2) (A f(z) - y)||^2 + lambda TV(f(z))."""
         x = s.net(jittered(s, self.jitter))
         weight = self.lam * s.problem.adjoint_level
         return x, {"data": s.problem.misfit(x, "norm"), "tv": weight * tv(x)}
@@ -146,7 +146,7 @@ SETTINGS = {
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; there is no paper, so `paper` is `best`.
+    """Return the settings of `preset` on `task`; there is no paper, so `paper` is `best`.
 
     `best` on CT mixes the classical image with `aseqdip` in its `fast` preset, which is not guided
     by it and therefore errs in other places.

@@ -37,7 +37,7 @@ class NeRPTraining(Method):
     inner: int = 1
 
     def input_channels(self, image_channels: int) -> int:
-        """One per axis of the image."""
+        """Count one per axis of the image."""
         return 2
 
     def start(self, s: State) -> None:
@@ -47,7 +47,7 @@ class NeRPTraining(Method):
         s.train_net(only=[name for name in s.weights if FREQUENCIES not in name])
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||M(gamma(r)) - x_prior||^2."""
+        """Compute ||M(gamma(r)) - x_prior||^2."""
         x = s.net(s["z"])
         return x, {"data": s.problem.misfit(x)}
 
@@ -69,7 +69,7 @@ class NeRP(Method):
     inner: int = 1
 
     def input_channels(self, image_channels: int) -> int:
-        """One per axis of the image."""
+        """Count one per axis of the image."""
         return 2
 
     def start(self, s: State) -> None:
@@ -79,7 +79,7 @@ class NeRP(Method):
         s["c"] = learned_level(s)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A c M(gamma(r)) - y||^2."""
+        """Compute ||A c M(gamma(r)) - y||^2."""
         x = s["c"] * s.net(s["z"])
         return x, {"data": s.problem.misfit(x)}
 
@@ -89,7 +89,9 @@ NET = Siren(layers=7, features=256, scale=4.0)
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`: the authors', Adam 1e-5 and 1,000 steps; `fast` and
+    """Return the settings of `preset` on `task`.
+
+    The authors', Adam 1e-5 and 1,000 steps; `fast` and
     `best` stop by themselves.
     """
     paper = preset == "paper"
@@ -104,7 +106,7 @@ def recipe(task: str, preset: str) -> Recipe:
 
 
 def training(task: str, preset: str) -> Recipe:
-    """The settings of the prior embedding: Adam 1e-4, weight decay 1e-4, 1,000 steps."""
+    """Return the settings of the prior embedding: Adam 1e-4, weight decay 1e-4, 1,000 steps."""
     return Recipe(
         method=NeRPTraining({"fast": 500}.get(preset, 1000)),
         net=NET,

@@ -85,7 +85,7 @@ class OES(Method):
             )
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z."""
+        """Count the channels of z."""
         return self.channels
 
     def within(self, steps: int) -> OES:
@@ -148,7 +148,7 @@ class OES(Method):
         return self.lam * total
 
     def _restart(self, s: State, masks: dict[str, Tensor]) -> None:
-        """The weights of the sub-network are theta_0, all others zero."""
+        """Set the weights of the sub-network to theta_0, all others to zero."""
         with torch.no_grad():
             for name, weight in s.weights.items():
                 s[f"mask/{name}"] = masks[name]
@@ -199,7 +199,10 @@ def _load_mask(path: str, s: State) -> dict[str, Tensor]:
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; the network is pruned, so every preset keeps its kind."""
+    """Return the settings of `preset` on `task`.
+
+    The network is pruned, so every preset keeps its kind.
+    """
     linear = not find_task(task).unit_range
     if preset != "paper":
         steps = {"fast": 600, "best": 2000}[preset]

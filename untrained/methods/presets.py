@@ -45,7 +45,7 @@ def check_preset(name: str) -> None:
 
 
 def fast(method: Method, task: str, preset: str, source: str) -> Recipe:
-    """The engine of `fast` and `best` around `method`."""
+    """Put the engine of `fast` and `best` around `method`."""
     slack = SLACK.get(task, 0.03)
     wide = preset == "best"
     return Recipe(
@@ -62,12 +62,15 @@ def fast(method: Method, task: str, preset: str, source: str) -> Recipe:
 
 
 def _closing(task: str) -> dict[str, Any]:
-    """How the image is moved towards the measurements: pixels cannot tell what others are like."""
+    """Choose how the image is moved towards the measurements.
+
+    Measured pixels cannot tell what the missing ones are like.
+    """
     return {"mu": 0.1} if task == "inpaint" else {"ask": True}
 
 
 def sequential(method: Method, task: str, preset: str, source: str) -> Recipe:
-    """The engine of `fast` and `best` around a method that follows its own output.
+    """Put the engine of `fast` and `best` around a method that follows its own output.
 
     Such a method has nothing to hold on to where nothing is measured, and long steps carry it
     away (docs/methods/aseqdip.md has the numbers): MRI, CT, deblurring and super-resolution take

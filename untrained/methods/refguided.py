@@ -49,13 +49,16 @@ class RefGuided(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(x_ref) - y||^2."""
+        """Compute ||A f(x_ref) - y||^2."""
         x = s.net(s["z"])
         return x, {"data": s.problem.misfit(x)}
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; `paper` is the baseline of aSeqDIP with DIP's network."""
+    """Return the settings of `preset` on `task`.
+
+    `paper` is the baseline of aSeqDIP with DIP's network.
+    """
     if preset != "paper":
         return fast(RefGuided(), task, preset, "reference-guided DIP with the fast engine")
     return Recipe(

@@ -108,7 +108,7 @@ class Rethinking(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset`; `paper` is the authors' configuration."""
+    """Return the settings of `preset`; `paper` is the authors' configuration."""
     if preset != "paper":
         steps = {"fast": 300, "best": 1000}[preset]
         return Recipe(

@@ -65,7 +65,7 @@ class SelfGuided(Method):
         s.train("z", self.rate)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A E f(z + eta) - y||^2 + alpha ||E f(z + eta) - z||^2."""
+        """Compute ||A E f(z + eta) - y||^2 + alpha ||E f(z + eta) - z||^2."""
         z = s["z"]
         size = self.spread * z.detach().flatten(1).amax(1).reshape(-1, *[1] * (z.ndim - 1))
         eta = s.noise("eta", (self.draws, *z.shape[1:]), "uniform")
@@ -74,7 +74,10 @@ class SelfGuided(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; `paper` is the authors' notebook on MRI for all tasks."""
+    """Return the settings of `preset` on `task`.
+
+    `paper` is the authors' notebook on MRI for all tasks.
+    """
     if preset != "paper":
         made = fast(SelfGuided(), task, preset, "Self-Guided DIP with the fast engine")
         # Muon fits the random input before z has moved; ten times the notebook's rate of f does not

@@ -51,7 +51,7 @@ class SGLD(Method):
     amplitude: float = 0.1
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z."""
+        """Count the channels of z."""
         return self.channels
 
     def start(self, s: State) -> None:
@@ -60,7 +60,7 @@ class SGLD(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(z + sigma_p eps) - y||^2."""
+        """Compute ||A f(z + sigma_p eps) - y||^2."""
         x = s.net(jittered(s, self.jitter))
         return x, {"data": s.problem.misfit(x, "norm")}
 
@@ -76,7 +76,9 @@ class SGLD(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; `paper` is the authors' denoising notebook everywhere.
+    """Return the settings of `preset` on `task`.
+
+    `paper` is the authors' denoising notebook everywhere.
 
     `fast` and `best` keep Adam at a constant rate, a smaller one, so that the walk stays near.
     """

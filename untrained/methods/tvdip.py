@@ -52,7 +52,7 @@ class TVDIP(Method):
     amplitude: float = 0.1
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z."""
+        """Count the channels of z."""
         return self.channels
 
     def start(self, s: State) -> None:
@@ -61,7 +61,7 @@ class TVDIP(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(z) - y||^2 + lambda TV(f(z))."""
+        """Compute ||A f(z) - y||^2 + lambda TV(f(z))."""
         x = s.net(jittered(s, self.jitter))
         weight = self.lam * s.problem.adjoint_level
         return x, {"data": s.problem.misfit(x, "norm"), "tv": weight * tv(x)}
@@ -72,7 +72,7 @@ WEIGHTS = {"denoise": 0.05, "superres": 0.02, "inpaint": 0.01, "deblur": 0.002}
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`.
+    """Return the settings of `preset` on `task`.
 
     aSeqDIP (App. C.6) gives this baseline lambda = 1 and 4,000 steps without saying what is
     summed and what averaged; with sums on both sides lambda = 1 flattens any image in [0, 1], so

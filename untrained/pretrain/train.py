@@ -162,7 +162,7 @@ def train(
 
 
 def learned_from(training: Training, problems: Sequence[Problem]) -> list[str]:
-    """A hash of what each problem is; of its operator alone where that is all that is learned."""
+    """Hash what each problem is; its operator alone where nothing else is learned from."""
     if not training.drawn:
         return [data_digest(problem) for problem in problems]
     silent = [problem.with_measurements(torch.zeros_like(problem.y)) for problem in problems]
@@ -170,7 +170,7 @@ def learned_from(training: Training, problems: Sequence[Problem]) -> list[str]:
 
 
 def _require_fitting(card: Card, task: str, problems: Sequence[Problem]) -> None:
-    """Images that the task reconstructs: its own measurements, or clean ones of its channels."""
+    """Refuse what the task does not reconstruct: other measurements, or other channels."""
     channels = find_task(task).channels
     for problem in problems:
         if card.trained().learns_from != CLEAN_IMAGES and problem.task != task:
@@ -186,14 +186,14 @@ def _require_fitting(card: Card, task: str, problems: Sequence[Problem]) -> None
 
 
 def learning_group(training: Training, recipe: Recipe, problems: Sequence[Problem]) -> Group:
-    """What the networks of a training are fitted to side by side."""
+    """Group what the networks of a training are fitted to side by side."""
     alone = [problem.select(i) for problem in problems for i in range(len(problem))]
     batch = int(getattr(recipe.method, "batch", 0))
     return Group(alone[:1] * batch if training.drawn else alone)
 
 
 def clean_problem(image: Tensor, unit_range: bool = True) -> Problem:
-    """A clean image `(1, C, ...)` as a problem whose measurements are its pixels.
+    """Make a problem of a clean image `(1, C, ...)`, whose measurements are its pixels.
 
     It is divided by the 99.9th percentile of its magnitudes unless images live in [0, 1].
     """
@@ -206,7 +206,7 @@ class EachMisfit(Watch):
     """The data term of every image, in columns of its own."""
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
-        """`data 1`, `data 2`, ..."""
+        """Give the columns `data 1`, `data 2`, ..."""
         return {f"data {g + 1}": value[None] for g, value in enumerate(frame.terms["data"])}
 
 
@@ -230,7 +230,10 @@ class EachPSNR(Watch):
         self._ranges = {g: usual_range(truth, unit=unit) for g, truth in self._known.items()}
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
-        """`psnr 1`, `psnr 2`, ... of this step's images; NaN where the reference is zero."""
+        """Give the columns `psnr 1`, `psnr 2`, ... of this step's images.
+
+        NaN where the reference is zero.
+        """
         images = s.problem.to_units(frame.x)
         return {
             f"psnr {g + 1}": torch.tensor([self._psnr(g, images[g : g + 1])]) for g in self._known

@@ -63,12 +63,12 @@ class Weights:
 
     @property
     def net(self) -> Any:
-        """The description of the network that they belong to."""
+        """Return the description of the network that they belong to."""
         return net_from_dict(self.recipe["net"])
 
     @property
     def whole(self) -> bool:
-        """Whether they are all of the network's, and not its encoder's alone."""
+        """Tell whether they are all of the network's, and not its encoder's alone."""
         return not all(name.startswith("encoder.") or CHOICE in name for name in self.tensors)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -121,7 +121,7 @@ class Weights:
         )
 
     def check(self, method: str, task: str) -> None:
-        """Whether they serve for a reconstruction.
+        """Refuse weights that do not serve for a reconstruction.
 
         Raises:
             UserError: they were learned for another method or task.
@@ -141,7 +141,7 @@ def scans_of(problems: Sequence[Problem]) -> tuple[str, ...]:
 
 
 def check_path(path: str | Path, *, overwrite: bool) -> Path:
-    """A place where weights may be written; raises as `Weights.save`."""
+    """Return where weights may be written; raises as `Weights.save`."""
     path = Path(path)
     if path.suffix != SUFFIX:
         raise UserError(f"weights are written as {SUFFIX}, and {path} ends otherwise")
@@ -189,7 +189,7 @@ def load_weights(path: str | Path) -> Weights:
 
 
 def _weights(facts: Any, tensors: dict[str, Tensor]) -> Weights:
-    """What `Weights.facts` were of; raises what damaged ones cause."""
+    """Rebuild what `Weights.facts` were of; raises what damaged ones cause."""
     if not isinstance(facts, dict):
         raise ValueError(f"its facts are {type(facts).__name__}")
     made_by = facts.pop("format")

@@ -42,7 +42,7 @@ class Plan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What has to be said of any image that it makes."""
+        """Say what holds for any image that it makes."""
         if self.card.note:
             return (self.card.note,)
         learned = self.card.control_of
@@ -63,7 +63,9 @@ class Plan:
         return data_digest(problem, {} if self.weights is None else self.weights.tensors)
 
     def seeds(self, asked: int) -> int:
-        """How many runs are averaged: as many as asked for, and not fewer than the preset does.
+        """Count the runs that are averaged.
+
+        As many as asked for, and not fewer than the preset does.
 
         Raises:
             UserError: fewer than one, or several of a method that draws nothing.
@@ -82,7 +84,7 @@ class Plan:
         return 1 if self.recipe is None else max(asked, self.recipe.seeds)
 
     def check_guide(self, given: bool) -> None:
-        """Whether clean images of similar content are of use.
+        """Refuse clean images that the method does not use.
 
         Raises:
             UserError: they are given, and the method takes no notice of them.
@@ -106,7 +108,7 @@ def plan(
     output: str | Output = "auto",
     weights: Weights | None = None,
 ) -> Plan:
-    """Names and settings -> what will be run.
+    """Turn names and settings into what will be run.
 
     Args:
         task: a task's name.
