@@ -57,51 +57,51 @@ class DataTerm:
     _means: dict[str, Tensor]
 
     def __len__(self) -> int:
-        """G, the number of problems."""
+        """Count the problems: G."""
         return len(self.y)
 
     @property
     def traits(self) -> Task:
-        """The row of its task: what its images and its measurements are."""
+        """Look up the row of its task: what its images and its measurements are."""
         return find_task(self.task)
 
     @property
     def complex_image(self) -> bool:
-        """Whether the image's two channels are a real and an imaginary part."""
+        """Tell whether the image's two channels are a real and an imaginary part."""
         return self.traits.complex_image == "always" or self.physics.complex_image
 
     @property
     def device(self) -> torch.device:
-        """Where its tensors are."""
+        """Return the device of its tensors."""
         return self.y.device
 
     def A(self, x: Tensor) -> Tensor:
-        """Measurements of x, zero where they are not visible to this problem."""
+        """Measure x; zero where nothing is visible to this problem."""
         tick()
         return self.visible((self.seen or self.physics).A(x).to(self.y.dtype))
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Adjoint of `A`, the visibility mask included."""
+        """Apply the adjoint of `A`, the visibility mask included."""
         tick()
         return self.physics.A_adjoint(self.visible(y)).to(self.y.dtype)
 
     def supported(self, x: Tensor) -> Tensor:
-        """x, zero where no measurement sees it (`physics.support`: coil maps cut to the object)."""
+        """Set x to zero where no measurement sees it (`physics.support`)."""
         support = self.physics.support
         return x if support is None else x * support.to(x.dtype)
 
     def visible(self, values: Tensor) -> Tensor:
-        """Values in measurement space, zero where they are not visible to this problem."""
+        """Set values in measurement space to zero where they are not visible to this problem."""
         return values if self.keep is None else values * self.keep
 
     def whiten(self, residual: Tensor) -> Tensor:
-        """W^(1/2) r: the residual as the data term weighs it."""
+        """Apply W^(1/2): weigh a residual as the data term does."""
         if self.weighting == "uniform":
             return residual
         return self.physics.weight(residual, self.weighting).to(residual.dtype)
 
     def cost(self, residual: Tensor, by: Divisor = "mean") -> Tensor:
-        """The data term of a residual in measurement space, `(G,)`.
+        """Compute the data term of a residual in measurement space, `(G,)`.
 
         Args:
             residual: `(G, ...)`, like y.
@@ -116,12 +116,12 @@ class DataTerm:
         return squares / self.cached(f"divisor {self.weighting}", _divisor)
 
     def residual_mean_square(self, x: Tensor) -> Tensor:
-        """Mean of |A x - y|^2 over the visible measurements, unweighted, `(G,)`."""
+        """Average |A x - y|^2 over the visible measurements, unweighted, `(G,)`."""
         return sum_squares(self.A(x) - self.y) / self.n_visible
 
     @property
     def n_image(self) -> int:
-        """Number of real entries of one image."""
+        """Count the real entries of one image."""
         n = 1
         for size in self.x_shape:
             n *= size
@@ -129,7 +129,7 @@ class DataTerm:
 
     @property
     def n_visible(self) -> float:
-        """Number of real measurements of one problem that are visible (not masked, not held)."""
+        """Count the real measurements of one problem that are visible: not masked, not held."""
         visible = torch.ones_like(self.y[:1])
         for mask in (self.physics.sampling_mask(self.y), self.keep):
             visible = visible if mask is None else visible * mask[:1]
@@ -137,30 +137,31 @@ class DataTerm:
 
     @property
     def norm_squared(self) -> float:
-        """||W^(1/2) A||^2 of the whole operator (held-out measurements included)."""
+        """Compute ||W^(1/2) A||^2 of the whole operator, held-out measurements included, once."""
         if self.weighting not in self._norms:
             self._norms[self.weighting] = self._power_norm()
         return self._norms[self.weighting]
 
     @property
     def mean_squared_singular_value(self) -> Tensor:
-        """m of the data term, see the class: float64 `(1,)`, or `(G,)` of an operator that differs
-        from problem to problem. On the CPU.
+        """Compute m of the data term once: float64 `(1,)`, on the CPU; see `Problem`.
+
+        `(G,)` of an operator that differs from problem to problem.
         """
         if self.weighting not in self._means:
             self._means[self.weighting] = self._mean_square()
         return self._means[self.weighting]
 
     def to_units(self, x: Tensor) -> Tensor:
-        """Network units -> the units of the measurements."""
+        """Convert an image from network units to those of the measurements."""
         return x * per_problem(self.scale, x)
 
     def from_units(self, x: Tensor) -> Tensor:
-        """The units of the measurements -> network units."""
+        """Convert an image from the units of the measurements to network units."""
         return x / per_problem(self.scale, x)
 
     def cached(self, name: str, compute: Callable[[Self], Tensor]) -> Tensor:
-        """compute(self), once per problem: a classical answer serves method and report."""
+        """Call compute(self) once per problem: a classical answer serves method and report."""
         if name not in self.cache:
             with torch.no_grad():
                 each = [one.cached(name, compute) for one in self.singles]
@@ -168,7 +169,7 @@ class DataTerm:
         return self.cache[name]
 
     def _norms_of_singles(self) -> Tensor:
-        """`norm_squared` of each of the joined problems, `(G,)`."""
+        """Collect the `norm_squared` of each stacked problem, `(G,)`."""
         return self.cached(
             f"norm {self.weighting}",
             lambda one: torch.tensor([one.norm_squared], device=one.device),
@@ -191,7 +192,7 @@ class DataTerm:
             return power_iteration(normal, (1, *self.x_shape), self.y)
 
     def _mean_square(self) -> Tensor:
-        """trace(A^H W A) / n, from the operator where it knows; see the class."""
+        """Find trace(A^H W A) / n, from the operator where it knows; see `Problem`."""
         known = self.physics.mean_squared_singular_value(self.weighting)
         if known is None:
             known = self._probed() if self.linear else self.norm_squared
@@ -200,7 +201,7 @@ class DataTerm:
         return torch.where(means > 0, means, torch.ones_like(means))
 
     def _probed(self) -> float:
-        """Hutchinson's estimate: the mean of ||W^(1/2) A v||^2 over random signs v, over n."""
+        """Estimate by Hutchinson: the mean of ||W^(1/2) A v||^2 over random signs v, over n."""
         ones = self.supported(self.y.new_ones(1, *self.x_shape))[:1]
         generator = torch.Generator().manual_seed(0)
         total = 0.0
@@ -213,5 +214,5 @@ class DataTerm:
 
 
 def _divisor(one: DataTerm) -> Tensor:
-    """What the squared residual is divided by; the product in float64, to be rounded once."""
+    """Compute what the squared residual is divided by, in float64, to be rounded once."""
     return (one.mean_squared_singular_value * one.n_image).to(one.device, torch.float32)

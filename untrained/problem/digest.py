@@ -38,7 +38,7 @@ def _one(image: Tensor) -> str:
 
 
 def _digest(digest: Any, value: Any, seen: set[int]) -> None:
-    """Tensors, arrays and plain values, and those of which an object or a container is made."""
+    """Hash tensors, arrays and plain values, and those that an object or a container is made of."""
     if isinstance(value, Tensor):
         digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
         value = value.detach().cpu()

@@ -38,38 +38,38 @@ class Group:
                 )
 
     def __len__(self) -> int:
-        """G, the number of problems."""
+        """Count the problems: G."""
         return len(self.problems)
 
     @property
     def device(self) -> torch.device:
-        """Where its tensors are."""
+        """Return the device of its tensors."""
         return self.problems[0].device
 
     def select(self, index: int) -> Problem:
-        """Problem `index`, alone."""
+        """Return problem `index`."""
         return self.problems[index]
 
     def to(self, device: torch.device | str) -> Group:
-        """The same group on another device."""
+        """Move the group to another device."""
         return Group([problem.to(device) for problem in self.problems])
 
     def weighted(self, weighting: str) -> Group:
-        """The same group with another data weighting."""
+        """Change the data weighting."""
         return Group([problem.weighted(weighting) for problem in self.problems])
 
     def misfit(self, x: Tensor) -> Tensor:
-        """The normalised data term of each, `(G,)`."""
+        """Compute the normalised data term of each, `(G,)`."""
         return torch.cat([p.misfit(x[g : g + 1]) for g, p in enumerate(self.problems)])
 
     def estimate(self) -> Tensor:
-        """The scaled adjoint image of each, `(G, C, ...)`."""
+        """Compute the scaled adjoint image of each, `(G, C, ...)`."""
         return torch.cat([problem.estimate() for problem in self.problems])
 
     def supported(self, x: Tensor) -> Tensor:
-        """x, zero where no measurement of its problem sees it."""
+        """Set x to zero where no measurement of its problem sees it."""
         return torch.cat([p.supported(x[g : g + 1]) for g, p in enumerate(self.problems)])
 
     def to_units(self, x: Tensor) -> Tensor:
-        """Network units -> the units of each one's measurements."""
+        """Convert images from network units to those of each one's measurements."""
         return torch.cat([p.to_units(x[g : g + 1]) for g, p in enumerate(self.problems)])

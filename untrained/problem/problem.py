@@ -129,7 +129,7 @@ class Problem(Views):
         self.scale = self.scale * (unit / gain)
 
     def estimate(self) -> Tensor:
-        """c A^H y with the least-squares c: the adjoint image in the image's own units.
+        """Compute c A^H y with the least-squares c: the adjoint image in the image's own units.
 
         A nonlinear physics answers with its own `initial(y)`. A physics with a method `fill`
         replaces what is held out of the image.
@@ -140,16 +140,16 @@ class Problem(Views):
         return self._estimate
 
     def misfit(self, x: Tensor, by: Divisor = "mean") -> Tensor:
-        """The normalised data term per problem, `(G,)`; `by` as of `cost`."""
+        """Compute the normalised data term of each problem, `(G,)`; `by` as of `cost`."""
         quick = self.quick()
         return quick.cost(quick.A(x) - quick.y, by)
 
     def expected_misfit(self, x: Tensor, held: Problem) -> Tensor:
-        """What `split` makes of x: its error on `held`, or on everything, seen or not, `(G,)`.
+        """Judge x by held-out measurements: its error on them, or on everything, `(G,)`.
 
-        The second where the physics says for how much of what was never measured each held-out
-        measurement stands (`importance`). What is fitted then counts as well: an image that draws
-        it better may do a little worse elsewhere.
+        On everything, seen or not, where the physics says for how much of what was never measured
+        each held-out measurement stands (`importance`). What is fitted then counts as well: an
+        image that draws it better may do a little worse elsewhere.
         """
         quick, rest = self.quick(), held.quick()
         if (quick is self) != (rest is held):  # of one of them whole lines are kept, not of both

@@ -92,7 +92,7 @@ def in_units(physics: Physics, gain: float, x_shape: tuple[int, ...]) -> Physics
 
 
 def matched_adjoint(p: DataTerm) -> Tensor:
-    """c A^H y with the c for which A of it is closest to y; see `Problem.estimate`."""
+    """Find c A^H y with the c for which A of it is closest to y; see `Problem.estimate`."""
     with torch.no_grad():
         first = p.physics.initial(p.y)
         if first is not None:
@@ -143,11 +143,11 @@ def image_levels(p: DataTerm) -> tuple[Tensor, Tensor]:
 
 
 def image_level(image: Tensor, task: str) -> Tensor:
-    """99.9th percentile of the magnitude of each image, 1 for one of zeros, `(G,)`."""
+    """Take the 99.9th percentile of the magnitude of each image, 1 for one of zeros, `(G,)`."""
     paired = find_task(task).complex_image == "always"
     return level(magnitude(image) if paired else image.abs())
 
 
 def degree_scale(scale: Tensor, physics: Physics) -> Tensor:
-    """What scales the measurements where `scale` scales the image."""
+    """Return what scales the measurements where `scale` scales the image."""
     return scale ** (1.0 if physics.degree is None else physics.degree)

@@ -10,7 +10,7 @@ from untrained.problem.problem import Problem
 
 
 def slices_of(volume: Problem) -> tuple[Problem, ...]:
-    """Every slice of one volume as a problem in the volume's units; () of what is no stack.
+    """List every slice of one volume as a problem in the volume's units; () of what is no stack.
 
     They are made once, so that what is computed for a slice is not computed again.
     """

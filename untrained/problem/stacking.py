@@ -1,4 +1,4 @@
-"""Problems of one kind as one problem with an axis for them, where that can be done."""
+"""Stack problems of one kind to one problem with an axis for them, where that can be done."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from untrained.problem.problem import Problem
 
 
 def stack_problems(problems: Sequence[Problem]) -> Problem | None:
-    """The problems as one of `(G, ...)` measurements; one problem is itself.
+    """Stack problems to one of `(G, ...)` measurements; one problem is itself.
 
     What they know stays theirs: adjoint and classical images, scale, guides, held-out measurements,
     operator norm and mean squared singular value are those of each alone. `select(g)` gives
@@ -79,7 +79,7 @@ def _one_physics(each: list[Physics]) -> Physics | None:
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Whether two operators, or what they are made of, hold the same values."""
+    """Tell whether two operators, or what they are made of, hold the same values."""
     if a is b:
         return True
     if type(a) is not type(b):

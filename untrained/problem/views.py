@@ -40,9 +40,10 @@ class Views(DataTerm):
     _quick: Self | None
 
     def split(self, fraction: float, seed: int, scattered: bool = False) -> tuple[Self, Self]:
-        """(fit, held): two views of this problem that share no measurement.
+        """Split the measurements in two: (those to fit, those held out).
 
-        The scale is found anew from `fit` alone, so that nothing of `held` reaches a method.
+        The scale is found anew from the first alone, so that nothing of the others reaches a
+        method.
         `scattered` takes single measurements where the physics would hold out patches.
         """
         if not 0 < fraction < 1:
@@ -61,7 +62,7 @@ class Views(DataTerm):
         return fit, hidden
 
     def after(self, fit: Self) -> Self:
-        """The same problem; classical answers go on from what they found on `fit`.
+        """Copy the problem; its classical answers start from those to `fit`, a part of it.
 
         It keeps answers of its own, so that nothing depends on what was fitted before.
         """
@@ -70,16 +71,16 @@ class Views(DataTerm):
         return other
 
     def of_part(self, name: str, compute: Callable[[Self], Tensor]) -> Tensor | None:
-        """The same classical answer to the part fitted before, in this problem's units.
+        """Return the same classical answer to the part fitted before, in this problem's units.
 
-        None where there was none; see `after`.
+        None where nothing was; see `after`.
         """
         if self.part is None:
             return None
         return self.from_units(self.part.to_units(self.part.cached(name, compute)))
 
     def with_measurements(self, y: Tensor) -> Self:
-        """The same physics with other measurements `(G, ...)`, which are in network units."""
+        """Replace the measurements by others `(G, ...)`, in network units."""
         other = copy.copy(self)
         other.y = y
         other.scale, other.adjoint_level = (
@@ -90,14 +91,14 @@ class Views(DataTerm):
         return other
 
     def each(self) -> tuple[Self, ...]:
-        """Every problem alone; what is computed for one of them is not computed again for all."""
+        """List every problem alone; what is computed for one is not computed again for all."""
         if len(self) == 1:
             return (self,)
         self.singles = self.singles or tuple(self.select(i) for i in range(len(self)))
         return self.singles
 
     def weighted(self, weighting: str) -> Self:
-        """The same problem with another data weighting."""
+        """Change the data weighting."""
         other = copy.copy(self)
         other.singles = tuple(one.weighted(weighting) for one in self.singles)
         other.weighting = check_weighting(weighting, self.physics)
@@ -105,9 +106,9 @@ class Views(DataTerm):
         return other
 
     def quick(self) -> Self:
-        """The same in measurements that cost less, for what asks only how far A x is from y.
+        """Return an equal problem whose A costs less, for who asks only how far A x is from y.
 
-        In MRI those of hybrid space (`Hybrid`) where whole lines are measured, and kept.
+        In MRI in hybrid space (`Hybrid`), where whole lines are measured; made once.
         """
         if self._quick is None:
             operator = self.physics.hybrid(self.keep)
@@ -115,13 +116,13 @@ class Views(DataTerm):
                 return self
             other = self._quick = copy.copy(self)
             other.physics, other.y = operator, operator.from_kspace(self.y)
-            for name in ("keep", "importance"):
-                values = getattr(self, name)
-                setattr(other, name, None if values is None else operator.measured(values))
+            other.keep = None if self.keep is None else operator.measured(self.keep)
+            held = self.importance
+            other.importance = None if held is None else operator.measured(held)
         return self._quick
 
     def select(self, index: int) -> Self:
-        """Self `index` of the group, alone."""
+        """Take problem `index` out of the group."""
         if self.singles:
             return self.singles[index]
         other = copy.copy(self)
@@ -143,7 +144,7 @@ class Views(DataTerm):
         return other
 
     def to(self, device: torch.device | str) -> Self:
-        """The same problem on another device."""
+        """Move the problem to another device."""
         other = copy.copy(self)
         other.y, other.scale = self.y.to(device), self.scale.to(device)
         other.adjoint_level = self.adjoint_level.to(device)
@@ -159,12 +160,12 @@ class Views(DataTerm):
         return other
 
     def forget(self) -> None:
-        """What was computed once for the measurements as they were; see `cached`."""
+        """Drop what was computed once for the measurements as they were; see `cached`."""
         self._estimate = self._quick = None
         self.slices, self.cache = (), {}
 
     def _draw(self, fraction: float, generator: torch.Generator, scattered: bool) -> Tensor:
-        """Measurements to hold out among the visible ones; a few draws may all be hidden."""
+        """Draw measurements to hold out among the visible ones; a few draws may all be hidden."""
         draw = self.physics.scattered if scattered else self.physics.holdout
         for _ in range(20):
             held = draw(self.y, fraction, generator)
@@ -174,7 +175,7 @@ class Views(DataTerm):
         return held
 
     def _masked(self, visible: Tensor, like: Self | None = None) -> Self:
-        """The problem of some measurements; in units of its own, or in those of `like`."""
+        """Keep some measurements only, in units of their own or in those of `like`."""
         other = copy.copy(self)
         other.keep = visible.to(self.y.dtype)
         if self.keep is not None:
@@ -196,7 +197,7 @@ class Views(DataTerm):
         return other
 
     def _find_scale(self) -> tuple[Tensor, Tensor]:
-        """See `image_levels`; 1 and 1 where nothing is rescaled."""
+        """Find `scale` and `adjoint_level` by `image_levels`; 1 and 1 where nothing is rescaled."""
         ones = torch.ones(len(self.y), device=self.y.device)
         if self.unit_range or self.physics.degree is None:
             return ones, ones
