@@ -228,8 +228,8 @@ def load_upside(path, *, key=None):
                     "from untrained.data.tasks.upside import load_upside",
                 ),
                 (
-                    '        Task(\n            "custom",',
-                    '        Task("upside", "Turn it.", "a picture", guarded(load_upside), None),',
+                    '        TaskFiles(\n            "custom",',
+                    '        TaskFiles("upside", "Turn it.", "any", guarded(load_upside), None),',
                 ),
             ],
             "untrained/cli/reconstruct.py": [
@@ -242,7 +242,7 @@ def load_upside(path, *, key=None):
 @shared_options
 def upside(options: Options, input_file: str) -> int:
     """Turn it."""
-    return reconstruct_file("upside", input_file, options, {})
+    return reconstruct_file("upside", input_file, options, TASKS["upside"].load)
 
 
 ''',

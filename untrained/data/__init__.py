@@ -44,7 +44,7 @@ __all__ = [
     "FORMATS",
     "TASKS",
     "Measurement",
-    "Task",
+    "TaskFiles",
     "evaluate_files",
     "read_clean",
     "read_guides",
@@ -57,8 +57,8 @@ P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
-class Task:
-    """A kind of measurement.
+class TaskFiles:
+    """Reader and simulator of a task; what its images are stands in `untrained/tasks.py`.
 
     Attributes:
         name: as typed on the command line.
@@ -123,59 +123,59 @@ def _found(
 _PICTURE = "a picture (PNG, JPEG, TIFF, NPY), or the .npz that simulate writes"
 _ENCODED = ".npz or .h5 (measurement, image_shape), as simulate writes it"
 
-TASKS: dict[str, Task] = {
+TASKS: dict[str, TaskFiles] = {
     task.name: task
     for task in (
-        Task(
+        TaskFiles(
             "denoise",
             "Remove noise from a picture or volume.",
             _PICTURE,
             guarded(load_denoise),
             simulate_denoise,
         ),
-        Task(
+        TaskFiles(
             "inpaint",
             "Fill in missing pixels of a picture or volume.",
             f"{_PICTURE}; the mask is white or 1 where measured",
             guarded(load_inpaint),
             simulate_inpaint,
         ),
-        Task(
+        TaskFiles(
             "superres",
             "Enlarge a picture by a whole factor.",
             _PICTURE,
             guarded(load_superres),
             simulate_superres,
         ),
-        Task(
+        TaskFiles(
             "deblur",
             "Undo the blur of a known kernel.",
             f"{_PICTURE}; the kernel is an array or a grey picture",
             guarded(load_deblur),
             simulate_deblur,
         ),
-        Task(
+        TaskFiles(
             "nldeblur",
             "Undo a known non-linear blur: BKSE, or a camera's.",
             f"{_PICTURE}; BKSE needs the weights file",
             guarded(load_nldeblur),
             simulate_nldeblur,
         ),
-        Task(
+        TaskFiles(
             "cs",
             "Reconstruct from a few random combinations of the pixels.",
             _ENCODED,
             guarded(load_cs),
             simulate_cs,
         ),
-        Task(
+        TaskFiles(
             "phase",
             "Reconstruct from the amplitudes of the Fourier transform.",
             _ENCODED,
             guarded(load_phase),
             simulate_phase,
         ),
-        Task(
+        TaskFiles(
             "mri",
             "Reconstruct undersampled multi-coil or single-coil k-space.",
             "fastMRI-style .h5 (kspace: slices, coils, H, W) or .npz (kspace: coils, H, W; "
@@ -183,7 +183,7 @@ TASKS: dict[str, Task] = {
             guarded(load_mri),
             simulate_mri,
         ),
-        Task(
+        TaskFiles(
             "ct",
             "Reconstruct a slice from few or noisy projections, parallel or fan beam.",
             ".npz or .h5 (sinogram: angles, detectors, or slices first; angles in degrees; "
@@ -192,7 +192,7 @@ TASKS: dict[str, Task] = {
             guarded(load_ct),
             simulate_ct,
         ),
-        Task(
+        TaskFiles(
             "custom",
             "Invert an operator of your own, given as Python code.",
             ".npy, .npz (measurement; optionally reference and sigma) or a picture",
