@@ -39,8 +39,8 @@ from untrained.data import TASKS
 from untrained.data.measurement import Measurement
 from untrained.metrics import psnr, ssim, usual_range
 from untrained.rules.watch import Clock
+from untrained.run.execute import Case, RunSettings, run
 from untrained.run.plan import plan
-from untrained.run.reconstruct import run
 from untrained.solver.procedure import solve_recipe
 
 SCORES = ("stopped", "final", "oracle")
@@ -91,7 +91,8 @@ def job(
     watch: list[Watch] = [scored]
     if limit:
         watch.append(Clock(limit))
-    result = run(chosen, problem, seed=seed, watch=watch, compare=False)
+    settings = RunSettings(seed=seed, watch=watch, compare=False)
+    (result,) = run(chosen, [Case(problem)], settings)
     row = {
         "case": case.stem,
         "method": method,

@@ -25,8 +25,8 @@ from untrained.errors import UserError
 from untrained.physics import Denoise
 from untrained.pretrain import load_weights, train
 from untrained.rules.watch import Progress
+from untrained.run.execute import Case, RunSettings, run
 from untrained.run.plan import Plan, plan
-from untrained.run.reconstruct import run
 from untrained.solver.fit import Fit
 from untrained.solver.memory import memory_need
 from untrained.solver.procedure import solve_each, solve_recipe
@@ -195,14 +195,13 @@ def fitted(place: Place, row: str, m: Measurement, chosen: Plan) -> dict[str, An
     assert chosen.recipe is not None
     score = Score(m, "disc" if m.task == "ct" else "all", place.device)
     start_peak(place.device)
-    result = run(
-        chosen,
-        Problem(m.y, m.physics, sigma=m.sigma),
+    settings = RunSettings(
         device=str(place.device),
         watch=[Scored(score), Elapsed(), *place.watch(row)],
         compare=False,
         run_dir=place.state(row),
     )
+    (result,) = run(chosen, [Case(Problem(m.y, m.physics, sigma=m.sigma))], settings)
     if not result.finished:
         raise NotFinished
     return {

@@ -32,6 +32,7 @@ LAYERS = (
     "pretrain",
     "doubts",
     "data",
+    "uncertainty",
     "about",
     "report",
     "result",

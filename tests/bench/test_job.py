@@ -26,7 +26,7 @@ from untrained.data import TASKS
 from untrained.data.formats.npz import write_npz
 from untrained.errors import UserError
 from untrained.problem import Problem
-from untrained.run.reconstruct import run
+from untrained.run.execute import Case, RunSettings, run
 
 SMALL = ("net.widths=4,8", "net.skip=2")
 # Only an error ten times smaller would count as a new minimum: the rule soon ends the run.
@@ -200,7 +200,8 @@ def test_the_truth_does_not_reach_the_method(job, do, pictures):
     assert images[0].read_bytes() == images[1].read_bytes()
     assert result_of(job, out)["stopped"] != result_of(lied, out)["stopped"]
     m = TASKS["denoise"].load(job.case.file)[0]
-    result = run(job.plan(), Problem(m.y, m.physics, sigma=m.sigma), seed=job.seed, device="cpu")
+    case = Case(Problem(m.y, m.physics, sigma=m.sigma))
+    (result,) = run(job.plan(), [case], RunSettings(seed=job.seed, device="cpu"))
     assert np.array_equal(np.load(images[0]), result.image[0, 0].numpy())
 
 

@@ -20,7 +20,7 @@ SOURCES = (
 ALSO = {  # texts that functions return which give notes by another name
     "solver/refit.py": ("_fall_back",),
     "run/plan.py": ("notes",),
-    "run/reconstruct.py": ("_mean",),
+    "uncertainty/ensemble.py": ("_average",),
     "about.py": ("shares",),
     "physics/masks.py": ("plane_mask",),
     "data/simulate/encoded.py": ("_said",),

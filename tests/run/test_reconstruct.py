@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +15,8 @@ from torch import Tensor
 import untrained as ut
 from untrained.core.rule import Watch
 from untrained.methods import find_recipe
+from untrained.run.execute import Case, RunSettings, run
 from untrained.run.plan import Plan, plan
-from untrained.run.reconstruct import run
 
 
 def test_the_truth_reaches_nothing_but_the_record() -> None:
@@ -44,6 +45,13 @@ def test_seeds_are_averaged_and_their_spread_reported() -> None:
     assert float(both.std.max()) > 0
 
 
+def run_one(
+    chosen: Plan, problem: ut.Problem, truth: Tensor | None = None, **how: Any
+) -> ut.Result:
+    (result,) = run(chosen, [Case(problem, truth)], RunSettings(**how))
+    return result
+
+
 def eight_steps() -> tuple[Plan, ut.Problem, Tensor]:
     """A plan without a stop rule, its problem, and the truth."""
     y, truth, physics = measured()
@@ -55,26 +63,26 @@ def test_a_pause_in_a_further_seed_keeps_the_finished_ones(
     tmp_path: Path, pause_after: Callable[[int], Watch]
 ) -> None:
     chosen, problem, _ = eight_steps()
-    first, whole = (run(chosen, problem, seeds=n, compare=False) for n in (1, 3))
+    first, whole = (run_one(chosen, problem, seeds=n, compare=False) for n in (1, 3))
     parts = {"seeds": 3, "compare": False, "run_dir": tmp_path}
-    part = run(chosen, problem, watch=[pause_after(10)], **parts)
+    part = run_one(chosen, problem, watch=[pause_after(10)], **parts)
     assert not part.finished
     assert part.stop[0].rule == "interrupted"
     assert "1 of 3 seeds are in the image" in part.stop[0].reason
     assert torch.equal(part.image, first.image)
     assert part.steps == 10
-    assert torch.equal(run(chosen, problem, **parts).image, whole.image)
+    assert torch.equal(run_one(chosen, problem, **parts).image, whole.image)
 
 
 def test_a_reference_may_come_and_go_between_two_sittings(
     tmp_path: Path, pause_after: Callable[[int], Watch]
 ) -> None:
     chosen, problem, truth = eight_steps()
-    whole = run(chosen, problem, compare=False)
+    whole = run_one(chosen, problem, compare=False)
     for before, after in ((None, truth), (truth, None)):
         parts = {"compare": False, "run_dir": tmp_path / str(before is None)}
-        run(chosen, problem, truth=before, watch=[pause_after(3)], **parts)
-        rest = run(chosen, problem, truth=after, **parts)
+        run_one(chosen, problem, truth=before, watch=[pause_after(3)], **parts)
+        rest = run_one(chosen, problem, truth=after, **parts)
         assert torch.equal(rest.image, whole.image)
         known = [value == value for value in rest.history["psnr"]]
         assert known == [before is not None] * 3 + [after is not None] * 5

@@ -17,7 +17,7 @@ from untrained.core.rule import Never, Output, Watch
 from untrained.data import TASKS, Measurement, read_guides
 from untrained.errors import UserError
 from untrained.problem import Problem
-from untrained.run.reconstruct import run
+from untrained.run.execute import Case, RunSettings, run
 from untrained.solver.fit import Fit
 from untrained.solver.procedure import solve_recipe
 from untrained.solver.stage import DIVERGED
@@ -73,15 +73,14 @@ def measure(
     problem = Problem(m.y, m.physics, sigma=m.sigma, guide=guide).to(hardware)
     chosen, scored, limit = job.plan(), Scored(score), Limit(time_limit)
     watchers = [scored, limit, *watch]
-    result = run(
-        chosen,
-        problem,
+    settings = RunSettings(
         seed=job.seed,
         device=str(hardware),
         watch=watchers,
         compare=False,
         run_dir=state / "stopped",
     )
+    (result,) = run(chosen, [Case(problem)], settings)
     scores: dict[str, float | None] = {
         "stopped": score.psnr(result.image),
         "ssim": score.ssim(result.image),

@@ -31,8 +31,8 @@ from untrained.data import Measurement
 from untrained.methods import METHODS
 from untrained.problem import Problem
 from untrained.report.save import plain_values
+from untrained.run.execute import Case, RunSettings, run
 from untrained.run.plan import Plan, plan
-from untrained.run.reconstruct import run
 from untrained.solver.loop import take_step
 from untrained.solver.stage import Stage, StageInput
 from untrained.tasks import find_task
@@ -274,13 +274,12 @@ def _run(
     grace = 0.0 if chosen.recipe is None else max(GRACE, 0.1 * limit)  # a network ends by itself
     try:
         with cut_after(limit + grace):
-            result = run(
-                chosen,
-                problem,
+            settings = RunSettings(
                 device=str(device),
                 watch=[Scored(score), Limit(limit), clock],
                 compare=False,
             )
+            (result,) = run(chosen, [Case(problem)], settings)
     except Cut:
         row.seconds, row.cut = time.perf_counter() - began, True
         return

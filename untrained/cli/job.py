@@ -33,8 +33,9 @@ from untrained.report import summary as result_facts
 from untrained.report import write_result
 from untrained.result import Result
 from untrained.rules.watch import Clock, Interrupt, Progress
+from untrained.run.execute import Case, RunSettings, run
 from untrained.run.plan import Plan, plan
-from untrained.run.reconstruct import light, run, run_each, whole_problem
+from untrained.run.reconstruct import light, whole_problem
 from untrained.solver.fit import stack_fits
 from untrained.solver.stage import DIVERGED
 from untrained.threads import at_most_threads
@@ -158,18 +159,9 @@ def _results(
     """Of every slice, or of those that were reached: side by side on a GPU, else in turn."""
     place_of = pick_device(options.device)
     if chosen.recipe and len(slices) > 1 and chosen.recipe.engine.groups(place_of):
-        results = run_each(
-            chosen,
-            [_problem(m, options, chosen) for m in slices],
-            seed=options.seed,
-            seeds=options.seeds,
-            device=options.device,
-            truths=[m.reference for m in slices],
-            data_ranges=[m.data_range for m in slices],
-            watch=[*watch, *_bars(chosen.card.name, options)],
-            compare=not options.no_compare,
-            run_dir=place.path,
-        )
+        bars = [*watch, *_bars(chosen.card.name, options)]
+        cases = [_case(m, options, chosen) for m in slices]
+        results = run(chosen, cases, _run_settings(options, bars, place.path))
         return [_tell(one, m) for one, m in zip(results, slices, strict=True)]
     results = []
     for i, measurement in enumerate(slices):
@@ -200,21 +192,26 @@ def _one(
     index: int,
     count: int,
 ) -> Result:
-    problem = _problem(measurement, options, chosen)
     label = chosen.card.name if count == 1 else f"slice {index} of 0..{count - 1}"
-    result = run(
-        chosen,
-        problem,
+    run_dir = place.path if count == 1 else place.folder.work / f"slice-{index}"
+    settings = _run_settings(options, [*watch, *_bars(label, options)], run_dir)
+    (result,) = run(chosen, [_case(measurement, options, chosen)], settings)
+    return _tell(result, measurement)
+
+
+def _run_settings(options: Options, watch: Sequence[Watch], run_dir: Path) -> RunSettings:
+    return RunSettings(
         seed=options.seed,
         seeds=options.seeds,
         device=options.device,
-        truth=measurement.reference,
-        data_range=measurement.data_range,
-        watch=[*watch, *_bars(label, options)],
+        watch=watch,
         compare=not options.no_compare,
-        run_dir=place.path if count == 1 else place.folder.work / f"slice-{index}",
+        run_dir=run_dir,
     )
-    return _tell(result, measurement)
+
+
+def _case(m: Measurement, options: Options, chosen: Plan) -> Case:
+    return Case(_problem(m, options, chosen), m.reference, m.data_range)
 
 
 def _problem(m: Measurement, options: Options, chosen: Plan) -> Problem:

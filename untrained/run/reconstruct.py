@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -16,15 +13,10 @@ from torch import Tensor, nn
 
 from untrained.ambient import single_precision
 from untrained.checks import check_contents, check_measurements, check_sigma, check_unit_range
-from untrained.classical import CLASSICAL
-from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.method import Method
-from untrained.core.recipe import Recipe
-from untrained.core.rule import MaxSteps, Output, Stop, Stopped, Watch
-from untrained.core.start import StartWeights
+from untrained.core.rule import Output, Stop
 from untrained.doubts import doubts, mended
 from untrained.errors import Note, UserError
-from untrained.folder import WORK
 from untrained.physics import Physics, as_physics
 from untrained.physics.check import adjoint_notes
 from untrained.physics.footprint import whole
@@ -33,15 +25,10 @@ from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem
 from untrained.problem.scaling import own_level
 from untrained.result import Result
-from untrained.rules.watch import INTERRUPTED, Progress, Reference
-from untrained.run.evaluate import checked_reference, evaluate
-from untrained.run.plan import Plan, plan
-from untrained.solver.fit import Fit, stack_fits
-from untrained.solver.procedure import solve_each
-from untrained.solver.stage import DIVERGED, OFF_TRACK
+from untrained.rules.watch import Progress
+from untrained.run.execute import Case, RunSettings, run
+from untrained.run.plan import plan
 from untrained.tasks import find_task
-from untrained.threads import current_threads, threads_for, use_threads
-from untrained.waiting import TimeIsUp, waiting
 
 CALLER = 5
 """Frames from a warning to who called `reconstruct`: itself, and its three decorators."""
@@ -136,138 +123,19 @@ def reconstruct(
     chosen.check_guide(guide is not None)
     if uncertainty is not None and chosen.seeds(seeds) < 2:
         raise UserError("uncertainty='seeds' is the spread of several runs: give seeds=2 or more")
-    result = run(
-        chosen,
-        problem,
+    how = RunSettings(
         seed=seed,
         seeds=seeds,
         device=device,
-        truth=truth,
-        data_range=data_range,
         watch=[Progress(chosen.card.name)] if progress else [],
         compare=compare,
         run_dir=run_dir,
     )
+    (result,) = run(chosen, [Case(problem, truth, data_range)], how)
     result = result.with_notes([*physics.first_note(), *notes, *result.notes, *inexact])
     for note in result.notes:
         warnings.warn(note, Note, stacklevel=CALLER)
     return result
-
-
-def run(
-    chosen: Plan,
-    problem: Problem,
-    *,
-    seed: int = 0,
-    seeds: int = 1,
-    device: str = "auto",
-    truth: Tensor | None = None,
-    data_range: float | None = None,
-    watch: Sequence[Watch] = (),
-    compare: bool = True,
-    run_dir: str | Path | None = None,
-) -> Result:
-    """Carry out a plan; see `reconstruct` for the arguments."""
-    with use_threads(threads_for(problem.x_shape[1:])):
-        return _run(
-            chosen, problem, seed, seeds, device, truth, data_range, watch, compare, run_dir
-        )
-
-
-def _run(
-    chosen: Plan,
-    problem: Problem,
-    seed: int,
-    seeds: int,
-    device: str,
-    truth: Tensor | None,
-    data_range: float | None,
-    watch: Sequence[Watch],
-    compare: bool,
-    run_dir: str | Path | None,
-) -> Result:
-    count = chosen.seeds(seeds)
-    place = pick_device(device)
-    problem = problem.to(place)
-    digests = [chosen.digest(one) for one in problem.each()]
-    truth, data_range = checked_reference(truth, data_range, problem)
-    if chosen.recipe is None:
-        fit = _classical(chosen, problem, seed, place, watch)
-    else:
-        if truth is not None and data_range is not None:
-            watch = [Reference(truth, data_range, problem.traits.ambiguous_orientation), *watch]
-        start, own = chosen.start(problem), problem.each()
-        each = _networks(
-            chosen.recipe, own, start, digests, seed, count, str(place), watch, run_dir
-        )
-        fit = stack_fits(each)
-    return _result(chosen, problem, fit, truth, data_range, digests, count, compare, watch)
-
-
-def run_each(
-    chosen: Plan,
-    problems: Sequence[Problem],
-    *,
-    seed: int = 0,
-    seeds: int = 1,
-    device: str = "auto",
-    truths: Sequence[Tensor | None],
-    data_ranges: Sequence[float | None],
-    watch: Sequence[Watch] = (),
-    compare: bool = True,
-    run_dir: str | Path | None = None,
-) -> list[Result]:
-    """Carry out a plan of a network on single images with physics of their own.
-
-    Other arguments as of `run`, with a truth and a data range for each; a result for each.
-    """
-    assert chosen.recipe is not None
-    count = chosen.seeds(seeds)
-    place = pick_device(device)
-    problems = [problem.to(place) for problem in problems]
-    digests = [chosen.digest(problem) for problem in problems]
-    starts = [chosen.start(problem) for problem in problems]  # each is asked whether they fit it
-    checked = [checked_reference(*one) for one in zip(truths, data_ranges, problems, strict=True)]
-    known, ranges = zip(*checked, strict=True)
-    if all(truth is not None for truth in known):
-        watch = [Reference(known, ranges, problems[0].traits.ambiguous_orientation), *watch]
-    fits = _networks(
-        chosen.recipe, problems, starts[0], digests, seed, count, str(place), watch, run_dir
-    )
-    return [
-        _result(chosen, problem, fit, truth, width, [digest], count, compare, watch)
-        for fit, problem, truth, width, digest in zip(
-            fits, problems, known, ranges, digests, strict=True
-        )
-    ]
-
-
-def _result(
-    chosen: Plan,
-    problem: Problem,
-    fit: Fit,
-    truth: Tensor | None,
-    data_range: float | None,
-    data: Sequence[str],
-    seeds: int,
-    compare: bool,
-    watch: Sequence[Watch],
-) -> Result:
-    _require_finite(fit)
-    about = evaluate(
-        chosen,
-        problem,
-        fit,
-        truth=truth,
-        data_range=data_range,
-        data=data,
-        seeds=seeds,
-        compare=compare,
-        watch=watch,
-    )
-    # After the evaluation, which is a part of the run and may take the most memory of all.
-    peak = peak_memory_mb(problem.device)
-    return Result.of(replace(fit, peak_memory_mb=peak), about)
 
 
 def reconstructor(
@@ -319,158 +187,8 @@ def whole_problem(
     return Problem(y, physics, sigma=sigma, guide=guide, level=level)
 
 
-def _require_finite(fit: Fit) -> None:
-    """Refuse an image with values that are none, whatever made them.
-
-    Raises:
-        UserError: says how many.
-    """
-    bad = int((~fit.image.isfinite()).sum())
-    if bad:
-        raise UserError(
-            f"the reconstruction holds {bad} values that are NaN or infinite: measurements, sigma "
-            "or operator hold values out of all proportion; check their units"
-        )
-
-
 def _adjoint(physics: Physics, problem: Problem) -> tuple[str, ...]:
     """Note what is wrong with the adjoint of a user's own operator; ours are tested."""
     if is_ours(physics):
         return ()
     return adjoint_notes(problem.physics, problem.x_shape, physics.class_name(), len(problem))
-
-
-def _networks(
-    recipe: Recipe,
-    problems: Sequence[Problem],
-    start: StartWeights | None,
-    digests: Sequence[str],
-    seed: int,
-    seeds: int,
-    device: str,
-    watch: Sequence[Watch],
-    run_dir: str | Path | None,
-) -> list[Fit]:
-    """A run of every image, or the mean of several seeds of it.
-
-    The first seed finds the number of steps by its stop rule; the others take that many on all
-    measurements.
-    """
-    settings = {"data": list(digests)}
-    found = solve_each(
-        recipe,
-        problems,
-        seeds=[seed] * len(problems),
-        watch=watch,
-        device=device,
-        run_dir=run_dir,
-        settings=settings,
-        start=start,
-    )
-    if seeds == 1:
-        return found
-    for i, first in enumerate(found):
-        others: list[Fit] = []
-        if all(one.finished for one in found):
-            others = solve_each(
-                replace(first.final_recipe(), stop=MaxSteps(max(1, first.stop[0].step))),
-                [problems[i]] * (seeds - 1),
-                seeds=range(seed + 1, seed + seeds),
-                watch=[w.alone(i) for w in watch],
-                device=device,
-                run_dir=None if run_dir is None else Path(run_dir) / WORK / f"seeds-{i}",
-                settings=settings,
-                start=start,
-                track=_last_track(first),
-            )
-        found[i] = _mean(first, others)
-    return found
-
-
-LOST = (OFF_TRACK, DIVERGED)
-"""Rules that end a fit whose image is of no use."""
-
-
-def _last_track(first: Fit) -> list[float]:
-    """Return the data term at each step of the last fit of the first seed."""
-    phases, data = first.history["phase"], first.history.get("data", [])
-    return [float(v) for phase, v in zip(phases, data, strict=False) if phase == phases[-1]]
-
-
-def _mean(first: Fit, others: list[Fit]) -> Fit:
-    """Return the mean of the seeds that came to a good end; the first alone where no other did."""
-    runs = [first, *others]
-    ended = [one for one in others if one.finished]
-    lost = [one for one in ended if one.stop[0].rule in LOST]
-    done = [first, *[one for one in ended if one.stop[0].rule not in LOST]]
-    images = torch.stack([r.image for r in done])
-    stop, dropped = first.stop[0], first.dropped
-    cut = [one for one in others if not one.finished]
-    if cut and first.finished:
-        reason = f"{cut[0].stop[0].reason}; {len(done)} of {len(runs)} seeds are in the image"
-        stop = Stopped(cut[0].stop[0].rule, stop.step, reason)
-    if lost:
-        seeds = ", ".join(str(one.seed) for one in lost)
-        why = f"seed {seeds} was dropped from the mean: {lost[0].stop[0].reason}"
-        dropped = f"{dropped}; {why}" if dropped else why
-    return replace(
-        first,
-        image=images.mean(0),
-        stop=(stop,),
-        std=images.std(0) if len(done) > 1 else torch.zeros_like(images[0]),
-        steps=sum(r.steps for r in runs),
-        seconds=sum(r.seconds for r in runs),
-        cpu_seconds=sum(r.cpu_seconds for r in runs),
-        finished=all(r.finished for r in runs),
-        dropped=dropped,
-    )
-
-
-def _classical(
-    chosen: Plan, problem: Problem, seed: int, place: torch.device, watch: Sequence[Watch]
-) -> Fit:
-    """The answer of a classical method, unless a watcher ends it."""
-    began, cpu = time.perf_counter(), time.process_time()
-    image = problem.to_units(_solved(chosen.card.name, problem, watch))
-    return Fit(
-        image=image,
-        history={"phase": [], "step": []},
-        stop=(Stopped("solver", 0, "a classical answer: solved to its own tolerance"),),
-        recipe=None,
-        seed=seed,
-        steps=0,
-        seconds=time.perf_counter() - began,
-        cpu_seconds=time.process_time() - cpu,
-        device=str(place),
-        precision="fp32",
-        threads=current_threads(),
-    )
-
-
-def _solved(name: str, problem: Problem, watch: Sequence[Watch]) -> Tensor:
-    """A classical image in network units; watchers are told while it takes long, and may end it.
-
-    Raises:
-        UserError: the time limit passed. Such a method has no image before its last step.
-        KeyboardInterrupt: it was interrupted.
-    """
-
-    def tell(seconds: float) -> bool:
-        for one in watch:
-            one.busy("solving", seconds)
-        return any(one.interrupted() is not None for one in watch)
-
-    try:
-        with waiting(math.inf, tell):
-            return problem.cached(name, CLASSICAL[name])
-    except TimeIsUp:
-        asked = [found for one in watch if (found := one.interrupted()) is not None]
-        if any(one.rule == INTERRUPTED for one in asked):
-            raise KeyboardInterrupt from None
-        raise UserError(
-            f"'{name}' did not end within the time limit, and keeps nothing on the way: give it "
-            "more time (--time-limit), or take fbp, cgsense or adjoint, which are quick"
-        ) from None
-    finally:
-        for one in watch:
-            one.end(name)

@@ -1,0 +1,1 @@
+"""Say how sure an image is."""
