@@ -61,8 +61,13 @@ def test_a_long_budget_takes_no_memory_before_it_is_used(picture, tmp_path, caps
 
 
 @pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="names are text there")
-@pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
-@pytest.mark.parametrize("name", [b"caf\xe9.npy", "снимок é.npy".encode()])
+@pytest.mark.parametrize(
+    ("name", "locale"),
+    [
+        (b"caf\xe9.npy", {}),  # bytes that are no text
+        ("снимок é.npy".encode(), {"LC_ALL": "C", "PYTHONUTF8": "0"}),  # text that no locale has
+    ],
+)
 def test_names_of_any_bytes(tmp_path, name, locale):
     path = os.path.join(os.fsencode(tmp_path), name)  # noqa: PTH118, bytes
     with open(path, "wb") as file:  # noqa: PTH123
@@ -76,8 +81,9 @@ def test_names_of_any_bytes(tmp_path, name, locale):
     facts = json.loads((tmp_path / "out" / "result.json").read_bytes())
     assert facts["source"].endswith(".npy")
     assert (tmp_path / "out" / "report.html").stat().st_size > 1000
-    again = subprocess.run([*command, "--out", os.fsencode(tmp_path / "out")], env=given,
-                           capture_output=True)  # fmt: skip
+    again = subprocess.run(
+        [*command, "--out", os.fsencode(tmp_path / "out")], env=given, capture_output=True
+    )
     assert again.returncode == 2  # a finished result is there
     assert b"never overwritten" in again.stderr
 
@@ -93,7 +99,7 @@ def test_a_diverged_run_is_no_success(picture, tmp_path, capsys, monkeypatch, st
     monkeypatch.setattr(DIP, "loss", broken)
     out = tmp_path / "out"
     options = ["--method", "dip", "--steps", "6", "--stop", "none", "--set", "net.widths=8,8"]
-    status, told = call(
+    status, told = heard(
         capsys, "reconstruct", "denoise", picture, *options, "--quiet", "--out", out
     )
     assert status == 2
@@ -128,7 +134,7 @@ def test_an_operator_of_nonsense_saves_no_nan(tmp_path, capsys):
     np.save(tmp_path / "y.npy", PICTURE[None])
     out = tmp_path / "out"
     for method in ("adjoint", "cgsense", "tv", "dct"):
-        status, _ = call(
+        status, _ = heard(
             capsys, "reconstruct", "custom", tmp_path / "y.npy", "--physics",
             f"{tmp_path / 'op.py'}:Op", "--method", method, "--out", out, "--overwrite", "--quiet",
         )  # fmt: skip

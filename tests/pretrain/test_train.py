@@ -37,6 +37,21 @@ def test_training_and_reconstruction_have_the_same_network(name: str, preset: st
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_objective_of_a_training_falls(name: str) -> None:
+    settings = (*SHRINK[name], "engine.lr=0.01")
+    _, result = train(name, inputs(name), task="inpaint", settings=settings, steps=40)
+    data = [float(v) for v in result.history["data"]]
+    assert min(data[-5:]) < data[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_seed_same_weights_other_seed_other_weights(name: str) -> None:
+    first, again, other = learned(name).tensors, learn(name).tensors, learn(name, seed=1).tensors
+    assert all(torch.equal(t, again[n]) for n, t in first.items())
+    assert any(not torch.equal(t, other[n]) for n, t in first.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_interrupted_training_ends_with_the_same_bits(
     name: str, tmp_path: Path, pause_after: Callable[[int], Watch]
 ) -> None:

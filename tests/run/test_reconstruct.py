@@ -194,13 +194,15 @@ def test_import_adds_little_to_torch() -> None:
         "print([m for m in ('matplotlib', 'sigpy', 'skimage', 'h5py') if m in sys.modules])"
     )
     shares = []
-    for _ in range(3):  # the least of three: a busy machine lengthens either part
+    for _ in range(3):  # one of three is enough: a busy machine lengthens either part
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
         share, heavy = done.stdout.splitlines()
         assert heavy == "[]"
         shares.append(float(share))
+        if shares[-1] < 0.3:
+            break
     assert min(shares) < 0.3  # 0.22 on an idle machine that keeps no compiled files
 
 
