@@ -1,6 +1,8 @@
 """One table: every operator of ours x every property. Then the checks themselves."""
 
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from untrained.physics import (
     CT,
     MRI,
     Blur,
+    CompressedSensing,
     Denoise,
     FanBeam,
     Inpaint,
@@ -23,6 +26,7 @@ from untrained.physics import (
     random_mask,
     vdrs_mask,
 )
+from untrained.physics.base import Physics
 from untrained.physics.check import adjoint_notes
 
 
@@ -52,8 +56,34 @@ OPERATORS = {
     "mri_columns": lambda size: MRI(vdrs_mask(size[1], 2, 0.2), x_shape=(2, *size)),
     "ct_parallel": lambda size: CT(size, np.arange(0, 180, 20.0), 40),
     "ct_fan": lambda size: CT(size, np.arange(0, 360, 40.0), 50, fan=FanBeam(90.0, 150.0)),
+    "cs": lambda size: CompressedSensing((2, *size), 200),
 }
+ELSEWHERE = {
+    "Hybrid": "test_stack.py",
+    "Stack": "test_stack.py",
+    "PhaseRetrieval": "test_encoded.py",
+    "BKSE": "test_nonlinear_blur.py",
+    "NonlinearBlur": "test_nonlinear_blur.py",
+}
+"""Operators with tests of their own: volumes, what only the package makes, nonlinear ones."""
+
 SIZES = {"even": (24, 24), "odd": (27, 21), "rectangular": (24, 36)}
+
+
+def kinds(base: type) -> Iterator[str]:
+    """The package's own operators; wrappers of others are tested with what they wrap."""
+    places = ("untrained.physics.base", "untrained.physics.foreign", "untrained.physics.rescaled")
+    for kind in base.__subclasses__():
+        yield from kinds(kind)
+        if kind.__module__.startswith("untrained.") and kind.__module__ not in places:
+            yield kind.__name__
+
+
+def test_no_operator_is_without_a_row() -> None:
+    here = {type(make((24, 24))).__name__ for make in OPERATORS.values()}
+    assert set(kinds(Physics)) == here | set(ELSEWHERE)
+    for name, file in ELSEWHERE.items():
+        assert name.lower() in (Path(__file__).parent / file).read_text(encoding="utf-8").lower()
 
 
 CASES = [
