@@ -91,8 +91,8 @@ def job(
     watch: list[Watch] = [scored]
     if limit:
         watch.append(Clock(limit))
-    settings = RunSettings(seed=seed, watch=watch, compare=False)
-    (result,) = run(chosen, [Case(problem)], settings)
+    how = RunSettings(seed=seed, watch=watch, compare=False)
+    (result,) = run(chosen, [Case(problem)], how)
     row = {
         "case": case.stem,
         "method": method,
