@@ -15,13 +15,13 @@ from torch import Tensor
 from untrained import Problem
 from untrained._version import versions
 from untrained.bench.job import file_digest
-from untrained.bench.memory import peak_mb, start_peak
 from untrained.bench.score import Score, Scored
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame, Never, Watch
 from untrained.core.state import State
 from untrained.data import Measurement
 from untrained.errors import UserError
+from untrained.machine import device_name, peak_mb, start_peak
 from untrained.physics import Denoise
 from untrained.pretrain import load_weights, train
 from untrained.rules.watch import Progress
@@ -104,12 +104,10 @@ class Elapsed(Watch):
 
 def machine(place: Place) -> dict[str, Any]:
     """Describe the device and the versions that a row was measured with."""
-    cuda = place.device.type == "cuda"
-    kind = torch.backends.cpu.get_cpu_capability()
     return {
         "tiny": place.tiny,
         "device": str(place.device),
-        "device_name": torch.cuda.get_device_name(place.device) if cuda else f"CPU, {kind}",
+        "device_name": device_name(place.device),
         "versions": versions(),
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
     }

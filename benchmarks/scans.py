@@ -15,8 +15,8 @@ from untrained.data.formats.npy import write_npy
 from untrained.data.formats.npz import write_npz
 from untrained.data.phantoms import birdcage_maps
 from untrained.maths import fft2c, ifft2c
+from untrained.physics.ct_geometry import FanBeam, Geometry
 from untrained.physics.fbp import fbp
-from untrained.physics.footprint import FanBeam, Geometry
 
 BRAINS = {"t1": "brain_t1_8ch_230x180.npz", "mprage": "brain_mprage_4ch_256.npz"}
 T2 = "mri_complex_images/siat_brain_t2_31x256.npz"

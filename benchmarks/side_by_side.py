@@ -23,8 +23,8 @@ from evidence import read_case
 from untrained import Problem
 from untrained.bench.score import Score
 from untrained.classical import guide
-from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
+from untrained.machine import device_name, pick_device
 from untrained.run.plan import plan
 from untrained.solver.fit import Fit
 from untrained.solver.procedure import solve_each
@@ -65,7 +65,7 @@ def main() -> None:
     score = Score(m, "disc" if m.task == "ct" else "all", place)
     facts: dict[str, object] = {"case": given.case.stem, **vars(given), "device": str(place)}
     if place.type == "cuda":
-        facts["gpu"] = torch.cuda.get_device_name(place)
+        facts["gpu"] = device_name(place)
     for name, together in (("in turn", 1), ("side by side", given.count)):
         how = replace(recipe, engine=replace(recipe.engine, together=together))
         spent, results = seconds(how, problem, given.count)

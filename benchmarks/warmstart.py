@@ -18,9 +18,9 @@ from evidence import read_case
 
 from untrained import Problem, load_weights
 from untrained.bench.score import Score
-from untrained.core.machine import pick_device
 from untrained.core.rule import Frame, Watch
 from untrained.data import Measurement
+from untrained.machine import pick_device
 from untrained.run.plan import Plan, plan
 from untrained.solver.procedure import solve_recipe
 

@@ -12,6 +12,7 @@ LAYERS = (
     "errors",
     "own_code",
     "waiting",
+    "machine",
     "tasks",
     "checks",
     "files",

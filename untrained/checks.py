@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,19 @@ WILD = 10.0
 LEAST_NOISE, MOST_NOISE = 1e-12, 1e6
 LARGEST_RATIO = 1e8
 SAMPLED = 1_000_000  # of so many values a percentile is told well enough
-WEIGHTINGS = ("uniform", "ramp", "half-ramp")
+
+
+def whole(name: str, value: float, least: int, most: int | None = None) -> int:
+    """Return `value` as an integer from `least` to `most`; UserError naming `name` otherwise."""
+    try:
+        number = math.isfinite(value)
+    except (TypeError, ValueError, OverflowError):
+        number = False
+    if not number or int(value) != value or value < least:
+        raise UserError(f"{name} must be a whole number of at least {least}, got {shown(value)}")
+    if most is not None and value > most:
+        raise UserError(f"{name} must be at most {most:,}, got {shown(int(value))}")
+    return int(value)
 
 
 def check_measurements(y: Tensor) -> None:
@@ -140,21 +151,6 @@ def relative_sigma(sigma: float, scale: float) -> float:
     return level
 
 
-def check_consistent(y: Tensor, physics: Any, x_shape: tuple[int, ...]) -> None:
-    """Refuse measurements of another shape than the operator's."""
-    probe = torch.zeros(len(y), *x_shape, device=y.device)
-    with torch.no_grad():
-        got = tuple(_real(physics, "A", physics.A(probe)).shape[1:])
-        if physics.linear:
-            _real(physics, "A_adjoint", physics.A_adjoint(torch.zeros_like(y)))
-    if got != tuple(y.shape[1:]):
-        raise UserError(
-            f"y has shape {tuple(y.shape)} but {physics.class_name()}.A maps an image of shape "
-            f"(B, {', '.join(map(str, x_shape))}) to (B, {', '.join(map(str, got))}); "
-            "check the operator's settings or the measurement's layout"
-        )
-
-
 def beyond_photograph(sizes: np.ndarray) -> bool:
     """Whether more than a hundredth of these magnitudes lie far outside [0, 1]; noise does not."""
     return float(np.quantile(sizes, 0.99)) > BEYOND_PHOTOGRAPH
@@ -197,26 +193,3 @@ def check_guide(guide: Tensor, x_shape: tuple[int, ...]) -> Tensor:
     if not bool(guide.isfinite().all()):
         raise UserError("the guide holds NaN or infinite values; clean it first")
     return guide.float()[None]
-
-
-def check_weighting(weighting: str, physics: Any) -> str:
-    """The weighting, if there is one of that name and the physics can do it."""
-    if weighting not in WEIGHTINGS:
-        raise UserError(f"unknown data weighting '{weighting}'; known: {', '.join(WEIGHTINGS)}")
-    if weighting != "uniform" and weighting not in physics.weightings:
-        raise UserError(
-            f"data weighting '{weighting}' needs a physics with weight(r, name); "
-            f"{physics.class_name()} has none; use weighting='uniform'"
-        )
-    return weighting
-
-
-def _real(physics: Any, name: str, values: Any) -> Tensor:
-    """What an operator returned, if it is a tensor of real floating values."""
-    if isinstance(values, Tensor) and values.is_floating_point():
-        return values
-    found = f"{values.dtype} values" if isinstance(values, Tensor) else type(values).__name__
-    raise UserError(
-        f"{physics.class_name()}.{name} must return a torch tensor of real floating values, got "
-        f"{found}; complex values travel as two real channels (untrained.maths.to_channels)"
-    )

@@ -20,7 +20,7 @@ from untrained.doubts.ct import (
 from untrained.errors import UserError
 from untrained.metrics import psnr
 from untrained.physics.ct import CT, FanBeam
-from untrained.physics.footprint import Geometry
+from untrained.physics.ct_geometry import Geometry
 from untrained.physics.stack import Stack
 
 VIEWS = np.arange(30) * 6.0

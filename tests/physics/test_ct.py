@@ -11,8 +11,8 @@ from ct_scans import FAN, SCANS, bin_positions, disc, noise
 from untrained.errors import UserError
 from untrained.physics import sparse
 from untrained.physics.ct import CT, FanBeam
+from untrained.physics.ct_geometry import Geometry
 from untrained.physics.fbp import filter_detectors, ramp, view_weights
-from untrained.physics.footprint import Geometry
 from untrained.problem import Problem
 
 

@@ -8,8 +8,8 @@ import torch
 from ct_scans import SCANS, disc, noise
 
 from untrained.physics.ct import FanBeam
+from untrained.physics.ct_geometry import Geometry
 from untrained.physics.fbp import fbp, filter_detectors, ramp
-from untrained.physics.footprint import Geometry
 
 
 def test_ramp_is_the_absolute_frequency():

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from untrained.bench.job import Job, file_digest
 from untrained.bench.score import Limit, Score, Scored
-from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Never, Output, Watch
 from untrained.data import TASKS, Measurement, read_guides
 from untrained.errors import UserError
+from untrained.machine import pick_device
 from untrained.problem import Problem
 from untrained.run.execute import Case, RunSettings, run
 from untrained.solver.fit import Fit

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from untrained.core.machine import pick_device
 from untrained.core.rule import Stopped, Watch
 from untrained.errors import UserError
+from untrained.machine import pick_device
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

@@ -21,13 +21,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from untrained.bench.cutting import Cut, cut_after
-from untrained.bench.memory import peak_mb, start_peak
 from untrained.bench.score import Limit, Score, Scored
 from untrained.core.engine import Engine
-from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame, Never, Watch
 from untrained.data import Measurement
+from untrained.machine import peak_mb, pick_device, start_peak
 from untrained.methods import METHODS
 from untrained.problem import Problem
 from untrained.report.save import plain_values

@@ -20,11 +20,10 @@ import torch
 from untrained._version import versions
 from untrained.bench.job import Job, job_from_dict
 from untrained.bench.measure import Measured, measure
-from untrained.bench.memory import peak_mb, start_peak
-from untrained.core.machine import pick_device
 from untrained.core.rule import Watch
 from untrained.errors import UserError
 from untrained.files import atomic_write, is_regular, make_directory
+from untrained.machine import peak_mb, pick_device, start_peak
 from untrained.report.arrays import saved_array
 from untrained.report.save import history_csv
 from untrained.threads import at_most_threads

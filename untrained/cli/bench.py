@@ -11,9 +11,9 @@ import click
 
 from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.options import MOST_THREADS
-from untrained.core.machine import DEVICES
 from untrained.errors import UserError, from_file
 from untrained.files import require_new, require_not_input
+from untrained.machine import DEVICES
 
 if TYPE_CHECKING:
     from untrained.bench import Job

@@ -21,11 +21,11 @@ from untrained.cli.closing import closing_lines, note_lines
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.options import Options
-from untrained.core.machine import pick_device
 from untrained.core.rule import Watch
 from untrained.data import Measurement, read_guides, with_references
 from untrained.errors import Diverged, UserError, from_file
 from untrained.folder import STATE
+from untrained.machine import pick_device
 from untrained.pretrain import load_weights
 from untrained.problem import Problem
 from untrained.problem.digest import reference_digests

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from untrained.core.machine import DEVICES
+from untrained.machine import DEVICES
 from untrained.methods import PRESETS
 
 LARGEST_SEED = 2**63 - 1

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.physics.ct import CT
-from untrained.physics.footprint import Geometry
+from untrained.physics.ct_geometry import Geometry
 from untrained.problem import Problem
 
 MOSTLY = 0.8

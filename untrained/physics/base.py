@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from untrained.errors import UserError
 
 P = TypeVar("P", bound="Physics")
+WEIGHTINGS = ("uniform", "ramp", "half-ramp")
+"""Names of the data weightings."""
 
 
 class Physics(nn.Module):

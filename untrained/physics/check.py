@@ -13,7 +13,7 @@ from torch import Tensor
 from untrained.errors import UserError
 from untrained.maths import power_iteration
 from untrained.physics.autograd import device_of
-from untrained.physics.base import Physics
+from untrained.physics.base import WEIGHTINGS, Physics
 from untrained.physics.foreign import as_physics, has_adjoint, has_map, image_shape, is_linear
 
 ADJOINT_TOLERANCE = 1e-4
@@ -96,6 +96,44 @@ def require_float32(y: Any, name: str) -> None:
     if y.dtype != torch.float32:
         hint = "complex values as two real channels" if y.is_complex() else "add .float()"
         raise UserError(f"operator {name}: A must return float32, not {y.dtype}; {hint}")
+
+
+def check_consistent(y: Tensor, physics: Physics, x_shape: tuple[int, ...]) -> None:
+    """Refuse measurements of another shape than the operator's."""
+    probe = torch.zeros(len(y), *x_shape, device=y.device)
+    with torch.no_grad():
+        got = tuple(_real(physics, "A", physics.A(probe)).shape[1:])
+        if physics.linear:
+            _real(physics, "A_adjoint", physics.A_adjoint(torch.zeros_like(y)))
+    if got != tuple(y.shape[1:]):
+        raise UserError(
+            f"y has shape {tuple(y.shape)} but {physics.class_name()}.A maps an image of shape "
+            f"(B, {', '.join(map(str, x_shape))}) to (B, {', '.join(map(str, got))}); "
+            "check the operator's settings or the measurement's layout"
+        )
+
+
+def check_weighting(weighting: str, physics: Physics) -> str:
+    """Return the weighting if there is one of that name and the operator can do it."""
+    if weighting not in WEIGHTINGS:
+        raise UserError(f"unknown data weighting '{weighting}'; known: {', '.join(WEIGHTINGS)}")
+    if weighting != "uniform" and weighting not in physics.weightings:
+        raise UserError(
+            f"data weighting '{weighting}' needs a physics with weight(r, name); "
+            f"{physics.class_name()} has none; use weighting='uniform'"
+        )
+    return weighting
+
+
+def _real(physics: Physics, name: str, values: Any) -> Tensor:
+    """Return what an operator gave, if it is a tensor of real floating values."""
+    if isinstance(values, Tensor) and values.is_floating_point():
+        return values
+    found = f"{values.dtype} values" if isinstance(values, Tensor) else type(values).__name__
+    raise UserError(
+        f"{physics.class_name()}.{name} must return a torch tensor of real floating values, got "
+        f"{found}; complex values travel as two real channels (untrained.maths.to_channels)"
+    )
 
 
 def _varies(operator: Physics, x_shape: Sequence[int], batch: int = 1) -> str:

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from untrained.checks import whole
 from untrained.errors import UserError
 from untrained.physics import projector
 from untrained.physics.base import LinearPhysics, twin
+from untrained.physics.ct_geometry import FanBeam, Geometry, projection_matrix
 from untrained.physics.fbp import fbp, filter_detectors, ramp, whole_views
-from untrained.physics.footprint import FanBeam, Geometry, projection_matrix, whole
 from untrained.physics.masks import as_mask
 from untrained.physics.sparse import Product, Rows, sum_of_products
 
@@ -52,7 +53,7 @@ class CT(LinearPhysics):
     the detector coordinate scaled to the rotation centre is
     u = s * source_origin / (source_origin + t); the index grows with u.
 
-    The projection matrix (see `footprint.projection_matrix`) and its transpose are built when A or
+    The projection matrix (`ct_geometry.projection_matrix`) and its transpose are built when A or
     its adjoint is first asked for, and take about 16 bytes per pixel, view and bin touched (2.3
     bins for pixels as wide as the bins): 290 MB for 512 x 512 pixels and 30 views. Where they would
     take more than MOST_MATRIX bytes, the same entries are computed anew at every product, view by

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from untrained.physics.footprint import Geometry
+from untrained.physics.ct_geometry import Geometry
 
 Array = NDArray[Any]
 

@@ -25,7 +25,7 @@ from untrained.physics.autograd import (
     has_gradient,
     vjp,
 )
-from untrained.physics.base import LinearPhysics, Physics, twin
+from untrained.physics.base import WEIGHTINGS, LinearPhysics, Physics, twin
 
 OPTIONAL: dict[str, Any] = {
     "x_shape": None,
@@ -53,8 +53,6 @@ OPTIONAL: dict[str, Any] = {
 }
 """What an object may have beside `A`, and what stands for it where it has not. The only list:
 docs/operators.md explains each, and a test compares the two."""
-
-WEIGHTINGS = ("ramp", "half-ramp")  # what an object with `weight(r, name)` is asked for
 
 
 def as_physics(obj: Any, x_shape: Sequence[int] | None = None, y: Tensor | None = None) -> Physics:
@@ -184,7 +182,7 @@ class Foreign(LinearPhysics):
         self.classical_name = str(optional(source, "classical_name"))
         norm_squared = optional(source, "norm_squared")
         self.norm_squared = None if norm_squared is None else float(norm_squared)
-        self.weightings = () if optional(source, "weight") is None else WEIGHTINGS
+        self.weightings = () if optional(source, "weight") is None else WEIGHTINGS[1:]
         degree = optional(source, "degree")
         if degree is not None:
             self.degree = float(degree)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from untrained.physics.footprint import Geometry
+from untrained.physics.ct_geometry import Geometry
 
 TINY = 1e-30
 
@@ -35,7 +35,7 @@ class View(NamedTuple):
 
 
 def views(geometry: Geometry, which: list[int], like: Tensor) -> Iterator[View]:
-    """Compute the entries of `footprint.projection_matrix`, one view at a time.
+    """Compute the entries of `ct_geometry.projection_matrix`, one view at a time.
 
     Args:
         geometry: the scan.
@@ -190,7 +190,7 @@ def _line(count: int, step: float, like: Tensor) -> Tensor:
 
 
 def _bin_means(breaks: list[Tensor], bins: int) -> list[Tensor]:
-    """Integrals over the bins [0, 1], [1, 2], ...; see `footprint._bin_means`."""
+    """Integrals over the bins [0, 1], [1, 2], ...; see `ct_geometry._bin_means`."""
     rise, rest, fall = breaks[1] - breaks[0], breaks[3] - breaks[1], breaks[3] - breaks[2]
     up_slope, down_slope = 0.5 / rise.clamp_min(TINY), 0.5 / fall.clamp_min(TINY)
     weights, below = [], torch.zeros_like(rise)

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from untrained.checks import whole
 from untrained.errors import UserError
 from untrained.physics.base import LinearPhysics, Physics
-from untrained.physics.footprint import whole
 from untrained.physics.foreign import as_physics
 
 STRIPE = 2**24  # bytes of measurements

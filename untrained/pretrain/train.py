@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 
 from untrained.ambient import single_precision
-from untrained.core.machine import peak_memory_mb, pick_device
+from untrained.checks import whole
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame, Watch
 from untrained.core.start import CHOICE, INPUT
 from untrained.core.state import State
 from untrained.errors import UserError
+from untrained.machine import peak_memory_mb, pick_device
 from untrained.maths import level, magnitude
 from untrained.methods import METHODS
 from untrained.methods.card import CLEAN_IMAGES, Card, Training
 from untrained.methods.presets import check_preset
 from untrained.metrics import usual_range
 from untrained.physics import Denoise
-from untrained.physics.footprint import whole
 from untrained.pretrain.weights import Weights, scans_of
 from untrained.problem import Problem
 from untrained.problem.digest import data_digest

@@ -9,16 +9,15 @@ from torch import Tensor
 
 from untrained.ambient import single_precision
 from untrained.checks import (
-    check_consistent,
     check_guide,
     check_measurements,
     check_sigma,
-    check_weighting,
     relative_sigma,
 )
 from untrained.maths import per_problem
 from untrained.physics import as_physics
 from untrained.physics.base import Physics
+from untrained.physics.check import check_consistent, check_weighting
 from untrained.problem.data_term import Divisor
 from untrained.problem.scaling import degree_scale, in_units, matched_adjoint, usual_units
 from untrained.problem.views import Views

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from untrained.checks import check_weighting
 from untrained.errors import UserError
 from untrained.maths import per_problem
+from untrained.physics.check import check_weighting
 from untrained.problem.data_term import DataTerm
 from untrained.problem.scaling import degree_scale, image_level, image_levels
 

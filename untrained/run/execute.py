@@ -11,9 +11,9 @@ from pathlib import Path
 from torch import Tensor
 
 from untrained.classical import CLASSICAL
-from untrained.core.machine import peak_memory_mb, pick_device
 from untrained.core.rule import Stopped, Watch
 from untrained.errors import UserError
+from untrained.machine import peak_memory_mb, pick_device
 from untrained.problem import Problem
 from untrained.result import Result
 from untrained.rules.watch import INTERRUPTED, Reference

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from untrained.checks import whole
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Output, Stop
@@ -16,7 +17,6 @@ from untrained.methods import METHODS, Card, find_recipe
 from untrained.methods.find import find_card
 from untrained.methods.own import own_card
 from untrained.methods.presets import check_preset
-from untrained.physics.footprint import whole
 from untrained.pretrain import Weights
 from untrained.problem import Problem
 from untrained.problem.digest import data_digest

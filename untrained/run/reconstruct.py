@@ -12,14 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from untrained.ambient import single_precision
-from untrained.checks import check_contents, check_measurements, check_sigma, check_unit_range
+from untrained.checks import (
+    check_contents,
+    check_measurements,
+    check_sigma,
+    check_unit_range,
+    whole,
+)
 from untrained.core.method import Method
 from untrained.core.rule import Output, Stop
 from untrained.doubts import doubts, mended
 from untrained.errors import Note, UserError
 from untrained.physics import Physics, as_physics
 from untrained.physics.check import adjoint_notes
-from untrained.physics.footprint import whole
 from untrained.physics.foreign import is_ours
 from untrained.pretrain import Weights, load_weights
 from untrained.problem import Problem

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from untrained.core.machine import available_memory
 from untrained.core.recipe import Recipe
+from untrained.machine import available_memory
 from untrained.problem import Problem
 from untrained.problem.stacking import stack_problems
 from untrained.solver.memory import memory_need

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from untrained.core.machine import available_memory
 from untrained.core.recipe import Recipe
 from untrained.errors import UserError
+from untrained.machine import available_memory
 from untrained.nets.hourglass import Decoder, Encoder
 from untrained.problem import Problem
 from untrained.problem.group import Group

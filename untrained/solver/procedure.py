@@ -15,10 +15,10 @@ from typing import Any
 import torch
 
 from untrained.ambient import single_precision
-from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Watch
 from untrained.core.start import StartWeights
+from untrained.machine import pick_device
 from untrained.problem import Problem
 from untrained.problem.group import Group
 from untrained.problem.stacking import stack_problems

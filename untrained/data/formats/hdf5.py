@@ -16,8 +16,8 @@ from untrained.data.formats.base import (
     require_keys,
     to_native,
 )
-from untrained.data.memory import check_size, float_bytes
 from untrained.errors import UserError
+from untrained.machine import check_size, float_bytes
 
 MOST_LISTED = 6
 MOST_UNWRITTEN = 2**16  # bytes; a small array of zeros is sometimes left to the fill value

@@ -9,9 +9,9 @@ from typing import IO
 import numpy as np
 
 from untrained.data.formats.base import ArrayFormat, complex_fields, reporting_damage, to_native
-from untrained.data.memory import check_size, float_bytes
 from untrained.errors import UserError
 from untrained.files import atomic_write, existing_file
+from untrained.machine import check_size, float_bytes
 
 
 def read_npy(path: str | Path, what: str = "input") -> np.ndarray:

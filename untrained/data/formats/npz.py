@@ -11,9 +11,9 @@ import numpy as np
 
 from untrained.data.formats.base import NamedArraysFormat, reporting_damage, require_keys, to_native
 from untrained.data.formats.npy import read_header, without_objects
-from untrained.data.memory import check_size, float_bytes
 from untrained.errors import UserError
 from untrained.files import atomic_write, make_directory
+from untrained.machine import check_size, float_bytes
 
 
 class NpzFile:

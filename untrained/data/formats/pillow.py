@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from untrained.data.memory import FLOAT_BYTES, check_size
 from untrained.errors import UserError
+from untrained.machine import FLOAT_BYTES, check_size
 
 ORIENTATION = 274  # the EXIF and TIFF tag
 ALPHA = "alpha channel dropped"

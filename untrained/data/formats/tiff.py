@@ -19,8 +19,8 @@ from untrained.data.formats.pillow import (
     upright,
     without_alpha,
 )
-from untrained.data.memory import check_size, float_bytes
 from untrained.errors import UserError, one_paragraph
+from untrained.machine import check_size, float_bytes
 
 
 def read_tiff(file: Path, what: str, pages: bool = False) -> tuple[np.ndarray, list[str]]:

@@ -19,7 +19,6 @@ from untrained.data.formats import (
 )
 from untrained.data.formats.npz import write_npz
 from untrained.data.images import read_picture
-from untrained.data.memory import check_size
 from untrained.data.parameters import check_seed, read_mask
 from untrained.data.phantoms import birdcage_maps
 from untrained.data.slices import choose_slices
@@ -27,6 +26,7 @@ from untrained.data.tasks.mri import has_slices, read_kspace
 from untrained.data.tasks.photo import noise_level
 from untrained.errors import UserError
 from untrained.files import require_no_folder
+from untrained.machine import check_size
 from untrained.maths import fft2c, ifft2c
 from untrained.physics.masks import as_mask, centre_crop, plane_mask, random_mask_columns, vdrs_mask
 

@@ -15,11 +15,11 @@ from untrained.data.arrays import (
 )
 from untrained.data.formats import ArrayFile, is_numeric
 from untrained.data.formats.base import list_names
-from untrained.data.memory import check_size, largest_array
 from untrained.errors import UserError, shown
 from untrained.files import read_text_file
+from untrained.machine import check_size, largest_array
 from untrained.physics.ct import CT, matrix_bytes
-from untrained.physics.footprint import FanBeam, Geometry, positive
+from untrained.physics.ct_geometry import FanBeam, Geometry, positive
 from untrained.physics.masks import as_mask
 from untrained.physics.projector import meets
 

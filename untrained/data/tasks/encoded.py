@@ -16,9 +16,9 @@ from untrained.data.arrays import single_precision
 from untrained.data.formats import ArrayFile
 from untrained.data.images import picture_from_array
 from untrained.data.measurement import Measurement
-from untrained.data.memory import check_size
 from untrained.data.tasks.photo import noise_level
 from untrained.errors import UserError, shown
+from untrained.machine import check_size
 from untrained.maths import to_channels
 from untrained.physics.base import Physics
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from untrained.data.measurement import Measurement
-from untrained.data.memory import FLOAT_BYTES, check_size
 from untrained.data.parameters import (
     advise_without,
     note_replaced,
 )
 from untrained.data.tasks.photo import photo_measurement, read_photo, shape_of
 from untrained.errors import UserError, from_file, shown
+from untrained.machine import FLOAT_BYTES, check_size
 from untrained.physics.superres import SuperRes
 
 MOST_FACTOR = 64

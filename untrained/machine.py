@@ -1,17 +1,29 @@
-"""The machine a run uses: device, free memory, peak memory."""
+"""The machine that a run uses: its device, its free memory, the peak of what was taken."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from untrained.errors import UserError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 FALLBACK_BYTES = 8 * 2**30
+_RESET_PEAK = "5"  # see proc(5), /proc/[pid]/clear_refs
+# A network needs several times its data; an array that takes half the memory cannot be used.
+LARGEST_SHARE = 0.5
+# Deflate reaches a ratio of 1000 on zeros. Real undersampled k-space stays below the mask's
+# acceleration times about 2, and small masks of any ratio do no harm.
+SUSPICIOUS_BYTES = 128 * 2**20
+SUSPICIOUS_RATIO = 200
+FLOAT_BYTES = 4
 
 
 def pick_device(name: str | torch.device) -> torch.device:
@@ -37,6 +49,13 @@ def pick_device(name: str | torch.device) -> torch.device:
     return torch.device(name)
 
 
+def device_name(device: torch.device) -> str:
+    """Name the GPU, or the instructions that torch uses of the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.backends.cpu.get_cpu_capability()}"
+
+
 def peak_memory_mb(device: torch.device) -> float | None:
     """Peak of this process in MiB: resident on a CPU, reserved by torch on a GPU.
 
@@ -52,6 +71,29 @@ def peak_memory_mb(device: torch.device) -> float | None:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
+def start_peak(device: torch.device) -> None:
+    """Forget the peak so far, where the system can."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text(_RESET_PEAK, encoding="ascii")
+
+
+def peak_mb(device: torch.device) -> float | None:
+    """Return the peak since `start_peak` in MiB: resident on a CPU, reserved by torch on a GPU.
+
+    Where the system cannot forget it is the peak of the process, of earlier jobs too; None where
+    it does not tell.
+    """
+    if device.type != "cuda":
+        with contextlib.suppress(OSError):
+            for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) / 2**10
+    return peak_memory_mb(device)
+
+
 def available_memory(device: torch.device | None = None) -> int:
     """Bytes that a new allocation may hope for: what is free here and inside this container.
 
@@ -63,6 +105,45 @@ def available_memory(device: torch.device | None = None) -> int:
     candidates = [_meminfo(), _cgroup(), _limit()]
     known = [value for value in candidates if value is not None]
     return min(known) if known else _physical()
+
+
+def float_bytes(shape: Sequence[int], dtype: np.dtype) -> int:
+    """Count the bytes of an array as it is stored or in single precision, whichever are more."""
+    least = 2 * FLOAT_BYTES if dtype.kind == "c" else FLOAT_BYTES if dtype.kind in "biuf" else 0
+    return math.prod(int(n) for n in shape) * max(least, dtype.itemsize)
+
+
+def largest_array() -> int:
+    """Tell how many bytes one thing may take here."""
+    return int(available_memory() * LARGEST_SHARE)
+
+
+def check_size(size: int, stored: int, label: str) -> None:
+    """Refuse an array of `size` bytes, `stored` on disk, that is too large or a zip bomb.
+
+    Args:
+        size: bytes in memory, as the floats that are computed with (`float_bytes`).
+        stored: bytes on the disk.
+        label: what it is, for the message.
+
+    Raises:
+        UserError: more than half of the available memory, or 128 MiB compressed over 200 times.
+    """
+    limit = largest_array()
+    if size > limit:
+        raise UserError(
+            f"{label} takes {_mib(size)} in memory, more than the {_mib(limit)} that may be used "
+            "here; crop it, or use a machine with more memory"
+        )
+    if size > SUSPICIOUS_BYTES and size > SUSPICIOUS_RATIO * max(stored, 1):
+        raise UserError(
+            f"{label} would unpack {_mib(stored)} into {_mib(size)}, which no measurement does "
+            "(a zip bomb?); if it is genuine, save it uncompressed"
+        )
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"
 
 
 def _meminfo() -> int | None:

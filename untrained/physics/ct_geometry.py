@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from untrained.checks import whole
 from untrained.errors import UserError, shown
 
 Array = NDArray[Any]
@@ -282,19 +283,6 @@ def positive(name: str, value: float) -> None:
             f"{name} is {value:g}; lengths from {SHORTEST:g} to {1 / SHORTEST:g} are taken, in "
             "whatever unit: check it"
         )
-
-
-def whole(name: str, value: float, least: int, most: int | None = None) -> int:
-    """`value` as an integer from `least` to `most`; UserError naming `name` otherwise."""
-    try:
-        number = math.isfinite(value)
-    except (TypeError, ValueError, OverflowError):
-        number = False
-    if not number or int(value) != value or value < least:
-        raise UserError(f"{name} must be a whole number of at least {least}, got {shown(value)}")
-    if most is not None and value > most:
-        raise UserError(f"{name} must be at most {most:,}, got {shown(int(value))}")
-    return int(value)
 
 
 def _image_shape(shape: Iterable[float]) -> tuple[int, int]:
