@@ -242,7 +242,7 @@ def load_upside(path, *, key=None):
 @shared_options
 def upside(options: Options, input_file: str) -> int:
     """Turn it."""
-    return reconstruct_file("upside", input_file, options, TASKS["upside"].load)
+    return reconstruct_file("upside", input_file, options, partial(TASKS["upside"].load))
 
 
 ''',
