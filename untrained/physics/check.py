@@ -40,7 +40,7 @@ def dot_test(
     seed: int = 0,
     batch: int = 1,
 ) -> float:
-    """|<A x, y> - <x, A^H y>| / (||A x|| ||y||), Claerbout's dot test, for random x.
+    """Compute |<A x, y> - <x, A^H y>| / (||A x|| ||y||) for random x: Claerbout's dot test.
 
     y is half random, half A x: two random vectors of a million entries are so nearly orthogonal
     that an adjoint wrong by 1 % would show as 1e-5 only.
@@ -137,7 +137,7 @@ def _real(physics: Physics, name: str, values: Any) -> Tensor:
 
 
 def _varies(operator: Physics, x_shape: Sequence[int], batch: int = 1) -> str:
-    """How far A or A_adjoint is from being a function, in words, or empty."""
+    """Say why A or A_adjoint is no function of its argument; empty where it is one."""
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(batch, *x_shape, generator=generator).to(device_of(operator))
     with torch.no_grad():
@@ -152,7 +152,8 @@ def _varies(operator: Physics, x_shape: Sequence[int], batch: int = 1) -> str:
 
 
 def _spread(answers: list[Tensor]) -> float:
-    """Largest distance of two answers, relative to the first; sums on a GPU differ by rounding."""
+    """Return the largest distance of two answers, relative to the first."""
+    # not asked to be 0 by the callers: sums on a GPU differ by rounding
     first, *others = (answer.double() for answer in answers)
     if any(other.shape != first.shape for other in others):
         return float("inf")
@@ -163,7 +164,7 @@ def _spread(answers: list[Tensor]) -> float:
 def adjoint_notes(
     operator: Any, x_shape: Sequence[int], name: str, batch: int = 1
 ) -> tuple[str, ...]:
-    """A note where an operator's own adjoint is inexact.
+    """Note where an operator's own adjoint is inexact.
 
     Raises:
         UserError: it is none, or the operator is no function.
@@ -189,7 +190,7 @@ def adjoint_notes(
 
 
 def _writes(operator: Physics, x_shape: Sequence[int], batch: int = 1) -> str:
-    """Which of A and A_adjoint changes what it is given, in words, or empty."""
+    """Say which of A and A_adjoint changes its argument in place; empty where neither does."""
     x = torch.rand(batch, *x_shape, generator=torch.Generator().manual_seed(0))
     given = x.to(device_of(operator), copy=True)
     with torch.no_grad():
@@ -205,7 +206,7 @@ def _writes(operator: Physics, x_shape: Sequence[int], batch: int = 1) -> str:
 
 
 def _inner(a: Tensor, b: Tensor) -> float:
-    """Re<a, b>, summed in double so that the test measures the operator and not the sum."""
+    """Compute Re<a, b> in double, so that the test measures the operator and not the sum."""
     wide = torch.complex128 if a.is_complex() or b.is_complex() else torch.float64
     return float(torch.vdot(a.flatten().to(wide), b.flatten().to(wide)).real)
 
@@ -294,7 +295,7 @@ def check_operator(obj: Any, x_shape: Sequence[int] | None = None, seed: int = 0
 
 
 def _misuse(physics: Physics, x_shape: Sequence[int]) -> str:
-    """What the operator does to a batch that it must not, or empty."""
+    """Say what the operator does to a batch that it must not; empty where all is well."""
     pair = torch.rand(2, *x_shape, generator=torch.Generator().manual_seed(0)).to(
         device_of(physics)
     )

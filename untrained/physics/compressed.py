@@ -64,13 +64,13 @@ class CompressedSensing(LinearPhysics):
         self._gain = math.sqrt(n / m)
 
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, C, H, W)` -> measurements `(B, C, m)`."""
+        """Map images `(B, C, H, W)` to measurements `(B, C, m)`."""
         self._check_x(x)
         spectrum = hartley(x.flatten(2) * self.signs.to(x.dtype))
         return self._gain * spectrum[..., self.rows]
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Measurements `(B, C, m)` -> image `(B, C, H, W)`."""
+        """Map measurements `(B, C, m)` to images `(B, C, H, W)`."""
         self._check_y(y)
         spectrum = y.new_zeros(*y.shape[:2], len(self.signs)).index_copy(2, self.rows, y)
         x = hartley(spectrum) * self.signs.to(y.dtype)
@@ -81,13 +81,13 @@ class CompressedSensing(LinearPhysics):
         return 1.0
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
-        """Measurements to hold out, bool `(1, C, m)`: the same draw in each channel."""
+        """Draw measurements to hold out, bool `(1, C, m)`: the same in each channel."""
         drawn = torch.rand(y.shape[-1], generator=generator) < fraction
         return drawn.expand(1, *y.shape[1:]).to(y.device)
 
 
 def hartley(x: Tensor) -> Tensor:
-    r"""The orthonormal discrete Hartley transform along the last axis, real to real.
+    r"""Apply the orthonormal discrete Hartley transform along the last axis, real to real.
 
     .. math:: h_k = \frac{1}{\sqrt n} \sum_j x_j (\cos + \sin)(2 \pi j k / n)
 

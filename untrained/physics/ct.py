@@ -118,7 +118,7 @@ class CT(LinearPhysics):
             self._leave_out(as_mask(mask))
 
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, C, H, W)` -> sinogram `(B, C, detectors, views)`."""
+        """Project images `(B, C, H, W)` to sinograms `(B, C, detectors, views)`."""
         self._check_x(x)
         batch, channels = x.shape[:2]
         images = self._ready(x).reshape(batch * channels, -1)
@@ -131,7 +131,7 @@ class CT(LinearPhysics):
         return rows.T.reshape(batch, channels, views, detectors).transpose(-1, -2).contiguous()
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Sinogram `(B, C, detectors, views)` -> unfiltered backprojection `(B, C, H, W)`."""
+        """Backproject sinograms `(B, C, detectors, views)`, unfiltered, to `(B, C, H, W)`."""
         self._check_y(y)
         batch, channels = y.shape[:2]
         if self.matrix_free:
@@ -144,7 +144,7 @@ class CT(LinearPhysics):
         return rows.T.reshape(batch, channels, *self.geometry.image_shape)
 
     def fbp(self, y: Tensor) -> Tensor:
-        """Filtered backprojection `(B, C, H, W)` of `(B, C, detectors, views)`; see `fbp.fbp`.
+        """Backproject `(B, C, detectors, views)`, filtered, to `(B, C, H, W)`; see `fbp.fbp`.
 
         What the mask leaves out is interpolated along the detector; lost views do not count.
         """
@@ -170,7 +170,7 @@ class CT(LinearPhysics):
         return filter_detectors(r, response)
 
     def _response(self, name: str, like: Tensor) -> Tensor:
-        """Response of the weighting `name` at every frequency along the detectors."""
+        """Compute the response of the weighting `name` at every frequency along the detectors."""
         if name not in self.weightings:
             raise ValueError(f"CT has no data weight {name!r}; it has 'ramp' and 'half-ramp'")
         response = self.root_ramp.to(like.device, like.dtype)
@@ -194,7 +194,7 @@ class CT(LinearPhysics):
         return squares / (height * width)
 
     def _metric(self, weighting: str) -> Tensor:
-        """W^T W of a weighting along the detectors, float64 `(detectors, detectors)`."""
+        """Compute W^T W of a weighting along the detectors, float64 `(detectors, detectors)`."""
         impulses = torch.eye(self.geometry.detectors, dtype=torch.float64)
         response = self._response(weighting, impulses)
         filtered = filter_detectors(impulses[None, None], response)[0, 0]
@@ -206,7 +206,7 @@ class CT(LinearPhysics):
         return projector.sum_of_products(self.geometry, self._which, metric, measured)
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
-        """Whole views to hold out: bool `(1, C, detectors, views)`, True = held out.
+        """Draw whole views to hold out: bool `(1, C, detectors, views)`, True = held out.
 
         max(1, round(fraction * views)) views are taken at even steps through the views sorted by
         angle, from a drawn start; up to half the views, no two of them are neighbours.
@@ -234,7 +234,7 @@ class CT(LinearPhysics):
         return held.expand(1, *y.shape[1:]).to(y.device)
 
     def measuring_only(self, keep: Tensor) -> CT:
-        """The same operator with zeros for all views but some, at the cost of those alone.
+        """Return the same operator with zeros for all views but some, at the cost of those alone.
 
         Args:
             keep: sinogram `(1, C, detectors, views)`, not 0 anywhere in a view that is kept.
@@ -249,7 +249,7 @@ class CT(LinearPhysics):
         return other
 
     def few_views(self) -> CT | None:
-        """The same operator with zeros for all views but a few, for what needs no more of them.
+        """Return the same operator with zeros for all views but a few, which tell a gain.
 
         None where all of them cost little: there is a matrix.
         """
@@ -260,7 +260,7 @@ class CT(LinearPhysics):
         return other
 
     def without_matrix(self) -> CT:
-        """The same operator, which computes its entries anew at every product.
+        """Return the same operator, which computes its entries anew at every product.
 
         Few products of a large scan, as around `fbp`, cost less than its matrix.
         """
@@ -286,7 +286,7 @@ class CT(LinearPhysics):
         return f"{span}, {scan.detectors} bins, {beam}, an image of {height} x {width}"
 
     def leaving_out(self, mask: Tensor | np.ndarray) -> CT:
-        """The same operator without the measurements where a mask is 0.
+        """Return the same operator without the measurements where a mask is 0.
 
         Args:
             mask: `(detectors, views)` of 0 and 1, 1 = measured.
@@ -299,7 +299,7 @@ class CT(LinearPhysics):
         return other
 
     def rescaled(self, gain: float) -> CT:
-        """The same operator divided by `gain`: its lengths are counted in another unit."""
+        """Return the same operator divided by `gain`: its lengths are counted in another unit."""
         other = twin(self)
         lengths = {n: getattr(self.geometry, n) / gain for n in ("pixel_size", "detector_pitch")}
         fan = self.geometry.fan
@@ -328,7 +328,7 @@ class CT(LinearPhysics):
         self.register_buffer("mask", full.to(self.root_ramp.dtype), persistent=False)
 
     def _seen_views(self) -> np.ndarray:
-        """Whether anything was measured in each view, bool `(views,)`."""
+        """Tell in which views anything was measured, bool `(views,)`."""
         if self.mask is None:
             return np.ones(len(self.geometry.angles), dtype=bool)
         return (self.mask[0, 0] != 0).any(0).cpu().numpy()
@@ -366,7 +366,7 @@ class CT(LinearPhysics):
         return Rows(*(self.get_buffer(f"{name}_{part}") for part in Rows._fields))
 
     def _ready(self, value: Tensor) -> Tensor:
-        """`value` in the precision of the matrix, which may only gain by it."""
+        """Bring `value` to the precision of the matrix, which must be no lower."""
         dtype = self.root_ramp.dtype
         if torch.promote_types(value.dtype, dtype) != dtype:
             raise ValueError(

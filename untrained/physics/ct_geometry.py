@@ -105,24 +105,24 @@ class Geometry:
 
     @property
     def period(self) -> float:
-        """Degrees after which the views repeat: 180 for a parallel beam, 360 for a fan."""
+        """Return the degrees after which views repeat: 180 for a parallel beam, 360 for a fan."""
         return 180.0 if self.fan is None else 360.0
 
     @property
     def bin_width(self) -> float:
-        """Width of a bin scaled to the rotation centre."""
+        """Return the width of a bin scaled to the rotation centre."""
         if self.fan is None:
             return self.detector_pitch
         return self.detector_pitch * self.fan.source_origin / self.fan.source_detector
 
     @property
     def centre(self) -> float:
-        """Detector index on which the rotation centre projects."""
+        """Return the detector index on which the rotation centre projects."""
         return (self.detectors - 1) / 2 + self.detector_offset
 
 
 def projection_matrix(geometry: Geometry) -> Any:
-    """Projection matrix of the scan, by separable trapezoidal footprints.
+    """Build the projection matrix of the scan from separable trapezoidal footprints.
 
     A square pixel casts a trapezoid on the detector: its corners are the projected corners of
     the pixel and its height is the length of the ray through the pixel's centre inside the
@@ -175,7 +175,7 @@ def _join(parts: list[Array]) -> Array:
 
 
 def _view_matrix(geometry: Geometry, angle: float) -> Any:
-    """One view as a `(pixels, detectors)` matrix in compressed columns."""
+    """Build one view as a `(pixels, detectors)` matrix in compressed columns."""
     from scipy.sparse import csr_matrix
 
     first, breaks = _breakpoints(geometry, angle)
@@ -191,7 +191,7 @@ def _view_matrix(geometry: Geometry, angle: float) -> Any:
 
 
 def _breakpoints(geometry: Geometry, angle: float) -> tuple[Array, list[Array]]:
-    """The trapezoid of each pixel: its four projected corners in ascending order.
+    """Find the trapezoid of each pixel: its four projected corners in ascending order.
 
     Returns:
         The first bin touched, int32 `(H * W,)`, and the four corners relative to the start of
@@ -222,7 +222,7 @@ def _breakpoints(geometry: Geometry, angle: float) -> tuple[Array, list[Array]]:
 
 
 def _project(geometry: Geometry, angle: float, x: Array, y: Array) -> Array:
-    """Detector coordinate of the points (x, y), scaled to the rotation centre."""
+    """Compute the detector coordinate of the points (x, y), scaled to the rotation centre."""
     s = x * math.cos(angle) + y * math.sin(angle)
     if geometry.fan is None:
         return s
@@ -231,7 +231,7 @@ def _project(geometry: Geometry, angle: float, x: Array, y: Array) -> Array:
 
 
 def _path_length(geometry: Geometry, angle: float) -> Array:
-    """Length inside each pixel of the ray through its centre; `(H * W,)`, or `(1,)` if equal."""
+    """Measure the ray through each pixel's centre inside it; `(H * W,)`, or `(1,)` if equal."""
     cos, sin = math.cos(angle), math.sin(angle)
     if geometry.fan is None:
         length = geometry.pixel_size / max(abs(cos), abs(sin))
@@ -245,7 +245,7 @@ def _path_length(geometry: Geometry, angle: float) -> Array:
 
 
 def _bin_means(breaks: list[Array], bins: int) -> Array:
-    """Integrals over the bins [0, 1], [1, 2], ... of trapezoids of height 1; `(pixels, bins)`.
+    """Integrate trapezoids of height 1 over the bins [0, 1], [1, 2], ...; `(pixels, bins)`.
 
     The integral up to u is rise(u)^2 / (2 rise) + rest(u) - fall(u)^2 / (2 fall), where each
     of the three follows u from its own start and stays at its end.
@@ -268,7 +268,7 @@ def _bin_means(breaks: list[Array], bins: int) -> Array:
 
 
 def _clipped(u: float, start: Array, length: Array) -> Array:
-    """How far u has come past `start`, between 0 and `length`."""
+    """Return how far u has come past `start`, between 0 and `length`."""
     past = u - start
     np.maximum(past, 0, out=past)
     return np.minimum(past, length, out=past)
