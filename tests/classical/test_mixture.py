@@ -24,7 +24,7 @@ from untrained.classical.mixture import candidates, deblurred, filled
 from untrained.classical.shares import least_quadratic
 from untrained.data.phantoms import gaussian_kernel
 from untrained.metrics import psnr
-from untrained.physics import Blur, Denoise, Inpaint, random_mask
+from untrained.physics import CT, Blur, Denoise, Inpaint, random_mask
 
 CAMERA = torch.from_numpy(camera()[100:196, 100:196].astype(np.float32) / 255)[None, None]
 
@@ -185,3 +185,12 @@ def test_where_no_pixel_can_be_held_out_both_count_the_same(monkeypatch) -> None
     both = (two_priors(problem) + lowrank(problem)) / 2
     monkeypatch.setattr(ut.Problem, "split", refuse)
     torch.testing.assert_close(filled(problem), both, atol=1e-5, rtol=0)
+
+
+def test_ct_and_mri_lean_on_fixed_shares_of_two_images() -> None:
+    physics = CT((32, 32), np.arange(12) * 15.0, 46)
+    y = physics.A(flat_pieces(32, 32))
+    draw = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    problem = ut.Problem(y + 0.01 * y.mean() * draw, physics)
+    expected = 0.7 * two_priors(problem) + 0.3 * lowrank(problem)
+    torch.testing.assert_close(guide(problem), expected)

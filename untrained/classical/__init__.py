@@ -13,7 +13,7 @@ from torch import Tensor
 from untrained.classical.denoisers import DENOISERS, find_denoiser
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp
 from untrained.classical.low_rank import lowrank
-from untrained.classical.mixture import deblurred, denoised, filled
+from untrained.classical.mixture import deblurred, denoised, filled, of_few_lines
 from untrained.classical.nonlocal_bayes import bayes_denoise, nlbayes
 from untrained.classical.pair_of_priors import two_priors
 from untrained.classical.sliding_dct import dct, dct_denoise
@@ -65,10 +65,11 @@ def guide(problem: Problem) -> Tensor:
     """The classical image that a network method may lean on, computed once per problem.
 
     `denoised` for noisy pictures and volumes, `deblurred` for blurred ones, `filled` for those with
-    missing pixels, `two_priors` for other pictures; the same for every slice of a volume that is
-    measured slice by slice (`Stack`). Other volumes and signals get total variation, solved to a
-    relative gap of 1e-3 or 1000 iterations (data without noise need that many), which costs a
-    fraction of `tv` and looks the same. A nonlinear physics gets `problem.estimate()`.
+    missing pixels, `of_few_lines` for CT and MRI, `two_priors` for other pictures; the same for
+    every slice of a volume that is measured slice by slice (`Stack`). Other volumes and signals get
+    total variation, solved to a relative gap of 1e-3 or 1000 iterations (data without noise need
+    that many), which costs a fraction of `tv` and looks the same. A nonlinear physics gets
+    `problem.estimate()`.
     """
     if not problem.linear:
         return problem.estimate()
@@ -102,4 +103,6 @@ def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
         return "non-local Bayes, low rank, total variation", deblurred
     if problem.traits.missing_pixels:
         return "low rank and non-local Bayes", filled
+    if problem.traits.few_lines:
+        return "low rank and non-local Bayes", of_few_lines
     return "low rank and non-local Bayes", lambda one: one.cached("two priors", two_priors)

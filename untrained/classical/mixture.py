@@ -17,6 +17,7 @@ from untrained.classical.weight import SEED, noise_level
 from untrained.errors import UserError
 from untrained.problem import Problem
 
+OF_TWO = 0.7  # share of `two_priors` where too few lines or views were measured to find one
 SPARSE = 5  # distance of two blocks where shares are found
 
 
@@ -116,6 +117,25 @@ def _search_deblurring(problem: Problem) -> Tensor:
         return torch.stack([solve_at(one, level, coupling, SPARSE), rough_tv(one, weight)])
 
     return split_noise_shares(problem, images, _two(problem))[0]
+
+
+@torch.no_grad()
+def of_few_lines(problem: Problem) -> Tensor:
+    r"""Mix the images of `two_priors` and `lowrank` in fixed shares, for CT and MRI.
+
+    .. math:: x = 0.7\, x_{\mathrm{two}} + 0.3\, x_{\mathrm{low}}
+
+    Their errors differ where one level and one coupling do not suit the whole image. Columns and
+    views are too few to find shares by: the shares they asked for were worse than these (two scans
+    of CT and one of MRI, two draws each). Set on eight scans: docs/methods/house.md.
+
+    Args:
+        problem: one problem of lines of k-space or views.
+
+    Returns:
+        `(1, C, H, W)` in the problem's units.
+    """
+    return problem.cached("lowrank", lowrank).lerp(_two(problem), OF_TWO)
 
 
 @torch.no_grad()
