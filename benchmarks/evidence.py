@@ -33,8 +33,9 @@ from torch import Tensor
 
 import untrained as ut
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Frame, Never, Watch
+from untrained.core.rule import Frame, Never
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.data import TASKS
 from untrained.data.measurement import Measurement
 from untrained.metrics import psnr, ssim, usual_range

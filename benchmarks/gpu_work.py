@@ -17,8 +17,9 @@ from untrained._version import versions
 from untrained.bench.job import file_digest
 from untrained.bench.score import Score, Scored
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Frame, Never, Watch
+from untrained.core.rule import Frame, Never
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.data import Measurement
 from untrained.errors import UserError
 from untrained.machine import device_name, peak_mb, start_peak

@@ -18,7 +18,8 @@ from evidence import read_case
 
 from untrained import Problem, load_weights
 from untrained.bench.score import Score
-from untrained.core.rule import Frame, Watch
+from untrained.core.rule import Frame
+from untrained.core.watch import Watch
 from untrained.data import Measurement
 from untrained.machine import pick_device
 from untrained.run.plan import Plan, plan

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from untrained.classical import pair_of_priors
-from untrained.core.rule import Frame, Stopped, Watch
+from untrained.core.rule import Frame, Stopped
+from untrained.core.watch import Watch
 from untrained.report import page
 
 torch.set_num_threads(1)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from gpu_work import Place
 
-from untrained.core.rule import Watch
+from untrained.core.watch import Watch
 
 SOME = ("sr-clean-lesson", "sr-clean-00003-learned", "sr-clean-00003-random", "many-in-turn")
 SAME = ("psnr", "misfit", "steps", "images", "ssim")

@@ -21,7 +21,8 @@ from untrained.bench import (
 )
 from untrained.bench.cases import make_cases, read_entry
 from untrained.bench.score import Limit, Score, Scored
-from untrained.core.rule import Stopped, Watch
+from untrained.core.rule import Stopped
+from untrained.core.watch import Watch
 from untrained.data import TASKS
 from untrained.data.formats.npz import write_npz
 from untrained.errors import UserError

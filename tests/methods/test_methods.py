@@ -14,9 +14,9 @@ from untrained.classical import CLASSICAL as ANSWERS
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Watch
 from untrained.core.start import LOG_RATE, StartWeights
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.errors import UserError
 from untrained.methods import PRESETS, find_recipe
 from untrained.methods.card import CLASSICAL, FAMILIES, LOW_DATA, NOTHING, WEIGHTS

@@ -11,8 +11,8 @@ from torch import Tensor
 from untrained import METHODS, Problem, nets
 from untrained.classical import fbp
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Watch
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.data.phantoms import shepp_logan
 from untrained.errors import UserError
 from untrained.maths import magnitude

@@ -10,9 +10,9 @@ from lessons import ADAM, SHRINK, SMALL, draw, hole, learned
 
 from untrained import Problem, methods, nets
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Watch
 from untrained.core.start import StartWeights
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.errors import UserError
 from untrained.maths import mse
 from untrained.methods.ugodit import RandomEncoder, UGoDITTraining, features

@@ -13,7 +13,8 @@ import untrained as ut
 from untrained import nets
 from untrained.core.engine import Engine
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Guard, Last, Output, Stop, Watch
+from untrained.core.rule import Guard, Last, Output, Stop
+from untrained.core.watch import Watch
 from untrained.errors import UserError
 from untrained.rules import (
     EMV,

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 import untrained as ut
+from untrained.core.memory import Memory
 from untrained.core.rule import Frame
-from untrained.core.state import Memory, State
+from untrained.core.state import State
 from untrained.nets import Compact
 from untrained.rules import MaxSteps, SelfValidation
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 import untrained as ut
 from untrained.core.method import Method
-from untrained.core.rule import Last, Never, Stop, Watch
+from untrained.core.rule import Last, Never, Stop
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.nets import Compact
 from untrained.result import Result
 from untrained.rules import (

@@ -13,7 +13,7 @@ from small_api import FAST, measured, reconstruct
 from torch import Tensor
 
 import untrained as ut
-from untrained.core.rule import Watch
+from untrained.core.watch import Watch
 from untrained.methods import find_recipe
 from untrained.run.execute import Case, RunSettings, run
 from untrained.run.plan import Plan, plan

@@ -11,7 +11,7 @@ import torch
 
 import untrained as ut
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Watch
+from untrained.core.watch import Watch
 from untrained.files import sealed_write
 from untrained.solver import checkpoint
 from untrained.solver.checkpoint import Checkpoint

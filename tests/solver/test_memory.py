@@ -7,7 +7,7 @@ import torch
 
 import untrained as ut
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Watch
+from untrained.core.watch import Watch
 from untrained.errors import UserError
 from untrained.methods import DIP, TVDIP
 from untrained.nets import MEDIUM_UNET, SKIP, Compact

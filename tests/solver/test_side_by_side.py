@@ -17,8 +17,8 @@ from untrained.classical.pair_of_priors import settings
 from untrained.cli import main
 from untrained.core import state
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Watch
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.nets import Compact
 from untrained.problem.group import Group
 from untrained.problem.stacking import stack_problems

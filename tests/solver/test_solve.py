@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 import untrained as ut
+from untrained.core.memory import Memory
 from untrained.core.method import Method
-from untrained.core.rule import Frame, Guard, Never, Output, Stop, Watch
-from untrained.core.state import Memory, State
+from untrained.core.rule import Frame, Guard, Never, Output, Stop
+from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.nets import Compact
 from untrained.rules import Average, HeldOut, Rollback
 from untrained.run.solve import solve

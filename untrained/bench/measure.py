@@ -12,7 +12,8 @@ from torch import Tensor
 from untrained.bench.job import Job, file_digest
 from untrained.bench.score import Limit, Score, Scored
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Never, Output, Watch
+from untrained.core.rule import Never, Output
+from untrained.core.watch import Watch
 from untrained.data import TASKS, Measurement, read_guides
 from untrained.errors import UserError
 from untrained.machine import pick_device

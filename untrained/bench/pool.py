@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from untrained.core.rule import Stopped, Watch
+from untrained.core.rule import Stopped
+from untrained.core.watch import Watch
 from untrained.errors import UserError
 from untrained.machine import pick_device
 

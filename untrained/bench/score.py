@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from untrained.core.rule import Frame, Stopped, Watch
+from untrained.core.rule import Frame, Stopped
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.data import Measurement
 from untrained.errors import UserError
 from untrained.metrics import psnr, same_view, ssim, usual_range

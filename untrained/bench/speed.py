@@ -24,7 +24,8 @@ from untrained.bench.cutting import Cut, cut_after
 from untrained.bench.score import Limit, Score, Scored
 from untrained.core.engine import Engine
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Frame, Never, Watch
+from untrained.core.rule import Frame, Never
+from untrained.core.watch import Watch
 from untrained.data import Measurement
 from untrained.machine import peak_mb, pick_device, start_peak
 from untrained.methods import METHODS

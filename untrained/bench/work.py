@@ -20,7 +20,7 @@ import torch
 from untrained._version import versions
 from untrained.bench.job import Job, job_from_dict
 from untrained.bench.measure import Measured, measure
-from untrained.core.rule import Watch
+from untrained.core.watch import Watch
 from untrained.errors import UserError
 from untrained.files import atomic_write, is_regular, make_directory
 from untrained.machine import peak_mb, pick_device, start_peak

@@ -21,7 +21,7 @@ from untrained.cli.closing import closing_lines, note_lines
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.options import Options
-from untrained.core.rule import Watch
+from untrained.core.watch import Watch
 from untrained.data import Measurement, read_guides, with_references
 from untrained.errors import Diverged, UserError, from_file
 from untrained.folder import STATE

@@ -23,7 +23,7 @@ from untrained.cli.job import (
 )
 from untrained.cli.options import Options, shared_options
 from untrained.cli.reconstruct import reconstruct
-from untrained.core.rule import Watch
+from untrained.core.watch import Watch
 from untrained.data import TASKS, read_clean
 from untrained.errors import UserError, from_file
 from untrained.files import require_not_input, sha256

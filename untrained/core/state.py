@@ -15,35 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from untrained.core.memory import Memory, assign
 from untrained.core.start import LOG_RATE, StartWeights
 from untrained.errors import UserError
 from untrained.nets import initialise
 from untrained.problem import Problem
 from untrained.problem.group import Group
-
-
-class Memory:
-    """Named tensors of one rule, a corner of `State.tensors` under its own prefix."""
-
-    def __init__(self, store: dict[str, Tensor], prefix: str) -> None:
-        self._store, self._prefix = store, prefix
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._store[self._prefix + name]
-
-    def __setitem__(self, name: str, value: Tensor) -> None:
-        _assign(self._store, self._prefix + name, value)
-
-    def __contains__(self, name: str) -> bool:
-        return self._prefix + name in self._store
-
-    def get(self, name: str, default: Tensor) -> Tensor:
-        """The tensor, or `default` where there is none yet."""
-        return self._store.get(self._prefix + name, default)
-
-    def sub(self, name: str) -> Memory:
-        """The corner of a rule inside this rule."""
-        return Memory(self._store, f"{self._prefix}{name}/")
 
 
 class State:
@@ -111,7 +88,7 @@ class State:
 
     def __setitem__(self, name: str, value: Tensor) -> None:
         """Store a variable `(G, ...)`; an existing one is overwritten in place."""
-        _assign(self.tensors, name, value)
+        assign(self.tensors, name, value)
 
     def memory(self, owner: str) -> Memory:
         """The corner where the rule `owner` keeps its tensors."""
@@ -385,20 +362,6 @@ def in_one_call(device: torch.device) -> bool:
 def _layer_of(name: str) -> str:
     """The module that a weight belongs to."""
     return name.rpartition(".")[0]
-
-
-def _assign(store: dict[str, Tensor], name: str, value: Tensor) -> None:
-    old = store.get(name)
-    with torch.no_grad():
-        if old is None:
-            store[name] = value.detach().clone(memory_format=torch.contiguous_format)
-        elif old.shape == value.shape and old.dtype == value.dtype:
-            old.copy_(value)
-        else:
-            raise ValueError(
-                f"'{name}' is {tuple(old.shape)} {old.dtype} in the state and cannot become "
-                f"{tuple(value.shape)} {value.dtype}"
-            )
 
 
 def _noise_seed(seed: int, name: str, step: int) -> int:

@@ -14,9 +14,10 @@ from torch import Tensor
 from untrained.ambient import single_precision
 from untrained.checks import whole
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Frame, Watch
+from untrained.core.rule import Frame
 from untrained.core.start import CHOICE, INPUT
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.errors import UserError
 from untrained.machine import peak_memory_mb, pick_device
 from untrained.maths import level, magnitude

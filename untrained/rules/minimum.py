@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from untrained.core.state import Memory, State
+from untrained.core.memory import Memory
+from untrained.core.state import State
 
 
 def full(s: State, value: float) -> Tensor:

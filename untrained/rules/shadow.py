@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from untrained.core.rule import Frame, Memory, Stop, Watch
+from untrained.core.rule import Frame, Memory, Stop
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.errors import UserError
 
 PREFIX = "shadow"

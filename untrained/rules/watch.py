@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from untrained.core.rule import Frame, Stopped, Watch
+from untrained.core.rule import Frame, Stopped
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.metrics import comparable, psnr, same_view
 
 LEAST = 10.0  # seconds that a comparison gets where the time limit has passed

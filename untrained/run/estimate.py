@@ -19,7 +19,8 @@ import torch
 
 from untrained.core.recipe import Recipe
 from untrained.core.role import role
-from untrained.core.rule import Frame, Watch
+from untrained.core.rule import Frame
+from untrained.core.watch import Watch
 from untrained.machine import available_memory, peak_memory_mb, pick_device
 from untrained.methods import Card
 from untrained.pretrain.train import learning_group, training_recipe

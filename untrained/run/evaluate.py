@@ -12,7 +12,7 @@ from torch import Tensor
 
 from untrained.about import About, Mixture
 from untrained.classical import CLASSICAL, SHOWN, guide_name
-from untrained.core.rule import Watch
+from untrained.core.watch import Watch
 from untrained.doubts import level_doubts, residual_doubts
 from untrained.errors import UserError
 from untrained.metrics import (

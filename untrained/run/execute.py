@@ -11,7 +11,8 @@ from pathlib import Path
 from torch import Tensor
 
 from untrained.classical import CLASSICAL
-from untrained.core.rule import Stopped, Watch
+from untrained.core.rule import Stopped
+from untrained.core.watch import Watch
 from untrained.errors import UserError
 from untrained.machine import peak_memory_mb, pick_device
 from untrained.problem import Problem

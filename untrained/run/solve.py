@@ -12,8 +12,9 @@ from untrained.ambient import single_precision
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import NetSpec, Recipe
-from untrained.core.rule import Guard, Last, Never, Output, Stop, Watch
+from untrained.core.rule import Guard, Last, Never, Output, Stop
 from untrained.core.start import StartWeights
+from untrained.core.watch import Watch
 from untrained.nets import Compact
 from untrained.problem import Problem
 from untrained.result import Result

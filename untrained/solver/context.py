@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from untrained.core.rule import Stopped, Watch
+from untrained.core.rule import Stopped
 from untrained.core.start import StartWeights
+from untrained.core.watch import Watch
 from untrained.solver.checkpoint import Checkpoint
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from untrained.core.method import require_gradients
-from untrained.core.rule import Frame, Watch
+from untrained.core.rule import Frame
+from untrained.core.watch import Watch
 from untrained.solver.context import RunContext
 from untrained.solver.fit import Fit
 from untrained.solver.memory import LEAN

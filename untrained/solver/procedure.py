@@ -16,8 +16,8 @@ import torch
 
 from untrained.ambient import single_precision
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Watch
 from untrained.core.start import StartWeights
+from untrained.core.watch import Watch
 from untrained.machine import pick_device
 from untrained.problem import Problem
 from untrained.problem.group import Group

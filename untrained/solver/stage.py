@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from untrained.core.memory import Memory
 from untrained.core.recipe import Recipe
 from untrained.core.role import choice
 from untrained.core.rule import Output, Stop, Stopped
 from untrained.core.start import StartWeights
-from untrained.core.state import Memory, State
+from untrained.core.state import State
 from untrained.errors import Diverged, UserError
 from untrained.nets import DrawnFrom, initialise
 from untrained.problem import Problem

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from untrained.core.recipe import Recipe
-from untrained.core.rule import MaxSteps, Stopped, Watch
+from untrained.core.rule import MaxSteps, Stopped
 from untrained.core.start import StartWeights
+from untrained.core.watch import Watch
 from untrained.folder import WORK
 from untrained.problem import Problem
 from untrained.solver.fit import Fit
