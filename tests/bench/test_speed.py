@@ -28,8 +28,8 @@ def noisy(pictures, monkeypatch):
 
     def plans(task, presets, place):
         small = ["net=compact", *SMALL]
-        yield "dip paper", plan(task, method="dip", preset="paper", settings=small, steps=30)
-        yield "auto fast", plan(task, settings=SMALL, steps=30)
+        yield "dip paper", plan(task, method="dip", preset="paper", settings=small, steps=10)
+        yield "auto fast", plan(task, settings=SMALL, steps=10)
         yield "tv", plan(task, method="tv")
 
     monkeypatch.setattr(speed, "_plans", plans)
@@ -60,7 +60,7 @@ def test_every_contender_is_timed_and_run(noisy, capsys, tmp_path):
     paper, ours, tv = found["rows"][:3]
     assert [row["name"] for row in (paper, ours, tv)] == ["dip paper", "auto fast", "tv"]
     assert found["target"] == paper["best"]
-    assert (paper["steps"], paper["cut"]) == (30, False)
+    assert (paper["steps"], paper["cut"]) == (10, False)
     for row in (paper, ours):
         assert row["step_ms"] > 0
         rate = found["machine"]["fp32_gflops"]

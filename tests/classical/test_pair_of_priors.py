@@ -33,7 +33,7 @@ def few_views(level: float) -> ut.Problem:
 
 
 @cache
-def few_columns(size: int = 96) -> tuple[ut.Problem, Tensor]:
+def few_columns(size: int = 64) -> tuple[ut.Problem, Tensor]:
     """A photograph behind four coils, a third of the columns."""
     corner = torch.from_numpy(camera()[80:272:2, 180:372:2] / 255)[:size, :size]
     picture = corner[None, None].float()
