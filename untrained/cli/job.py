@@ -1,4 +1,4 @@
-"""From a file to a result directory."""
+"""Reconstruct the measurements of a file into a result directory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
-from torch import Tensor
 
-from untrained.about import Mixture
 from untrained.cli.closing import closing_lines, note_lines
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.interrupt import INTERRUPTED
@@ -36,7 +33,7 @@ from untrained.rules.watch import Clock, Interrupt, Progress
 from untrained.run.execute import Case, RunSettings, run
 from untrained.run.plan import Plan, plan
 from untrained.run.reconstruct import light, whole_problem
-from untrained.solver.fit import stack_fits
+from untrained.run.stacking import notes_of_slices, stack_slices
 from untrained.solver.stage import DIVERGED
 from untrained.threads import at_most_threads
 
@@ -47,7 +44,7 @@ Load = partial[list[Measurement]]
 
 
 def reconstruct_file(task: str, path: str, options: Options, load: Load) -> int:
-    """Carry out one `reconstruct`; returns the exit status."""
+    """Carry out one `reconstruct`; return the exit status."""
     began = time.monotonic()
     chosen = plan(
         task,
@@ -78,8 +75,8 @@ def reconstruct_file(task: str, path: str, options: Options, load: Load) -> int:
             inputs=given,
             command=options.command or command_line(),
             run=f"{chosen.card.name} on {task}, {len(slices)} image(s)",
-        ) as place:
-            return _into(place, chosen, slices, options, given, began)
+        ) as directory:
+            return _into(directory, chosen, slices, options, given, began)
 
 
 def input_files(paths: Sequence[str], options: Options, load: Load) -> list[str | None]:
@@ -91,81 +88,81 @@ def input_files(paths: Sequence[str], options: Options, load: Load) -> list[str 
 
 
 def _into(
-    place: Directory,
+    directory: Directory,
     chosen: Plan,
     slices: list[Measurement],
     options: Options,
     given: Sequence[str | None],
     began: float,
 ) -> int:
-    if place.finished is not None:
-        _same_settings(place, chosen, slices, options)
-        return _report(place.path, place.finished, options)
-    said = _say_notes(chosen, slices, options)
+    if directory.finished is not None:
+        _same_settings(directory, chosen, slices, options)
+        return _report(directory.path, directory.finished, options)
+    printed = _say_notes(chosen, slices, options)
     with Interrupt() as interrupt:
         watch: list[Watch] = [interrupt]
         if options.time_limit is not None:
             watch.append(Clock(options.time_limit))
         with from_file(*given):
             try:
-                results = _results(place, chosen, slices, options, watch)
+                results = _results(directory, chosen, slices, options, watch)
             except Diverged as error:
                 raise UserError(f"the run diverged: {error}; or check the measurements") from error
-    result = results[0] if len(slices) == 1 else _stacked(results, slices)
+    result = results[0] if len(slices) == 1 else stack_slices(results, len(slices))
     paused = not result.finished
     interrupted = interrupt.asked and paused
     about = replace(result.about, command=options.command or command_line())
     result = replace(result, about=about)
     # A run that met its time limit is a result, though --resume can still improve it.
     shown = replace(result, finished=True) if paused and not interrupted else result
-    if not (interrupted and place.old):  # an old result stays until the new one is complete
-        write_result(shown, about, place.folder)
+    if not (interrupted and directory.old):  # an old result stays until the new one is complete
+        write_result(shown, about, directory.folder)
     if not paused:
-        place.folder.forget_states()
+        directory.folder.forget_states()
     if interrupted:
         flag = "--resume in place of --overwrite" if options.overwrite else "--resume"
-        click.echo(_interruption(place, result, len(results), len(slices), flag), err=True)
+        click.echo(_interruption(directory, result, len(results), len(slices), flag), err=True)
         return INTERRUPTED
     took = time.monotonic() - began
-    code = _report(place.path, result_facts(result, about), options, took, said)
+    code = _report(directory.path, result_facts(result, about), options, took, printed)
     lost = next((stop for stop in result.stop if stop.rule == DIVERGED), None)
     if lost is None:
         return code
-    before = f", having been resumed from {place.path / STATE}" if result.resumed_from else ""
+    before = f", having been resumed from {directory.path / STATE}" if result.resumed_from else ""
     click.echo(
-        f"untrained: {given[0]}: the run diverged{before}: {lost.reason}; {place.path} holds the "
-        "last image before that",
+        f"untrained: {given[0]}: the run diverged{before}: {lost.reason}; {directory.path} holds "
+        "the last image before that",
         err=True,
     )
     return REFUSED
 
 
-def _interruption(place: Directory, result: Result, begun: int, slices: int, flag: str) -> str:
+def _interruption(directory: Directory, result: Result, begun: int, slices: int, flag: str) -> str:
     """Say where an interrupted run stands, and what to do next."""
     empty = f" (slices from {begun} on are still black)" if begun < slices else ""
-    kept = f"the best so far is in {place.path}{empty}"
-    if place.old:
-        kept = f"{place.path} still holds the result from before, and this run's state"
+    kept = f"the best so far is in {directory.path}{empty}"
+    if directory.old:
+        kept = f"{directory.path} still holds the result from before, and this run's state"
     return f"interrupted at step {result.steps}; {kept}; run the same command with {flag} to go on"
 
 
 def _results(
-    place: Directory,
+    directory: Directory,
     chosen: Plan,
     slices: list[Measurement],
     options: Options,
     watch: list[Watch],
 ) -> list[Result]:
-    """Of every slice, or of those that were reached: side by side on a GPU, else in turn."""
-    place_of = pick_device(options.device)
-    if chosen.recipe and len(slices) > 1 and chosen.recipe.engine.groups(place_of):
+    """Reconstruct every slice, or those that are reached: side by side on a GPU, else in turn."""
+    device = pick_device(options.device)
+    if chosen.recipe and len(slices) > 1 and chosen.recipe.engine.groups(device):
         bars = [*watch, *_bars(chosen.card.name, options)]
         cases = [_case(m, options, chosen) for m in slices]
-        results = run(chosen, cases, _run_settings(options, bars, place.path))
-        return [_tell(one, m) for one, m in zip(results, slices, strict=True)]
+        results = run(chosen, cases, _run_settings(options, bars, directory.path))
+        return [_with_source(one, m) for one, m in zip(results, slices, strict=True)]
     results = []
     for i, measurement in enumerate(slices):
-        results.append(_one(place, chosen, measurement, options, watch, i, len(slices)))
+        results.append(_one(directory, chosen, measurement, options, watch, i, len(slices)))
         if not results[-1].finished:
             break
     return results
@@ -175,7 +172,7 @@ def _bars(label: str, options: Options) -> list[Watch]:
     return [] if options.quiet else [Progress(label)]
 
 
-def _tell(result: Result, measurement: Measurement) -> Result:
+def _with_source(result: Result, measurement: Measurement) -> Result:
     """Say where the image comes from."""
     m = measurement
     about = replace(result.about, source=m.source, axes=m.axes, depth=m.depth)
@@ -184,7 +181,7 @@ def _tell(result: Result, measurement: Measurement) -> Result:
 
 
 def _one(
-    place: Directory,
+    directory: Directory,
     chosen: Plan,
     measurement: Measurement,
     options: Options,
@@ -193,10 +190,10 @@ def _one(
     count: int,
 ) -> Result:
     label = chosen.card.name if count == 1 else f"slice {index} of 0..{count - 1}"
-    run_dir = place.path if count == 1 else place.folder.work / f"slice-{index}"
+    run_dir = directory.path if count == 1 else directory.folder.work / f"slice-{index}"
     settings = _run_settings(options, [*watch, *_bars(label, options)], run_dir)
     (result,) = run(chosen, [_case(measurement, options, chosen)], settings)
-    return _tell(result, measurement)
+    return _with_source(result, measurement)
 
 
 def _run_settings(options: Options, watch: Sequence[Watch], run_dir: Path) -> RunSettings:
@@ -219,99 +216,11 @@ def _problem(m: Measurement, options: Options, chosen: Plan) -> Problem:
     return whole_problem(m.y, light(chosen.card.name, m.physics), m.sigma, guide)
 
 
-def _stacked(results: list[Result], slices: list[Measurement]) -> Result:
-    """Several slices as one result; slices that were not reached show nothing (zeros)."""
-    missing = len(slices) - len(results)
-
-    def stack(pick: str) -> Tensor | None:
-        parts = [getattr(r.about, pick) for r in results]
-        if any(part is None for part in parts):
-            return None
-        return torch.cat([*parts, *[torch.zeros_like(parts[0])] * missing])
-
-    history: dict[str, list[float | str]] = {}
-    for i, r in enumerate(results):
-        labels = [f"slice {i} {phase}" for phase in r.history["phase"]]
-        columns: dict[str, list[float | str]] = {**r.history, "phase": [*labels]}
-        for name, column in columns.items():
-            history.setdefault(name, []).extend(column)
-    merged = stack_fits(results)
-    about = replace(
-        merged.about,
-        notes=_notes_of_all([_without_the_mixture(r) for r in results]),
-        axes="ZYX",
-        source=slices[0].source.rpartition(", slice ")[0] or slices[0].source,
-        data=tuple(digest for r in results for digest in r.about.data),
-        reference_data=tuple(digest for r in results for digest in r.about.reference_data),
-        adjoint=stack("adjoint"),
-        classical=stack("classical"),
-        reference=stack("reference"),
-        metrics=_mean([r.about.metrics for r in results]),
-        classical_metrics=_mean([r.about.classical_metrics for r in results]),
-        mixture=_mean_mixture([r.about.mixture for r in results]),
-    )
-    return replace(
-        merged,
-        image=torch.cat([merged.image, *[torch.zeros_like(results[0].image)] * missing]),
-        history=history,
-        steps=sum(r.steps for r in results),
-        resumed_from=tuple(step for r in results for step in r.resumed_from),
-        finished=merged.finished and not missing,
-        std=None if missing else merged.std,
-        peak_memory_mb=results[-1].peak_memory_mb,
-        about=about,
-    )
-
-
-def _mean(metrics: list[dict[str, float] | None]) -> dict[str, float] | None:
-    known = [m for m in metrics if m is not None]
-    if not known or len(known) < len(metrics):
-        return None
-    return {name: sum(m[name] for m in known) / len(known) for name in known[0]}
-
-
-def _notes_of_all(each: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The notes of several slices: once what holds for all, with its slice what does not."""
-    everywhere = [note for note in each[0] if all(note in notes for notes in each)]
-    some = [
-        f"slice {i}: {note}"
-        for i, notes in enumerate(each)
-        for note in notes
-        if note not in everywhere
-    ]
-    return tuple(dict.fromkeys([*everywhere, *some]))
-
-
-def _without_the_mixture(result: Result) -> list[str]:
-    """The notes of a slice but for what its image is made of, of which the mean is told."""
-    made = result.about.mixture
-    return [note for note in result.notes if made is None or not note.endswith(made.shares)]
-
-
-def _mean_mixture(mixtures: list[Mixture | None]) -> Mixture | None:
-    """What several slices are made of on average."""
-    known = [m for m in mixtures if m is not None]
-    if not known or len(known) < len(mixtures):
-        return None
-
-    def mean(values: list[float | None]) -> float | None:
-        found = [value for value in values if value is not None]
-        return sum(found) / len(found) if len(found) == len(values) else None
-
-    return Mixture(
-        sum(m.network for m in known) / len(known),
-        known[0].classical,
-        mean([m.held_out for m in known]),
-        mean([m.classical_held_out for m in known]),
-        _mean([m.classical_metrics for m in known]),
-    )
-
-
 def _same_settings(
-    place: Directory, chosen: Plan, slices: list[Measurement], options: Options
+    directory: Directory, chosen: Plan, slices: list[Measurement], options: Options
 ) -> None:
     """Show a finished result only for the measurements and settings it was made with."""
-    facts = place.finished or {}
+    facts = directory.finished or {}
     wanted = {
         "task": chosen.task,
         "method": chosen.card.name,
@@ -320,11 +229,11 @@ def _same_settings(
     }
     if chosen.recipe is not None and "seeds" in facts:
         wanted["seeds"] = chosen.seeds(options.seeds)
-    require_same(facts, wanted, f"{place.path} holds a finished result of")
+    require_same(facts, wanted, f"{directory.path} holds a finished result of")
     if facts.get("data") != [chosen.digest(_problem(m, options, chosen)) for m in slices]:
         other = "measurements" if chosen.weights is None else "measurements or weights"
         raise UserError(
-            f"{place.path} holds the finished result of other {other}, from "
+            f"{directory.path} holds the finished result of other {other}, from "
             f"{facts.get('source') or 'an unknown file'}; use another --out for these, or "
             "--overwrite to replace that"
         )
@@ -332,8 +241,9 @@ def _same_settings(
     if facts.get("reference", references) != references:
         was = "another reference" if facts["reference"] else "no reference"
         raise UserError(
-            f"{place.path} holds a finished result that was compared with {was}; compare it with "
-            f"this one by: untrained evaluate {place.path / 'reconstruction.npy'} REFERENCE"
+            f"{directory.path} holds a finished result that was compared with {was}; compare it "
+            "with this one by: untrained evaluate "
+            f"{directory.path / 'reconstruction.npy'} REFERENCE"
         )
 
 
@@ -341,7 +251,7 @@ def _say_notes(chosen: Plan, slices: Sequence[Measurement], options: Options) ->
     """Print what was decided before and while reading, before the time of a run is spent on it."""
     if options.quiet:
         return ()
-    notes = (*chosen.notes, *_notes_of_all([m.notes for m in slices]))
+    notes = (*chosen.notes, *notes_of_slices([m.notes for m in slices]))
     for note in notes:
         click.echo("\n".join(note_lines(note)), err=True)
     return notes
@@ -352,12 +262,12 @@ def _report(
     facts: dict[str, Any],
     options: Options,
     took: float | None = None,
-    said: Sequence[str] = (),
+    printed: Sequence[str] = (),
 ) -> int:
     if options.as_json:
         click.echo(json.dumps(facts, indent=2))
     elif not options.quiet:
-        for line in closing_lines(path, facts, took, said):
+        for line in closing_lines(path, facts, took, printed):
             click.echo(line)
     return 0
 

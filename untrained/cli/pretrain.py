@@ -123,14 +123,14 @@ def _learn(
             inputs=given,
             command=command_line(),
             run=f"training of {card.name} for {task}",
-        ) as place:
-            if place.finished is not None:
-                _same_settings(place.finished, card, task, inputs, options)
-                return _told(out, beside, place.finished, options)
+        ) as directory:
+            if directory.finished is not None:
+                _same_settings(directory.finished, card, task, inputs, options)
+                return _report(out, beside, directory.finished, options)
             if options.overwrite:
-                place.folder.adopt(_beside(out))
-            place.folder.require_own([_beside(out)])  # not only when hours are spent
-            return _into(place, out, card, task, inputs, options)
+                directory.folder.adopt(_beside(out))
+            directory.folder.require_own([_beside(out)])  # not only when hours are spent
+            return _into(directory, out, card, task, inputs, options)
 
 
 def _beside(out: Path) -> str:
@@ -170,7 +170,7 @@ def _same_settings(
 
 
 def _into(
-    place: Directory, out: Path, card: Card, task: str, inputs: Inputs, options: Options
+    directory: Directory, out: Path, card: Card, task: str, inputs: Inputs, options: Options
 ) -> int:
     with Interrupt() as interrupt:
         watch: list[Watch] = [interrupt]
@@ -190,7 +190,7 @@ def _into(
             inputs=inputs.files,
             references=inputs.references,
             watch=watch,
-            run_dir=place.path,
+            run_dir=directory.path,
         )
     if not fit.finished:
         why = "interrupted" if interrupt.asked else "the time limit was reached"
@@ -201,9 +201,9 @@ def _into(
         )
         return INTERRUPTED
     about = _about(weights, inputs, card)
-    write_training(fit, about, weights, place.folder, _beside(out))
-    place.folder.forget_states()
-    return _told(out, place.path, weights.facts(), options)
+    write_training(fit, about, weights, directory.folder, _beside(out))
+    directory.folder.forget_states()
+    return _report(out, directory.path, weights.facts(), options)
 
 
 def _about(weights: Weights, inputs: Inputs, card: Card) -> About:
@@ -267,7 +267,7 @@ def _require_new(path: str, digest: str, read: dict[str, str]) -> None:
     read[digest] = path
 
 
-def _told(out: Path, beside: Path, facts: dict[str, Any], options: Options) -> int:
+def _report(out: Path, beside: Path, facts: dict[str, Any], options: Options) -> int:
     if options.as_json:
         click.echo(json.dumps({"weights": str(out), **facts}, indent=2))
     elif not options.quiet:
