@@ -114,10 +114,11 @@ def test_a_rescaled_operator_is_a_multiple() -> None:
     for make in OPERATORS.values():
         physics = ut.physics.as_physics(make(1.0))
         gain = 2.0**20
-        other = ut.scaling.in_units(physics, gain, tuple(physics.x_shape))
+        other = ut.problem.scaling.in_units(physics, gain, tuple(physics.x_shape))
         y = measured(make(1.0))
         x = physics.A_adjoint(y)
         torch.testing.assert_close(other.A(x) * gain, physics.A(x), rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(other.A_adjoint(y) * gain, x, rtol=1e-5, atol=1e-5)
-        if hasattr(physics, "fbp"):
-            torch.testing.assert_close(other.fbp(y) / gain, physics.fbp(y), rtol=1e-4, atol=1e-4)
+        image = physics.fbp(y)
+        if image is not None:
+            torch.testing.assert_close(other.fbp(y) / gain, image, rtol=1e-4, atol=1e-4)

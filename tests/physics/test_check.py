@@ -18,6 +18,7 @@ from untrained.physics import (
     FanBeam,
     Inpaint,
     LinearPhysics,
+    Stack,
     SuperRes,
     as_physics,
     check_operator,
@@ -39,6 +40,12 @@ def mri(size, coils):
     return MRI(random_mask(size, 0.6, seed=1), maps)
 
 
+def columns(size, coils):
+    """Whole columns, by maps of which each image of a batch, or slice, has the same."""
+    maps = noise(coils, *size, dtype=torch.complex64)
+    return MRI(vdrs_mask(size[1], 2, 0.2), maps)
+
+
 OPERATORS = {
     "denoise": lambda size: Denoise((3, *size)),
     "inpaint": lambda size: Inpaint(random_mask(size, 0.5), (3, *size)),
@@ -56,16 +63,18 @@ OPERATORS = {
     "mri_columns": lambda size: MRI(vdrs_mask(size[1], 2, 0.2), x_shape=(2, *size)),
     "ct_parallel": lambda size: CT(size, np.arange(0, 180, 20.0), 40),
     "ct_fan": lambda size: CT(size, np.arange(0, 360, 40.0), 50, fan=FanBeam(90.0, 150.0)),
+    "hybrid": lambda size: columns(size, 2).hybrid(),
+    "stack_mri": lambda size: Stack(mri(size, 2), 3),
+    "stack_ct": lambda size: Stack(CT(size, np.arange(0, 180, 30.0), 40), 2),
+    "stack_hybrid": lambda size: Stack(columns(size, 3), 3).hybrid(),
     "cs": lambda size: CompressedSensing((2, *size), 200),
 }
 ELSEWHERE = {
-    "Hybrid": "test_stack.py",
-    "Stack": "test_stack.py",
     "PhaseRetrieval": "test_encoded.py",
     "BKSE": "test_nonlinear_blur.py",
     "NonlinearBlur": "test_nonlinear_blur.py",
 }
-"""Operators with tests of their own: volumes, what only the package makes, nonlinear ones."""
+"""Nonlinear operators, which have tests of their own."""
 
 SIZES = {"even": (24, 24), "odd": (27, 21), "rectangular": (24, 36)}
 

@@ -45,12 +45,14 @@ class Hybrid(LinearPhysics):
 
     def A(self, x: Tensor) -> Tensor:
         """Map images `(B, 2, H, W)` to `(B, 2, coils, H, columns)` or `(B, 2, coils, rows, W)`."""
+        self._check_x(x)
         image = to_complex(x)[:, None]
         coils = image * self.before.to(image.dtype)
         return to_channels(self.measured(torch.fft.fft(coils, dim=self.across, norm="ortho")))
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """Apply the adjoint, to images `(B, 2, H, W)`."""
+        self._check_y(y)
         values = to_complex(y)
         full = values.new_zeros(*values.shape[:2], *self.before.shape[2:])
         full[self._measured] = values

@@ -46,7 +46,8 @@ class Stack(LinearPhysics):
             )
         depth = whole("depth", depth, least=2)
         channels, height, width = sides
-        super().__init__((channels, depth, height, width), None)
+        y_shape = None if one.y_shape is None else (one.y_shape[0], depth, *one.y_shape[1:])
+        super().__init__((channels, depth, height, width), y_shape)
         self.physics = one
         self.depth = depth
         self.task = one.task
@@ -71,6 +72,7 @@ class Stack(LinearPhysics):
             raise UserError(
                 f"Stack: y must have its {self.depth} slices on axis 2, got {tuple(y.shape)}"
             )
+        self._check_y(y)
         return self._striped("A_adjoint", y)
 
     def described(self) -> str:
