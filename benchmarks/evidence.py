@@ -133,7 +133,7 @@ def full_budget(
     output = result.final_recipe().output
     refit = [i for i, phase in enumerate(history["phase"]) if phase == "refit"]
     whole: Sequence[int] = refit if recipe.stop.holdout else range(len(history["step"]))
-    if recipe.stop.holdout and (len(refit) < recipe.budget or recipe.stop.carry):
+    if recipe.stop.holdout and (len(refit) < recipe.budget or recipe.stop.warm_refit):
         again = replace(recipe, stop=Never(), output=output)
         history = solve_recipe(again, problem, seed=seed, watch=watch).history
         whole = range(len(history["step"]))

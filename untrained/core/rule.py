@@ -73,9 +73,10 @@ class Stop(ABC):
         return False
 
     @property
-    def carry(self) -> float:
-        """Share of the chosen steps that the fit of everything takes, from the weights of the first
-        fit; 0 = anew. It is anew, too, where the chosen step was not the last.
+    def warm_refit(self) -> float:
+        """Return the share of the chosen steps for which the refit goes on from the first fit.
+
+        0: it starts anew, as it does where the chosen step was not the last.
         """
         return 0.0
 
@@ -149,8 +150,8 @@ class _Pair(Stop):
         return self.left.refit or self.right.refit
 
     @property
-    def carry(self) -> float:
-        return max(self.left.carry, self.right.carry)
+    def warm_refit(self) -> float:
+        return max(self.left.warm_refit, self.right.warm_refit)
 
     @property
     def _chooser(self) -> Stop:
@@ -254,14 +255,15 @@ class Output(ABC):
         """Numbers for the history, each `(G,)`."""
         return {}
 
-    def leans_on(self, m: Memory) -> Tensor | None:
-        """The classical image that the returned one is mixed with, if it is."""
+    def classical_image(self, m: Memory) -> Tensor | None:
+        """Return the classical image that the returned one is mixed with, if it is."""
         return None
 
-    def judged(self, fit: Problem, image: Tensor, held: Problem) -> dict[str, float]:
-        """What held-out measurements say of the image of the chosen step, once, for the history.
+    def choose_on_held_out(self, fit: Problem, image: Tensor, held: Problem) -> dict[str, float]:
+        """Choose numbers for the image of the chosen step by what was held out, once.
 
-        It is in every row of that fit, so that `settled` finds it.
+        They are written into every row of that fit's history, where `with_choices_fixed` finds
+        them.
         """
         return {}
 
@@ -273,10 +275,11 @@ class Output(ABC):
         """The rule for a budget of `steps` instead of `budget`."""
         return self
 
-    def settled(self, row: dict[str, float]) -> Output:
-        """The rule for a refit: what it chose on held-out data at the best step is now fixed.
+    def with_choices_fixed(self, row: dict[str, float]) -> Output:
+        """Fix the values chosen on held-out data, for the refit.
 
-        `row` is the history's row of that step.
+        Args:
+            row: the history's row of the chosen step.
         """
         return self
 

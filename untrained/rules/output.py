@@ -55,7 +55,7 @@ class Closing(Output):
         if not 0 <= self.decay < 1:
             raise UserError(f"output.decay must be at least 0 and below 1, got {self.decay}")
 
-    def judged(self, fit: Problem, image: Tensor, held: Problem) -> dict[str, float]:
+    def choose_on_held_out(self, fit: Problem, image: Tensor, held: Problem) -> dict[str, float]:
         """mu of the smallest error; 0 where no step is better by 1 %."""
         if self.mu or not (self.ask and fit.linear):
             return {}
@@ -68,7 +68,7 @@ class Closing(Output):
         """The image after the closing step."""
         return data_step(problem, image, self.mu) if self.mu and problem.linear else image
 
-    def settled(self, row: dict[str, float]) -> Closing:
+    def with_choices_fixed(self, row: dict[str, float]) -> Closing:
         """Keep the weight that was found, if one was."""
         return replace(self, **_asked(row))
 
@@ -126,7 +126,7 @@ class Nearer(Closing):
         """Whether it is the newest image."""
         return {"newest": m["newest"]}
 
-    def settled(self, row: dict[str, float]) -> Nearer:
+    def with_choices_fixed(self, row: dict[str, float]) -> Nearer:
         """Keep the choice of the chosen step."""
         return replace(self, newest=row["newest"], **_asked(row))
 
@@ -193,7 +193,7 @@ class Blend(Closing):
         known = {CLASSICAL_ERROR: m["classical error"]} if "classical error" in m else {}
         return {"network share": m["share"], **known}
 
-    def leans_on(self, m: Memory) -> Tensor | None:
+    def classical_image(self, m: Memory) -> Tensor | None:
         """x_c, once there is one."""
         if "classical" not in m:
             return None
@@ -206,7 +206,7 @@ class Blend(Closing):
         known = self.prior * left.clamp_min(0)
         return ((along + known * self.share) / (size + known)).clamp(0, 1)
 
-    def settled(self, row: dict[str, float]) -> Blend:
+    def with_choices_fixed(self, row: dict[str, float]) -> Blend:
         """Keep the share of the chosen step."""
         return replace(self, share=row["network share"], **_asked(row))
 

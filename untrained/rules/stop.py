@@ -326,7 +326,7 @@ class HeldOut(Stop):
         return self.again
 
     @property
-    def carry(self) -> float:
+    def warm_refit(self) -> float:
         """`more`."""
         return self.more
 

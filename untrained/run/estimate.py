@@ -67,7 +67,7 @@ def estimate(
         return {**facts, "note": "a classical method: seconds, and no network"}
     recipe, one, stop = chosen.recipe, problem.select(0), chosen.recipe.stop
     start = chosen.start(one)
-    passes = 1 + (stop.carry or 1.0) if stop.refit else 1.0
+    passes = 1 + (stop.warm_refit or 1.0) if stop.refit else 1.0
     passes += len(recipe.candidates) * recipe.trial / recipe.budget + (seeds - 1)
 
     def take(few: Recipe, **how: Any) -> Fit:

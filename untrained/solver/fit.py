@@ -77,7 +77,7 @@ class Fit:
         if self.recipe is None:
             raise ValueError("a classical answer has no recipe")
         method = self.recipe.candidates[self.candidate[0]]
-        output = self.recipe.output.settled(self.chosen_row())
+        output = self.recipe.output.with_choices_fixed(self.chosen_row())
         return replace(self.recipe, output=output, method=method, alternative=None)
 
     def chosen_row(self) -> dict[str, float]:

@@ -50,13 +50,13 @@ def refit_all(context: RunContext, refits: Sequence[Refit]) -> dict[int, Fit]:
 def plan_refit(recipe: Recipe, member: Member, first: Fit) -> Refit:
     """Decide how all measurements are fitted: anew, or warm from the first fit's weights."""
     step = first.stop[0].step
-    recipe = replace(recipe, output=recipe.output.settled(first.chosen_row()))
+    recipe = replace(recipe, output=recipe.output.with_choices_fixed(first.chosen_row()))
     # The weights at hand are those of the last step: they serve only where that was the chosen one.
-    if not recipe.stop.carry or step < first.steps:
+    if not recipe.stop.warm_refit or step < first.steps:
         same_steps = replace(recipe, stop=MaxSteps(step))  # the budget, and so the rates, are kept
         return Refit(member, first, same_steps, None)
     engine = recipe.engine.gentler(GENTLE)
-    steps = max(1, round(recipe.stop.carry * step))
+    steps = max(1, round(recipe.stop.warm_refit * step))
     warm = replace(recipe, stop=Never(), steps=steps, engine=engine)
     return Refit(member, first, warm, first.weights)
 

@@ -293,7 +293,7 @@ class Stage:
             reason = f"all {self.total} steps of the budget were taken{best}"
             ended = Stopped("budget", chosen, reason)
         z = s.tensors.get("z")
-        guide = output.leans_on(self._memory_of("output", g))
+        guide = output.classical_image(self._memory_of("output", g))
         rows = [s.rows[g]] if self.separate else s.rows
         return Fit(
             image=image,
@@ -319,9 +319,9 @@ class Stage:
         one = replace(one, history=labels | one.history)  # `phase` is the first column
         # On held-out measurements first: the closing step depends on what they say.
         if one.finished and given.label == FIRST and given.held is not None:
-            judged = output.judged(own, image, given.held.select(self.rows.index(row)))
-            one = one.with_columns(judged)
-            output = output.settled(one.chosen_row()) if judged else output
+            chosen = output.choose_on_held_out(own, image, given.held.select(self.rows.index(row)))
+            one = one.with_columns(chosen)
+            output = output.with_choices_fixed(one.chosen_row()) if chosen else output
         if given.is_last or not one.finished:
             image = output.finish(own, image)
         seconds, cpu_seconds = stopwatch.read()
