@@ -76,16 +76,17 @@ class Method(ABC):
         """What happens between rounds, without gradients; a fresh forward where one is needed."""
 
 
-def require_gradients(terms: dict[str, Tensor]) -> None:
+def require_gradients(x: Tensor, terms: dict[str, Tensor]) -> None:
     """Refuse a term of the objective that no gradient reaches: it would be left out in silence.
 
-    A term of zeros may have none: a method may switch it off.
+    A term of zeros may have none: a method may switch it off. So may every term where the image x
+    has none: a method may show it while something else is learned.
 
     Raises:
         UserError: names the term.
     """
     for name, value in terms.items():
-        if not value.requires_grad and bool(value.any()):
+        if x.requires_grad and not value.requires_grad and bool(value.any()):
             raise UserError(
                 f"the term '{name}' of the objective has no gradient, so that nothing could be "
                 "fitted to it; does the operator or the method leave torch there (numpy, "

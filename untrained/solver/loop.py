@@ -74,7 +74,7 @@ def take_step(stage: Stage, watch: tuple[Watch, ...]) -> None:
         if bool(off.any()):
             return stage.end_off_track(off)
 
-    require_gradients(terms)
+    require_gradients(x, terms)
     # One sum over the problems: each has weights of its own, so that their gradients stay apart.
     objective.sum().backward()
     recipe.engine.clip_gradients(s)
