@@ -1,4 +1,4 @@
-"""Whether measurements, operator and data weighting of a problem agree."""
+"""Check values given in Python: finite numbers, shapes, ranges, options that fit each other."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def check_contents(y: Tensor) -> None:
 
 
 def wild(values: np.ndarray) -> np.ndarray:
-    """Mark the values of a photograph that are none: NaN, infinite, or far outside [0, 1].
+    """Mark invalid values of a photograph: NaN, infinite, or far outside [0, 1].
 
     Noise stays: up to 10, and up to eight times what 99 % of the values stay below. Hot pixels and
     the values that stand for missing data do not.

@@ -8,10 +8,11 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Task:
-    """A row: the answers to everything that other code asks about a task.
+    """A row: the properties of a task's images and measurements.
 
-    Code asks for an attribute (`find_task(name).only_noise`), never for a name, so that a new task
-    needs no other change outside its own operator, loader and simulator.
+    Code outside methods/ and cli/ asks for a property (`find_task(name).only_noise`), never for a
+    name. Presets and classical methods have constants that were tuned per task; a new task gets
+    those that hold "elsewhere". So a new task needs its operator, loader, simulator and a row here.
 
     Attributes:
         name: as typed on the command line.

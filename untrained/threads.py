@@ -72,8 +72,8 @@ def threads_for(sides: Sequence[int]) -> int:
 
     1 for images of fewer than PIXELS pixels (PIXELS_OF_MANY where there are more than two threads),
     which gain a fifth at most by a second one, and pay for it many times over where other programs
-    want the cores; else those of the calling thread. The load of the machine has no say, or the
-    same run would have other bits on another day.
+    want the cores; else those of the calling thread. How busy the machine is
+    must not matter: the result depends on the number of threads, in its last digits.
     """
     count = current_threads()
     return count if _size(sides) >= (PIXELS if count <= 2 else PIXELS_OF_MANY) else 1

@@ -11,8 +11,8 @@ from torch import Tensor
 
 import untrained as ut
 from untrained.classical import data_step
-from untrained.core.memory import Memory
 from untrained.core.rule import Last
+from untrained.core.rule_memory import Memory
 from untrained.nets import Compact
 from untrained.rules import WMV, Average, Blend, HeldOut, Nearer
 from untrained.rules.output import CLOSINGS

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 import untrained as ut
-from untrained.core.memory import Memory
 from untrained.core.rule import Frame
+from untrained.core.rule_memory import Memory
 from untrained.core.state import State
 from untrained.nets import Compact
 from untrained.rules import MaxSteps, SelfValidation

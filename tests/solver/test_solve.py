@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 import untrained as ut
-from untrained.core.memory import Memory
 from untrained.core.method import Method
 from untrained.core.rule import Frame, Guard, Never, Output, Stop
+from untrained.core.rule_memory import Memory
 from untrained.core.state import State
 from untrained.core.watch import Watch
 from untrained.nets import Compact

@@ -1,4 +1,4 @@
-"""Do what is missing of a grid, over as many calls as it takes."""
+"""Run the jobs of a grid that are not done yet (`work.py` says which); a later call goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job in its directory: `job.json` when it begins, `result.json` last, or `failed.json`."""
+"""Status of a job, from its directory: `job.json` (begun), `result.json` (done), `failed.json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How steps are taken: optimiser, rates, schedule, precision. Never the equations."""
+"""How steps are taken: optimiser, rates, schedule, gradient clipping, precision; no equations."""
 
 from __future__ import annotations
 

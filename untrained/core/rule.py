@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from untrained.core.memory import Memory
+from untrained.core.rule_memory import Memory
 from untrained.core.state import State
 from untrained.problem import Problem
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from untrained.core.memory import Memory, assign
+from untrained.core.rule_memory import Memory, assign
 from untrained.core.start import LOG_RATE, StartWeights
 from untrained.errors import UserError
 from untrained.nets import initialise

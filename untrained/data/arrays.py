@@ -1,4 +1,4 @@
-"""Arrays of an open file by name, one array of a file, and checks of their numbers."""
+"""Read arrays of a file by name, and refuse NaN and infinite values in them."""
 
 from __future__ import annotations
 
@@ -66,6 +66,8 @@ def require_finite(
     array: np.ndarray, label: str, offer: str = "replace them before reconstructing"
 ) -> np.ndarray:
     """Return the array, if it is numeric, not empty and free of NaN and infinities.
+
+    For arrays from files; `checks.check_measurements` is for those given in Python.
 
     Args:
         array, label: the array, and what a message calls it.

@@ -1,4 +1,4 @@
-"""Values of a picture that are none, and that inpainting takes for missing."""
+"""Find invalid values of a picture (NaN, infinite, far outside [0, 1]): missing for inpainting."""
 
 from __future__ import annotations
 

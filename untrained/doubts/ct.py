@@ -29,7 +29,7 @@ SURE = 5.0  # standard errors
 
 
 def angles_doubts(angles: np.ndarray) -> tuple[str, ...]:
-    """Doubt view angles in degrees that span less than a whole turn in radians."""
+    """Warn where the angles span less than 2 pi degrees: they may be in radians."""
     if len(angles) >= 8 and float(np.ptp(angles)) < 2 * np.pi:
         return (f"the views span only {np.ptp(angles):.2f} degrees: are the angles in radians?",)
     return ()

@@ -1,4 +1,4 @@
-"""Our own method for missing pixels."""
+"""Our own method for missing pixels: the network draws only what was not measured."""
 
 from __future__ import annotations
 

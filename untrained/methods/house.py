@@ -1,4 +1,4 @@
-"""Our own method."""
+"""Our own method: DIP that starts at a classical image and is mixed with it."""
 
 from __future__ import annotations
 

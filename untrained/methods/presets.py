@@ -1,4 +1,4 @@
-"""The `fast` and `best` presets: a method's own equations with our engine around them.
+"""Settings of `fast` and `best` for all methods; those of `paper` are in each method's file.
 
 A preset changes network, optimiser, rates, precision, stop, how residuals are weighted and which
 image is returned; never the input, the terms of the objective or the update.
@@ -26,12 +26,12 @@ PRESETS = {
 STEPS = {"fast": 300, "best": 1000}
 
 SLACK = {"denoise": 0.005, "superres": 0.005, "inpaint": 0.1, "mri": 0.05, "ct": 0.25}
-"""Of the held-out stop, 0.03 elsewhere: the best by docs/stopping.md. The error on two or three
-views or columns is noisy, and measured pixels still get better when the held-out ones no longer do;
-noisy ones do not."""
+"""`slack` of the held-out stop per task, 0.03 elsewhere; chosen in docs/stopping.md. The error on two
+or three views or columns is noisy, and measured pixels still get better when the held-out ones no
+longer do; noisy ones do not."""
 
 SMALL_STEPS = ("mri", "ct", "superres", "deblur")
-"""Where much of the image is hardly measured, see `sequential`."""
+"""Tasks whose measurements say little about much of the image; `sequential` uses it."""
 
 
 def check_preset(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Sampling masks of MRI and the reading of masks. 1 (True) always means measured."""
+"""Masks: read or drawn for simulation, and gaps of pictures. 1 (True) always means measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Magnetic resonance imaging on a Cartesian grid, with one coil or many."""
+"""Cartesian MRI with one coil or many: A, its adjoint, and which columns are held out."""
 
 from __future__ import annotations
 

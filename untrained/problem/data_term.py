@@ -1,4 +1,4 @@
-"""The data term: how well an image explains measurements, in network units."""
+"""The data term ||A x - y||^2, and what it is divided by: the unit of every lambda."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Divisor = Literal["mean", "norm"]
 
 
 class DataTerm:
-    """What is asked of measurements and their operator; `Problem` says how they are scaled.
+    """Base of `Problem`: A, A^H and the data term; `Problem` chooses the units of image and y.
 
     Attributes:
         y: measurements `(G, ...)` in network units, zero where they are not visible.

@@ -1,4 +1,4 @@
-"""A hash of what a problem is, so that a resumed run fits its data."""
+"""Hash measurements and operator: `--resume` refuses a run of another hash (`checkpoint.py`)."""
 
 from __future__ import annotations
 

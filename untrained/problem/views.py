@@ -1,4 +1,4 @@
-"""Views of a problem: parts of its measurements, one of several, another weighting or device."""
+"""Variants of a problem: held-out parts (`split`), one of several, another weighting or device."""
 
 from __future__ import annotations
 

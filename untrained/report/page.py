@@ -1,4 +1,4 @@
-"""One HTML file that says what was done, how good it is, why it ended and how to repeat it."""
+"""The HTML report, whose template is page.html: what was done, how good it is, how to repeat it."""
 
 from __future__ import annotations
 

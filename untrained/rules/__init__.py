@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from untrained.core.memory import Memory
 from untrained.core.rule import Frame, Last, MaxSteps, Never, Output, Stop
+from untrained.core.rule_memory import Memory
 from untrained.rules.guard import Rollback
 from untrained.rules.output import Average, Blend, Closing, Nearer, Posterior
 from untrained.rules.parse import RULES, parse_stop

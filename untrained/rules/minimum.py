@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from untrained.core.memory import Memory
+from untrained.core.rule_memory import Memory
 from untrained.core.state import State
 
 

@@ -29,7 +29,7 @@ from untrained.rules.minimum import (
 )
 
 HELD_OUT_ERROR = "held-out error"
-"""Its column of the history."""
+"""Name of the column in the history."""
 
 
 @dataclass(frozen=True)
@@ -297,8 +297,8 @@ class HeldOut(Stop):
             on few held-out measurements is itself noisy; with a falling learning rate the later
             of two equal steps is the better one.
         again: afterwards fit all measurements for the chosen number of steps.
-        more: where nothing spoke for an earlier step than the last, the fit of all measurements
-            goes on from the weights there for this share of the steps instead; 0 = never.
+        more: the warm refit. Where the last step was the best, the fit of all measurements starts
+            from its weights, for this fraction of the steps; 0 = it always starts anew.
     """
 
     name: ClassVar[str] = "heldout"
@@ -327,7 +327,7 @@ class HeldOut(Stop):
 
     @property
     def warm_refit(self) -> float:
-        """`more`."""
+        """Fraction of the steps of a refit that starts from the last weights: `more`."""
         return self.more
 
     @property

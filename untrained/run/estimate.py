@@ -1,4 +1,4 @@
-"""How much memory and time a run will take.
+"""Estimate the memory and time of a run before it: `--dry-run`; `solver/memory.py` counts.
 
 The network is first traced on torch's `meta` device, which computes nothing and counts what the
 backward pass has to keep. Where that fits into memory, a few real steps of the very run are then

@@ -1,4 +1,4 @@
-"""`state.pt`: what a run needs to go on after it was killed. Tensors and text, no code."""
+"""The checkpoint `state.pt`: what `Stage.state_dict` gives, and what `--resume` refuses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from untrained.threads import current_threads
 EVERY_SECONDS = 10.0
 MOST_THREADS = 1024  # beyond any machine
 LAYOUT = 2
-"""Form of what is stored; to be raised whenever a stage saves something else."""
+"""Version of what is stored; increase it when `Stage.state_dict` changes."""
 VERSIONS = ("untrained", "torch", "platform")
 """What the bits of a run depend on; another Python gives the same ones."""
 

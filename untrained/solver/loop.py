@@ -1,4 +1,4 @@
-"""The one loop: loss, one optimiser step, the rules; after every N steps `advance`.
+"""The one loop: loss, one optimiser step, the rules; `advance` after every N = `inner` steps.
 
 `run_stage` is the loop, `take_step` one step of it; `checkpoint.py` is what it saves. A stage is
 one pass over the steps (a first fit, the refit of all measurements, a trial): `stage.py` holds

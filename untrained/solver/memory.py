@@ -1,4 +1,4 @@
-"""Count the memory that a step needs, without taking one, and take less where it is too much."""
+"""Count the memory of a network's step before it is taken; recompute where it is too much."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes during one stage of a fit: state, optimiser, history, and who has ended."""
+"""What changes during one stage of a fit, and is stored in the checkpoint (`Stage.state_dict`)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from untrained.core.memory import Memory
 from untrained.core.recipe import Recipe
 from untrained.core.role import choice
 from untrained.core.rule import Output, Stop, Stopped
+from untrained.core.rule_memory import Memory
 from untrained.core.start import StartWeights
 from untrained.core.state import State
 from untrained.errors import Diverged, UserError

@@ -10,13 +10,14 @@ from torch import Tensor
 from untrained.core.state import State
 
 FACTOR = 2.0
-"""A data term so many times as large as it was, or as an earlier fit's at the same step, ..."""
+"""A step is off the track if its data term is so many times the least so far, or that of an earlier
+fit at the same step."""
 
 PATIENCE = 20
-"""... for so many steps running ends a fit."""
+"""So many consecutive steps off the track end a fit."""
 
 FLOOR = 1e-4
-"""Of the first step's data term. What is smaller than that is noise of the optimiser."""
+"""Relative to the first step's data term; smaller values are noise of the optimiser."""
 
 Track = Sequence[float]
 """The data term at each step of an earlier fit of the same problem."""

@@ -1,4 +1,4 @@
-"""Named tensors that a checkpoint holds: what a rule remembers."""
+"""What a stop, output or guard rule keeps from step to step: named tensors in the checkpoint."""
 
 from __future__ import annotations
 
