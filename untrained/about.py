@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Mixture:
-    """Say what an image is made of that is mixed with a classical one.
+    """Describe the two images, a network's and a classical one, that an image is mixed of.
 
     Attributes:
         network: the network's share, in [0, 1].
@@ -40,7 +40,7 @@ class Mixture:
 
 @dataclass(frozen=True, repr=False)
 class About:
-    """Hold what a report tells beside the fit: nothing of it is needed to fit.
+    """Hold what a report tells beside the fit; the fit itself needs none of it.
 
     Attributes:
         task: `denoise`, `mri`, ...
@@ -86,5 +86,5 @@ class About:
     mixture: Mixture | None = None
 
     def __repr__(self) -> str:
-        """Name what it tells, without the images."""
+        """Return task, method and the number of notes as text, without the images."""
         return f"About(task={self.task!r}, method={self.method!r}, notes={len(self.notes)})"

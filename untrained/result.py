@@ -24,20 +24,20 @@ class Result(Fit):
 
     @classmethod
     def of(cls, fit: Fit, about: About) -> Result:
-        """Make a result of a fit and what it is about."""
+        """Make a result from a fit and the facts about it."""
         return cls(**{**vars(fit), "about": about})
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return what was decided on the user's behalf, and doubts about the input, by sentence."""
+        """Decisions made on the user's behalf, and doubts about the input, a sentence each."""
         return self.about.notes
 
     def with_notes(self, notes: Iterable[str]) -> Result:
-        """Return the result with these notes in place of its own, each once."""
+        """Return the result with these notes instead of its own, each once."""
         return replace(self, about=replace(self.about, notes=tuple(dict.fromkeys(notes))))
 
     def __repr__(self) -> str:
-        """Tell in a line what was run and how it ended; arrays and history by their size."""
+        """Return one line: what was run and how it ended, with the sizes of the arrays."""
         stop = self.stop[0] if self.stop else Stopped("", 0, "")
         parts = [
             f"method={self.about.method!r}, task={self.about.task!r}",

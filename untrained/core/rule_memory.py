@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Memory:
-    """Named tensors of one rule, a corner of `State.tensors` under its own prefix."""
+    """Hold the named tensors of one rule: those of `State.tensors` under its own prefix."""
 
     def __init__(self, store: dict[str, Tensor], prefix: str) -> None:
         self._store, self._prefix = store, prefix
@@ -22,11 +22,11 @@ class Memory:
         return self._prefix + name in self._store
 
     def get(self, name: str, default: Tensor) -> Tensor:
-        """The tensor, or `default` where there is none yet."""
+        """Return a tensor by name, or `default` where there is none yet."""
         return self._store.get(self._prefix + name, default)
 
     def sub(self, name: str) -> Memory:
-        """The corner of a rule inside this rule."""
+        """Return the memory of a rule inside this rule, under the prefix `name`."""
         return Memory(self._store, f"{self._prefix}{name}/")
 
 

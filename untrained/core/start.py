@@ -1,4 +1,4 @@
-"""Weights that a network starts from where they were learned elsewhere, sorted by what they are."""
+"""Learned weights that a network starts from, sorted by kind."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ import torch
 from torch import Tensor
 
 INPUT = "input"
-"""Name, among learned tensors, of the network's input that belongs to the weights."""
+"""Name, among learned tensors, of the network's input z that the weights were learned with."""
 
 CHOICE = "@"
-"""Likewise `NAME@0`, `NAME@1`, ...: several learned values of one weight, to choose from."""
+"""Mark in the names `WEIGHT@0`, `WEIGHT@1`, ... of learned tensors: several learned values of
+one weight, to choose from."""
 
 LOG_RATE = "log rate/"
-"""Likewise `log rate/LAYER`: the natural logarithm of the learning rate learned for one layer."""
+"""Prefix, in the names of learned tensors, of the natural logarithm of the learning rate that
+was learned for the layer named behind it."""
 
 
 @dataclass(frozen=True)
 class StartWeights:
-    """Weights learned elsewhere, each without the axis G of problems.
+    """Hold weights learned elsewhere, each without the axis G of problems.
 
     Attributes:
         network: all of the network's weights, or all of its encoder's, by name; empty where a
@@ -39,7 +41,7 @@ class StartWeights:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> StartWeights:
-        """Sort the tensors of a file of weights by what their names say."""
+        """Sort the tensors of a file of weights by their names."""
         network: dict[str, Tensor] = {}
         decoders: dict[str, dict[str, Tensor]] = {}
         log_rates: dict[str, Tensor] = {}
@@ -54,7 +56,7 @@ class StartWeights:
         return cls(network, tuple(decoders.values()), tensors.get(INPUT), log_rates)
 
     def to(self, device: torch.device | str) -> StartWeights:
-        """Move them to a device."""
+        """Return the same weights on a device."""
 
         def moved(some: Mapping[str, Tensor]) -> dict[str, Any]:
             return {name: value.to(device) for name, value in some.items()}

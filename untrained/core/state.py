@@ -24,7 +24,7 @@ from untrained.problem.group import Group
 
 
 class State:
-    """The state of one solve.
+    """Hold everything that changes during one solve.
 
     Args:
         problem: what may be seen; where measurements are held out, `fit` only.
@@ -72,11 +72,12 @@ class State:
         self.rates: dict[str, float] = {}
         self.weights: dict[str, Tensor] = self._draw()
         self.start = (start or StartWeights()).to(self.device)
+        # After the draw: learned weights replace the drawn ones, and may be the encoder's only.
         self._take_learned(self.start.network)
 
     @property
     def size(self) -> int:
-        """G."""
+        """Number of problems G."""
         return len(self.rows)
 
     # the method's variables -------------------------------------------------------------------
@@ -91,11 +92,11 @@ class State:
         assign(self.tensors, name, value)
 
     def memory(self, owner: str) -> Memory:
-        """The corner where the rule `owner` keeps its tensors."""
+        """Return the memory of the rule `owner`, the tensors under its prefix."""
         return Memory(self.tensors, f"{owner}/")
 
     def select(self, places: Sequence[int], problem: Problem) -> None:
-        """Go on with `problem`, those at these places of the axis G; the others have ended."""
+        """Keep only the problems at these places of the axis G; `problem` holds them joined."""
         self.problem = problem
         self.rows = tuple(self.rows[g] for g in places)
         self.seeds = tuple(self.seeds[g] for g in places)
@@ -106,26 +107,28 @@ class State:
 
     # where the weights come from --------------------------------------------------------------
     def _draw(self) -> dict[str, Tensor]:
-        """The weights of every problem: the module's own, drawn anew where its seed is another."""
+        """Return the weights of every problem: the module's own, or drawn anew for another seed."""
         drawn: dict[int, dict[str, Tensor]] = {}
         for seed in dict.fromkeys(self.seeds):
-            if drawn:
+            if drawn:  # the module holds the first seed's draw already
                 initialise(self.module, seed)
             drawn[seed] = {n: w.detach().clone() for n, w in self.module.named_parameters()}
         each = [drawn[seed] for seed in self.seeds]
         return {name: torch.stack([own[name] for own in each]) for name in each[0]}
 
     def part(self, name: str) -> list[str]:
-        """Names of the weights in a part of the network: `encoder`, `decoder`."""
+        """Return the names of the weights in a part of the network: `encoder`, `decoder`."""
         return [weight for weight in self.weights if weight.startswith(f"{name}.")]
 
     def share(self, names: Collection[str]) -> None:
-        """Keep these weights once, for all problems; the others are drawn apart for each.
+        """Keep these weights once, for all problems; draw the others separately for each problem.
 
         The first problem keeps its draw, so that a group of one is what it would be alone.
         """
         for name in names:
             self.weights[name] = self.weights[name][:1].clone()
+        # Weights learned elsewhere are not drawn again. Each draw overwrites the module's own
+        # weights, so that it is copied before the next one.
         apart = set(self.weights) - set(names) - self.given
         for g in range(1, self.size if apart else 1):
             initialise(self.module, _noise_seed(self.seeds[0], f"problem {g}", 0))
@@ -151,7 +154,7 @@ class State:
         return z.expand_as(drawn)
 
     def _take_learned(self, tensors: dict[str, Tensor]) -> None:
-        """Start from learned weights: all of the network's, or all of its encoder's.
+        """Set the weights to learned ones: all of the network's, or all of its encoder's.
 
         Raises:
             UserError: a name or shape that this network does not have, or one that is missing.
@@ -176,7 +179,7 @@ class State:
         self.given = frozenset(tensors)
 
     def take_best_given(self) -> None:
-        """Start each problem from the one of several learned decoders which explains y best.
+        """Set each problem's decoder to the one of several learned ones that explains y best.
 
         Raises:
             UserError: nothing of the kind was learned.
@@ -191,7 +194,7 @@ class State:
             )
         with torch.no_grad():
             errors = []
-            for tensors in choices:
+            for tensors in choices:  # leaves the last one in the weights; the best is set below
                 self.take_weights(tensors)
                 errors.append(self.problem.misfit(self.net(self["z"])))
         best = torch.stack(errors).argmin(0)
@@ -199,7 +202,7 @@ class State:
 
     # rates of the layers ----------------------------------------------------------------------
     def learn_rates(self, first: float, ratio: float) -> None:
-        """Optimise a learning rate for every layer, a kernel with its offsets, beside its weights.
+        """Optimise, beside the weights, a learning rate per layer (a kernel with its offsets).
 
         Their logarithms are kept with the weights, once for all problems, without being the
         network's: give `net` the weights that it is to have.
@@ -214,12 +217,12 @@ class State:
             self.train_net(ratio, only=[name])
 
     def learned_rates(self) -> dict[str, Tensor]:
-        """The rates of `learn_rates`, name of a weight -> that of its layer, `(1,)`."""
+        """Return the rates of `learn_rates`, name of a weight -> rate of its layer, `(1,)`."""
         names = [name for name in self.weights if not name.startswith(LOG_RATE)]
         return {name: self.weights[LOG_RATE + _layer_of(name)].exp() for name in names}
 
     def given_rates(self) -> dict[str, float]:
-        """Return the learned rates, name of a weight -> that of its layer.
+        """Return the learned rates, name of a weight -> rate of its layer.
 
         All are 1 where no weights came.
 
@@ -240,7 +243,7 @@ class State:
 
     # what is optimised ------------------------------------------------------------------------
     def train_net(self, rate: float = 1.0, only: Collection[str] | None = None) -> None:
-        """Optimise the network's weights, or those named in `only`; nothing is until asked for."""
+        """Optimise the network's weights, or those named in `only`; without this call none is."""
         for name in self.weights if only is None else only:
             self.weights[name].requires_grad_(True)
             self.rates[f"net/{name}"] = rate
@@ -251,13 +254,13 @@ class State:
         self.rates[name] = rate
 
     def trained(self) -> Iterator[tuple[str, Tensor, float]]:
-        """(name, tensor, relative rate) of everything that is optimised."""
+        """List (name, tensor, relative rate) of everything that is optimised."""
         for name, rate in self.rates.items():
             inside = name.startswith("net/")
             yield name, self.weights[name[4:]] if inside else self.tensors[name], rate
 
     def take_weights(self, weights: dict[str, Tensor]) -> None:
-        """Go on from these values of the network's weights, each `(G, ...)`."""
+        """Set the network's weights to these values, each `(G, ...)`."""
         with torch.no_grad():
             for name, value in weights.items():
                 self.weights[name].copy_(value)
@@ -271,7 +274,7 @@ class State:
     def net(
         self, z: Tensor, weights: dict[str, Tensor] | None = None, *, cut: bool = True
     ) -> Tensor:
-        """f(z): `(G, C, ...)` -> `(G, C', ...)` float32, each problem through its own weights.
+        """Compute f(z), `(G, C, ...)` -> `(G, C', ...)` float32, each problem by its own weights.
 
         It is zero where no measurement sees the image (see `Problem.supported`).
 
@@ -315,7 +318,7 @@ class State:
 
     # randomness -------------------------------------------------------------------------------
     def noise(self, name: str, shape: tuple[int, ...], kind: str = "normal") -> Tensor:
-        """Noise `(G, *shape)` of this step: standard `normal`, or `uniform` on [0, 1).
+        """Draw noise `(G, *shape)` of this step: standard `normal`, or `uniform` on [0, 1).
 
         Problems of one seed get the same draw, so that a group equals its singles.
         """
@@ -330,7 +333,7 @@ class State:
 
     # checkpoint -------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, object]:
-        """Copies of everything that changes."""
+        """Return copies of everything that changes."""
         return {
             "step": self.step,
             "weights": {k: v.detach().clone() for k, v in self.weights.items()},
@@ -338,11 +341,12 @@ class State:
         }
 
     def load_state_dict(self, saved: dict[str, object]) -> None:
-        """Take a checkpoint's values; shapes must agree; values are copied, never aliased."""
+        """Restore a checkpoint's values; shapes must agree; values are copied, never aliased."""
         weights = cast(dict[str, Tensor], saved["weights"])
         shapes = [{n: w.shape for n, w in kept.items()} for kept in (weights, self.weights)]
         if shapes[0] != shapes[1]:
             raise ValueError("the weights are those of another network")
+        # Only after that check: a state that does not fit leaves this one unchanged.
         self.step = int(saved["step"])  # type: ignore[call-overload]
         self.take_weights(weights)
         with torch.no_grad():
@@ -351,7 +355,7 @@ class State:
 
 
 def in_one_call(device: torch.device) -> bool:
-    """Whether the networks of a group are evaluated as one grouped network.
+    """Return whether the networks of a group are evaluated as one grouped network.
 
     A GPU waits for launches. A CPU wins nothing, and one network after the other keeps the bits
     that each has alone.
@@ -360,7 +364,7 @@ def in_one_call(device: torch.device) -> bool:
 
 
 def _layer_of(name: str) -> str:
-    """The module that a weight belongs to."""
+    """Return the name of the module that a weight belongs to."""
     return name.rpartition(".")[0]
 
 

@@ -1,4 +1,4 @@
-"""What comes after the last step of a run, and so is in no curve of its report."""
+"""Describe what is done to an image after the last step, which no curve of its report shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ History = dict[str, list[float | str]]
 
 
 def after_the_curves(fit: Fit, about: About) -> str:
-    """Say how the image differs from the output at the end of the curves; empty where it is that.
+    """Describe how the image differs from the last output of the curves; empty if it does not.
 
     The output rule's closing step comes after the last step, and the mean of several seeds after
     that. Of several slices the first.
@@ -30,14 +30,14 @@ def after_the_curves(fit: Fit, about: About) -> str:
 
 
 def _weight(history: History, fit: Fit) -> float:
-    """The weight mu of the closing step: chosen by held-out measurements, or set; 0 = no step."""
+    """Return the weight mu of the closing step: chosen on held-out data, or set; 0 = no step."""
     if "closing mu" in history:
         return float(history["closing mu"][0])
     return float(getattr(getattr(fit.recipe, "output", None), "mu", 0.0))
 
 
 def _before(history: History, fit: Fit) -> float | None:
-    """PSNR of the output that was kept, before the closing step; None where it is not known."""
+    """Return the PSNR of the kept output before the closing step; None where it is not known."""
     values = [float(value) for value in history.get("psnr_output", [])]
     if not values or fit.recipe is None:
         return None

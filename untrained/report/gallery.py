@@ -29,7 +29,7 @@ SMALL = 280  # pixels; below, the browser shows pixels as squares instead of blu
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture on the page; `scale` is the colour bar's two ends, empty for grey and RGB."""
+    """Hold a picture on the page; `scale` is the colour bar's two ends, empty for grey and RGB."""
 
     title: str
     caption: str
@@ -41,13 +41,13 @@ class Panel:
 
     @property
     def small(self) -> bool:
-        """Whether single pixels are worth seeing."""
+        """Whether the picture is so small that its pixels are shown as squares."""
         return max(self.width, self.height) < SMALL
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """The pictures, how many stand side by side, and what the grey ones show."""
+    """Hold the pictures, how many are side by side, and a note on the grey ones."""
 
     panels: list[Panel]
     columns: str
@@ -55,7 +55,7 @@ class Gallery:
 
 
 def gallery(fit: Fit, about: About) -> Gallery:
-    """Pictures in rows of the same order: measurement, classical, ours; reference, their errors."""
+    """Draw the pictures in one order: measurement, classical, ours; reference, their errors."""
     planes = {"ours": display_plane(fit.image, about.task)}
     same = about.classical_name == words.method_name(fit, about)
     others: dict[str, Tensor | None] = {
@@ -94,7 +94,7 @@ def _detail(fit: Fit, about: About) -> str:
 
 
 def grey_panel(title: str, plane: np.ndarray, window: Window) -> Panel:
-    """A picture in a window, as it is."""
+    """Draw an image in a window, without a colour scale."""
     uri = data_uri(png(grey_levels(plane, window), LONGEST_SIDE))
     height, width = plane.shape[:2]
     return Panel(title, "", f"{title}, {width} by {height} pixels", uri, width, height)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plot:
-    """A chart on the page, for a light and a dark background."""
+    """Hold a chart on the page, drawn for a light and for a dark background."""
 
     title: str
     caption: str
@@ -37,7 +37,7 @@ class Plot:
 
 
 def page_template(path: Path) -> Template:
-    """A page's template; it may include the files beside it and those of this folder."""
+    """Load a page's template; it may include files beside it and those of this folder."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -52,7 +52,7 @@ def page_template(path: Path) -> Template:
 
 
 def render_page(fit: Fit, about: About) -> str:
-    """The report of a result as one self-contained HTML page (no scripts, no links outside)."""
+    """Render the report of a result as one HTML page (no scripts, no links outside)."""
     of_input = words.input_metrics(fit, about)
     return page_template(Path(__file__).with_name("page.html")).render(
         method=words.method_name(fit, about),
@@ -76,7 +76,7 @@ def render_page(fit: Fit, about: About) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """The measures of a report: a name for every column, and a label and texts for every row."""
+    """Hold the table of measures: a name per column, and a label and texts per row."""
 
     caption: str
     names: list[str]
@@ -84,7 +84,7 @@ class Table:
 
 
 def metric_table(fit: Fit, about: About, of_input: dict[str, float]) -> Table | None:
-    """The measures of our image and of those beside it; None where nothing was measured.
+    """Build the table of measures of our image and of others; None if nothing was measured.
 
     Args:
         fit, about: what is reported.
@@ -123,7 +123,7 @@ def metric_table(fit: Fit, about: About, of_input: dict[str, float]) -> Table | 
 
 
 def _caption(fit: Fit, about: About, held_out: bool) -> str:
-    """What the numbers of the table compare."""
+    """Describe what the numbers of the table compare."""
     parts = []
     if about.metrics:
         width = "" if about.data_range is None else f", range {about.data_range:.4g}"
@@ -138,7 +138,7 @@ def _caption(fit: Fit, about: About, held_out: bool) -> str:
 
 
 def drawn(chart: Chart) -> Plot:
-    """A chart as it stands on a page."""
+    """Draw a chart for a page."""
     return Plot(
         chart.title,
         chart.caption,
@@ -160,7 +160,7 @@ def _plots(fit: Fit, about: About) -> list[Plot]:
 
 
 def settings_tables(fit: Fit) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """(part, its name, (what `--set` calls it, value) ...) for each part of the recipe."""
+    """List (part, its name, (name in `--set`, value) ...) for each part of the recipe."""
     if fit.recipe is None:
         return []
     parts = {k: v for k, v in fit.recipe.to_dict().items() if isinstance(v, dict)}
@@ -190,7 +190,7 @@ def _value_text(value: Any) -> str:
 
 
 def repeat_facts(fit: Fit) -> list[tuple[str, str]]:
-    """What another person needs for the same bits, and what it cost."""
+    """List what another person needs for the same bits, and what the run cost."""
     memory, begun = fit.peak_memory_mb, fit.resumed_from
     facts = {
         "Seed": str(fit.seed),

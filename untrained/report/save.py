@@ -62,7 +62,7 @@ def save_result(
 
 
 def _require_replaceable(folder: Folder, overwrite: bool) -> None:
-    """Refuse a folder with files of others, or with the work of an unfinished run unasked."""
+    """Refuse a folder with files of others, or with an unfinished run without `overwrite`."""
     folder.require_own(FILES)
     if folder.unfinished and not overwrite:
         raise UserError(
@@ -138,7 +138,7 @@ def summary(fit: Fit, about: About) -> dict[str, Any]:
 
 
 def history_csv(history: dict[str, list[float | str]]) -> bytes:
-    """One row per step, `phase` and `step` first; NaN is an empty field.
+    """Write one row per step, `phase` and `step` first; NaN is an empty field.
 
     Numbers are written by `repr`, the shortest text that reads back as the same float64, so that
     equal histories give equal bytes.
@@ -164,7 +164,7 @@ def _cell(name: str, value: float | str) -> str:
 
 
 def _images(fit: Fit, about: About) -> dict[str, Write]:
-    """Return what writes the arrays and pictures, by file name."""
+    """Return the functions that write the arrays and pictures, by file name."""
     plane = display_plane(fit.image, about.task)
     reference = None if about.reference is None else display_plane(about.reference, about.task)
     window = image_window(about.task, plane, reference)
@@ -199,7 +199,7 @@ def _picture(plane: np.ndarray, window: Window, depth: str) -> Callable[[IO[byte
 
 
 def plain_values(value: Any) -> Any:
-    """Turn values into those of JSON: NaN and infinity become null, anything unknown its text."""
+    """Convert values to those of JSON: NaN and infinity become null, unknown types their text."""
     if isinstance(value, dict):
         return {str(key): plain_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

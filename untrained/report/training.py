@@ -66,7 +66,7 @@ def write_training(fit: Fit, about: About, weights: Weights, folder: Folder, nam
 
 
 def render_training(fit: Fit, about: About, weights: Weights) -> str:
-    """The report of a training as one self-contained HTML page."""
+    """Render the report of a training as one self-contained HTML page."""
     shown = [_panels(fit, about, g) for g in range(min(MOST, len(fit.image)))]
     return page_template(Path(__file__).with_name("training.html")).render(
         weights=weights,
@@ -84,7 +84,7 @@ def render_training(fit: Fit, about: About, weights: Weights) -> str:
 
 
 def _panels(fit: Fit, about: About, g: int) -> list[Panel]:
-    """Image g before and after, and what it truly is where that is known, in one window."""
+    """Draw image g before and after, and its reference where that is known, in one window."""
     images: dict[str, Tensor | None] = {
         "before": about.adjoint,
         "its network": fit.image,
@@ -100,7 +100,7 @@ def _panels(fit: Fit, about: About, g: int) -> list[Panel]:
 
 
 def _inputs(fit: Fit, about: About, weights: Weights) -> list[dict[str, str]]:
-    """A row per image: file, final data term, PSNR where a reference is known."""
+    """List a row per image: file, final data term, PSNR where a reference is known."""
     rows, known = [], _psnrs(fit, about)
     for g, entry in enumerate(weights.inputs):
         row = {"name": entry["name"], "sha256": entry["sha256"][:12], "psnr": ""}
@@ -113,7 +113,7 @@ def _inputs(fit: Fit, about: About, weights: Weights) -> list[dict[str, str]]:
 
 
 def _psnrs(fit: Fit, about: About) -> list[float]:
-    """Of each image that was learned from; none where a reference is missing."""
+    """Compute the PSNR of each image learned from, in dB; empty where a reference is missing."""
     references = about.reference
     if references is None:
         return []

@@ -1,4 +1,4 @@
-"""What the report says in words: the verdict, what to try next, numbers with units."""
+"""Write the texts of a report: the verdict, what to try next, numbers with units."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ DECIMALS = {
 
 @dataclass(frozen=True)
 class Hint:
-    """One thing to try next: what to add to the command, and what for."""
+    """Hold one thing to try next: what to add to the command, and its purpose."""
 
     option: str
     text: str
 
 
 def method_name(fit: Fit, about: About) -> str:
-    """The method's name, from the recipe where nobody said it."""
+    """Return the method's name, from the recipe where `about` has none."""
     if about.method or fit.recipe is None:
         return about.method or "unnamed method"
     return str(fit.recipe.to_dict()["method"]["name"])
 
 
 def input_name(fit: Fit, about: About) -> str:
-    """What `about.adjoint` is for this task."""
+    """Return the name of `about.adjoint` for this task."""
     adjoint = about.adjoint
     if adjoint is not None and adjoint.shape != fit.image.shape:
         return "measurement"
@@ -49,7 +49,7 @@ def input_name(fit: Fit, about: About) -> str:
 
 
 def input_metrics(fit: Fit, about: About) -> dict[str, float]:
-    """PSNR, SSIM and NRMSE of the adjoint image; empty without a reference of its shape."""
+    """Compute PSNR, SSIM and NRMSE of the adjoint image; empty without a matching reference."""
     if about.adjoint is None or about.reference is None or about.data_range is None:
         return {}
     if about.adjoint.shape != about.reference.shape:
@@ -63,14 +63,17 @@ def input_metrics(fit: Fit, about: About) -> dict[str, float]:
 
 
 def first_classical_psnr(fit: Fit, about: About) -> float | None:
-    """PSNR of the classical answer to the first slice, whose curves are drawn; None without one."""
+    """Return the PSNR of the classical answer to the first slice, in dB; None without one.
+
+    The curves of the report are those of the first slice.
+    """
     if len(fit.image) == 1 or about.classical is None or about.reference is None:
         return (about.classical_metrics or {}).get("psnr")
     return _of_the_first(fit, about, about.classical)
 
 
 def first_psnr(fit: Fit, about: About) -> float | None:
-    """PSNR of the first slice of the image; None without a reference."""
+    """Return the PSNR of the first slice of the image, in dB; None without a reference."""
     if len(fit.image) == 1 or about.reference is None:
         return (about.metrics or {}).get("psnr")
     return _of_the_first(fit, about, fit.image)
@@ -88,7 +91,7 @@ def _of_the_first(fit: Fit, about: About, images: Tensor) -> float | None:
 
 
 def verdict(fit: Fit, about: About, of_input: dict[str, float]) -> str:
-    """One line: how good it is where a reference tells, else what was done."""
+    """Write one line: how good the image is if a reference is known, else what was done."""
     name = method_name(fit, about)
     reached = (about.metrics or {}).get("psnr")
     if reached is None or math.isnan(reached):
@@ -111,7 +114,7 @@ def verdict(fit: Fit, about: About, of_input: dict[str, float]) -> str:
 
 
 def state_of(fit: Fit) -> str:
-    """A warning where the run did not end as it should; empty otherwise."""
+    """Return a warning where the run did not end as it should; empty otherwise."""
     if not fit.finished:
         return "Not finished: this is the image so far, and the run can be taken up again."
     if any(stop.rule == DIVERGED for stop in fit.stop):
@@ -122,13 +125,13 @@ def state_of(fit: Fit) -> str:
 
 
 def is_flat(fit: Fit) -> bool:
-    """Whether an image hardly varies, as that of a network with a layer that is cut off."""
+    """Return whether an image is nearly constant, as from a network with a layer cut off."""
     planes = fit.image.flatten(1)
     return bool((planes.std(1) <= FLAT * planes.abs().amax(1)).any())
 
 
 def hints(fit: Fit, about: About) -> list[Hint]:
-    """What to try next."""
+    """List what to try next."""
     if not fit.finished:
         return [Hint("--resume", "go on from where this run was interrupted")]
     if fit.recipe is None:
@@ -155,7 +158,7 @@ def hints(fit: Fit, about: About) -> list[Hint]:
 
 
 def _more_steps(recipe: Recipe, chosen: int) -> list[Hint]:
-    """A budget in which the stop rule has a say, where it had none or took the last step."""
+    """Suggest a larger budget where the stop rule could not act, or took the last step."""
     rule, budget = recipe.stop, recipe.budget
     if not math.isfinite(rule.earliest) or not rule.chooses or chosen < budget:
         return []
@@ -170,7 +173,7 @@ def _more_steps(recipe: Recipe, chosen: int) -> list[Hint]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Format seconds in units that are easy to read."""
     if seconds < 10:
         return f"{seconds:.2g} s"
     if seconds < 120:
@@ -181,7 +184,7 @@ def duration(seconds: float) -> str:
 
 
 def row_label(fit: Fit, about: About, label: str) -> str:
-    """The heading of an image's row: what it is made of, or that ours is mixed with it."""
+    """Return the heading of an image's row, with its part in a mixture if there is one."""
     mixture = about.mixture
     if label == method_name(fit, about):
         return label if mixture is None else f"{label}, {mixture.percent} % network"
@@ -191,12 +194,12 @@ def row_label(fit: Fit, about: About, label: str) -> str:
 
 
 def metric_label(name: str) -> str:
-    """The heading of a metric's column."""
+    """Return the heading of a metric's column."""
     return DECIMALS[name][1] if name in DECIMALS else name.upper()
 
 
 def metric_text(name: str, value: float | None) -> str:
-    """A metric's value with its unit."""
+    """Format a metric's value with its unit."""
     if value is None or math.isnan(value):
         return "–"
     return DECIMALS.get(name, ("{:.4f}", ""))[0].format(value)

@@ -42,7 +42,7 @@ REPORT_MB = 60.0  # drawing the report, after the network's memory has been give
 def estimate(
     chosen: Plan, problem: Problem, device: str = "auto", *, seeds: int = 1, slices: int = 1
 ) -> dict[str, Any]:
-    """What a run will need, as plain values.
+    """Estimate the steps, time and memory of a run, as plain values.
 
     Args:
         chosen: the plan.
@@ -87,7 +87,7 @@ def estimate_training(
     steps: int = 0,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """What a training will need; arguments as of `pretrain.train`, the answer as of `estimate`."""
+    """Estimate a training; arguments as of `pretrain.train`, the answer as of `estimate`."""
     place = pick_device(device)
     recipe = training_recipe(card, task, preset, settings, steps)
     group = learning_group(card.trained(), recipe, problems)
@@ -107,7 +107,7 @@ def _needs(
     runs: int,
     take: Callable[..., Fit],
 ) -> dict[str, Any]:
-    """Network, steps, time and memory of `runs` runs of so many passes over the budget.
+    """Estimate network, steps, time and memory of `runs` runs of `passes` times the budget.
 
     `take` takes a few real steps of one.
     """
@@ -148,7 +148,7 @@ def _needs(
 def _counted(
     recipe: Recipe, problem: Problem | Group, place: torch.device, kept: float, passes: float
 ) -> dict[str, Any]:
-    """Time and memory by counting, of a run whose first steps take too long to be measured."""
+    """Estimate time and memory by counting, where real steps take too long to be measured."""
     per_step = OVERHEAD * _products(recipe, problem) / _rate(place)
     bytes_of = problem.select(0).physics.matrix_bytes
     peak = (peak_memory_mb(torch.device("cpu")) or 0.0) + (kept + bytes_of) / 2**20 + REPORT_MB
@@ -197,7 +197,7 @@ class _Stopwatch(Watch):
 
 
 def _measure(recipe: Recipe, take: Callable[..., Fit]) -> tuple[float, float] | None:
-    """(seconds per step, seconds before the first) of a few real steps of every phase.
+    """Measure (seconds per step, seconds before the first) on a few real steps of every phase.
 
     They are taken with a checkpoint, so that its writing counts in time and in peak memory. None
     where they take longer than LIMIT.

@@ -35,12 +35,13 @@ from untrained.solver.fit import Fit
 from untrained.waiting import TimeIsUp, waiting
 
 COMPARISON, BESIDE_CLASSICAL = 300.0, 60.0
-"""Seconds that the classical answer may take beside a network's image, and a classical one."""
+"""Seconds that the classical answer may take beside a network's image, and beside a classical
+one."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The classical answer beside a fit.
+    """Hold the classical answer beside a fit.
 
     Attributes:
         name: its method; empty without one.
@@ -73,7 +74,7 @@ def evaluate(
         data: a hash of measurements and operator of each image.
         seeds: how many seeds the image is the mean of.
         compare: whether the classical answer is computed.
-        watch: who is told while that takes long, and may end it.
+        watch: watchers, which show how long that takes and may end it.
     """
     method = chosen.card.name
     adjoint: Tensor | None = problem.to_units(problem.estimate())
@@ -117,7 +118,7 @@ def evaluate(
 
 
 def _notes(chosen: Plan, problem: Problem, fit: Fit, mixture: Mixture | None) -> tuple[str, ...]:
-    """Remark on what was planned and on what came of it."""
+    """Collect the notes on the plan and on the fit."""
     return (
         *_of_the_weights(chosen, problem),
         *chosen.notes,
@@ -127,7 +128,7 @@ def _notes(chosen: Plan, problem: Problem, fit: Fit, mixture: Mixture | None) ->
 
 
 def _origin_of_weights(chosen: Plan) -> dict[str, Any] | None:
-    """Say where the learned weights come from that a plan starts from."""
+    """Return the origin of the learned weights that a plan starts from; None without any."""
     if chosen.weights is None:
         return None
     facts = chosen.weights.facts()
@@ -135,7 +136,7 @@ def _origin_of_weights(chosen: Plan) -> dict[str, Any] | None:
 
 
 def _of_the_weights(chosen: Plan, problem: Problem) -> tuple[str, ...]:
-    """Remark on the learned weights that a plan starts from."""
+    """Return notes on the learned weights that a plan starts from."""
     learned = chosen.weights
     if learned is None:
         return ()
@@ -147,7 +148,7 @@ def _of_the_weights(chosen: Plan, problem: Problem) -> tuple[str, ...]:
 
 
 def _mixture(problem: Problem, fit: Fit) -> Mixture | None:
-    """Say what an image is made of that is mixed with a classical one; of several, the first."""
+    """Describe the mixture with a classical image, if there is one; of several images the first."""
     shares = fit.history.get("network share")
     if not shares:
         return None
@@ -164,7 +165,7 @@ def _mixture(problem: Problem, fit: Fit) -> Mixture | None:
 
 
 def _of_the_output(problem: Problem, fit: Fit, mixture: Mixture | None) -> tuple[str, ...]:
-    """Remark on what the output rule made of the network's images; of several, of the first."""
+    """Return notes on the choices of the output rule; of several images those of the first."""
     which = "the image" if len(problem) == 1 else "the first image"
     notes: tuple[str, ...] = (fit.dropped,) if fit.dropped else ()
     if fit.recipe is not None and fit.recipe.undecided and fit.finished:
@@ -191,7 +192,7 @@ def _compare(
         method: what made the image; where that is the classical method, the image is its answer.
         problem, fit: what was fitted.
         adjoint: the image that every method starts from; of a nonlinear operator it is the answer.
-        watch: who is told while it takes long, and may end it.
+        watch: watchers, which show how long it takes and may end it.
     """
     own = problem.physics.classical_name
     name, image, notes = SHOWN if problem.linear else own, None, []
@@ -202,7 +203,7 @@ def _compare(
             image = problem.to_units(_classical_answer(problem, fit, watch))
             if not bool(image.isfinite().all()):
                 raise UserError("it became infinite or NaN")
-        except UserError as error:  # what was asked for is there, and stays
+        except UserError as error:  # the fit itself is there: only the comparison is left out
             name, image = "", None
             notes.append(f"there is no classical answer beside it: {error}")
     elif own:
@@ -241,7 +242,7 @@ def _classical_answer(problem: Problem, fit: Fit, watch: Sequence[Watch]) -> Ten
 
 
 def _of_the_views(problem: Problem, classical: Tensor) -> tuple[str, ...]:
-    """Say where total variation cannot explain the views of a CT scan."""
+    """Return notes on views of a CT scan that total variation cannot explain."""
     if problem.traits.measures != "views":
         return ()
     images = problem.from_units(classical)
@@ -250,7 +251,7 @@ def _of_the_views(problem: Problem, classical: Tensor) -> tuple[str, ...]:
 
 
 def _of_the_reference(problem: Problem, image: Tensor, truth: Tensor | None) -> tuple[str, ...]:
-    """Ask about a reference that shows the image in other units."""
+    """Return a note where the reference seems to show the image in other units."""
     if truth is None:
         return ()
     image, truth = (comparable(x, problem.complex_image) for x in (image, truth))

@@ -28,7 +28,7 @@ from untrained.waiting import TimeIsUp, waiting
 
 @dataclass(frozen=True)
 class Case:
-    """One problem to solve, and what is known of its answer.
+    """Hold one problem to solve, and its reference if there is one.
 
     Attributes:
         problem: measurements and physics, of one image or of several.
@@ -43,7 +43,7 @@ class Case:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Say how a plan is carried out; none of it changes what is planned.
+    """Hold how a plan is carried out; nothing here changes what is planned.
 
     Attributes:
         seed: the first seed.
@@ -67,6 +67,7 @@ def run(chosen: Plan, cases: Sequence[Case], settings: RunSettings) -> list[Resu
 
     The images of all cases are fitted in turn, or side by side where a GPU has the memory.
     """
+    # Around everything: the bits depend on the number of threads.
     with use_threads(threads_for(cases[0].problem.x_shape[1:])):
         device = pick_device(settings.device)
         seeds = range(settings.seed, settings.seed + chosen.seeds(settings.seeds))
@@ -76,8 +77,9 @@ def run(chosen: Plan, cases: Sequence[Case], settings: RunSettings) -> list[Resu
         if chosen.recipe is None:
             fits = [_solve_classically(chosen.card.name, case.problem, settings) for case in cases]
         else:
-            watch = [*_watch_references(cases), *watch]
-            starts = [chosen.start(case.problem) for case in cases]  # each is asked: do they fit it
+            watch = [*_watch_references(cases), *watch]  # its columns come first
+            # For every case, since this also checks that the weights fit it; one is used for all.
+            starts = [chosen.start(case.problem) for case in cases]
             each = solve_ensemble(
                 chosen.recipe,
                 [one for case in cases for one in case.problem.each()],
@@ -91,7 +93,7 @@ def run(chosen: Plan, cases: Sequence[Case], settings: RunSettings) -> list[Resu
             fits = _by_case(each, cases)
         results = []
         for case, fit, own in zip(cases, fits, data, strict=True):
-            _require_finite(fit)
+            _require_finite(fit)  # before it is measured
             about = evaluate(
                 chosen,
                 case.problem,
@@ -116,7 +118,7 @@ def _checked(case: Case) -> Case:
 
 
 def _watch_references(cases: Sequence[Case]) -> list[Watch]:
-    """Record the PSNR at every step, where the reference of every image is known."""
+    """Return a watcher that records the PSNR at every step, if every reference is known."""
     truths: list[Tensor] = []
     ranges: list[float] = []
     for case in cases:
@@ -128,7 +130,7 @@ def _watch_references(cases: Sequence[Case]) -> list[Watch]:
 
 
 def _by_case(each: Sequence[Fit], cases: Sequence[Case]) -> list[Fit]:
-    """Put the fits of the images of each case together."""
+    """Stack the fits of the images of each case; a fit for each case."""
     fits, begin = [], 0
     for case in cases:
         end = begin + len(case.problem)
@@ -138,7 +140,7 @@ def _by_case(each: Sequence[Fit], cases: Sequence[Case]) -> list[Fit]:
 
 
 def _require_finite(fit: Fit) -> None:
-    """Refuse an image with values that are none, whatever made them.
+    """Refuse an image with NaN or infinite values, whatever caused them.
 
     Raises:
         UserError: says how many.
@@ -171,7 +173,7 @@ def _solve_classically(name: str, problem: Problem, settings: RunSettings) -> Fi
 
 
 def _solved(name: str, problem: Problem, watch: Sequence[Watch]) -> Tensor:
-    """A classical image in network units; watchers are told while it takes long, and may end it.
+    """Compute a classical image in network units; watchers see how long it takes and may end it.
 
     Raises:
         UserError: the time limit passed. Such a method has no image before its last step.

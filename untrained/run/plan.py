@@ -29,7 +29,7 @@ OUTPUTS = ("auto", "last", "average", "best")
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be run: a method's card, and for a network method its recipe.
+    """Describe what will be run: a method's card, and for a network method its recipe.
 
     `weights` are those that a pre-trained method starts from.
     """
@@ -42,7 +42,7 @@ class Plan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Say what holds for any image that it makes."""
+        """Notes that hold for any image of this plan."""
         if self.card.note:
             return (self.card.note,)
         learned = self.card.control_of
@@ -59,11 +59,11 @@ class Plan:
         return None if self.weights is None else self.weights.start(problem)
 
     def digest(self, problem: Problem) -> str:
-        """Hash what a run depends on beside its settings: the problem, and learned weights."""
+        """Compute a hash of what a run depends on beside its settings: problem, learned weights."""
         return data_digest(problem, {} if self.weights is None else self.weights.tensors)
 
     def seeds(self, asked: int) -> int:
-        """Count the runs that are averaged.
+        """Return the number of runs that are averaged.
 
         As many as asked for, and not fewer than the preset does.
 
@@ -168,7 +168,7 @@ def _check_given(name: str, value: Any, kind: type, public: str) -> None:
     """Refuse what is neither a name nor an object of that kind.
 
     Raises:
-        UserError: says what was given; a class is asked to be made an object.
+        UserError: says what was given; of a class, how to make an object of it.
     """
     if isinstance(value, (str, kind)):
         return
@@ -197,12 +197,12 @@ def _card_of(method: str | Method, task: str) -> Card:
 
 
 def _is_ours(method: Method) -> bool:
-    """Tell a method of this library from a class of the user's, which may have its name."""
+    """Return whether a method is this library's, not a user's class that may have its name."""
     return method.name in METHODS and type(method).__module__.startswith("untrained.methods.")
 
 
 def _with_method(recipe: Recipe, method: Method) -> Recipe:
-    """Put a method of ours, with other fields, into its recipe; its steps are those it asks for."""
+    """Return the recipe of a method of ours with this method in it, and the steps that it sets."""
     fields = {f.name: f.default for f in dataclasses.fields(method)}  # type: ignore[arg-type]
     if isinstance(recipe.method, type(method)):  # of a control, with the same settings
         method = type(recipe.method)(**{name: getattr(method, name) for name in fields})
@@ -254,7 +254,7 @@ def _refuse_network_options(
 
 
 def _at_the_best(output: Output) -> Output:
-    """Who asks for a rule wants the image that it finds best."""
+    """Return the output rule with `keep_best`: a stop rule that was named chooses the image."""
     if isinstance(output, (Closing, Last)):
         return replace(output, keep_best=True)
     return output

@@ -36,7 +36,7 @@ from untrained.run.plan import plan
 from untrained.tasks import find_task
 
 CALLER = 5
-"""Frames from a warning to who called `reconstruct`: itself, and its three decorators."""
+"""Number of frames from a warning to the caller of `reconstruct`: itself and its decorators."""
 
 
 @torch.inference_mode(False)
@@ -146,7 +146,7 @@ def reconstruct(
 def reconstructor(
     method: str | Method = "auto", preset: str = "fast", **options: Any
 ) -> Reconstructor:
-    """A module with deepinv's call: `model(y, physics) -> x`.
+    """Build a module with deepinv's call: `model(y, physics) -> x`.
 
     Args:
         method, preset: as in `reconstruct`.
@@ -156,7 +156,7 @@ def reconstructor(
 
 
 class Reconstructor(nn.Module):
-    """`model(y, physics) -> x`, a plain tensor without gradients; see `reconstructor`."""
+    """Reconstruct as a module, `model(y, physics) -> x`, without gradients; see `reconstructor`."""
 
     def __init__(self, method: str | Method, preset: str, options: dict[str, Any]) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class Reconstructor(nn.Module):
         self.options = {"progress": False, "compare": False, **options}
 
     def forward(self, y: Tensor, physics: Any) -> Tensor:
-        """Measurements `(B, ...)` -> images `(B, C, ...)`."""
+        """Reconstruct images `(B, C, ...)` from measurements `(B, ...)`."""
         return reconstruct(y, physics, self.method, self.preset, **self.options).image
 
 
@@ -175,25 +175,25 @@ class Reconstructor(nn.Module):
 
 
 FEW_PRODUCTS = ("fbp", "adjoint")
-"""Methods that hardly need the operator: of large scans no matrix is built for them."""
+"""Methods that use the operator a few times only, so that no matrix is built for large scans."""
 
 
 def light(method: str | Method, physics: Physics) -> Physics:
-    """Give the operator as a method needs it: without its matrix where few products are asked."""
+    """Return the operator, without its matrix for a method that uses it a few times only."""
     return physics.without_matrix() if method in FEW_PRODUCTS else physics
 
 
 def whole_problem(
     y: Tensor, physics: Physics, sigma: float | None, guide: Tensor | None
 ) -> Problem:
-    """Measurements and physics as a problem; photographs that are dim or bright at their level."""
+    """Build the problem of measurements and physics; dim or bright photographs keep their level."""
     check_measurements(y)
     level = own_level(y.detach().float(), physics)
     return Problem(y, physics, sigma=sigma, guide=guide, level=level)
 
 
 def _adjoint(physics: Physics, problem: Problem) -> tuple[str, ...]:
-    """Note what is wrong with the adjoint of a user's own operator; ours are tested."""
+    """Return notes on the adjoint of a user's own operator; ours are tested."""
     if is_ours(physics):
         return ()
     return adjoint_notes(problem.physics, problem.x_shape, physics.class_name(), len(problem))

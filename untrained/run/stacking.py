@@ -14,7 +14,7 @@ from untrained.solver.fit import stack_fits
 
 
 def stack_slices(results: list[Result], count: int) -> Result:
-    """Join the results of slices to one; slices that were not reached are zero.
+    """Join the results of slices into one; slices that were not reached are zero.
 
     Args:
         results: of the first slices, in their order.
@@ -59,7 +59,7 @@ def _stacked(images: list[Tensor | None], missing: int) -> Tensor | None:
 
 
 def _joined_history(results: list[Result]) -> dict[str, list[float | str]]:
-    """Put the histories of slices below each other, their phases labelled by the slice."""
+    """Append the histories of slices to one another, their phases labelled by the slice."""
     history: dict[str, list[float | str]] = {}
     for i, r in enumerate(results):
         labels = [f"slice {i} {phase}" for phase in r.history["phase"]]
@@ -78,7 +78,7 @@ def _mean(metrics: list[dict[str, float] | None]) -> dict[str, float] | None:
 
 
 def notes_of_slices(each: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Join the notes of slices: once what holds for all, with its slice what does not."""
+    """Join the notes of slices: those of all slices once, the others with their slice."""
     everywhere = [note for note in each[0] if all(note in notes for notes in each)]
     some = [
         f"slice {i}: {note}"
@@ -90,13 +90,13 @@ def notes_of_slices(each: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 
 def _without_the_mixture(result: Result) -> list[str]:
-    """Leave out what the image of a slice is made of, of which the result has the mean."""
+    """Return a slice's notes without its mixture, of which the result has the mean."""
     made = result.about.mixture
     return [note for note in result.notes if made is None or not note.endswith(made.shares)]
 
 
 def _mean_mixture(mixtures: list[Mixture | None]) -> Mixture | None:
-    """Average what the images of slices are made of; None where one of them is unknown."""
+    """Average the mixtures of the slices; None where one of them is unknown."""
     known = [m for m in mixtures if m is not None]
     if not known or len(known) < len(mixtures):
         return None

@@ -16,7 +16,7 @@ from untrained.solver.stage import StageInput
 from untrained.solver.track import Track
 
 MOST = 64
-"""More than this many small networks keep a large GPU busy; above it nothing is won."""
+"""Largest number of networks side by side; so many keep a large GPU busy, and more gain nothing."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Member:
 def side_by_side(
     recipe: Recipe, members: Sequence[Member], device: torch.device
 ) -> list[list[Member]]:
-    """Put the members into groups that are fitted at once, in their order.
+    """Group the members that are fitted at once, in their order.
 
     Neighbours go together until the group has the size of `engine.together` or of the free
     memory, or until no one operator can stand for theirs.

@@ -23,7 +23,7 @@ MOST_THREADS = 1024  # beyond any machine
 LAYOUT = 2
 """Version of what is stored; increase it when `Stage.state_dict` changes."""
 VERSIONS = ("untrained", "torch", "platform")
-"""What the bits of a run depend on; another Python gives the same ones."""
+"""Versions on which the bits of a run depend; another version of Python gives the same bits."""
 
 
 class Checkpoint:
@@ -62,7 +62,7 @@ class Checkpoint:
                 self._load()
 
     def due(self) -> bool:
-        """Whether it is time to save: at once, then every 10 s, at most 25 s where it is slow."""
+        """Return whether it is time to save: at once, then every 10 s, at most 25 s if slow."""
         waited = time.monotonic() - self._saved_at
         return self.path is not None and waited > max(EVERY_SECONDS, min(25.0, 20 * self._cost))
 
@@ -78,14 +78,14 @@ class Checkpoint:
         self._write()
 
     def resume(self, stage: str) -> dict[str, Any] | None:
-        """Return the state of a stage where it was left, or None."""
+        """Return the saved state of a stage that was interrupted; None if there is none."""
         if self.running.get("stage") != stage:
             return None
         return self.running["state"]
 
     @contextlib.contextmanager
     def taken_up(self) -> Iterator[None]:
-        """Refuse a state whose parts do not fit the run, with the file's name.
+        """Turn an error raised while a state is restored into a `UserError` with the file's name.
 
         Raises:
             UserError: whatever failed inside, but for a lack of memory.

@@ -1,4 +1,4 @@
-"""What all stages of one call share: checkpoint, watchers, precision, learned weights."""
+"""Hold what all stages of one call share: checkpoint, watchers, precision, learned weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RunContext:
 
     Attributes:
         checkpoint: where the stages are stored.
-        watch: who looks on.
+        watch: the watchers.
         device: where networks run.
         half: whether networks run under bfloat16 autocast.
         start: weights learned elsewhere, that every network starts from; None without any.
@@ -35,7 +35,7 @@ class RunContext:
 
     @contextlib.contextmanager
     def watched(self, stage: str) -> Iterator[None]:
-        """Let the watchers see a stage begin and, error or not, end."""
+        """Call the watchers when a stage is prepared and, error or not, when it ends."""
         for w in self.watch:
             w.prepare(stage)
         try:
@@ -50,12 +50,12 @@ class RunContext:
             w.begin(stage, total, step)
 
     def say(self, text: str) -> None:
-        """Tell the watchers what a person who waits should know."""
+        """Let the watchers show a message to a person who waits."""
         for w in self.watch:
             w.say(text)
 
     def pause(self) -> Stopped | None:
-        """Ask the watchers why the run should pause now; None to go on."""
+        """Return the reason of the first watcher that wants the run to pause now; None to go on."""
         return next(filter(None, (w.interrupted() for w in self.watch)), None)
 
     def watchers_memory(self) -> dict[str, dict[str, Any]]:
@@ -63,7 +63,7 @@ class RunContext:
         return {type(w).__name__: w.state_dict() for w in self.watch if w.state_dict()}
 
     def recall(self, saved: dict[str, dict[str, Any]]) -> None:
-        """Give the watchers back what they remembered."""
+        """Restore what the watchers remembered, by the names of their classes."""
         for w in self.watch:
             if type(w).__name__ in saved:
                 w.load_state_dict(saved[type(w).__name__])

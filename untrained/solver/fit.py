@@ -117,7 +117,7 @@ class Fit:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any], device: torch.device) -> Fit:
-        """Return the fit that `to_plain` was asked of, with its tensors on `device`."""
+        """Return the fit that `to_plain` turned into plain values, with its tensors on `device`."""
         z, guide = plain["z"], plain["guide"]
         read = {
             "image": plain["image"].to(device),
@@ -133,11 +133,12 @@ STORED = (
     *("image", "history", "origins", "steps", "seconds", "cpu_seconds", "finished"),
     *("weights", "z", "candidate", "dropped", "guide"),
 )
-"""Fields of the fit of a stage, beside `stop`; the others are of the whole call."""
+"""Fields of the fit of a stage that are stored, beside `stop`; the others belong to the whole
+call."""
 
 
 def stack_fits(each: Sequence[FitKind]) -> FitKind:
-    """Put the fits of several images together, with the history of the first."""
+    """Stack the fits of several images into one, with the history of the first."""
     first = each[0]
     if len(each) == 1:
         return first
@@ -159,7 +160,7 @@ def stack_fits(each: Sequence[FitKind]) -> FitKind:
 
 
 def joined_columns(first: Columns, second: Columns) -> Columns:
-    """Put two histories one after the other; a column that one lacks is NaN there."""
+    """Append the second history to the first; a column that one lacks is NaN there."""
     counts = len(first["step"]), len(second["step"])
     nan = float("nan")
     return {

@@ -12,13 +12,13 @@ FIRST_ROWS = 4096
 
 
 def row_of(history: dict[str, list[float | str]], step: int) -> dict[str, float]:
-    """The numbers of a step, from 1; of step 0, where nothing was chosen yet, the first ones."""
+    """Return the numbers of a step, from 1; those of step 1 for step 0, where none was chosen."""
     row = max(1, step) - 1
     return {name: float(column[row]) for name, column in history.items() if name != "phase"}
 
 
 class History:
-    """A table of numbers per problem that grows by a row per step.
+    """Hold a table of numbers per problem that grows by a row per step.
 
     Its columns are those of the first row, and of what looks on when a run is taken up again; what
     a row lacks is NaN.
@@ -63,7 +63,7 @@ class History:
         return dict(zip(self._names, row[0].tolist(), strict=True))
 
     def _widen(self, names: Sequence[str]) -> None:
-        """Columns of these names too, NaN so far."""
+        """Add columns of these names, NaN in the rows so far."""
         new = [name for name in names if name not in self._names]
         if self._names and new and self._rows.numel():
             empty = torch.full((*self._rows.shape[:2], len(new)), torch.nan, dtype=torch.float64)
@@ -76,13 +76,13 @@ class History:
             self._rows = self._rows[:, list(places)]
 
     def columns(self, place: int = 0) -> dict[str, list[float | str]]:
-        """Column name -> values of one problem, oldest first."""
+        """Return the columns of one problem, name -> values, oldest first."""
         if not self._count:
             return {name: [] for name in self._names or ["step"]}
         return dict(zip(self._names, self._rows[: self._count, place].T.tolist(), strict=True))
 
     def state_dict(self) -> dict[str, Any]:
-        """Names and rows so far."""
+        """Return the names and the rows so far."""
         return {
             "names": self._names,
             "origins": self.origins,
@@ -90,7 +90,7 @@ class History:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Take up a saved table."""
+        """Restore a saved table."""
         self._names, rows = list(saved["names"]), saved["rows"]
         self.origins = dict(saved["origins"])
         self._count = len(rows)
@@ -100,7 +100,10 @@ class History:
 
 
 def _gathered(values: list[Tensor]) -> Tensor:
-    """`(G, columns)` float64 on the CPU, all numbers of an accelerator fetched in one go."""
+    """Stack the numbers of a step to `(G, columns)` float64 on the CPU.
+
+    All numbers of an accelerator are fetched in one transfer.
+    """
     far = [value for value in values if value.device.type != "cpu"]
     near = iter(torch.stack([value.float() for value in far]).cpu() if far else ())
     here = [value if value.device.type == "cpu" else next(near) for value in values]

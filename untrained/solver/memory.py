@@ -18,7 +18,7 @@ from untrained.problem.group import Group
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """Memory of one optimiser step, in bytes.
+    """Hold the memory of one optimiser step, in bytes.
 
     Attributes:
         parameters: number of weights.
@@ -33,7 +33,7 @@ class MemoryNeed:
 
 
 def memory_need(recipe: Recipe, problem: Problem | Group) -> MemoryNeed:
-    """Count on torch's `meta` device, which computes nothing; a step is of all problems."""
+    """Count the memory of one step of all problems on torch's `meta` device, without computing."""
     inputs = recipe.method.copies * recipe.method.input_channels(problem.x_shape[0])
     with torch.device("meta"):
         module = recipe.build(problem.select(0))
@@ -52,7 +52,7 @@ def memory_need(recipe: Recipe, problem: Problem | Group) -> MemoryNeed:
 
 
 class _Tally:
-    """Bytes of every stored tensor once: inside which block, or outside of them all."""
+    """Count the bytes of every stored tensor once: inside which block, or outside of them all."""
 
     def __init__(self, module: nn.Module) -> None:
         self.outside: dict[int, int] = {}
@@ -65,11 +65,11 @@ class _Tally:
             block.register_forward_hook(self._leave)
 
     def pack(self, tensor: Tensor) -> Tensor:
-        """Count a stored tensor; what is kept in its place has no history.
+        """Count the bytes of a tensor that autograd stores; return it detached, to be stored.
 
-        A tensor handed back as it came would hold the step that holds it, and the two would stay
-        for ever: Python's collector does not see into torch. Its storage is kept, or the next one
-        could get its address and pass for it.
+        Detached, since the tensor itself would refer to the graph that refers to it, a cycle that
+        Python's garbage collector cannot see inside torch. Stored, since otherwise the next tensor
+        could get the same address and be taken for this one.
         """
         key, size = _storage(tensor)
         if key not in self._seen:
@@ -102,7 +102,7 @@ def _blocks(module: nn.Module) -> list[nn.Module]:
 
 
 def make_lean(module: nn.Module) -> bool:
-    """Switch on `lean` in every part of a network that can; tell whether there is one."""
+    """Switch on `lean` in every part of a network that has it; return whether one has."""
     parts: list[Any] = [m for m in module.modules() if isinstance(m, (Encoder, Decoder))]
     for part in parts:
         part.lean = True
@@ -110,7 +110,7 @@ def make_lean(module: nn.Module) -> bool:
 
 
 def needs_lean(recipe: Recipe, problem: Problem | Group) -> bool:
-    """Tell whether a step fits into the free memory only if it is taken lean.
+    """Return whether a step fits into the free memory only if it is taken lean.
 
     Raises:
         UserError: it does not fit at all.
@@ -140,10 +140,10 @@ def _mib(size: float) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error is one of memory, whichever library ran out of it.
+    """Return whether an error is one of memory, whichever library ran out of it.
 
-    torch has a class of its own for a full GPU, and a plain RuntimeError for a full memory; C++
-    code is told of by the name of its exception alone.
+    torch raises a class of its own where a GPU is full, and a plain RuntimeError where the main
+    memory is; an error of C++ code shows only by the exception's name in the text.
     """
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True

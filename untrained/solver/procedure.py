@@ -79,13 +79,15 @@ def solve_each(
 ) -> list[Fit]:
     """Fit problems of one image each, every one with its own seed; a fit for each.
 
-    With `track`, the data term of an earlier fit of each step, one that goes wrong is ended.
+    With `track`, the data term at each step of an earlier fit, a fit whose data term grows far
+    beyond it is ended.
 
-    In turn on a CPU. A GPU takes as many side by side as its memory holds (`engine.together`),
-    as far as one operator can stand for theirs (see `stack_problems`); each stops by itself. Those
-    that an interruption left without a step have their adjoint image.
+    On a CPU the problems are fitted in turn. On a GPU as many are fitted side by side as its
+    memory holds (`engine.together`), if their operators can be joined to one (see
+    `stack_problems`); each stops by itself. A problem that was not begun before an interruption
+    gets its adjoint image.
     """
-    recipe.check()
+    recipe.check()  # before `_context`, which makes the run's folder
     place = pick_device(device)
     context = _context(
         recipe, seeds, threads_for(problems[0].x_shape[1:]), watch, place, run_dir, settings
@@ -99,6 +101,7 @@ def solve_each(
     # As many threads as when the run was begun, on whatever machine: the bits depend on it.
     with use_threads(context.checkpoint.threads):
         for some in side_by_side(recipe, members, place):
+            # Once a fit was interrupted, the later ones are not begun: a resumed run takes them up.
             if not all(one.finished for one in solved):
                 solved += [_not_begun(member.problem, solved[-1]) for member in some]
                 continue
@@ -139,11 +142,14 @@ def solve_members(context: RunContext, recipe: Recipe, members: Sequence[Member]
         halves = [m.problem.split(recipe.stop.holdout, m.seed) for m in members]
         problems, hidden = [fit for fit, _ in halves], [held for _, held in halves]
     fit, held = stack_problems(problems), stack_problems(hidden) if hidden else None
-    if fit is None or (hidden and held is None):  # what is held out of them has set them apart
+    # Each split draws what is held out by its own seed; then one operator may no longer do for all.
+    if fit is None or (hidden and held is None):
         return [one for m in members for one in solve_members(context, recipe, [m])]
+    # Before the first fit: `_solve_chosen` calls this function again, with the chosen candidate
+    # alone and the same split.
     if recipe.trial and held is not None:
         trials = try_candidates(context, recipe, members, fit, held)
-        if not trials.finished:
+        if not trials.finished:  # interrupted: nothing is chosen yet
             return list(trials.fits[-1])
         return _solve_chosen(context, recipe, members, trials)
     watched = {m.row: m.track for m in members if m.track is not None}
@@ -152,6 +158,7 @@ def solve_members(context: RunContext, recipe: Recipe, members: Sequence[Member]
     first = run_stage(context, replace(stage, held=held, tracks=tracks))
     if not (recipe.stop.refit and all(one.finished for one in first)):
         return first
+    # Last, and on all measurements: m.problem is the problem before it was split.
     refits = [
         plan_refit(recipe, replace(m, problem=m.problem.after(part)), one)
         for m, part, one in zip(members, problems, first, strict=True)
@@ -185,6 +192,7 @@ def _context(
 ) -> RunContext:
     """Open the checkpoint of a call; it remembers the number of threads of a new run."""
     precision = recipe.engine.resolve(place)
+    # A new checkpoint notes the threads in use; one that is found brings those it was begun with.
     with use_threads(threads):
         checkpoint = Checkpoint(
             run_dir,
@@ -214,7 +222,7 @@ def _completed(one: Fit, recipe: Recipe, seed: int, context: RunContext) -> Fit:
 
 
 def _not_begun(problem: Problem, previous: Fit) -> Fit:
-    """Return the adjoint image of a problem that an interruption left without a turn."""
+    """Return the adjoint image of a problem that was not begun before an interruption."""
     why = previous.stop[0]
     return replace(
         previous,

@@ -19,7 +19,7 @@ from untrained.solver.loop import run_stage
 from untrained.solver.stage import DIVERGED, OFF_TRACK, REFIT
 
 GENTLE = 0.3
-"""Learning rate of a fit that goes on from another one's weights, relative to a first fit's."""
+"""Factor of the learning rate in a fit that continues from another fit's weights."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,13 @@ def _refit_alike(context: RunContext, refits: Sequence[Refit]) -> dict[int, Fit]
 
 
 def _track(refit: Refit) -> list[float]:
-    """Return the data term that the second fit should have at each of its steps, at most twice."""
+    """Return, for each step of the second fit, the data term that it must not exceed by far."""
     data = [float(value) for value in refit.first.history["data"]]
     return data if refit.weights is None else data[-1:]  # it goes on where the first one ended
 
 
 def _both(refit: Refit, last: Fit) -> Fit:
-    """Put a first fit and the fit of everything after it together."""
+    """Join a first fit and the fit of all measurements that followed it."""
     first, ended = refit.first, last.stop[0]
     if ended.rule in (DIVERGED, OFF_TRACK):
         return _fall_back(refit, ended.reason).with_cost_of(last)
@@ -113,7 +113,7 @@ def _both(refit: Refit, last: Fit) -> Fit:
 
 
 def _fall_back(refit: Refit, why: str) -> Fit:
-    """Return the first fit, its image closed as it would have been without a second."""
+    """Return the first fit in place of a failed second, with its closing step applied."""
     first, part = refit.first, refit.member.problem.part
     assert part is not None
     image = part.to_units(refit.recipe.output.finish(part, part.from_units(first.image)))

@@ -31,12 +31,13 @@ FIRST, REFIT = "fit", "refit"
 """Labels of the first fit and of the fit of all measurements after it; trials have others."""
 
 OFF_TRACK, DIVERGED = "off track", "diverged"
-"""Names of the rule that ends a fit whose data term grew and stayed large, or became NaN."""
+"""Names, as of a stop rule, for the end of a fit whose data term grew and stayed large, or
+became NaN."""
 
 
 @dataclass(frozen=True)
 class StageInput:
-    """Say what a stage fits, and how.
+    """Describe what a stage fits, and how.
 
     Attributes:
         name: its name in the checkpoint; what follows the last `/` is its label.
@@ -46,7 +47,9 @@ class StageInput:
         held: the measurements held out.
         rows: which of the caller's problems these are; counted from 0 if not given.
         weights: what the networks start from; None = drawn from the seeds.
-        tracks: what tells that a fit has gone wrong, see `off_track`; None = nothing does.
+        tracks: by row, the data term of an earlier fit that this one's is compared with, to end
+            a fit that goes wrong (without one: with its own least so far), see `off_track`;
+            None = no comparison.
     """
 
     name: str
@@ -60,23 +63,23 @@ class StageInput:
 
     @property
     def label(self) -> str:
-        """Return what the history's column `phase` calls it."""
+        """Return the stage's name in the history's column `phase`."""
         return self.name.rpartition("/")[2]
 
     @property
     def is_last(self) -> bool:
-        """Tell whether its image is returned: no refit replaces it, and it is no trial."""
+        """Return whether its image is returned: no refit replaces it, and it is no trial."""
         return not self.recipes[0].stop.refit if self.label == FIRST else self.label == REFIT
 
 
 class Stopwatch:
-    """Measure wall-clock and processor time from now on."""
+    """Measure wall-clock and processor time from its creation on."""
 
     def __init__(self) -> None:
         self._began, self._cpu = time.perf_counter(), time.process_time()
 
     def read(self) -> tuple[float, float]:
-        """Return the seconds since then, and those of the processor."""
+        """Return the wall-clock seconds and the processor's seconds since its creation."""
         return time.perf_counter() - self._began, time.process_time() - self._cpu
 
 
@@ -121,6 +124,7 @@ class Stage:
         self.outputs = {row: own.output for row, own in zip(self.rows, given.recipes, strict=True)}
         recipe.method.start(self.s)
         self.optimizer = recipe.engine.optimizer(self.s)
+        # Output, stop and guard rules after the method: they find its variables in the state.
         _start_each([r.output for r in given.recipes], self.s, "output")
         _start_each([r.stop for r in given.recipes], self.s, "stop")
         if recipe.guard is not None:
@@ -132,17 +136,19 @@ class Stage:
         self._seconds = dict.fromkeys(self.rows, 0.0)
         self._cpu_seconds = dict.fromkeys(self.rows, 0.0)
         self.book(stopwatch)
+        # Last, and in place: they replace what the method's `start` set, in the tensors that the
+        # optimiser has.
         if given.weights is not None:
             self.s.take_weights(given.weights)
 
     # who is under way -------------------------------------------------------------------------
     @property
     def separate(self) -> bool:
-        """Tell whether each problem ends by itself."""
+        """Return whether each problem ends by itself."""
         return isinstance(self.given.problem, Problem)
 
     def is_over(self) -> bool:
-        """Tell whether the budget is used up, all have ended, or the run pauses."""
+        """Return whether the budget is used up, all have ended, or the run pauses."""
         return bool(self.pause) or not self._active() or self.s.step >= self.total
 
     def _active(self) -> list[int]:
@@ -158,13 +164,14 @@ class Stage:
     # the parts of a step ----------------------------------------------------------------------
     def set_rates(self) -> None:
         """Set the learning rates of this step by the engine's schedule."""
+        # By the budget, not `total`: a rule that ends earlier leaves the schedule as it is.
         factor = self.recipe.engine.factor(self.s.step, self.recipe.budget)
         self.s.rate = self.recipe.engine.lr * factor
         for group in self.optimizer.param_groups:
             group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
 
     def keep(self, out: Tensor, improved: Tensor | None, step: int) -> None:
-        """Remember the output at the best step, where the stop rule knows one, else the newest."""
+        """Store the output at the best step, where the stop rule has found one, else the newest."""
         m = self.s.memory("kept")
         steps = torch.full((self.s.size,), step, device=out.device)
         if improved is None or not self.recipe.output.keep_best:
@@ -176,14 +183,14 @@ class Stage:
         m["step"] = torch.where(improved, steps, m["step"]) if "step" in m else steps
 
     def book(self, stopwatch: Stopwatch) -> None:
-        """Book the time since then on the problems that are under way, in equal parts."""
+        """Add the time since the stopwatch's start to the problems under way, in equal parts."""
         wall, used = stopwatch.read()
         for row in self.s.rows:
             self._seconds[row] += wall / self.s.size
             self._cpu_seconds[row] += used / self.s.size
 
     def save_memory(self, error: Exception) -> str:
-        """Make ready to take the step again with less memory; return what to tell those who wait.
+        """Prepare to repeat the step with less memory; return the message for the watchers.
 
         Nothing of a step is kept before its gradients are there, so that it can be repeated until
         then, and the bits are the same.
@@ -204,7 +211,7 @@ class Stage:
 
     # how problems end -------------------------------------------------------------------------
     def end(self, flags: Tensor, why: Stopped | None = None) -> None:
-        """Take the fits of the problems that are flagged, `(G,)`, and go on without them.
+        """Store the fits of the flagged problems, `(G,)`, and continue without them.
 
         Args:
             flags: which; of those that share weights, all.
@@ -216,6 +223,7 @@ class Stage:
             stop = self.recipe.stop
             ended = why or Stopped(stop.name, 0, stop.reason(self._memory_of("stop", g)))
             self._ended[self.s.rows[g]] = self._fit(g, ended)
+        # After the fits were taken: `_select` drops the tensors of the problems that ended.
         active = self._active()
         if active:
             self._select(active)
@@ -245,7 +253,8 @@ class Stage:
         self.end(flags, Stopped(OFF_TRACK, 0, reason))
 
     def _select(self, places: list[int]) -> None:
-        """Go on with the problems at these places of the axis G."""
+        """Continue with the problems at these places of the axis G."""
+        # Read before the state is changed: the optimiser's moments, and the rows that are left.
         memory = self.optimizer.state_dict()
         problem = stack_problems([self._problem_of(self.s.rows[g]) for g in places])
         assert problem is not None  # some of those that were joined before
@@ -261,7 +270,7 @@ class Stage:
 
     # what it leaves ---------------------------------------------------------------------------
     def fits(self) -> list[Fit]:
-        """Return what it leaves of each problem, or once where they share weights."""
+        """Return the fits of the problems, in their order; one where they share weights."""
         ended = dict(self._ended)
         for g in self._active()[: None if self.separate else 1]:
             ended[self.s.rows[g]] = self._fit(g, None)
@@ -310,7 +319,7 @@ class Stage:
         )
 
     def _closed(self, row: int, one: Fit) -> Fit:
-        """Ask the output rule about a fit, let it close an image that stays; to units of y."""
+        """Apply the output rule's choice and closing step to a fit; convert it to units of y."""
         stopwatch = Stopwatch()
         given = self.given
         own = self._problem_of(row) if self.separate else self.s.problem
@@ -335,7 +344,7 @@ class Stage:
 
     # checkpoint -------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes; what a checkpoint holds."""
+        """Return everything that changes, for the checkpoint."""
         return {
             "rows": list(self.s.rows),
             "ended": {row: one.to_plain() for row, one in self._ended.items()},
@@ -347,7 +356,7 @@ class Stage:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Take up a checkpoint; values are copied."""
+        """Restore the state of a checkpoint; values are copied."""
         # First to the size that the state had when it was saved, then its values.
         if len(saved["rows"]) < self.s.size:
             self._select([self.rows.index(row) for row in saved["rows"]])
@@ -363,7 +372,7 @@ class Stage:
 
 
 def _start_each(rules: Sequence[Stop | Output], s: State, name: str) -> None:
-    """Begin every problem's rule, and put the memories of all together."""
+    """Start every problem's rule, and stack their memories along the axis G."""
     begun: list[dict[str, Tensor]] = []
     for rule in rules:
         if begun and rule == rules[0]:  # the same rule remembers the same at the start

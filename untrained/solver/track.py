@@ -10,21 +10,21 @@ from torch import Tensor
 from untrained.core.state import State
 
 FACTOR = 2.0
-"""A step is off the track if its data term is so many times the least so far, or that of an earlier
-fit at the same step."""
+"""A step is off the track if its data term is more than this many times the least so far, or
+that of an earlier fit at the same step."""
 
 PATIENCE = 20
-"""So many consecutive steps off the track end a fit."""
+"""Number of consecutive steps off the track that end a fit."""
 
 FLOOR = 1e-4
-"""Relative to the first step's data term; smaller values are noise of the optimiser."""
+"""Data terms below this fraction of the first step's are treated as noise of the optimiser."""
 
 Track = Sequence[float]
 """The data term at each step of an earlier fit of the same problem."""
 
 
 def off_track(s: State, data: Tensor, tracks: Mapping[int, Track]) -> Tensor:
-    """Count the steps that a problem has been off its track; whether they are too many.
+    """Count the consecutive steps off the track; return whether they are too many, `(G,)`.
 
     Methods that follow their own output jump now and then: the data term grows tenfold within a few
     steps, the image loses several decibels, and nothing becomes NaN.
@@ -53,5 +53,5 @@ def off_track(s: State, data: Tensor, tracks: Mapping[int, Track]) -> Tensor:
 
 
 def _at(track: Track, step: int) -> float:
-    """Return the value of a step, from 0; the last one beyond the end."""
+    """Return the track's value at a step (from 0); beyond its end, the last value."""
     return float(track[min(step, len(track) - 1)])

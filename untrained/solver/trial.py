@@ -29,16 +29,16 @@ class Trials:
 
     @property
     def finished(self) -> bool:
-        """Tell whether no trial was interrupted."""
+        """Return whether no trial was interrupted."""
         return all(one.finished for fits in self.fits for one in fits)
 
     def choose(self, index: int) -> int:
-        """Return which candidate predicts the held-out measurements of a problem best."""
+        """Return the number of the candidate that predicts the held-out measurements best."""
         errors = self._errors(index)
         return errors.index(min(errors))
 
     def record(self, index: int, fit: Fit) -> Fit:
-        """Tell of the trials in the fit of a problem that followed them, and add their cost."""
+        """Add the reason and the cost of the trials to the fit of a problem that followed them."""
         errors, chosen = self._errors(index), self.choose(index)
         others = ", ".join(
             f"{method.description} ({error:.3g})"
@@ -60,7 +60,7 @@ class Trials:
 def try_candidates(
     context: RunContext, recipe: Recipe, members: Sequence[Member], fit: Problem, held: Problem
 ) -> Trials:
-    """Fit every candidate for the steps of a trial; ends early where one is interrupted.
+    """Fit every candidate for the steps of a trial; stop at the first that is interrupted.
 
     Args:
         context: of the call.
@@ -79,6 +79,6 @@ def try_candidates(
 
 
 def _least_error(trial: Fit) -> float:
-    """Return the least held-out error on the way; infinite of a trial that diverged."""
+    """Return the least held-out error of a trial; infinite for a trial that diverged."""
     errors = [float(error) for error in trial.history["held-out error"]]
     return min((error for error in errors if math.isfinite(error)), default=math.inf)

@@ -1,1 +1,1 @@
-"""Say how sure an image is."""
+"""Estimate how much an image varies, by the spread over seeds."""

@@ -74,7 +74,7 @@ def solve_ensemble(
 
 
 LOST = (OFF_TRACK, DIVERGED)
-"""Rules that end a fit whose image is of no use."""
+"""Names of the ends after which the image of a fit is not used."""
 
 
 def _last_track(first: Fit) -> list[float]:
@@ -84,7 +84,7 @@ def _last_track(first: Fit) -> list[float]:
 
 
 def _average(first: Fit, others: list[Fit]) -> Fit:
-    """Return the mean of the seeds that came to a good end; the first alone where no other did."""
+    """Average the seeds whose fits did not fail; the first alone where no other is left."""
     runs = [first, *others]
     ended = [one for one in others if one.finished]
     lost = [one for one in ended if one.stop[0].rule in LOST]
