@@ -196,7 +196,9 @@ def test_classical_answers_do_not_depend_on_the_level(
         "untrained.problem.scaling.matched_fbp", lambda p: None
     )  # also for its parts
     expected = before.to_units(ANSWERS[name](before))
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * 7)
+    # which blocks are alike may hang on the last digit: single pixels differ a little
+    close = 5e-3 if name == "guide" else 1e-3
+    torch.testing.assert_close(found, expected, rtol=close, atol=close * 7)
 
 
 def test_weights_of_total_variation_keep_their_balance(monkeypatch: pytest.MonkeyPatch) -> None:
