@@ -22,7 +22,7 @@ from evidence import read_case
 
 from untrained import Problem
 from untrained.bench.score import Score
-from untrained.classical import guide
+from untrained.classical import baseline
 from untrained.core.recipe import Recipe
 from untrained.machine import device_name, pick_device
 from untrained.run.plan import plan
@@ -61,7 +61,7 @@ def main() -> None:
     recipe = plan(given.task, method=given.method, stop="none", steps=given.steps).recipe
     assert recipe is not None
     problem = Problem(m.y, m.physics, sigma=m.sigma).to(place).weighted(recipe.weighting)
-    guide(problem)
+    baseline(problem)
     score = Score(m, "disc" if m.task == "ct" else "all", place)
     facts: dict[str, object] = {"case": given.case.stem, **vars(given), "device": str(place)}
     if place.type == "cuda":

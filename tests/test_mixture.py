@@ -13,7 +13,7 @@ from command_line import call
 
 import untrained as ut
 from untrained.about import Mixture
-from untrained.classical import guide
+from untrained.classical import baseline
 
 pytestmark = pytest.mark.usefixtures("unsearched")
 FAST = ["net.widths=4,8", "net.skip=2"]
@@ -40,7 +40,7 @@ def test_the_errors_are_those_of_the_chosen_step_on_what_was_hidden() -> None:
     assert mixture.held_out == result.history["held-out error"][row]
     y, physics = measured()
     fit, held = ut.Problem(y, physics).split(0.05, seed=0)
-    expected = float(fit.expected_misfit(guide(fit), held))
+    expected = float(fit.expected_misfit(baseline(fit), held))
     assert mixture.classical_held_out == pytest.approx(expected, rel=1e-5)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import untrained as ut
 from untrained import methods as m
-from untrained.classical import CLASSICAL, guide, tv_weight
+from untrained.classical import CLASSICAL, baseline, tv_weight
 from untrained.classical.sliding_dct import quick_tv
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
@@ -179,7 +179,7 @@ def in_both_units(monkeypatch: pytest.MonkeyPatch) -> tuple[ut.Problem, ut.Probl
 ANSWERS: dict[str, Callable[[ut.Problem], Tensor]] = {
     **{name: CLASSICAL[name] for name in ("tv", "dct", "lowrank", "cgsense")},
     "quick tv": quick_tv,
-    "guide": guide,
+    "baseline": baseline,
 }
 
 

@@ -14,7 +14,7 @@ BEYOND_PHOTOGRAPH = 4.0  # [0, 1] plus noise of standard deviation 1 stays below
 WILD = 10.0
 LEAST_NOISE, MOST_NOISE = 1e-12, 1e6
 LARGEST_RATIO = 1e8
-SAMPLED = 1_000_000  # of so many values a percentile is told well enough
+SAMPLED = 1_000_000  # a percentile of this many values is precise enough
 
 
 def whole(name: str, value: float, least: int, most: int | None = None) -> int:
@@ -31,7 +31,7 @@ def whole(name: str, value: float, least: int, most: int | None = None) -> int:
 
 
 def check_measurements(y: Tensor) -> None:
-    """Refuse what is no batch of finite real measurements."""
+    """Refuse a y that is not a batch `(B, ...)` of finite real measurements."""
     if not isinstance(y, Tensor):
         raise UserError(
             f"y must be a torch tensor with a batch axis, got {type(y).__name__}; "
@@ -56,8 +56,8 @@ def check_contents(y: Tensor) -> None:
     """Refuse measurements that are all zero, or of which a few dwarf all others.
 
     Single precision holds seven digits: beside a value LARGEST_RATIO times as large as 99 % of
-    the rest nothing is left of them, and squares may overflow. A nodata value or a bad sample is
-    such a one.
+    the rest, the rest is lost to rounding, and squares may overflow. Such a value marks missing
+    data, or is a bad sample.
 
     Raises:
         UserError: names the problem of the batch, or the value and its index.
@@ -123,7 +123,11 @@ def require_tame(values: np.ndarray, label: str, offer: str) -> None:
 
 
 def check_sigma(sigma: float | None) -> float | None:
-    """The standard deviation of the noise, if it is one."""
+    """Return `sigma`, a standard deviation, as a float; None stays None.
+
+    Raises:
+        UserError: it is negative, infinite or no number.
+    """
     if sigma is None:
         return None
     try:
@@ -136,7 +140,7 @@ def check_sigma(sigma: float | None) -> float | None:
 
 
 def relative_sigma(sigma: float, scale: float) -> float:
-    """Divide a noise level by what the measurements are divided by.
+    """Divide a noise level by `scale`, as the measurements are.
 
     Raises:
         UserError: it is out of all proportion to the measurements, or cannot be told from 0.
@@ -152,12 +156,12 @@ def relative_sigma(sigma: float, scale: float) -> float:
 
 
 def beyond_photograph(sizes: np.ndarray) -> bool:
-    """Whether more than a hundredth of these magnitudes lie far outside [0, 1]; noise does not."""
+    """Return whether over 1 % of the magnitudes lie far outside [0, 1], further than noise does."""
     return float(np.quantile(sizes, 0.99)) > BEYOND_PHOTOGRAPH
 
 
 def check_unit_range(y: Tensor) -> None:
-    """Refuse photographs whose values lie far outside [0, 1], where they are taken to live."""
+    """Refuse photographs whose values lie far outside [0, 1], the range expected of them."""
     sizes = y.abs().cpu().numpy()
     if beyond_photograph(sizes):
         raise UserError(

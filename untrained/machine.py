@@ -1,4 +1,4 @@
-"""The machine that a run uses: its device, its free memory, the peak of what was taken."""
+"""The machine that a run uses: its device, its free memory, the peak of its memory use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FLOAT_BYTES = 4
 
 
 def pick_device(name: str | torch.device) -> torch.device:
-    """`auto` is CUDA where there is one, else the CPU; `mps` only where asked for.
+    """Choose the device: `auto` is CUDA where there is one, else the CPU; `mps` only if named.
 
     Raises:
         UserError: the device is unknown or not there.
@@ -50,16 +50,16 @@ def pick_device(name: str | torch.device) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """Name the GPU, or the instructions that torch uses of the CPU."""
+    """Return the name of the GPU, or the instruction set that torch uses on the CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def peak_memory_mb(device: torch.device) -> float | None:
-    """Peak of this process in MiB: resident on a CPU, reserved by torch on a GPU.
+    """Return the peak memory of this process in MiB.
 
-    None where the system does not tell.
+    Resident on a CPU, reserved by torch on a GPU; None where the system does not report it.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 2**20
@@ -72,7 +72,7 @@ def peak_memory_mb(device: torch.device) -> float | None:
 
 
 def start_peak(device: torch.device) -> None:
-    """Forget the peak so far, where the system can."""
+    """Reset the recorded peak of memory use, where the system allows it."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
@@ -83,8 +83,8 @@ def start_peak(device: torch.device) -> None:
 def peak_mb(device: torch.device) -> float | None:
     """Return the peak since `start_peak` in MiB: resident on a CPU, reserved by torch on a GPU.
 
-    Where the system cannot forget it is the peak of the process, of earlier jobs too; None where
-    it does not tell.
+    Where the peak cannot be reset it is that of the whole process, earlier jobs included; None
+    where the system does not report it.
     """
     if device.type != "cuda":
         with contextlib.suppress(OSError):
@@ -95,9 +95,10 @@ def peak_mb(device: torch.device) -> float | None:
 
 
 def available_memory(device: torch.device | None = None) -> int:
-    """Bytes that a new allocation may hope for: what is free here and inside this container.
+    """Return how many bytes a new allocation can take: the free memory, within any limit set.
 
-    On a GPU: what is free there, and what torch holds without using it.
+    Limits are those of the container and of `ulimit -v`. On a GPU it is what is free there, and
+    what torch holds without using it.
     """
     if device is not None and device.type == "cuda":
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -114,7 +115,7 @@ def float_bytes(shape: Sequence[int], dtype: np.dtype) -> int:
 
 
 def largest_array() -> int:
-    """Tell how many bytes one thing may take here."""
+    """Return how many bytes a single array may take: half of the available memory."""
     return int(available_memory() * LARGEST_SHARE)
 
 
@@ -167,7 +168,7 @@ def _cgroup() -> int | None:
 
 
 def _limit() -> int | None:
-    """What `ulimit -v` leaves this process."""
+    """Return the bytes that `ulimit -v` leaves this process; None where there is no such limit."""
     try:
         import resource
 

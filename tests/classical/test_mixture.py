@@ -10,8 +10,8 @@ from torch import Tensor
 
 import untrained as ut
 from untrained.classical import (
-    guide,
-    guide_name,
+    baseline,
+    baseline_name,
     lowrank,
     nlbayes,
     shares,
@@ -47,16 +47,16 @@ def noisy(truth: Tensor, sigma: float = 0.1) -> ut.Problem:
 def test_flat_pieces_are_as_good_as_total_variation_makes_them(sides: tuple[int, ...]) -> None:
     truth = flat_pieces(*sides)
     problem = noisy(truth)
-    mixed, flat, bayes = (psnr(f(problem), truth, data_range=1.0) for f in (guide, tv, nlbayes))
+    mixed, flat, bayes = (psnr(f(problem), truth, data_range=1.0) for f in (baseline, tv, nlbayes))
     assert flat > bayes + 1.0
     assert mixed > flat - 0.02
     more = "low rank, " if len(sides) == 2 else ""
-    assert guide_name(problem) == f"non-local Bayes, {more}total variation"
+    assert baseline_name(problem) == f"non-local Bayes, {more}total variation"
 
 
 def test_a_photograph_has_little_of_total_variation() -> None:
     problem = noisy(CAMERA)
-    mixed, flat, bayes = (psnr(f(problem), CAMERA, data_range=1.0) for f in (guide, tv, nlbayes))
+    mixed, flat, bayes = (psnr(f(problem), CAMERA, data_range=1.0) for f in (baseline, tv, nlbayes))
     assert bayes > flat + 1.0
     assert mixed > bayes - 0.02
 
@@ -64,7 +64,7 @@ def test_a_photograph_has_little_of_total_variation() -> None:
 def test_a_photograph_gains_from_further_passes() -> None:
     """Bricks return all over the picture; total variation has nothing to add to it."""
     problem = noisy(BRICK)
-    mixed, flat, bayes = (psnr(f(problem), BRICK, data_range=1.0) for f in (guide, tv, nlbayes))
+    mixed, flat, bayes = (psnr(f(problem), BRICK, data_range=1.0) for f in (baseline, tv, nlbayes))
     assert bayes > flat + 1.0
     assert mixed > bayes + 0.05
     assert float(problem.cache["shares"][-1]) < 0.05
@@ -74,7 +74,7 @@ def test_the_shares_are_those_of_the_least_error() -> None:
     """Half a picture and half flat pieces: nearly what the truth would choose of the simplex."""
     truth = torch.cat([CAMERA, flat_pieces(96, 96)], dim=3)
     problem = noisy(truth)
-    found = guide(problem)
+    found = baseline(problem)
     images = candidates(problem, tv_weight(problem))
     shares = problem.cache["shares"]
     assert float(shares.sum()) == pytest.approx(1)
@@ -88,9 +88,9 @@ def test_the_shares_are_those_of_the_least_error() -> None:
 
 def test_all_pixels_take_the_share_of_the_part() -> None:
     part, _ = noisy(flat_pieces(40, 40)).split(0.05, seed=0)
-    guide(part)
+    baseline(part)
     whole = noisy(flat_pieces(40, 40)).after(part)
-    guide(whole)
+    baseline(whole)
     assert "shares" in part.cache
     assert "shares" not in whole.cache
 
@@ -98,14 +98,14 @@ def test_all_pixels_take_the_share_of_the_part() -> None:
 def test_an_unknown_level_is_estimated() -> None:
     known = noisy(BRICK)
     unknown = ut.Problem(known.y, Denoise())
-    with_level, without = (psnr(guide(p), BRICK, data_range=1.0) for p in (known, unknown))
+    with_level, without = (psnr(baseline(p), BRICK, data_range=1.0) for p in (known, unknown))
     assert without > with_level - 0.3  # bricks look a little like noise
 
 
 @pytest.mark.parametrize("y", [torch.full((1, 1, 12, 12), 0.5), CAMERA[..., :12, :12]])
 def test_without_noise_to_speak_of_nothing_changes(y: Tensor) -> None:
     """Neither where the two images are the same, which leaves no parabola."""
-    found = guide(ut.Problem(y, Denoise(), sigma=1e-4))
+    found = baseline(ut.Problem(y, Denoise(), sigma=1e-4))
     torch.testing.assert_close(found, y, atol=2e-3, rtol=0)
 
 
@@ -193,4 +193,4 @@ def test_ct_and_mri_lean_on_fixed_shares_of_two_images() -> None:
     draw = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
     problem = ut.Problem(y + 0.01 * y.mean() * draw, physics)
     expected = 0.7 * two_priors(problem) + 0.3 * lowrank(problem)
-    torch.testing.assert_close(guide(problem), expected)
+    torch.testing.assert_close(baseline(problem), expected)

@@ -8,7 +8,7 @@ from skimage.data import camera
 from torch import Tensor
 
 import untrained as ut
-from untrained.classical import CLASSICAL, guide, guide_name, two_priors
+from untrained.classical import CLASSICAL, baseline, baseline_name, two_priors
 from untrained.classical.pair_of_priors import COUPLINGS, settings
 from untrained.metrics import psnr
 from untrained.physics import CT, MRI, Blur, PhaseRetrieval, SuperRes
@@ -95,8 +95,8 @@ def test_networks_lean_on_it() -> None:
     physics = SuperRes((1, 64, 64), 2)
     y = physics.A(textured())
     problem = ut.Problem(y + noise(y, 0.01), physics)
-    assert torch.equal(guide(problem), problem.cache["two priors"])
-    assert guide_name(problem) == "low rank and non-local Bayes"
+    assert torch.equal(baseline(problem), problem.cache["two priors"])
+    assert baseline_name(problem) == "low rank and non-local Bayes"
 
 
 def test_the_same_numbers_in_other_units() -> None:

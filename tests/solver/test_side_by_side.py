@@ -12,7 +12,7 @@ from skimage.data import camera
 from torch import Tensor
 
 import untrained as ut
-from untrained.classical import guide, pair_of_priors
+from untrained.classical import baseline, pair_of_priors
 from untrained.classical.pair_of_priors import settings
 from untrained.cli import main
 from untrained.core import state
@@ -155,7 +155,7 @@ def test_scans_side_by_side_lean_on_classical_images_of_their_own() -> None:
     same(found, [solve_recipe(recipe, one) for one in each])
     whole = stack_problems(each)
     assert whole is not None
-    assert torch.equal(guide(whole), torch.cat([guide(one) for one in each]))
+    assert torch.equal(baseline(whole), torch.cat([baseline(one) for one in each]))
 
 
 @pytest.mark.usefixtures("unsearched")

@@ -1,6 +1,6 @@
 """Classical answers: functions `(problem) -> image (G, C, H, W)` that never see the truth.
 
-They are the bar every network has to clear, and every report shows one of them.
+Every network is compared with them, and every report shows one of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
 }
 
 SHOWN = "tv"
-"""The classical answer beside ours in every report: the one that everybody knows."""
+"""The classical answer beside ours in every report: the best known one."""
 
 __all__ = [
     "CLASSICAL",
@@ -42,6 +42,8 @@ __all__ = [
     "SHOWN",
     "TVResult",
     "adjoint",
+    "baseline",
+    "baseline_name",
     "bayes_denoise",
     "cgsense",
     "data_step",
@@ -49,8 +51,6 @@ __all__ = [
     "dct_denoise",
     "fbp",
     "find_denoiser",
-    "guide",
-    "guide_name",
     "l1wavelet",
     "lowrank",
     "nlbayes",
@@ -61,8 +61,8 @@ __all__ = [
 ]
 
 
-def guide(problem: Problem) -> Tensor:
-    """The classical image that a network method may lean on, computed once per problem.
+def baseline(problem: Problem) -> Tensor:
+    """Compute the classical image that a network method may use, once per problem.
 
     `denoised` for noisy pictures and volumes, `deblurred` for blurred ones, `filled` for those with
     missing pixels, `of_few_lines` for CT and MRI, `two_priors` for other pictures; the same for
@@ -73,27 +73,27 @@ def guide(problem: Problem) -> Tensor:
     """
     if not problem.linear:
         return problem.estimate()
-    return problem.cached("guide", _guide)
+    return problem.cached("baseline", _baseline)
 
 
-def guide_name(problem: Problem) -> str:
-    """What `guide` gives, in words."""
+def baseline_name(problem: Problem) -> str:
+    """Name the classical answers that `baseline` is made of."""
     if not problem.linear:
         return problem.physics.classical_name or "what it starts from"
     slices = slices_of(problem)
     return f"{_chosen(slices[0])[0]}, slice by slice" if slices else _chosen(problem)[0]
 
 
-def _guide(problem: Problem) -> Tensor:
+def _baseline(problem: Problem) -> Tensor:
     if len(problem) > 1:  # each has a noise of its own
-        return torch.cat([guide(problem.select(i)) for i in range(len(problem))])
+        return torch.cat([baseline(problem.select(i)) for i in range(len(problem))])
     if slices := slices_of(problem):
-        return torch.stack([guide(one) for one in slices], dim=2)
+        return torch.stack([baseline(one) for one in slices], dim=2)
     return _chosen(problem)[1](problem)
 
 
 def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
-    """What the guide is, in words, and what computes that of one problem."""
+    """Choose the baseline of one problem: its name, and the function that computes it."""
     if problem.traits.only_noise and len(problem.x_shape) in (3, 4):
         others = "low rank, " if len(problem.x_shape) == 3 else ""
         return f"non-local Bayes, {others}total variation", denoised

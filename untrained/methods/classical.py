@@ -56,7 +56,7 @@ CARDS = (
     ),
     Card(
         "lowrank",
-        "groups of alike blocks, brought to low rank, as a plug-and-play prior",
+        "groups of similar blocks, brought to low rank, as a plug-and-play prior",
         "Dong et al., TIP 2014; Gavish & Donoho 2017",
         CLASSICAL,
         ("inpaint", "mri", "ct", "cs", "custom"),
@@ -64,7 +64,7 @@ CARDS = (
     ),
     Card(
         "nlbayes",
-        "non-local Bayes as a plug-and-play prior: alike blocks are one normal distribution",
+        "non-local Bayes as a plug-and-play prior: similar blocks are one normal distribution",
         "Lebrun, Buades, Morel, SIAM J. Imaging Sci. 2013",
         CLASSICAL,
         LINEAR_TASKS,

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from untrained.classical import guide
+from untrained.classical import baseline
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
@@ -32,7 +32,7 @@ class House(Method):
               z = (u,\ x_c),\quad u \sim U(0, a)
 
     z holds channels of fixed noise, as in DIP, and the classical image of the measurements that
-    may be seen (`classical.guide`, another for every task): the noise lets the network draw what
+    may be seen (`classical.baseline`, another for every task): the noise lets the network draw what
     that image lacks, the image spares it hundreds of steps. The recipe's output rule mixes the
     averaged images with the classical one by their error on held-out measurements (see `Blend`),
     so that the answer follows it where the network adds nothing; few CT views leave too little to
@@ -74,7 +74,7 @@ class House(Method):
         """z = (noise, classical image), fixed; every weight of f is trained."""
         z = uniform_input(s, self.channels, self.amplitude)
         if self.guided:
-            z = torch.cat([z, guide(s.problem)], dim=1)
+            z = torch.cat([z, baseline(s.problem)], dim=1)
         s["z"] = z
         s.train_net()
 

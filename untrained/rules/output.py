@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from untrained.classical import data_step, guide
+from untrained.classical import baseline, data_step
 from untrained.core.rule import Memory, Output
 from untrained.core.state import State
 from untrained.errors import UserError
@@ -133,7 +133,7 @@ class Nearer(Closing):
 
 @dataclass(frozen=True)
 class Blend(Closing):
-    r"""The average of the images, mixed with the classical image x_c that `classical.guide` gives.
+    r"""The average of the images, mixed with the classical image x_c of `classical.baseline`.
 
     .. math:: x_\alpha = \alpha \bar x_t + (1 - \alpha)\, x_c, \qquad
               \alpha = \arg\min_{[0, 1]} \|A_h x_\alpha - y_h\|^2_W
@@ -177,7 +177,7 @@ class Blend(Closing):
     def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
         """Return the mixture x_alpha of the average and x_c, this image included in the average."""
         if "classical" not in m:
-            m["classical"] = guide(s.problem)
+            m["classical"] = baseline(s.problem)
             if held is not None:
                 m["unexplained"] = _measured(held, held.y - held.A(m["classical"]))
                 m["classical error"] = s.problem.expected_misfit(m["classical"], held)

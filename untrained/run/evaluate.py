@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from untrained.about import About, Mixture
-from untrained.classical import CLASSICAL, SHOWN, guide_name
+from untrained.classical import CLASSICAL, SHOWN, baseline_name
 from untrained.core.watch import Watch
 from untrained.doubts import level_doubts, residual_doubts
 from untrained.errors import UserError
@@ -160,7 +160,7 @@ def _mixture(problem: Problem, fit: Fit) -> Mixture | None:
         return value if math.isfinite(value) else None
 
     return Mixture(
-        float(shares[row]), guide_name(problem), known(HELD_OUT_ERROR), known(CLASSICAL_ERROR)
+        float(shares[row]), baseline_name(problem), known(HELD_OUT_ERROR), known(CLASSICAL_ERROR)
     )
 
 

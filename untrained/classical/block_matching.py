@@ -1,4 +1,4 @@
-"""Small blocks of a picture that look alike: gathered, estimated together, laid back."""
+"""Block matching: similar small blocks of a picture, grouped, estimated together, put back."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ AT_ONCE = 512  # groups whose matrices are held at a time
 
 
 class Blocks(NamedTuple):
-    """How blocks are grouped.
+    """Size of blocks, and how they are grouped.
 
     Attributes:
-        side: pixels of a block's side.
+        side: of a block, in pixels.
         stride: distance of two reference blocks.
-        reach: how far around one its like is sought, to every side.
-        alike: blocks in a group, the reference block among them.
+        reach: how far around one similar blocks are searched, to every side, in pixels.
+        group_size: blocks in a group, the reference block among them.
     """
 
     side: int
     stride: int
     reach: int
-    alike: int
+    group_size: int
 
 
-def alike_blocks(image: Tensor, kind: Blocks) -> Tensor:
-    """For every reference block those around it that differ least from it, itself among them.
+def match_blocks(image: Tensor, kind: Blocks) -> Tensor:
+    """Find around every reference block those that differ least from it, itself among them.
 
     Args:
         image: `(1, C, H, W)`; blocks are compared in all channels.
-        kind: of which size, how many and from where.
+        kind: size of blocks and of groups, distance of reference blocks, reach of the search.
 
     Returns:
-        Places of their pixels in a plane, row by row: int64 `(groups, count, side * side)`, fewer
-        of each in an image that is smaller than that.
+        Indices of their pixels in a plane, row by row: int64 `(groups, group_size, side * side)`,
+        fewer of each in an image that is smaller than that.
     """
     height, width = image.shape[-2:]
     high, wide = min(kind.side, height), min(kind.side, width)
@@ -65,7 +65,8 @@ def alike_blocks(image: Tensor, kind: Blocks) -> Tensor:
     outside = ((there < 0) | (there > most)).any(2)
     found = torch.stack(distances, 1).masked_fill_(outside, torch.inf)
     found[:, len(offsets) // 2] = -1  # itself, also where all is flat
-    count = min(kind.alike, (reach[0] + 1) * (reach[1] + 1))  # so many a corner has
+    # no more than a block in a corner finds
+    count = min(kind.group_size, (reach[0] + 1) * (reach[1] + 1))
     corners = corners + offsets[found.topk(count, largest=False).indices]
     inside = torch.arange(high, device=image.device)[:, None] * width
     pixels = (inside + torch.arange(wide, device=image.device)).flatten()
@@ -73,19 +74,19 @@ def alike_blocks(image: Tensor, kind: Blocks) -> Tensor:
 
 
 Estimate = Callable[..., tuple[Tensor, Tensor]]
-"""Groups of blocks of every image, `(groups, count, values)`, -> the blocks and `(groups,)`
-weights."""
+"""Groups of blocks of every image, `(groups, count, values)`, -> the estimated blocks and
+their weights `(groups,)`."""
 
 
 def from_groups(estimate: Estimate, blocks: Tensor, *images: Tensor) -> Tensor:
-    """The image of which `estimate` tells every group; where blocks overlap their weighted mean.
+    """Estimate an image group by group; where blocks overlap, take their weighted mean.
 
     On a CPU torch takes the small matrices of many groups one after the other, so every thread
-    gets a part of them; the sums are in the same order however many there are.
+    gets a part of them; the sums are in the same order whatever their number.
 
     Args:
         estimate: see `Estimate`.
-        blocks: see `alike_blocks`.
+        blocks: see `match_blocks`.
         images: `(1, C, H, W)` each; the answer has the channels of the first.
     """
     like = images[0]
@@ -110,7 +111,7 @@ def from_groups(estimate: Estimate, blocks: Tensor, *images: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def _workers(threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
-    """`map` on so many threads, each of which takes its own operations one after the other."""
+    """Provide `map` on so many threads, each of which runs its torch operations on one core."""
     if threads == 1:
         yield map
         return
@@ -119,18 +120,18 @@ def _workers(threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
 
 
 def _rows(image: Tensor, blocks: Tensor) -> Tensor:
-    """The blocks of every group as rows, channel after channel: `(groups, count, values)`."""
+    """Gather the blocks of a group as rows, channel after channel: `(groups, count, values)`."""
     values = image[0].flatten(1)[:, blocks.flatten()].unflatten(1, tuple(blocks.shape))
     return values.permute(1, 2, 0, 3).flatten(2)
 
 
 def _sums(lines: Tensor, first: Tensor, length: int) -> Tensor:
-    """Of the `length` entries of every line from each of the places `first` on."""
+    """Sum the `length` entries of every line from each of the indices `first` on."""
     total = functional.pad(lines.cumsum(1), (1, 0))
     return total[:, first + length] - total[:, first]
 
 
 def _places(most: int, stride: int, like: Tensor) -> Tensor:
-    """Every `stride`-th place from 0 to `most`, and the last."""
+    """List every `stride`-th index from 0 to `most`, and the last."""
     last = torch.tensor([most], device=like.device)
     return torch.cat([torch.arange(0, most, stride, device=like.device), last])

@@ -1,16 +1,16 @@
-"""Groups of blocks that look alike, and what is put together from them."""
+"""Groups of similar blocks, and what is put together from them."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from untrained.classical.alike import Blocks, alike_blocks, from_groups
+from untrained.classical.block_matching import Blocks, from_groups, match_blocks
 
-KIND = Blocks(side=6, stride=4, reach=8, alike=24)
+KIND = Blocks(side=6, stride=4, reach=8, group_size=24)
 
 
-def test_alike_blocks_are_alike_and_begin_with_the_block_itself(stripes: Tensor) -> None:
-    blocks = alike_blocks(stripes, KIND)
+def test_matched_blocks_look_the_same_and_begin_with_the_block_itself(stripes: Tensor) -> None:
+    blocks = match_blocks(stripes, KIND)
     assert blocks.shape[1:] == (24, 36)
     assert int(blocks.min()) >= 0
     assert int(blocks.max()) < 40 * 36
@@ -26,12 +26,12 @@ def test_every_pixel_lies_in_a_group_also_where_all_is_flat(
     size: tuple[int, int], kind: Blocks
 ) -> None:
     flat = torch.zeros(1, 1, *size)
-    assert len(alike_blocks(flat, kind).unique()) == size[0] * size[1]
+    assert len(match_blocks(flat, kind).unique()) == size[0] * size[1]
 
 
 def test_where_blocks_overlap_the_weighted_mean_is_taken() -> None:
     image, other = (torch.rand(1, n, 20, 20) for n in (2, 3))
-    blocks = alike_blocks(image, KIND)
+    blocks = match_blocks(image, KIND)
     weights = torch.rand(len(blocks))
     seen = []
 
@@ -51,7 +51,7 @@ def test_where_blocks_overlap_the_weighted_mean_is_taken() -> None:
 
 def test_as_many_threads_as_there_are_give_the_same_bits() -> None:
     image = torch.rand(1, 2, 120, 110)
-    blocks = alike_blocks(image, KIND)
+    blocks = match_blocks(image, KIND)
     assert len(blocks) > 512  # more than are held at a time
 
     def lowered(rows: Tensor) -> tuple[Tensor, Tensor]:
