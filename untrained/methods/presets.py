@@ -26,9 +26,9 @@ PRESETS = {
 STEPS = {"fast": 300, "best": 1000}
 
 SLACK = {"denoise": 0.005, "superres": 0.005, "inpaint": 0.1, "mri": 0.05, "ct": 0.25}
-"""`slack` of the held-out stop per task, 0.03 elsewhere; chosen in docs/stopping.md. The error on two
-or three views or columns is noisy, and measured pixels still get better when the held-out ones no
-longer do; noisy ones do not."""
+"""`slack` of the held-out stop per task, 0.03 elsewhere; chosen in docs/stopping.md. The error on
+two or three views or columns is noisy, and measured pixels still get better when the held-out ones
+no longer do; noisy ones do not."""
 
 SMALL_STEPS = ("mri", "ct", "superres", "deblur")
 """Tasks whose measurements say little about much of the image; `sequential` uses it."""
