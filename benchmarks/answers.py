@@ -17,6 +17,7 @@ import fnmatch
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from torch.nn import functional
 
 import untrained as ut
 from untrained.bench.work import write_json
-from untrained.data.arrays import write_npy
+from untrained.data.formats.npy import write_npy
 from untrained.data.phantoms import birdcage_maps, gaussian_kernel, shepp_logan
 from untrained.maths import fft2c, ifft2c, magnitude
 from untrained.metrics import psnr
@@ -119,6 +120,27 @@ def spoilt(task: str, x: Tensor) -> Case:
     return y + {"denoise": 25, "deblur": 2}.get(task, 0) / 255 * drawn(y, 1), physics, x
 
 
+def spoilt_picture(task: str, file: Path) -> Case:
+    """Spoil a picture."""
+    return spoilt(task, photograph(file))
+
+
+def spoilt_phantom(task: str) -> Case:
+    """Spoil the Shepp-Logan phantom."""
+    x = torch.from_numpy(shepp_logan(SIDE).astype(np.float32))[None, None]
+    return spoilt(task, x.clamp(0, 1))
+
+
+def slice_mri(data: Path, index: int, factor: float) -> Case:
+    """Show a slice of the T2 scan to simulated coils."""
+    return coils_mri(images(data, T2)[index], factor, 3)
+
+
+def mprage(data: Path, factor: float) -> Case:
+    """Keep columns of the measured mprage scan."""
+    return measured(measured_kspace(data, "mprage"), factor, 3)
+
+
 def cases(data: Path) -> dict[str, Callable[[], Case]]:
     """List the cases by name."""
 
@@ -139,18 +161,12 @@ def cases(data: Path) -> dict[str, Callable[[], Case]]:
     }
     for factor in (4, 8):
         for k in (9, 20):
-            made[f"mri-t2-{k}-{factor}x"] = lambda k=k, f=factor: coils_mri(brain(k), f, 3)
-        made[f"mri-mprage-{factor}x"] = lambda f=factor: measured(
-            measured_kspace(data, "mprage"), f, 3
-        )
+            made[f"mri-t2-{k}-{factor}x"] = partial(slice_mri, data, k, factor)
+        made[f"mri-mprage-{factor}x"] = partial(mprage, data, factor)
     for task in SPOILT:
         for name, file in PICTURES.items():
-            made[f"{task}-{name}"] = lambda t=task, f=file: spoilt(
-                t, photograph(data / "classic_sets" / f)
-            )
-        made[f"{task}-shepp"] = lambda t=task: spoilt(
-            t, torch.from_numpy(shepp_logan(SIDE).astype(np.float32))[None, None].clamp(0, 1)
-        )
+            made[f"{task}-{name}"] = partial(spoilt_picture, task, data / "classic_sets" / file)
+        made[f"{task}-shepp"] = partial(spoilt_phantom, task)
     return made
 
 

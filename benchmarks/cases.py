@@ -33,7 +33,8 @@ from PIL import Image
 from scans import BRAINS, full_fbp, pepper, picture, simulate, thinned, tooth, write_kernel
 from small_cases import make_onset, make_small_ct, make_small_mri, make_small_photographs
 
-from untrained.data.arrays import write_npy, write_npz
+from untrained.data.formats.npy import write_npy
+from untrained.data.formats.npz import write_npz
 
 CROPS = {"0003": (40, 30), "0010": (100, 30), "0019": (30, 100)}
 SIDE = 256

@@ -20,7 +20,7 @@ from scans import full_fbp, pepper, thinned, tooth
 
 import untrained as ut
 from untrained.classical import dct, tv
-from untrained.data.arrays import write_npz
+from untrained.data.formats.npz import write_npz
 
 
 def main(data: Path) -> None:
@@ -34,7 +34,9 @@ def main(data: Path) -> None:
         region, truth, width = scored_part(m, "ct")
         score = scorer(region, truth, width)
         half = [
-            full_fbp(sinogram[k::2], angles[k::2], replace(geometry, angles=angles[k::2]))
+            full_fbp(
+                sinogram[k::2], angles[k::2], replace(geometry, angles=tuple(angles[k::2].tolist()))
+            )
             for k in (0, 1)
         ]
         apart = torch.from_numpy(half[0] - half[1]).float() / 2 * region[0, 0]

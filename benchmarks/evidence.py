@@ -23,7 +23,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -32,15 +32,17 @@ import torch
 from torch import Tensor
 
 import untrained as ut
-import untrained.core.solve
-from untrained.api import run
-from untrained.core.rule import Frame, Never, Watch
+from untrained.core.recipe import Recipe
+from untrained.core.rule import Frame, Never
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.data import TASKS
 from untrained.data.measurement import Measurement
 from untrained.metrics import psnr, ssim, usual_range
-from untrained.plan import plan
 from untrained.rules.watch import Clock
+from untrained.run.execute import Case, RunSettings, run
+from untrained.run.plan import plan
+from untrained.solver.procedure import solve_recipe
 
 SCORES = ("stopped", "final", "oracle")
 DISC = 0.46  # radius of the disc scored in CT, of the image's side
@@ -57,7 +59,7 @@ GRID = {
 class Scored(Watch):
     """PSNR inside the scored region, of every image and of every output; keeps best and last."""
 
-    def __init__(self, score) -> None:
+    def __init__(self, score: Callable[[Tensor], float]) -> None:
         self.score = score
         self.best: tuple[float, Tensor | None] = (float("-inf"), None)
         self.last: Tensor | None = None
@@ -86,10 +88,12 @@ def job(
     problem = ut.Problem(m.y, m.physics, sigma=m.sigma)
     settings = [f"engine.precision={precision}"] if precision else []
     chosen = plan(task, method=method, preset=preset, settings=settings)
-    watch: list[Watch] = [Scored(score)]
+    scored = Scored(score)
+    watch: list[Watch] = [scored]
     if limit:
         watch.append(Clock(limit))
-    result = run(chosen, problem, seed=seed, watch=watch, compare=False)
+    how = RunSettings(seed=seed, watch=watch, compare=False)
+    (result,) = run(chosen, [Case(problem)], how)
     row = {
         "case": case.stem,
         "method": method,
@@ -112,31 +116,36 @@ def job(
         row["unseen"] = unseen(result.image, read_case(task, others))
     # the mean of several runs has no one oracle
     if oracle and chosen.recipe is not None and chosen.recipe.seeds == 1:
-        row |= full_budget(chosen, problem, result, seed, watch)
+        row |= full_budget(chosen.recipe, problem, result, seed, [scored, *watch[1:]])
     return row
 
 
 def read_case(task: str, file: Path) -> Measurement:
     """The one measurement of a file."""
-    loaded = TASKS[task].load(file)
-    return loaded[0] if isinstance(loaded, list) else loaded
+    return TASKS[task].load(file)[0]
 
 
-def full_budget(chosen, problem, result, seed: int, watch: list[Watch]) -> dict:
+def full_budget(
+    recipe: Recipe, problem: ut.Problem, result: ut.Result, seed: int, watch: list[Watch]
+) -> dict:
     """`final` and `oracle`; a second run only where the first did not fit everything to the end."""
-    recipe, history = chosen.recipe, result.history
-    output = result.settled().output
+    history = result.history
+    output = result.final_recipe().output
     refit = [i for i, phase in enumerate(history["phase"]) if phase == "refit"]
-    whole = refit if recipe.stop.holdout else range(len(history["step"]))
-    if recipe.stop.holdout and (len(refit) < recipe.budget or recipe.stop.carry):
+    whole: Sequence[int] = refit if recipe.stop.holdout else range(len(history["step"]))
+    if recipe.stop.holdout and (len(refit) < recipe.budget or recipe.stop.warm_refit):
         again = replace(recipe, stop=Never(), output=output)
-        history = ut.core.solve.solve_recipe(again, problem, seed=seed, watch=watch).history
+        history = solve_recipe(again, problem, seed=seed, watch=watch).history
         whole = range(len(history["step"]))
     whole_problem = problem.weighted(recipe.weighting)
-    score, (_, best) = watch[0].score, watch[0].best
+    scored = watch[0]
+    assert isinstance(scored, Scored)
+    best, last = scored.best[1], scored.last
+    assert best is not None
+    assert last is not None
     finished = [
-        score(whole_problem.to_units(output.finish(whole_problem, image)))
-        for image in (best, watch[0].last)
+        scored.score(whole_problem.to_units(output.finish(whole_problem, image)))
+        for image in (best, last)
     ]
     out = [float(history["psnr_output"][i]) for i in whole]
     raw = [float(history["psnr"][i]) for i in whole]

@@ -32,11 +32,11 @@ import numpy as np
 
 from untrained.bench import (
     Job,
+    Outcomes,
     Processes,
-    Sitting,
     cluster,
-    directory_of,
-    due,
+    job_directory,
+    jobs_left,
     open_grid,
     read_grid,
     run_jobs,
@@ -88,9 +88,9 @@ def efficiency(folder: Path, name: str, start: Start) -> dict:
         jobs, out = opened(folder, f"{name}-{count}")
         began = time.perf_counter()
         with start(count) as executor:
-            sitting = run_jobs(jobs, out, executor, device="cpu")
+            outcomes = run_jobs(jobs, out, executor, device="cpu")
         seconds[count] = time.perf_counter() - began
-        assert sitting.statuses == {"done": len(jobs)}, sitting
+        assert outcomes.statuses == {"done": len(jobs)}, outcomes
     return {
         "jobs": len(jobs),
         "seconds_on_1": seconds[1],
@@ -105,10 +105,10 @@ def killed(folder: Path) -> dict:
     began = time.perf_counter()
     with Processes(["cpu", "cpu"]) as executor:
         killer = KillOne(jobs, out)
-        sitting = run_jobs(jobs, out, executor)
+        outcomes = run_jobs(jobs, out, executor)
     seconds = time.perf_counter() - began
     killer.join()
-    return {**_outcome(jobs, out, sitting), "seconds": seconds, "handed_out_again": sitting.again}
+    return {**_outcome(jobs, out, outcomes), "seconds": seconds, "handed_out_again": outcomes.again}
 
 
 def on_a_cluster(folder: Path) -> dict:
@@ -120,7 +120,7 @@ def on_a_cluster(folder: Path) -> dict:
         first = run_jobs(half, out, executor, device="cpu")
     killer.join()
     before = _results(jobs, out)
-    rest = due(jobs, out, 0.0)
+    rest = jobs_left(jobs, out, 0.0)
     with Processes(["cpu", "cpu"]) as local:
         run_jobs(rest, out, local)
     after = _results(jobs, out)
@@ -137,7 +137,7 @@ class KillOne(threading.Thread):
 
     def __init__(self, jobs: list[Job], out: Path) -> None:
         super().__init__(daemon=True)
-        self._places = [directory_of(job, out) for job in jobs]
+        self._places = [job_directory(job, out) for job in jobs]
         self.start()
 
     def run(self) -> None:
@@ -156,15 +156,15 @@ class KillOne(threading.Thread):
 
 def _results(jobs: list[Job], out: Path) -> dict[str, int]:
     """Id -> time of writing, of every job that is done."""
-    files = [directory_of(job, out) / "result.json" for job in jobs]
+    files = [job_directory(job, out) / "result.json" for job in jobs]
     return {f.parent.name: f.stat().st_mtime_ns for f in files if f.exists()}
 
 
-def _outcome(jobs: list[Job], out: Path, sitting: Sitting) -> dict:
-    facts = [json.loads((directory_of(j, out) / "result.json").read_text()) for j in jobs]
+def _outcome(jobs: list[Job], out: Path, outcomes: Outcomes) -> dict:
+    facts = [json.loads((job_directory(j, out) / "result.json").read_text()) for j in jobs]
     return {
         "jobs": len(jobs),
-        "statuses": dict(sitting.statuses),
+        "statuses": dict(outcomes.statuses),
         "taken_up_at_step": [f["resumed_from"] for f in facts if f["resumed_from"]],
     }
 

@@ -15,11 +15,11 @@ import argparse
 from evidence import read_case
 
 from untrained import Problem, load_weights
-from untrained.core.solve import solve_recipe
 from untrained.core.state import State
 from untrained.methods.ugodit import features
 from untrained.metrics import lf_ratio
-from untrained.plan import plan
+from untrained.run.plan import plan
+from untrained.solver.procedure import solve_recipe
 
 
 def ratios(problem: Problem, path: str) -> list[float]:
@@ -27,7 +27,7 @@ def ratios(problem: Problem, path: str) -> list[float]:
     weights = load_weights(path)
     recipe = plan(problem.task, method="ugodit", weights=weights).recipe
     assert recipe is not None
-    result = solve_recipe(recipe, weights.start(problem))
+    result = solve_recipe(recipe, problem, start=weights.start(problem))
     assert result.z is not None
     state = State(problem, recipe.build(problem), 0)
     state.take_weights(result.weights)

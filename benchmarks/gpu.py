@@ -29,8 +29,8 @@ from gpu_cases import READINGS, test_faces
 from gpu_work import NotFinished, Place
 
 from untrained.bench.work import read_json, write_json
-from untrained.core.machine import pick_device
 from untrained.files import make_directory
+from untrained.machine import pick_device
 from untrained.rules.watch import Clock
 
 

@@ -16,7 +16,8 @@ from low_data_cases import TEST_FACES, TRAINING_FACES
 from PIL import Image
 from scans import KNEES, images, measured_kspace, simulate
 
-from untrained.data.arrays import write_npy, write_npz
+from untrained.data.formats.npy import write_npy
+from untrained.data.formats.npz import write_npz
 from untrained.data.phantoms import brain
 from untrained.maths import ifft2c
 

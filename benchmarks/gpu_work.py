@@ -13,22 +13,24 @@ from gpu_cases import case, task_of, training_faces, volume
 from torch import Tensor
 
 from untrained import Problem
-from untrained.api import run
+from untrained._version import versions
 from untrained.bench.job import file_digest
-from untrained.bench.memory import peak_mb, start_peak
 from untrained.bench.score import Score, Scored
-from untrained.core.footprint import footprint
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result, versions
-from untrained.core.rule import Frame, Never, Watch
-from untrained.core.solve import solve_each, solve_recipe
+from untrained.core.rule import Frame, Never
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.data import Measurement
 from untrained.errors import UserError
+from untrained.machine import device_name, peak_mb, start_peak
 from untrained.physics import Denoise
-from untrained.plan import Plan, plan
 from untrained.pretrain import load_weights, train
 from untrained.rules.watch import Progress
+from untrained.run.execute import Case, RunSettings, run
+from untrained.run.plan import Plan, plan
+from untrained.solver.fit import Fit
+from untrained.solver.memory import memory_need
+from untrained.solver.procedure import solve_each, solve_recipe
 
 TINY_STEPS = 8
 SMALL_SKIP = ("net.down=8,8", "net.up=8,8", "net.skip=2,2")
@@ -103,18 +105,16 @@ class Elapsed(Watch):
 
 def machine(place: Place) -> dict[str, Any]:
     """Describe the device and the versions that a row was measured with."""
-    cuda = place.device.type == "cuda"
-    kind = torch.backends.cpu.get_cpu_capability()
     return {
         "tiny": place.tiny,
         "device": str(place.device),
-        "device_name": torch.cuda.get_device_name(place.device) if cuda else f"CPU, {kind}",
+        "device_name": device_name(place.device),
         "versions": versions(),
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
 
 
-def cost(result: Result, device: torch.device) -> dict[str, Any]:
+def cost(result: Fit, device: torch.device) -> dict[str, Any]:
     """Collect the time over all sittings and the peak memory of the last one."""
     return {
         "steps": result.steps,
@@ -194,14 +194,13 @@ def fitted(place: Place, row: str, m: Measurement, chosen: Plan) -> dict[str, An
     assert chosen.recipe is not None
     score = Score(m, "disc" if m.task == "ct" else "all", place.device)
     start_peak(place.device)
-    result = run(
-        chosen,
-        Problem(m.y, m.physics, sigma=m.sigma),
+    settings = RunSettings(
         device=str(place.device),
         watch=[Scored(score), Elapsed(), *place.watch(row)],
         compare=False,
         run_dir=place.state(row),
     )
+    (result,) = run(chosen, [Case(Problem(m.y, m.physics, sigma=m.sigma))], settings)
     if not result.finished:
         raise NotFinished
     return {
@@ -266,7 +265,7 @@ def memory(place: Place, row: str, side: int, method: str) -> dict[str, Any]:
     small = SMALL_WIDTHS if place.tiny else ()
     recipe = plan("denoise", method=method, stop="none", steps=5, settings=small).recipe
     assert recipe is not None
-    need = footprint(recipe, problem)
+    need = memory_need(recipe, problem)
     facts: dict[str, Any] = {
         "side": side,
         "counted_mb": need.full / 2**20,

@@ -25,12 +25,12 @@ from torch import Tensor
 import untrained as ut
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Last, Never
-from untrained.core.solve import solve_recipe
-from untrained.data.noise import add_noise
+from untrained.data.simulate.noise import add_noise
 from untrained.metrics import psnr
 from untrained.physics import Denoise
-from untrained.plan import plan
 from untrained.rules.watch import Reference
+from untrained.run.plan import plan
+from untrained.solver.procedure import solve_recipe
 
 SIDE = 96
 
@@ -84,13 +84,13 @@ def job(data: Path, claim: str, name: str) -> dict:
     problem, x = make(data)
     began = time.process_time()
     found = solve_recipe(recipes[name], problem, watch=[Reference(x, 1.0)])
-    history = found.history
+    history = {k: [float(v) for v in found.history[k]] for k in ("psnr", "psnr_output")}
     return {
         "claim": claim,
         "method": name,
         "returned": psnr(found.image, x, data_range=1.0),
         "last raw": history["psnr"][-1],
-        "best": max(max(history["psnr"]), max(history["psnr_output"])),  # type: ignore[type-var]
+        "best": max(max(history["psnr"]), max(history["psnr_output"])),
         "best step": int(np.argmax(history["psnr_output"])) + 1,
         "steps": found.steps,
         "stop": found.stop[0].rule,

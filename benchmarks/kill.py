@@ -37,12 +37,13 @@ import numpy as np
 import torch
 
 from untrained.cli import main
-from untrained.core import checkpoint
 from untrained.data import TASKS
-from untrained.data.arrays import write_npy, write_npz
+from untrained.data.formats.npy import write_npy
+from untrained.data.formats.npz import write_npz
 from untrained.data.phantoms import brain, shepp_logan
 from untrained.methods import METHODS
-from untrained.pretrain import LESSONS, load_weights
+from untrained.pretrain import load_weights
+from untrained.solver import checkpoint
 
 SIDE = 40
 STEPS = 120
@@ -127,14 +128,14 @@ def measure(task: str, folder: Path) -> tuple[str, ...]:
         write_npy(folder / "custom.npy", picture[None, :, ::2].cumsum(-1) / SIDE)
         return str(folder / "custom.npy"), "--physics", f"{folder / 'operator.py'}:Half"
     write_npy(clean, brain(SIDE) if task == "mri" else picture)
-    given = {
+    options: dict[str, dict[str, float]] = {
         "mri": {"coils": 3, "center_fraction": 0.25},
         "ct": {"angles": 20},
         "superres": {"factor": 2},
-    }.get(task, {})
+    }
     simulate = TASKS[task].simulate
     assert simulate is not None
-    simulate(clean, out, seed=1, **given)
+    simulate(clean, out, seed=1, **options.get(task, {}))
     return (str(out),)
 
 
@@ -159,7 +160,7 @@ def scenarios(folder: Path) -> list[Scenario]:
         Scenario(f"{method} on {task}", command, "out", IMAGE)
         for method, task, command in _methods(given, folder)
     ]
-    found += [_learning(method, folder) for method in LESSONS]
+    found += [_learning(method, folder) for method, card in METHODS.items() if card.training]
     dip = ("reconstruct", "denoise", *given["denoise"], "--method", "dip", *OPTIONS)
     small = ("--set", "net.widths=8,16")
     found += [
@@ -193,7 +194,7 @@ def _methods(
 ) -> list[tuple[str, str, tuple[str, ...]]]:
     """Every network method on a task that it does, each on another one as far as there are."""
     found = []
-    names = [m for m, card in METHODS.items() if not card.classical and m not in LESSONS]
+    names = [m for m, card in METHODS.items() if not card.classical and not card.training]
     for i, method in enumerate(names):
         tasks = METHODS[method].tasks
         task = tasks[i % len(tasks)]
@@ -262,7 +263,7 @@ def reached(folder: Path) -> str:
     content = torch.load(states[-1], weights_only=True)
     if content["running"]:
         step = int(content["running"]["state"]["state"]["step"])
-        return f"{content['running']['phase'].rpartition('/')[2]} {step}"
+        return f"{content['running']['stage'].rpartition('/')[2]} {step}"
     return f"{len(content['finished'])} phases"
 
 
@@ -301,6 +302,7 @@ def kill_one(scenario: Scenario, share: float, folder: Path) -> Row:
     process = start((*scenario.command, *scenario.out(broken), *over), log)
     time.sleep(share * seconds)
     alive = process.is_alive()
+    assert process.pid is not None
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.join()

@@ -99,6 +99,7 @@ def measure(case: Case, lam: str, seed: int) -> dict[str, Any]:
     began = time.process_time()
     problem, truth = ut.Problem(case[0], case[1]), case[2]
     full = reconstruct(case, lam, seed)
+    assert full.recipe is not None
     errors = held_out(full)
     short = reconstruct(case, lam, seed, full.recipe.budget // 4)
     seen = [float(v) for v in full.history["psnr_output"]]

@@ -21,7 +21,7 @@ from scans import (
     write_kernel,
 )
 
-from untrained.data.arrays import write_npy
+from untrained.data.formats.npy import write_npy
 
 TRAINING_FACES = ("00000", "00001", "00002", "00013", "00016", "00018")
 MORE_FACES = ("00008", "00009", "00014", "00015")  # to learn from ten

@@ -22,7 +22,8 @@ from scans import (
     write_kernel,
 )
 
-from untrained.data.arrays import write_npy, write_npz
+from untrained.data.formats.npy import write_npy
+from untrained.data.formats.npz import write_npz
 
 PICTURES = 20
 TEST_KNEES, OTHER_KNEES = range(10), range(10, 20)

@@ -31,12 +31,13 @@ from evidence import read_case
 from scans import simulate
 
 import untrained as ut
+from untrained._version import versions
 from untrained.bench import Processes
 from untrained.bench.score import Score
 from untrained.bench.work import read_json, write_json
-from untrained.core.result import versions
 from untrained.data import TASKS, Measurement
-from untrained.data.arrays import write_npy, write_npz
+from untrained.data.formats.npy import write_npy
+from untrained.data.formats.npz import write_npz
 from untrained.data.phantoms import brain, shepp_logan
 from untrained.methods import METHODS
 from untrained.threads import at_most_threads
@@ -124,14 +125,13 @@ def measurement(case: Case) -> Measurement:
         if case.task != "custom":
             simulate(case.task, clean, file, **case.options)
             return read_case(case.task, file)
-        from untrained.data.custom import load_object
+        from untrained.own_code import build
 
         operator = f"{OPERATOR}:SinglePixelCamera"
         x = torch.from_numpy(np.load(clean))[None, None]
-        y = load_object(operator)().A(x)[0]
+        y = build(operator, "operator").A(x)[0]
         write_npz(file, {"measurement": y.numpy(), "reference": x[0].numpy()})
-        found = TASKS["custom"].load(file, physics=operator)
-        assert isinstance(found, Measurement)
+        (found,) = TASKS["custom"].load(file, physics=operator)
         return found
 
 
@@ -183,9 +183,10 @@ def compared(
     lines = []
     for name in {**expected, **found}:
         before, now = expected.get(name, {}).get("psnr"), found.get(name, {}).get("psnr")
-        passed = None not in (before, now) and abs(now - before) <= TOLERANCE
+        change = None if before is None or now is None else now - before
+        passed = change is not None and abs(change) <= TOLERANCE
         cells = ["     -" if value is None else f"{value:6.2f}" for value in (before, now)]
-        off = f"{now - before:+6.2f}" if None not in (before, now) else "     -"
+        off = "     -" if change is None else f"{change:+6.2f}"
         error = found.get(name, {}).get("error", "" if name in found else "not run any more")
         error = error or ("" if name in expected else "no expected value")
         lines.append((name, f"{cells[0]} {cells[1]} {off}  {error}".rstrip(), passed))

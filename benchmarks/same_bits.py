@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,14 +147,14 @@ def runs(folder: Path) -> dict[str, Run]:
         "denoise/dip, resumed": lambda out: _resumed(folder, out),
     }
     for method in LEARNED:
-        made[f"denoise/{method}, learned"] = lambda out, m=method: _learned(folder, out, m)
+        made[f"denoise/{method}, learned"] = partial(_learned, folder, method=method)
     return made
 
 
 def _resumed(folder: Path, out: Path) -> None:
     """Cut a run by its time limit, then go on to the end."""
-    given = ("reconstruct", "denoise", folder / "denoise.npz", "--out", out, "--method", "dip")
-    given = (*given, *QUIET, *FP32, "--steps", 60)
+    begun = ("reconstruct", "denoise", folder / "denoise.npz", "--out", out, "--method", "dip")
+    given = (*begun, *QUIET, *FP32, "--steps", 60)
     with contextlib.suppress(RuntimeError):
         run(*given, "--time-limit", 0.5)
     run(*given, "--resume")

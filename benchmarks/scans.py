@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 
 from untrained.data import TASKS
-from untrained.data.arrays import write_npy, write_npz
+from untrained.data.formats.npy import write_npy
+from untrained.data.formats.npz import write_npz
 from untrained.data.phantoms import birdcage_maps
 from untrained.maths import fft2c, ifft2c
+from untrained.physics.ct_geometry import FanBeam, Geometry
 from untrained.physics.fbp import fbp
-from untrained.physics.footprint import FanBeam, Geometry
 
 BRAINS = {"t1": "brain_t1_8ch_230x180.npz", "mprage": "brain_mprage_4ch_256.npz"}
 T2 = "mri_complex_images/siat_brain_t2_31x256.npz"
@@ -136,7 +137,8 @@ def tooth(data: Path, row: int = 0) -> tuple[np.ndarray, np.ndarray, Geometry]:
     offset = centre - (detectors - 1) / 2
     # One view repeats the first after half a turn; it is left out.
     keep = slice(0, 180)
-    geometry = Geometry((detectors, detectors), angles[keep], detectors, 1.0, 1.0, offset, None)
+    views = tuple(angles[keep].tolist())
+    geometry = Geometry((detectors, detectors), views, detectors, 1.0, 1.0, offset, None)
     return sinogram[keep], angles[keep], geometry
 
 

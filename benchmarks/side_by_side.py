@@ -22,15 +22,15 @@ from evidence import read_case
 
 from untrained import Problem
 from untrained.bench.score import Score
-from untrained.classical import guide
-from untrained.core.machine import pick_device
+from untrained.classical import baseline
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
-from untrained.core.solve import solve_each
-from untrained.plan import plan
+from untrained.machine import device_name, pick_device
+from untrained.run.plan import plan
+from untrained.solver.fit import Fit
+from untrained.solver.procedure import solve_each
 
 
-def seconds(recipe: Recipe, problem: Problem, count: int) -> tuple[float, list[Result]]:
+def seconds(recipe: Recipe, problem: Problem, count: int) -> tuple[float, list[Fit]]:
     """Wall time of `count` seeds, and their results."""
     solve_each(recipe.with_steps(3), [problem] * count, seeds=range(count), device=problem.device)
     _wait(problem.device)  # the first time paid for the choice of kernels
@@ -61,11 +61,11 @@ def main() -> None:
     recipe = plan(given.task, method=given.method, stop="none", steps=given.steps).recipe
     assert recipe is not None
     problem = Problem(m.y, m.physics, sigma=m.sigma).to(place).weighted(recipe.weighting)
-    guide(problem)
+    baseline(problem)
     score = Score(m, "disc" if m.task == "ct" else "all", place)
     facts: dict[str, object] = {"case": given.case.stem, **vars(given), "device": str(place)}
     if place.type == "cuda":
-        facts["gpu"] = torch.cuda.get_device_name(place)
+        facts["gpu"] = device_name(place)
     for name, together in (("in turn", 1), ("side by side", given.count)):
         how = replace(recipe, engine=replace(recipe.engine, together=together))
         spent, results = seconds(how, problem, given.count)

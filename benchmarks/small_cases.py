@@ -27,7 +27,7 @@ from scans import (
     tooth,
 )
 
-from untrained.data.arrays import write_npz
+from untrained.data.formats.npz import write_npz
 from untrained.data.phantoms import birdcage_maps
 from untrained.maths import fft2c
 

@@ -15,12 +15,14 @@ import argparse
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from lambda_scale import SIDE, Case, ct, mri, undersampled
-from scans import KNEES, T2, images, middle
+from lambda_scale import SIDE, Case, ct, measured_mri, undersampled
+from scans import KNEES, T2, images, measured_kspace, middle
 
 import untrained as ut
 from untrained.data.phantoms import birdcage_maps
@@ -41,18 +43,30 @@ def brain(data: Path, index: int, factor: float) -> Case:
     noise = torch.randn(
         full.shape, dtype=full.dtype, generator=torch.Generator().manual_seed(index)
     )
-    return undersampled(full + 0.01 * noise, maps, factor)
+    noisy = full + 0.01 * noise
+    return undersampled(noisy, noisy, maps, factor, 0)
+
+
+def projected(data: Path, scans: str, index: int) -> Case:
+    """Project the magnitude of a slice."""
+    return ct(np.abs(images(data, scans)[index]))
 
 
 def cases(data: Path, task: str) -> dict[str, Callable[[], Case]]:
     """Twelve scans: a third of them were looked at by nobody who chose a setting."""
+    found: dict[str, Callable[[], Case]] = {}
     if task == "ct":
-        found = {f"brain-{i}": lambda i=i: ct(np.abs(images(data, T2)[i])) for i in BRAINS[:6]}
-        knees = {f"knee-{i}": lambda i=i: ct(images(data, KNEES)[i]) for i in (0, 3, 6, 9, 12, 15)}
-        return found | knees
-    found = {f"brain-{i}-4x": lambda i=i: brain(data, i, 4.0) for i in BRAINS[:6]}
-    found |= {f"brain-{i}-8x": lambda i=i: brain(data, i, 8.0) for i in BRAINS[3:]}
-    return found | {"measured-t1-4x": lambda: mri(data)}
+        for i in BRAINS[:6]:
+            found[f"brain-{i}"] = partial(projected, data, T2, i)
+        for i in (0, 3, 6, 9, 12, 15):
+            found[f"knee-{i}"] = partial(projected, data, KNEES, i)
+        return found
+    for i in BRAINS[:6]:
+        found[f"brain-{i}-4x"] = partial(brain, data, i, 4.0)
+    for i in BRAINS[3:]:
+        found[f"brain-{i}-8x"] = partial(brain, data, i, 8.0)
+    found["measured-t1-4x"] = lambda: measured_mri(measured_kspace(data, "t1"), 4, 0)
+    return found
 
 
 def curve(case: Case, seed: int, fraction: float) -> dict[str, list[float]]:
@@ -110,11 +124,16 @@ def main() -> None:
     folder = given.out / f"{given.task}-{given.fraction:g}"
     folder.mkdir(parents=True, exist_ok=True)
     part, parts = map(int, given.part.split("/"))
-    listed = [(n, m, s) for s in range(3) for n, m in cases(Path(given.data), given.task).items()]
+    made = cases(Path(given.data), given.task)
+    listed = [(name, make, seed) for seed in range(3) for name, make in made.items()]
     for name, make, seed in listed[part::parts]:
         path = folder / f"{name}.{seed}.json"
         if not path.exists():
-            row = {"case": name, "seed": seed, **curve(make(), seed, given.fraction)}
+            row: dict[str, Any] = {
+                "case": name,
+                "seed": seed,
+                **curve(make(), seed, given.fraction),
+            }
             path.write_text(json.dumps(row) + "\n", encoding="utf-8")
             print(
                 path.name,

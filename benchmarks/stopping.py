@@ -30,19 +30,19 @@ import math
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from evidence import Scored, read_case, scored_part, scorer
+from torch import Tensor
 
 import untrained as ut
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Never, Stop
-from untrained.core.solve import solve_recipe
 from untrained.files import atomic_write
-from untrained.plan import plan
 from untrained.rules import (
     EMV,
     WMV,
@@ -54,6 +54,8 @@ from untrained.rules import (
     Shadow,
     verdicts,
 )
+from untrained.run.plan import plan
+from untrained.solver.procedure import solve_recipe
 
 GRID = ("denoise", "inpaint", "mri", "ct")
 METHODS = "dip,aseqdip,house"
@@ -103,7 +105,9 @@ def job(case: Path, method: str, preset: str, steps: int, seed: int) -> dict:
     }
 
 
-def shadowed(recipe: Recipe, problem: ut.Problem, score, seed: int) -> dict:
+def shadowed(
+    recipe: Recipe, problem: ut.Problem, score: Callable[[Tensor], float], seed: int
+) -> dict:
     """What each rule did on one run to the full budget, and the oracle."""
     watch = [Scored(score), Shadow(rules(recipe.budget, problem.sigma))]
     result = solve_recipe(replace(recipe, stop=Never()), problem, seed=seed, watch=watch)
@@ -121,7 +125,9 @@ def shadowed(recipe: Recipe, problem: ut.Problem, score, seed: int) -> dict:
     }
 
 
-def held_out(recipe: Recipe, problem: ut.Problem, score, seed: int) -> dict:
+def held_out(
+    recipe: Recipe, problem: ut.Problem, score: Callable[[Tensor], float], seed: int
+) -> dict:
     """The error on what is held out, and the PSNR of that run, over the full budget."""
     stop = HeldOut(patience=recipe.budget + 1)
     result = solve_recipe(replace(recipe, stop=stop), problem, seed=seed, watch=[Scored(score)])

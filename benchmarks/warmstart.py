@@ -18,11 +18,12 @@ from evidence import read_case
 
 from untrained import Problem, load_weights
 from untrained.bench.score import Score
-from untrained.core.machine import pick_device
-from untrained.core.rule import Frame, Watch
-from untrained.core.solve import solve_recipe
+from untrained.core.rule import Frame
+from untrained.core.watch import Watch
 from untrained.data import Measurement
-from untrained.plan import Plan, plan
+from untrained.machine import pick_device
+from untrained.run.plan import Plan, plan
+from untrained.solver.procedure import solve_recipe
 
 
 class Curve(Watch):
@@ -40,11 +41,12 @@ class Curve(Watch):
 def curve(chosen: Plan, m: Measurement) -> dict[str, object]:
     """PSNR per step and CPU seconds."""
     assert chosen.recipe is not None
-    problem = chosen.start(Problem(m.y, m.physics, sigma=m.sigma))
+    problem = Problem(m.y, m.physics, sigma=m.sigma)
     region = "disc" if m.task == "ct" else "all"
     watch = Curve(Score(m, region, pick_device("cpu")), problem)
     began = time.process_time()
-    solve_recipe(chosen.recipe, problem, watch=[watch], device="cpu")
+    start = chosen.start(problem)
+    solve_recipe(chosen.recipe, problem, watch=[watch], device="cpu", start=start)
     return {"psnr": watch.values, "cpu_seconds": time.process_time() - began}
 
 

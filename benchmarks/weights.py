@@ -70,7 +70,9 @@ def missing(x: Tensor, share: float) -> Any:
 def levin(data: Path, name: str, x: Tensor) -> Blur:
     """Blur images like x with one of Levin's kernels."""
     kernels = np.load(data / "blur_kernels" / "levin09.npz", allow_pickle=False)
-    return Blur(torch.from_numpy(kernels[name].astype(np.float32)), tuple(x.shape[1:]))
+    return Blur(
+        torch.from_numpy(kernels[name].astype(np.float32)), (x.shape[1], x.shape[2], x.shape[3])
+    )
 
 
 def cases(data: Path) -> dict[str, Callable[[], Case]]:
@@ -127,7 +129,8 @@ def solved(problem: Problem, method: str, weight: float | None, closing: bool) -
     """The image for a weight, of which None is the automatic one."""
     problem.cache = {k: v for k, v in problem.cache.items() if k == "quick tv"}
     if method in ("tv", "l1wavelet"):
-        return CLASSICAL[method](problem) if weight is None else CLASSICAL[method](problem, weight)
+        answer: Callable[..., Tensor] = CLASSICAL[method]  # these two take a weight
+        return answer(problem) if weight is None else answer(problem, weight)
     if problem.task == "denoise":
         known = problem.sigma
         problem.sigma = known if weight is None else weight

@@ -1,7 +1,6 @@
-"""A method in one file: aSeqDIP whose input goes only part of the way to the output."""
+"""A method in one file, run on your data by `--method write_a_method.py:Relaxed`."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 
@@ -13,9 +12,8 @@ SIDE, ROUNDS, NET = 48, 60, ut.nets.Compact(widths=(16, 32, 32))
 
 @dataclass(frozen=True)
 class Relaxed(ut.Method):
-    r"""aSeqDIP's loss; :math:`z_k = (1 - \beta) z_{k-1} + \beta f_\theta(z_{k-1})`."""
+    r"""aSeqDIP with :math:`z_k = (1 - \beta) z_{k-1} + \beta f_\theta(z_{k-1})`."""
 
-    name: ClassVar[str] = "relaxed"
     rounds: int = ROUNDS  # K
     inner: int = 2  # N
     lam: float = 1.0
@@ -33,8 +31,9 @@ class Relaxed(ut.Method):
         s["z"] = s["z"].lerp(s.net(s["z"]), self.beta)
 
 
-clean = torch.from_numpy(shepp_logan(SIDE))[None, None]
-problem = ut.Problem(clean + 0.1 * torch.randn(clean.shape), ut.physics.Denoise())
-methods = Relaxed(), Relaxed(beta=1.0), ut.methods.ASeqDIP(ROUNDS)
-ours, limit, theirs = (ut.solve(method, problem, net=NET).image for method in methods)
-print(f"beta 1 is aSeqDIP to the last bit: {torch.equal(limit, theirs)}")
+if __name__ == "__main__":
+    clean = torch.from_numpy(shepp_logan(SIDE))[None, None]
+    problem = ut.Problem(clean + 0.1 * torch.randn(clean.shape), ut.physics.Denoise())
+    methods = Relaxed(), Relaxed(beta=1.0), ut.methods.ASeqDIP(ROUNDS)
+    ours, limit, theirs = (ut.solve(method, problem, net=NET).image for method in methods)
+    print(f"beta 1 is aSeqDIP to the last bit: {torch.equal(limit, theirs)}")

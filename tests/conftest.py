@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from untrained.classical import pair_of_priors
-from untrained.core.rule import Frame, Stopped, Watch
+from untrained.core.rule import Frame, Stopped
+from untrained.core.watch import Watch
+from untrained.report import page
 
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -29,6 +31,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def unsearched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Classical images whose level is not searched for: seconds less, where they are not judged."""
     monkeypatch.setattr(pair_of_priors, "expected_error", lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def blank_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the curves of reports: drawing them takes half of a small run's time.
+
+    Tests of the curves override this fixture by one of the same name.
+    """
+    monkeypatch.setattr(page, "draw", lambda *_: b"")
 
 
 class PauseAfter(Watch):

@@ -21,7 +21,7 @@ import untrained as ut
 from untrained.cli.commands import commands
 from untrained.core.recipe import Recipe
 from untrained.data import TASKS
-from untrained.plan import plan
+from untrained.run.plan import plan
 
 ROOT = Path(__file__).resolve().parents[1]
 METHOD_PAGES = ROOT / "docs" / "methods"
@@ -88,6 +88,13 @@ def test_every_method_has_a_page_under_the_fixed_headings(name: str) -> None:
     assert title.startswith("# ")
     assert name in re.split(r"\W+", title)
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == HEADINGS
+
+
+def test_the_page_of_methods_names_their_families() -> None:
+    text = (METHOD_PAGES / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(\w+)\]\(\w+\.md\) \|[^|]*\| ([^|]*) \|", text, re.MULTILINE)
+    families = {name: card.family for name, card in ut.METHODS.items() if not card.classical}
+    assert dict(rows) == families | {"classical": "classical"}
 
 
 # settings -------------------------------------------------------------------------------------
@@ -187,7 +194,10 @@ ALL_LINES = [(page, line) for page in PAGES for line in command_lines(page)]
 
 
 @pytest.mark.parametrize(("page", "line"), ALL_LINES, ids=[line for _, line in ALL_LINES])
-def test_every_command_shown_parses_and_its_names_and_settings_exist(page: Path, line: str) -> None:
+def test_every_command_shown_parses_and_its_names_and_settings_exist(
+    page: Path, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT / "examples")  # one names a method in a file there
     given = parse(line).params
     if line.split()[1] != "reconstruct":
         return
@@ -217,9 +227,19 @@ def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_blocks(page: str, names: dict[str, object]) -> dict[str, object]:
-    """Run a page's Python blocks one after the other, as a reader would."""
-    for number, text in enumerate(blocks(ROOT / "docs" / page, "python")):
+SMALL_VOLUME = {"depth=16": "depth=3", "(1, 2, 16, 24, 24)": "(1, 2, 3, 24, 24)"}
+
+
+def run_blocks(page: str, names: dict[str, object], smaller: dict[str, str]) -> dict[str, object]:
+    """Run a page's Python blocks one after the other, as a reader would.
+
+    Every text of `smaller` has to be there once, and is replaced by its value.
+    """
+    texts = blocks(ROOT / "docs" / page, "python")
+    for long, short in smaller.items():
+        assert sum(text.count(long) for text in texts) == 1
+        texts = [text.replace(long, short) for text in texts]
+    for number, text in enumerate(texts):
         exec(compile(text, f"{page}, block {number}", "exec"), names)
     return names
 
@@ -248,9 +268,17 @@ def test_every_snippet_of_the_operators_page_stands_alone() -> None:
     assert used_and_never_made("network = ut.physics.load_bkse('w.pth')") == {"ut"}
 
 
-@pytest.mark.usefixtures("unsearched")
+@pytest.fixture
+def thin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compact networks of two scales and few channels, whatever the recipe says."""
+    build = ut.nets.Compact.build
+    few = lambda net, *sizes: build(dataclasses.replace(net, widths=(4, 8)), *sizes)  # noqa: E731
+    monkeypatch.setattr(ut.nets.Compact, "build", few)
+
+
+@pytest.mark.usefixtures("unsearched", "thin")
 def test_the_snippets_of_the_python_page_run(quiet: Path) -> None:
-    names = run_blocks("python.md", {})
+    names = run_blocks("python.md", {}, SMALL_VOLUME)
     assert (quiet / "out" / "result.json").exists()
     assert isinstance(names["result"], ut.Result)
 
@@ -258,7 +286,7 @@ def test_the_snippets_of_the_python_page_run(quiet: Path) -> None:
 def test_the_files_that_the_file_page_writes_are_read(quiet: Path) -> None:
     rng = np.random.default_rng(0)
     kspace = rng.standard_normal((2, 24, 24)) + 1j * rng.standard_normal((2, 24, 24))
-    run_blocks("files.md", {"kspace": kspace, "sinogram": rng.random((12, 24))})
+    run_blocks("files.md", {"kspace": kspace, "sinogram": rng.random((12, 24))}, {})
     scan = TASKS["mri"].load("scan.npz", maps="lowres")
     assert isinstance(scan, list)
     assert scan[0].y.shape == (1, 2, 2, 24, 24)
@@ -306,6 +334,10 @@ def test_the_example_runs_offline(example: str, quiet: Path) -> None:
         assert ran["result"].steps < 60
     if example == "write_a_method.py":
         assert torch.equal(ran["limit"], ran["theirs"])
+        np.save("noisy.npy", ran["problem"].y[0, 0].numpy())
+        line = f"reconstruct denoise noisy.npy --method {example}:Relaxed --set beta=0.3 --quiet"
+        small = "--set net.widths=4,8 --threads 1 --no-compare"
+        assert commands.main(shlex.split(f"{line} {small}"), standalone_mode=False) == 0
 
 
 def test_all_examples_are_run() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import tree
 
 from untrained.errors import UserError
 from untrained.files import is_sealed, is_whole, sealed_write
@@ -115,23 +116,6 @@ def random_content(path: Path, draw: random.Random, names: list[str]) -> None:
             (path / name).symlink_to(path.parent / ("elsewhere" if kind == "link" else "nowhere"))
         else:
             (path / name).write_bytes(draw.randbytes(0 if kind == "empty" else 30))
-
-
-def tree(path: Path) -> dict[str, object]:
-    """Everything below a folder: links by what they point to, files by what they hold."""
-
-    def entries() -> Iterator[tuple[str, object]]:
-        for folder, folders, files in os.walk(path):
-            for name in (*folders, *files):
-                one = Path(folder) / name
-                if one.is_symlink():
-                    yield str(one), str(one.readlink())
-                elif one.is_file():
-                    yield str(one), one.read_bytes()
-                else:
-                    yield str(one), None
-
-    return dict(entries())
 
 
 @pytest.mark.parametrize("seed", range(30))

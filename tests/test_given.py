@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 import untrained as ut
-from untrained.core.result import Result
 from untrained.core.rule import MaxSteps
 from untrained.methods import METHODS
-from untrained.plan import plan
+from untrained.result import Result
+from untrained.run.plan import plan
 
 
 @dataclass(frozen=True)

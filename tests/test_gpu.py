@@ -5,16 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gpu
 import pytest
 import torch
+from gpu_work import Place
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import gpu  # noqa: E402
-from gpu_work import Place  # noqa: E402
-
-from untrained.core.rule import Watch  # noqa: E402
+from untrained.core.watch import Watch
 
 SOME = ("sr-clean-lesson", "sr-clean-00003-learned", "sr-clean-00003-random", "many-in-turn")
 SAME = ("psnr", "misfit", "steps", "images", "ssim")

@@ -1,62 +1,103 @@
-"""A file imports only from layers that stand before its own; see design in CONTRIBUTING."""
+"""Imports go strictly down one ordered list, and never in a circle; see CONTRIBUTING."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "untrained"
-LAYERS = [
-    ["errors", "files", "threads", "ambient", "waiting"],
-    ["folder"],
-    ["maths", "optim"],
-    ["physics", "nets"],
-    ["checks"],
-    ["problem", "scaling", "said", "metrics"],
-    ["group", "joined", "slices", "digest"],
-    ["classical"],
-    ["core"],
-    ["rules"],
-    ["methods"],
-    ["pretrain", "doubts"],
-    ["data", "plan"],
-    ["about"],
-    ["api"],
-    ["estimate", "report"],
-    ["bench"],
-    ["cli"],
-]
-RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-# Saving a result draws its report; the import is made when `save` is called.
-ALLOWED = {("core/result.py", "report")}
-FILES = sorted(p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE or p.stem in RANK)
+LAYERS = (
+    "_version",
+    "errors",
+    "own_code",
+    "waiting",
+    "machine",
+    "tasks",
+    "checks",
+    "files",
+    "folder",
+    "maths",
+    "metrics",
+    "optim",
+    "threads",
+    "ambient",
+    "nets",
+    "physics",
+    "problem",
+    "classical",
+    "core",
+    "solver",
+    "rules",
+    "methods",
+    "pretrain",
+    "doubts",
+    "data",
+    "uncertainty",
+    "about",
+    "report",
+    "result",
+    "run",
+    "bench",
+    "cli",
+    "untrained",  # the names that a user imports, each loaded when asked for
+    "__main__",
+)
+"""Modules and packages of the package; each imports only from what stands before it."""
+
+RANK = {name: rank for rank, name in enumerate(LAYERS)}
 
 
-def layer_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported_layers(path: Path) -> set[str]:
-    """Every layer that the file imports, at the top or inside a function."""
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports_of(name: str) -> set[str]:
+    """Every module of ours that a module imports: at its top, in a function, or for types only."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("untrained"):
-            parts = (node.module or "").split(".")[1:]
-            found |= {parts[0]} if parts else {a.name for a in node.names}
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("untrained.")}
-    return found
+            found |= {alias.name for alias in node.names}
+    ours = {one for one in found if one.partition(".")[0] == "untrained"}
+    # what is no module is a name of one
+    return {one if one in MODULES else one.rpartition(".")[0] for one in ours} - {name}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_point_down(path: Path) -> None:
-    own, name = layer_of(path), path.relative_to(PACKAGE).as_posix()
-    for layer in imported_layers(path) & RANK.keys():
-        if (name, layer) in ALLOWED or layer == own:
-            continue
-        assert RANK[layer] <= RANK[own], f"{name} imports {layer}, which is a later layer"
+GRAPH = {name: imports_of(name) for name in MODULES}
 
 
-def test_every_file_has_a_layer() -> None:
-    top = {layer_of(p) for p in PACKAGE.rglob("*.py")} - {"__init__", "__main__"}
-    assert top <= RANK.keys()
+def layer_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else module
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_strictly_down(name: str) -> None:
+    own = layer_of(name)
+    for other in GRAPH[name]:
+        if layer_of(other) != own:
+            assert RANK[layer_of(other)] < RANK[own], f"{name} imports {other}, a later layer"
+
+
+def test_there_is_no_circle() -> None:
+    try:
+        TopologicalSorter(GRAPH).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(error.args[1][::-1]))
+
+
+def test_contributing_shows_this_order() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    block = text[text.index("\n    _version,") :].partition("\n\n")[0]
+    shown = block.replace("->", ",").replace("\n", "").split(",")
+    parts = [name.strip() for name in shown if name.strip()]
+    assert parts == [name for name in LAYERS if name not in ("untrained", "__main__")]
+
+
+def test_the_list_is_that_of_the_package() -> None:
+    assert {layer_of(name) for name in MODULES} == set(LAYERS)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command_line import call
 
 import untrained as ut
-from untrained.classical import guide
-from untrained.cli import main
-from untrained.core.result import Mixture
+from untrained.about import Mixture
+from untrained.classical import baseline
 
 pytestmark = pytest.mark.usefixtures("unsearched")
 FAST = ["net.widths=4,8", "net.skip=2"]
@@ -40,7 +40,7 @@ def test_the_errors_are_those_of_the_chosen_step_on_what_was_hidden() -> None:
     assert mixture.held_out == result.history["held-out error"][row]
     y, physics = measured()
     fit, held = ut.Problem(y, physics).split(0.05, seed=0)
-    expected = float(fit.expected_misfit(guide(fit), held))
+    expected = float(fit.expected_misfit(baseline(fit), held))
     assert mixture.classical_held_out == pytest.approx(expected, rel=1e-5)
 
 
@@ -66,9 +66,9 @@ def test_no_mixture_without_one_and_no_error_where_nothing_was_hidden() -> None:
 
 def test_the_note_and_the_shares_agree() -> None:
     result = run()
-    assert f"the image is {result.about.mixture.said}" in result.notes
+    assert f"the image is {result.about.mixture.shares}" in result.notes
     for share in (0.0, 0.005, 0.196, 0.5, 0.995, 1.0):
-        numbers = [int(word) for word in Mixture(share, "x").said.split() if word.isdigit()]
+        numbers = [int(word) for word in Mixture(share, "x").shares.split() if word.isdigit()]
         assert sum(numbers) == 100
 
 
@@ -83,12 +83,6 @@ def test_several_images_and_seeds_keep_the_first_ones() -> None:
     assert seeds.guide.shape == seeds.image.shape
 
 
-def call(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return int(ended.value.code or 0)
-
-
 SMALL = ["--steps", "8", "--no-compare", *(part for s in FAST for part in ("--set", s))]
 
 
@@ -99,10 +93,10 @@ def test_the_terminal_says_it_once_and_the_file_has_it(tmp_path: Path, capsys: A
     facts = json.loads((tmp_path / "o" / "result.json").read_text())
     mixture = Mixture(**facts["mixture"])
     said = " ".join(capsys.readouterr().out.split())
-    assert said.count(mixture.said) == 1
-    assert f"made of {mixture.said}" in said
+    assert said.count(mixture.shares) == 1
+    assert f"made of {mixture.shares}" in said
     page = (tmp_path / "o" / "report.html").read_text()
-    assert f"house: {mixture.said}, fitted in" in page
+    assert f"house: {mixture.shares}, fitted in" in page
     assert "its classical image: non-local Bayes, low rank, total variation" in page
     assert f"{mixture.classical_held_out:.3g}" in page
 

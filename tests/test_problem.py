@@ -5,9 +5,9 @@ import torch
 
 import untrained as ut
 from untrained.errors import UserError
-from untrained.joined import joined
 from untrained.maths import sum_squares
 from untrained.physics import CT, MRI, Blur, Denoise, Inpaint
+from untrained.problem.stacking import stack_problems
 
 
 def mri(scale: float = 1.0) -> tuple[torch.Tensor, MRI]:
@@ -97,7 +97,7 @@ def test_the_data_terms_of_a_group_are_those_of_its_members_to_the_bit(columns: 
         maps[..., : int(4 * size)] = 0
         physics = MRI(mask, maps)
         problems.append(ut.Problem(physics.A(torch.randn(1, 2, 12, 40, generator=g)), physics))
-    whole = joined(problems)
+    whole = stack_problems(problems)
     assert whole is not None
     x = torch.randn(3, 2, 12, 40, generator=g)
     singles = torch.cat([p.misfit(x[i : i + 1]) for i, p in enumerate(problems)])
@@ -106,7 +106,7 @@ def test_the_data_terms_of_a_group_are_those_of_its_members_to_the_bit(columns: 
     assert len(means.unique()) == 3
     assert torch.equal(whole.mean_squared_singular_value, means)
     fits = [p.split(0.2, seed=0)[0] for p in problems]
-    split = joined(fits)
+    split = stack_problems(fits)
     assert split is not None
     singles = torch.cat([p.misfit(x[i : i + 1]) for i, p in enumerate(fits)])
     assert torch.equal(split.misfit(x), singles)
@@ -258,13 +258,6 @@ def test_double_precision_of_an_operator_stays_inside_it(kind: str) -> None:
     ):
         assert value.dtype == torch.float32
         torch.testing.assert_close(value, expected)
-
-
-def test_learned_weights_reach_a_group_that_was_solved_before() -> None:
-    problem = ut.Problem(torch.rand(2, 1, 8, 8), Denoise((1, 8, 8)))
-    problem.each()
-    weights = {"layer.weight": torch.ones(3)}
-    assert all(p.pretrained.keys() == weights.keys() for p in problem.with_weights(weights).each())
 
 
 def test_the_noise_level_of_a_split_group_is_each_images_own() -> None:

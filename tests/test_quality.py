@@ -1,18 +1,13 @@
 """The comparing part of benchmarks/quality.py, and one of its rows."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import quality
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import quality  # noqa: E402
-
-from untrained.bench.work import read_json, write_json  # noqa: E402
-from untrained.data import TASKS  # noqa: E402
+from untrained.bench.work import read_json, write_json
+from untrained.data import TASKS
 
 EXPECTED = {"a/auto": {"psnr": 30.0}, "b/tv": {"psnr": 25.0}}
 

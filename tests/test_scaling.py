@@ -9,17 +9,18 @@ from torch import Tensor
 
 import untrained as ut
 from untrained import methods as m
-from untrained.classical import CLASSICAL, guide, tv_weight
+from untrained.classical import CLASSICAL, baseline, tv_weight
 from untrained.classical.sliding_dct import quick_tv
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
-from untrained.core.state import LOG_RATE, State
-from untrained.joined import joined
+from untrained.core.start import LOG_RATE, StartWeights
+from untrained.core.state import State
 from untrained.maths import level, tv
 from untrained.methods.inputs import guides
 from untrained.nets import Compact, Siren, initialise
 from untrained.physics import CT, MRI, Denoise, FanBeam, Stack
-from untrained.scaling import matched_adjoint
+from untrained.problem.scaling import matched_adjoint
+from untrained.problem.stacking import stack_problems
 
 SIDE = 32
 
@@ -154,7 +155,7 @@ def test_the_level_of_the_adjoint_goes_wherever_the_scale_goes() -> None:
     alone = [ut.Problem(physics.A(x), physics) for x in (phantom(), small)]
     expected = torch.cat([p.adjoint_level for p in alone])
     assert float((expected[0] - expected[1]).abs()) > 0.1
-    whole = joined(alone)
+    whole = stack_problems(alone)
     assert whole is not None
     torch.testing.assert_close(both.adjoint_level, expected)
     torch.testing.assert_close(whole.adjoint_level, expected)
@@ -171,14 +172,14 @@ def in_both_units(monkeypatch: pytest.MonkeyPatch) -> tuple[ut.Problem, ut.Probl
     y = physics.A(phantom())
     y = y + 0.02 * y.mean() * torch.randn(y.shape, generator=torch.manual_seed(0))
     now = ut.Problem(y, physics)
-    monkeypatch.setattr("untrained.scaling.matched_fbp", lambda p: None)
+    monkeypatch.setattr("untrained.problem.scaling.matched_fbp", lambda p: None)
     return now, ut.Problem(y, physics)
 
 
 ANSWERS: dict[str, Callable[[ut.Problem], Tensor]] = {
     **{name: CLASSICAL[name] for name in ("tv", "dct", "lowrank", "cgsense")},
     "quick tv": quick_tv,
-    "guide": guide,
+    "baseline": baseline,
 }
 
 
@@ -191,9 +192,13 @@ def test_classical_answers_do_not_depend_on_the_level(
     assert float(now.adjoint_level) < 0.9
     assert float(before.adjoint_level) == 1
     found = now.to_units(ANSWERS[name](now))
-    monkeypatch.setattr("untrained.scaling.matched_fbp", lambda p: None)  # also for its parts
+    monkeypatch.setattr(
+        "untrained.problem.scaling.matched_fbp", lambda p: None
+    )  # also for its parts
     expected = before.to_units(ANSWERS[name](before))
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * 7)
+    # which blocks are alike may hang on the last digit: single pixels differ a little
+    close = 5e-3 if name == "guide" else 1e-3
+    torch.testing.assert_close(found, expected, rtol=close, atol=close * 7)
 
 
 def test_weights_of_total_variation_keep_their_balance(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,12 +221,18 @@ def test_the_weight_of_tv_is_searched_in_the_same_range(monkeypatch: pytest.Monk
     assert tv_weight(now) == pytest.approx(expected, rel=1e-4)
 
 
-def _started(method: Method, problem: ut.Problem, net: object = None, seed: int = 0) -> State:
+def _started(
+    method: Method,
+    problem: ut.Problem,
+    net: object = None,
+    seed: int = 0,
+    learned: dict[str, Tensor] | None = None,
+) -> State:
     recipe = Recipe(method=method, net=net or Compact(widths=(4, 6), skip=2))  # type: ignore[arg-type]
     module = recipe.build(problem)
     initialise(module, seed)
-    state = State(problem, module, seed)
-    state.take_given(problem.pretrained)
+    start = StartWeights.from_tensors(learned or {})
+    state = State(problem, module, seed, start=start)
     method.start(state)
     return state
 
@@ -267,7 +278,7 @@ def test_every_problem_of_a_group_scales_its_guides_through_its_own_operator() -
         assert p.guide is not None
         torch.testing.assert_close(p.guide[0, i], own[i][0], rtol=1e-4, atol=1e-5)
     fits = [p.split(0.2, seed=0)[0] for p in problem.each()]
-    whole = joined(fits)
+    whole = stack_problems(fits)
     assert whole is not None
     assert whole.guide is not None
     for i, fit in enumerate(fits):
@@ -310,11 +321,11 @@ def test_a_network_that_learned_the_truth_begins_with_it(name: str, kind: str) -
     weights, image = _drawn(name, kind)
     problem, _ = scan(kind, guided=False)
     truth = 0.03 * image
-    problem = ut.Problem(problem.physics.A(truth), problem.physics).with_weights(weights)
+    problem = ut.Problem(problem.physics.A(truth), problem.physics)
     fit, _ = problem.split(0.2, seed=0)
     method, net = LEARNED[name]
     for one in (problem, fit):
-        x, terms = method.loss(_started(method, one, net))
+        x, terms = method.loss(_started(method, one, net, learned=weights))
         torch.testing.assert_close(x, one.from_units(truth), rtol=1e-3, atol=1e-4)
         assert float(terms["data"].detach()) < 1e-6
 
@@ -325,7 +336,7 @@ def test_learned_images_keep_their_brightness_where_there_is_none_to_find() -> N
     problem, _ = scan("ct", guided=False)
     encoder = {n: w for n, w in weights.items() if n.startswith("encoder.")}
     for started in (
-        _started(method, problem.with_weights(encoder), net),  # a random head
+        _started(method, problem, net, learned=encoder),  # a random head
         _started(method, problem, net),
         _started(method, ut.Problem(torch.rand(1, 1, 8, 8), Denoise((1, 8, 8))), net),
     ):

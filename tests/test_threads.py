@@ -123,4 +123,4 @@ def test_a_run_that_goes_on_takes_the_threads_that_it_had(tmp_path, pause_after)
     with use_threads(3):
         ut.solve(ut.methods.DIP(), problem, watch=[pause_after(2)], **how)
     last = ut.solve(ut.methods.DIP(), problem, **how)
-    assert (last.threads, last.resumed_from) == (3, [2])
+    assert (last.threads, last.resumed_from) == (3, (2,))

@@ -67,14 +67,18 @@ def measured(physics: Any) -> Tensor:
 
 @pytest.mark.parametrize("method", ["tv", "house"])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_the_unit_does_not_change_the_picture(name: str, method: str) -> None:
+def test_the_unit_does_not_change_the_picture(
+    name: str, method: str, request: pytest.FixtureRequest
+) -> None:
+    if name != "parallel":  # the search for the level of the classical image is the same for all
+        request.getfixturevalue("unsearched")
     usual = OPERATORS[name](1.0)
     y = measured(usual)
     how = {"method": method, "progress": False, "compare": False}
     how |= {} if method == "tv" else {"steps": 8, "settings": ["net.widths=8,16"]}
     best = ut.reconstruct(y, usual, **how).image
-    units = ((1e-9, 1.0), (1e9, 1.0), (1.0, 1e-9), (1.0, 1e9), (1e9, 1e-9), (1e-5, 1e3))
-    for data, gain in units if method == "tv" else units[-2:]:
+    units = ((1e-9, 1.0), (1.0, 1e9), (1e9, 1e-9))
+    for data, gain in units if method == "tv" else units[-1:]:
         found = ut.reconstruct(data * y, OPERATORS[name](gain), **how).image
         same = psnr(found * (gain / data), best, data_range=float(best.abs().max()))
         assert same > 45, (data, gain, same)
@@ -110,10 +114,11 @@ def test_a_rescaled_operator_is_a_multiple() -> None:
     for make in OPERATORS.values():
         physics = ut.physics.as_physics(make(1.0))
         gain = 2.0**20
-        other = ut.scaling.in_units(physics, gain, tuple(physics.x_shape))
+        other = ut.problem.scaling.in_units(physics, gain, tuple(physics.x_shape))
         y = measured(make(1.0))
         x = physics.A_adjoint(y)
         torch.testing.assert_close(other.A(x) * gain, physics.A(x), rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(other.A_adjoint(y) * gain, x, rtol=1e-5, atol=1e-5)
-        if hasattr(physics, "fbp"):
-            torch.testing.assert_close(other.fbp(y) / gain, physics.fbp(y), rtol=1e-4, atol=1e-4)
+        image = physics.fbp(y)
+        if image is not None:
+            torch.testing.assert_close(other.fbp(y) / gain, image, rtol=1e-4, atol=1e-4)

@@ -12,17 +12,16 @@ import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from untrained._version import __version__ as __version__
+
 # Read by torch when it loads: operations that Apple's GPU lacks then run on the CPU.
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 if TYPE_CHECKING:
     from untrained import classical, maths, methods, metrics, nets, optim, physics, pretrain, rules
-    from untrained.api import reconstruct, reconstructor
     from untrained.core.engine import Engine
     from untrained.core.method import Method
     from untrained.core.recipe import Recipe
-    from untrained.core.result import Result
-    from untrained.core.solve import solve
     from untrained.core.state import State
     from untrained.data import TASKS
     from untrained.errors import Diverged, Note, UserError
@@ -30,8 +29,9 @@ if TYPE_CHECKING:
     from untrained.nets import NETS
     from untrained.pretrain import Weights, load_weights
     from untrained.problem import Problem
-
-__version__ = "0.1.0"
+    from untrained.result import Result
+    from untrained.run.reconstruct import reconstruct, reconstructor
+    from untrained.run.solve import solve
 
 _HOMES = {
     "METHODS": "methods",
@@ -43,14 +43,14 @@ _HOMES = {
     "Note": "errors",
     "Problem": "problem",
     "Recipe": "core.recipe",
-    "Result": "core.result",
+    "Result": "result",
     "State": "core.state",
     "UserError": "errors",
     "Weights": "pretrain",
     "load_weights": "pretrain",
-    "reconstruct": "api",
-    "reconstructor": "api",
-    "solve": "core.solve",
+    "reconstruct": "run.reconstruct",
+    "reconstructor": "run.reconstruct",
+    "solve": "run.solve",
 }
 """Name -> the module that it is read from."""
 

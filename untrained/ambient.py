@@ -1,4 +1,4 @@
-"""Settings of torch that a caller made for code of his own, and that must not reach ours."""
+"""Keep the caller's settings of torch (default type, autocast) out of our computations."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Whether measurements, operator and data weighting of a problem agree."""
+"""Check values given in Python: finite numbers, shapes, ranges, options that fit each other."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +14,24 @@ BEYOND_PHOTOGRAPH = 4.0  # [0, 1] plus noise of standard deviation 1 stays below
 WILD = 10.0
 LEAST_NOISE, MOST_NOISE = 1e-12, 1e6
 LARGEST_RATIO = 1e8
-SAMPLED = 1_000_000  # of so many values a percentile is told well enough
-WEIGHTINGS = ("uniform", "ramp", "half-ramp")
+SAMPLED = 1_000_000  # a percentile of this many values is precise enough
+
+
+def whole(name: str, value: float, least: int, most: int | None = None) -> int:
+    """Return `value` as an integer from `least` to `most`; UserError naming `name` otherwise."""
+    try:
+        number = math.isfinite(value)
+    except (TypeError, ValueError, OverflowError):
+        number = False
+    if not number or int(value) != value or value < least:
+        raise UserError(f"{name} must be a whole number of at least {least}, got {shown(value)}")
+    if most is not None and value > most:
+        raise UserError(f"{name} must be at most {most:,}, got {shown(int(value))}")
+    return int(value)
 
 
 def check_measurements(y: Tensor) -> None:
-    """Refuse what is no batch of finite real measurements."""
+    """Refuse a y that is not a batch `(B, ...)` of finite real measurements."""
     if not isinstance(y, Tensor):
         raise UserError(
             f"y must be a torch tensor with a batch axis, got {type(y).__name__}; "
@@ -45,8 +56,8 @@ def check_contents(y: Tensor) -> None:
     """Refuse measurements that are all zero, or of which a few dwarf all others.
 
     Single precision holds seven digits: beside a value LARGEST_RATIO times as large as 99 % of
-    the rest nothing is left of them, and squares may overflow. A nodata value or a bad sample is
-    such a one.
+    the rest, the rest is lost to rounding, and squares may overflow. Such a value marks missing
+    data, or is a bad sample.
 
     Raises:
         UserError: names the problem of the batch, or the value and its index.
@@ -77,7 +88,7 @@ def check_contents(y: Tensor) -> None:
 
 
 def wild(values: np.ndarray) -> np.ndarray:
-    """Mark the values of a photograph that are none: NaN, infinite, or far outside [0, 1].
+    """Mark invalid values of a photograph: NaN, infinite, or far outside [0, 1].
 
     Noise stays: up to 10, and up to eight times what 99 % of the values stay below. Hot pixels and
     the values that stand for missing data do not.
@@ -112,7 +123,11 @@ def require_tame(values: np.ndarray, label: str, offer: str) -> None:
 
 
 def check_sigma(sigma: float | None) -> float | None:
-    """The standard deviation of the noise, if it is one."""
+    """Return `sigma`, a standard deviation, as a float; None stays None.
+
+    Raises:
+        UserError: it is negative, infinite or no number.
+    """
     if sigma is None:
         return None
     try:
@@ -125,7 +140,7 @@ def check_sigma(sigma: float | None) -> float | None:
 
 
 def relative_sigma(sigma: float, scale: float) -> float:
-    """Divide a noise level by what the measurements are divided by.
+    """Divide a noise level by `scale`, as the measurements are.
 
     Raises:
         UserError: it is out of all proportion to the measurements, or cannot be told from 0.
@@ -140,30 +155,13 @@ def relative_sigma(sigma: float, scale: float) -> float:
     return level
 
 
-def check_consistent(y: Tensor, physics: Any, x_shape: tuple[int, ...]) -> None:
-    """Refuse measurements of another shape than the operator's."""
-    probe = torch.zeros(len(y), *x_shape, device=y.device)
-    with torch.no_grad():
-        got = tuple(_real(physics, "A", physics.A(probe)).shape[1:])
-        if getattr(physics, "linear", True):
-            _real(physics, "A_adjoint", physics.A_adjoint(torch.zeros_like(y)))
-    if got != tuple(y.shape[1:]):
-        raise UserError(
-            f"y has shape {tuple(y.shape)} but {type(physics).__name__}.A maps an image of shape "
-            f"(B, {', '.join(map(str, x_shape))}) to (B, {', '.join(map(str, got))}); "
-            "check the operator's settings or the measurement's layout"
-        )
-
-
 def beyond_photograph(sizes: np.ndarray) -> bool:
-    """Whether more than a hundredth of these magnitudes lie far outside [0, 1]; noise does not."""
+    """Return whether over 1 % of the magnitudes lie far outside [0, 1], further than noise does."""
     return float(np.quantile(sizes, 0.99)) > BEYOND_PHOTOGRAPH
 
 
-def check_unit_range(y: Tensor, task: str) -> None:
-    """Refuse photographs whose values lie far outside [0, 1], where they are taken to live."""
-    if task not in ("denoise", "inpaint", "superres", "deblur"):
-        return
+def check_unit_range(y: Tensor) -> None:
+    """Refuse photographs whose values lie far outside [0, 1], the range expected of them."""
     sizes = y.abs().cpu().numpy()
     if beyond_photograph(sizes):
         raise UserError(
@@ -176,25 +174,26 @@ def check_unit_range(y: Tensor, task: str) -> None:
     )
 
 
-def check_weighting(weighting: str, physics: Any) -> str:
-    """The weighting, if there is one of that name and the physics can do it."""
-    if weighting not in WEIGHTINGS:
-        raise UserError(f"unknown data weighting '{weighting}'; known: {', '.join(WEIGHTINGS)}")
-    if weighting != "uniform" and not hasattr(physics, "weight"):
+def check_guide(guide: Tensor, x_shape: tuple[int, ...]) -> Tensor:
+    """Check clean images of similar content, and give a magnitude its second channel.
+
+    Args:
+        guide: `(M, C, ...)`; `(M, 1, ...)` will do where images have two channels.
+        x_shape: shape of an image without the batch axis.
+
+    Returns:
+        `(1, M, C, ...)`, in the units that they came in.
+
+    Raises:
+        UserError: another shape than the image's, or values that are not finite.
+    """
+    if x_shape[0] == 2 and guide.ndim == len(x_shape) + 1 and guide.shape[1] == 1:
+        guide = torch.cat([guide, torch.zeros_like(guide)], dim=1)
+    if guide.ndim != len(x_shape) + 1 or tuple(guide.shape[1:]) != x_shape:
         raise UserError(
-            f"data weighting '{weighting}' needs a physics with weight(r, name); "
-            f"{type(physics).__name__} has none; use weighting='uniform'"
+            f"the guide has shape {tuple(guide.shape)}, but the image is {x_shape}; give "
+            "clean images (M, C, ...) of the very size of the reconstruction"
         )
-    return weighting
-
-
-def _real(physics: Any, name: str, values: Any) -> Tensor:
-    """What an operator returned, if it is a tensor of real floating values."""
-    if isinstance(values, Tensor) and values.is_floating_point():
-        return values
-    found = f"{values.dtype} values" if isinstance(values, Tensor) else type(values).__name__
-    owner = type(getattr(physics, "source", physics)).__name__
-    raise UserError(
-        f"{owner}.{name} must return a torch tensor of real floating values, got "
-        f"{found}; complex values travel as two real channels (untrained.maths.to_channels)"
-    )
+    if not bool(guide.isfinite().all()):
+        raise UserError("the guide holds NaN or infinite values; clean it first")
+    return guide.float()[None]

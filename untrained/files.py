@@ -94,7 +94,7 @@ def remove_stale_parts(path: Path) -> None:
 
 
 def _is_stale(part: Path, machine: str, process: int) -> bool:
-    """Whether nobody writes this file any more: its process is gone, or it is a day old."""
+    """Tell whether nobody writes this file any more: its process is gone, or it is a day old."""
     if time.time() - part.stat().st_mtime > DAY:
         return True
     if process == os.getpid():  # in a container every process may have the same number
@@ -120,7 +120,7 @@ def _part_name(name: str) -> str:
 
 
 def _machine() -> str:
-    """Six digits for this machine's name."""
+    """Name this machine by six digits."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 
 
@@ -187,7 +187,7 @@ def read_text_file(path: str | Path, what: str, most: int) -> str:
 
 
 def is_regular(path: Path) -> bool:
-    """Whether `path` is a plain file: no link, folder, pipe or device."""
+    """Tell whether `path` is a plain file: no link, folder, pipe or device."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
@@ -195,7 +195,7 @@ def is_regular(path: Path) -> bool:
 
 
 def holds(path: Path, hashes: Collection[str]) -> bool:
-    """Whether `path` is a plain file with one of these SHA-256 hashes."""
+    """Tell whether `path` is a plain file with one of these SHA-256 hashes."""
     return is_regular(path) and sha256(path) in hashes
 
 
@@ -281,7 +281,7 @@ def sealed_write(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether the file ends with the mark of `sealed_write`, its contents unread."""
+    """Tell whether the file ends with the mark of `sealed_write`, its contents unread."""
     try:
         if not is_regular(path) or path.stat().st_size < SEAL_LENGTH:
             return False
@@ -293,7 +293,7 @@ def is_sealed(path: Path) -> bool:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a sealed file is bit for bit what was written."""
+    """Tell whether a sealed file is bit for bit what was written."""
     left = path.stat().st_size - SEAL_LENGTH
     digest = hashlib.sha256()
     with path.open("rb") as stream:
@@ -327,7 +327,7 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor]) -> None:
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Named tensors of a safetensors file.
+    """Read named tensors of a safetensors file.
 
     Raises:
         UserError: missing, unreadable or of another format.

@@ -100,12 +100,12 @@ class Folder:
 
     @property
     def finished(self) -> bool:
-        """Whether a finished result of this program is there."""
+        """Tell whether a finished result of this program is there."""
         return read_facts(self.path / RESULT) is not None
 
     @property
     def unfinished(self) -> bool:
-        """Whether a run can be taken up again."""
+        """Tell whether a run can be taken up again."""
         return is_sealed(self.path / STATE) or any(self._states())
 
     def _states(self) -> Iterator[Path]:
@@ -362,7 +362,7 @@ def _require_own(place: Path, work: Path) -> None:
 
 
 def _may_stand(file: Path, work: Path) -> bool:
-    """Whether `.untrained` may hold a file of this name there."""
+    """Tell whether `.untrained` may hold a file of this name there."""
     if re.fullmatch(PART, file.name):
         return True
     if file.parent == work / NEW:
@@ -373,7 +373,7 @@ def _may_stand(file: Path, work: Path) -> bool:
 
 
 def _is_staged(file: Path) -> bool:
-    """Whether a file that was written and not yet put in place could be one of a result's."""
+    """Tell whether a file, written and not yet put in place, could be one of a result's."""
     return file.name in FILES or file.suffix == ".safetensors"
 
 
@@ -383,7 +383,7 @@ def _is_list_of_hashes(file: Path) -> bool:
 
 
 def _is_own_text(file: Path) -> bool:
-    """Whether a list is one of ours, and a lock is empty."""
+    """Tell whether a list is one of ours, and a lock is empty."""
     if file.name == LOCK:
         return file.stat().st_size == 0
     return _read_json(file).keys() == {"files", "notes"}

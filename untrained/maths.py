@@ -21,33 +21,33 @@ def _same(a: Tensor, b: Tensor) -> None:
 
 
 def sse(a: Tensor, b: Tensor) -> Tensor:
-    """Sum of squared differences per problem, `(G,)`. Raises ValueError on unequal shapes."""
+    """Compute the sum of squared errors per problem, `(G,)`; ValueError on unequal shapes."""
     _same(a, b)
     return sum_squares(a - b)
 
 
 def mse(a: Tensor, b: Tensor) -> Tensor:
-    """Mean of squared differences per problem, `(G,)`. Raises ValueError on unequal shapes."""
+    """Compute the mean squared error per problem, `(G,)`; ValueError on unequal shapes."""
     return sse(a, b) / a[0].numel()
 
 
 def norm(a: Tensor) -> Tensor:
-    """Euclidean norm per problem, `(G,)`."""
+    """Compute the Euclidean norm per problem, `(G,)`."""
     return sum_squares(a).sqrt()
 
 
 def sum_squares(a: Tensor) -> Tensor:
-    """Sum of squared magnitudes per problem, `(G,)`, real for complex input."""
+    """Compute the sum of squared magnitudes per problem, `(G,)`, real for complex input."""
     square = a.real.square() + a.imag.square() if a.is_complex() else a.square()
     return square.flatten(1).sum(1)
 
 
 def tv(x: Tensor) -> Tensor:
-    """Anisotropic total variation per problem, `(G,)`: the sum of |differences| over every
-    spatial axis divided by the number of entries of x.
+    """Compute the anisotropic total variation per problem, `(G,)`.
 
+    It is the sum of |differences| over every spatial axis, divided by the number of entries of x.
     x is `(G, C, N)`, `(G, C, H, W)` or `(G, C, D, H, W)`; a difference across the border is left
-    out. The mean, unlike the sum, keeps its weight's meaning from one image size to the next.
+    out. As it is a mean, one weight suits images of every size.
     """
     total = x.new_zeros(x.shape[0])
     for axis in range(2, x.ndim):
@@ -56,7 +56,7 @@ def tv(x: Tensor) -> Tensor:
 
 
 def to_complex(x: Tensor) -> Tensor:
-    """Real `(B, 2, ...)` (real, imaginary) -> complex `(B, ...)`."""
+    """Convert real `(B, 2, ...)` (real, imaginary) to complex `(B, ...)`."""
     if x.is_complex() or x.ndim < 3 or x.shape[1] != 2:
         raise ValueError(
             "a complex image travels as two real channels (B, 2, ...); "
@@ -66,21 +66,21 @@ def to_complex(x: Tensor) -> Tensor:
 
 
 def to_channels(x: Tensor) -> Tensor:
-    """Complex `(B, ...)` -> real `(B, 2, ...)`."""
+    """Convert complex `(B, ...)` to real `(B, 2, ...)` (real, imaginary)."""
     if not x.is_complex():
         raise ValueError(f"expected a complex tensor, got {x.dtype}")
     return torch.stack((x.real, x.imag), dim=1)
 
 
 def magnitude(x: Tensor) -> Tensor:
-    """`(B, 2, ...)` two-channel complex image -> `(B, 1, ...)` magnitude."""
+    """Compute the magnitude `(B, 1, ...)` of a two-channel complex image `(B, 2, ...)`."""
     return to_complex(x).abs().unsqueeze(1)
 
 
 def level(sizes: Tensor, most: int = 10_000_000) -> Tensor:
-    """99.9th percentile of the magnitudes of each image `(G, ...)`, 1 for one of zeros, `(G,)`.
+    """Compute the 99.9th percentile of each image's magnitudes, `(G, ...)` -> `(G,)`; 1 for zeros.
 
-    torch.quantile refuses very long rows; every n-th entry of an image serves as well.
+    torch.quantile refuses very long rows; every n-th entry of an image is used instead.
     """
     rows = sizes.flatten(1)
     found = torch.quantile(rows[:, :: max(1, -(-rows.shape[1] // most))], 0.999, dim=1)
@@ -88,19 +88,19 @@ def level(sizes: Tensor, most: int = 10_000_000) -> Tensor:
 
 
 def fft2c(x: Tensor) -> Tensor:
-    """Centred orthonormal 2-D FFT over the last two axes of a complex tensor."""
+    """Compute the centred orthonormal 2-D FFT over the last two axes of a complex tensor."""
     x = torch.fft.ifftshift(x, dim=(-2, -1))
     return torch.fft.fftshift(torch.fft.fft2(x, norm="ortho"), dim=(-2, -1))
 
 
 def ifft2c(k: Tensor) -> Tensor:
-    """Inverse of `fft2c`, and its adjoint."""
+    """Compute the inverse of `fft2c`, which is also its adjoint."""
     k = torch.fft.ifftshift(k, dim=(-2, -1))
     return torch.fft.fftshift(torch.fft.ifft2(k, norm="ortho"), dim=(-2, -1))
 
 
 def power_iteration(normal: object, shape: tuple[int, ...], like: Tensor, steps: int = 30) -> float:
-    """Largest eigenvalue of the positive operator `normal` (e.g. x -> A^H A x).
+    """Estimate the largest eigenvalue of the positive operator `normal` (e.g. x -> A^H A x).
 
     `shape` includes the batch axis. The start vector is seeded, so the answer is repeatable.
     """
@@ -121,11 +121,17 @@ SAFETY = 1.05
 
 
 def above_norm(estimate: float) -> float:
-    """A bound on ||A||^2 for steps that have to be below 1 / ||A||^2, from `power_iteration`.
+    """Return an upper bound on ||A||^2, given the estimate of `power_iteration`.
 
-    Power iteration approaches the largest eigenvalue from below, and a first-order iteration whose
-    step rests on too small a norm may diverge. After its 30 steps 2 % are missing where eigenvalues
-    are spread evenly up to the largest (blurs, undersampling), 3 % where they thin out towards it;
-    5 % are added. One that stands alone, up to a fifth above all others, can still be missed.
+    It is for steps that have to be below 1 / ||A||^2. Power iteration approaches the largest
+    eigenvalue from below, and a first-order iteration whose step rests on too small a norm may
+    diverge. After its 30 steps 2 % are missing where eigenvalues are spread evenly up to the
+    largest (blurs, undersampling), 3 % where fewer and fewer lie near it; 5 % are added. A single
+    eigenvalue up to a fifth above all others can still be missed.
     """
     return SAFETY * estimate
+
+
+def per_problem(value: Tensor, like: Tensor) -> Tensor:
+    """Reshape one number per problem, `(G,)`, so that it broadcasts over `like`, `(G, ...)`."""
+    return value.to(like.device).reshape(-1, *[1] * (like.ndim - 1))

@@ -27,14 +27,15 @@ Image = Tensor | np.ndarray
 
 
 def usual_range(reference: Tensor, *, unit: bool) -> float:
-    """The range that a PSNR refers to: 1 for images in [0, 1], else the largest magnitude."""
+    """Return the range of a PSNR: 1 for images in [0, 1], else the largest magnitude."""
     values = _magnitude(reference)
     return 1.0 if unit else float(values[known_part(values)].abs().max())
 
 
 def comparable(images: Tensor, complex_image: bool) -> Tensor:
-    """A batch `(B, C, ...)` as pictures `(N, 1, ...)`, so that two channels are not guessed to be
-    a complex image, or two signals one: magnitudes, or every channel on its own.
+    """Reshape a batch `(B, C, ...)` to pictures `(N, 1, ...)`: magnitudes, or single channels.
+
+    So two channels, or two signals, are not mistaken for one complex image.
     """
     planes = magnitude(images) if complex_image else images
     planes = planes.flatten(0, 1).unsqueeze(1)
@@ -42,7 +43,7 @@ def comparable(images: Tensor, complex_image: bool) -> Tensor:
 
 
 def psnr(x: Image, reference: Image, *, data_range: float) -> float:
-    """10 log10(range^2 / MSE) in dB; infinite for equal images, NaN where an image holds NaN.
+    """Compute the PSNR, 10 log10(range^2 / MSE), in dB: infinite for equal images, NaN with NaN.
 
     Tensors stay on their device. Raises ValueError for unequal shapes, or a range that is not
     positive and finite.
@@ -63,7 +64,7 @@ def psnr(x: Image, reference: Image, *, data_range: float) -> float:
 
 
 def ssim(x: Image, reference: Image, *, data_range: float) -> float:
-    """Mean structural similarity with a Gaussian window of sigma 1.5 (Wang et al., TIP 2004).
+    """Compute the mean structural similarity, Gaussian window of sigma 1.5 (Wang et al., TIP 2004).
 
     Channels, and images of a batch, are averaged. NaN where a side is shorter than the window of
     11 pixels. Raises ValueError as `psnr`.
@@ -89,7 +90,7 @@ def ssim(x: Image, reference: Image, *, data_range: float) -> float:
 
 
 def nrmse(x: Image, reference: Image) -> float:
-    """|x - reference| / |reference| in the Euclidean norm; NaN for a reference of zeros.
+    """Compute |x - reference| / |reference| in the Euclidean norm; NaN for a reference of zeros.
 
     Raises:
         ValueError: unequal shapes.
@@ -99,16 +100,17 @@ def nrmse(x: Image, reference: Image) -> float:
 
 
 def hfen(x: Image, reference: Image) -> float:
-    """High-frequency error norm: `nrmse` after a Laplacian of Gaussian (sigma 1.5, 15 x 15).
+    """Compute the high-frequency error norm: `nrmse` after a Laplacian of Gaussian.
 
-    Ravishankar and Bresler, IEEE TMI 30, 2011. Raises ValueError for unequal shapes.
+    The filter has sigma 1.5 and 15 x 15 pixels. Ravishankar and Bresler, IEEE TMI 30,
+    2011. Raises ValueError for unequal shapes.
     """
     a, b = (_edges(_planes(image)) for image in _pair(x, reference))
     return _relative(a - b, b)
 
 
 def lf_ratio(features: Tensor, band: float = 1 / 8) -> float:
-    r"""Share of low frequencies in feature maps (UGoDIT, Liang et al. 2025, Eq. 6).
+    r"""Compute the share of low frequencies in feature maps (UGoDIT, Liang et al. 2025, Eq. 6).
 
     .. math:: \frac{\sum_c \sum_{k \in C} |F x_c|(k)}{\sum_c \sum_k |F x_c|(k)}
 
@@ -131,7 +133,7 @@ def lf_ratio(features: Tensor, band: float = 1 / 8) -> float:
 
 
 def evaluate(x: Image, reference: Image, *, data_range: float) -> dict[str, float]:
-    """All of the metrics above by name, for one pair of images. Raises ValueError as `psnr`."""
+    """Compute all metrics above, by name, for one pair of images. Raises ValueError as `psnr`."""
     return {
         "psnr": psnr(x, reference, data_range=data_range),
         "ssim": ssim(x, reference, data_range=data_range),
@@ -141,12 +143,11 @@ def evaluate(x: Image, reference: Image, *, data_range: float) -> dict[str, floa
 
 
 def same_view(x: Tensor, like: Tensor) -> Tensor:
-    """x turned by 180 degrees and moved around its frame so as to agree best with `like`.
+    """Shift x circularly, and turn it by 180 degrees where needed, to agree best with `like`.
 
-    The amplitudes of a Fourier transform do not tell these images apart. For scoring and showing
-    phase retrieval only: no method sees it. Each channel is turned and moved on its own; two
-    channels are one complex image, which is conjugated when it is turned, and gets the overall
-    phase of `like`.
+    All these images have the same Fourier amplitudes. For scoring and showing phase retrieval
+    only: no method sees it. Each channel is turned and shifted on its own; two channels are one
+    complex image, which is conjugated when it is turned, and gets the overall phase of `like`.
 
     Args:
         x: `(B, C, H, W)`.
@@ -165,7 +166,10 @@ def same_view(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _plane_like(x: Tensor, like: Tensor) -> Tensor:
-    """Moving and turning keep the norm, so the closest is the one of the largest correlation."""
+    """Shift and turn a real plane x to agree best with `like`.
+
+    Both keep the norm, so the closest plane is the one of the largest correlation.
+    """
     wanted = torch.fft.rfft2(like)
     turned = torch.stack((x, x.flip(-2, -1)))
     correlation = torch.fft.irfft2(torch.fft.rfft2(turned).conj() * wanted, s=x.shape)
@@ -175,7 +179,10 @@ def _plane_like(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _complex_like(x: Tensor, like: Tensor) -> Tensor:
-    """As `_plane_like`; the phase of the correlation is that between the images."""
+    """Shift, turn and rephase a complex plane x to agree best with `like`.
+
+    The phase of the correlation is that between the planes.
+    """
     wanted = torch.fft.fft2(like)
     turned = torch.stack((x, x.flip(-2, -1).conj()))
     correlation = torch.fft.ifft2(torch.fft.fft2(turned).conj() * wanted)
@@ -186,7 +193,7 @@ def _complex_like(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _pair(x: Image, reference: Image) -> tuple[Tensor, Tensor]:
-    """Both images as real tensors of one dtype on the device of x."""
+    """Convert both images, where the reference is known, to real tensors of one dtype."""
     a, b = _magnitude(x), _magnitude(reference)
     if a.shape != b.shape:
         raise ValueError(
@@ -215,7 +222,7 @@ def known_part(reference: Tensor) -> tuple[Any, ...]:
 
 
 def _magnitude(image: Image) -> Tensor:
-    """Floating values; magnitudes of a complex image, its channel axis kept with length 1."""
+    """Convert an image to floating point; a complex one to magnitudes, its channel axis kept."""
     values = image.detach() if isinstance(image, Tensor) else _from_numpy(image)
     if values.is_complex():
         return values.abs()
@@ -231,7 +238,7 @@ def _from_numpy(image: np.ndarray) -> Tensor:
 
 
 def _planes(image: Tensor) -> np.ndarray:
-    """(N, H, W), or (N, D, H, W) for a batch of volumes: every channel of every image."""
+    """List every channel of every image: (N, H, W), or (N, D, H, W) for a batch of volumes."""
     spatial = 3 if image.ndim == 5 else 2
     return image.double().cpu().reshape(-1, *image.shape[-spatial:]).numpy()
 
@@ -262,7 +269,7 @@ OTHER_UNITS = (
 
 
 def other_units(image: Tensor, truth: Tensor) -> float | None:
-    """Find how many times brighter a reference is that shows the image in other units.
+    """Compute how many times brighter a reference is than the image, where their units differ.
 
     Args:
         image, truth: real, of one shape.

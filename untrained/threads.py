@@ -1,7 +1,7 @@
-"""How many CPU threads torch takes in the thread that asks, and in no other.
+"""The number of CPU threads that torch uses in the calling thread, and in no other.
 
 `torch.set_num_threads` sets two numbers: that of the calling thread, and the one with which
-threads begin that have not computed anything yet. The second is put back here at once.
+threads begin that have not computed anything yet. The second is restored here at once.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _LOCK = threading.Lock()
 
 
 def current_threads() -> int:
-    """The number of CPU threads of the calling thread."""
+    """Return the number of CPU threads of the calling thread."""
     with _LOCK:
         return torch.get_num_threads()
 
 
 def set_threads(count: int) -> int:
-    """Take `count` CPU threads in the calling thread from now on; how many it took before.
+    """Set the CPU threads of the calling thread to `count`; return how many they were before.
 
-    Other threads keep theirs, those that are yet to come among them.
+    Other threads keep theirs, and threads that start later begin as they would have.
     """
     with _LOCK:
         before = torch.get_num_threads()
@@ -49,7 +49,7 @@ def set_threads(count: int) -> int:
 
 @contextlib.contextmanager
 def use_threads(count: int) -> Iterator[None]:
-    """Inside, the calling thread takes `count` CPU threads."""
+    """Use `count` CPU threads in the calling thread inside a `with` block."""
     before = set_threads(count)
     try:
         yield
@@ -59,9 +59,9 @@ def use_threads(count: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def at_most_threads(count: int | None) -> Iterator[None]:
-    """Take `count` CPU threads in the calling thread, as far as an image is worth them.
+    """Use at most `count` CPU threads in the calling thread inside a `with` block.
 
-    See `threads_for`; None changes nothing.
+    `threads_for` may take fewer for small images. None changes nothing.
     """
     with use_threads(current_threads() if count is None else count):
         yield
@@ -71,21 +71,21 @@ def threads_for(sides: Sequence[int]) -> int:
     """Return how many CPU threads a run takes for images of these sides.
 
     1 for images of fewer than PIXELS pixels (PIXELS_OF_MANY where there are more than two threads),
-    which gain a fifth at most by a second one, and pay for it many times over where other programs
-    want the cores; else those of the calling thread. The load of the machine has no say, or the
-    same run would have other bits on another day.
+    which a second one speeds up by a fifth at most, and slows down many times where other programs
+    want the cores; else those of the calling thread. How busy the machine is must not matter: the
+    last digits of the result depend on the number of threads.
     """
     count = current_threads()
     return count if _size(sides) >= (PIXELS if count <= 2 else PIXELS_OF_MANY) else 1
 
 
 def _size(sides: Sequence[int]) -> int:
-    """Pixels, three times as many per axis beyond two: kernels have three taps along each."""
+    """Count the pixels, times 3 per axis beyond two: kernels have three taps along each."""
     return math.prod(sides) * 3 ** max(0, len(sides) - 2)
 
 
 def _in_new_thread(ask: Callable[[], Any]) -> Any:
-    """What `ask` answers in a thread of its own, which has computed nothing before."""
+    """Call `ask` in a new thread, which has computed nothing before, and return its answer."""
     answers: list[Any] = []
     thread = threading.Thread(target=lambda: answers.append(ask()))
     thread.start()

@@ -83,7 +83,7 @@ def as_npz(file: Path, draw: random.Random) -> bytes:
     with np.load(file) as stored:
         arrays: Arrays = dict(stored)
     buffer = io.BytesIO()
-    save = np.savez if draw.random() < 0.5 else np.savez_compressed
+    save: Callable[..., None] = np.savez if draw.random() < 0.5 else np.savez_compressed
     try:
         save(buffer, **mutate_arrays(arrays, draw))
     except (ValueError, OverflowError, RuntimeError):  # a name that no archive can hold

@@ -1,12 +1,15 @@
 """A small grid: two 20-pixel pictures, one classical and one network method, seconds in all."""
 
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from untrained.bench import Job, directory_of, open_grid, perform, read_grid
+from untrained import bench
+from untrained.bench import Job, do_job, job_directory, open_grid, read_grid
 from untrained.data.phantoms import shepp_logan
 
 CASES = """
@@ -59,7 +62,29 @@ def do(pictures: Path) -> Callable[..., str]:
     """Carry out a job in this process; gives its status."""
 
     def perform_here(job: Job, *more: object, **named: object) -> str:
-        place = directory_of(job, pictures / "out")
-        return perform(job.to_dict(), str(place), *more, **named)  # type: ignore[arg-type]
+        place = job_directory(job, pictures / "out")
+        return do_job(job.to_dict(), str(place), *more, **named)  # type: ignore[arg-type]
 
     return perform_here
+
+
+class InThisProcess(Executor):
+    """Carry out every call at once and in this process: a new one takes seconds to start."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> type[Executor]:
+    """Let `untrained bench run` start no process; returns the executor that takes its place."""
+    monkeypatch.setattr(bench, "Processes", InThisProcess)
+    return InThisProcess

@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import call
 
-from untrained.cli import main
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
-def call(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return int(ended.value.code or 0)
+@pytest.fixture
+def blank_curves() -> None:
+    """Draw the curves of the report."""
 
 
 def test_run_table_report_and_run_again(write_grid, pictures: Path, capsys) -> None:

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from untrained.bench import read_grid
-from untrained.bench.lessons import LessonEntry
+from untrained.bench.pretrain import PretrainEntry
 from untrained.data import TASKS
-from untrained.pretrain import Weights, find_lesson
-from untrained.pretrain.train import lesson_recipe
+from untrained.pretrain import Weights, find_trainable
+from untrained.pretrain.train import training_recipe
 
 GRIDS = sorted((Path(__file__).resolve().parents[2] / "benchmarks" / "grids").glob("*.toml"))
 
@@ -89,10 +89,10 @@ def test_there_are_grids() -> None:
     assert len(GRIDS) >= 5
 
 
-def untaught(entry: LessonEntry, data: Path) -> tuple[str, str]:
+def untaught(entry: PretrainEntry, data: Path) -> tuple[str, str]:
     """Weights that nobody learned: training with a paper's settings takes hours."""
     task = entry.inputs.task
-    recipe = lesson_recipe(find_lesson(entry.method, task), task, entry.preset, entry.settings)
+    recipe = training_recipe(find_trainable(entry.method, task), task, entry.preset, entry.settings)
     weights = Weights(
         method=entry.method,
         task=task,
@@ -116,7 +116,7 @@ def untaught(entry: LessonEntry, data: Path) -> tuple[str, str]:
 def test_a_committed_grid_can_be_read(
     grid: Path, small: bool, cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("untrained.bench.grid.learned", untaught)
+    monkeypatch.setattr("untrained.bench.grid.train_weights", untaught)
     copy = shutil.copy(grid, cases)
     found = read_grid(copy, small=small)
     assert found.name == grid.stem

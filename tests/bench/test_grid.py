@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from untrained.bench import directory_of, jobs_of, open_grid, read_grid, select
+from untrained.bench import job_directory, open_grid, read_grid, read_jobs, select
 from untrained.errors import UserError
 
 
@@ -147,7 +147,7 @@ def test_runs_that_cannot_be_are_refused_before_anything_runs(write_grid, tmp_pa
     out = tmp_path / "out"
     with pytest.raises(UserError, match=message):
         open_grid(read_grid(write_grid(runs=runs)), out)
-    assert jobs_of(out) == []
+    assert read_jobs(out) == []
     assert open_grid(read_grid(write_grid("name = 'mended'")), out)
 
 
@@ -202,7 +202,7 @@ def test_simulated_cases_are_made_once(jobs, write_grid, pictures):
     assert [job.id for job in again] == [job.id for job in jobs]
     assert {p: p.stat().st_mtime_ns for p in (pictures / "out" / "data").iterdir()} == before
     assert len(before) == 2
-    assert len({directory_of(job, pictures / "out") for job in jobs}) == 4
+    assert len({job_directory(job, pictures / "out") for job in jobs}) == 4
 
 
 @pytest.mark.parametrize(("small", "count"), [(False, 18), (True, 5)])

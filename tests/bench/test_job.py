@@ -11,15 +11,23 @@ import pytest
 import torch
 from filelock import FileLock
 
-from untrained.api import run
-from untrained.bench import Job, directory_of, due, open_grid, read_grid, status_of
-from untrained.bench.cases import cases_of, read_entry
+from untrained.bench import (
+    Job,
+    job_directory,
+    job_status,
+    jobs_left,
+    open_grid,
+    read_grid,
+)
+from untrained.bench.cases import make_cases, read_entry
 from untrained.bench.score import Limit, Score, Scored
-from untrained.core.rule import Stopped, Watch
+from untrained.core.rule import Stopped
+from untrained.core.watch import Watch
 from untrained.data import TASKS
-from untrained.data.arrays import write_npz
+from untrained.data.formats.npz import write_npz
 from untrained.errors import UserError
 from untrained.problem import Problem
+from untrained.run.execute import Case, RunSettings, run
 
 SMALL = ("net.widths=4,8", "net.skip=2")
 # Only an error ten times smaller would count as a new minimum: the rule soon ends the run.
@@ -41,11 +49,11 @@ def with_case(job: Job, **changes: object) -> Job:
 
 
 def result_of(job: Job, out: Path) -> dict:
-    return json.loads((directory_of(job, out) / "result.json").read_text())
+    return json.loads((job_directory(job, out) / "result.json").read_text())
 
 
 def history_of(job: Job, out: Path) -> list[dict]:
-    with (directory_of(job, out) / "history.csv").open(newline="") as stream:
+    with (job_directory(job, out) / "history.csv").open(newline="") as stream:
         return list(csv.DictReader(stream))
 
 
@@ -105,7 +113,7 @@ def test_files_among_the_options_count_by_content(tmp_path):
 
     def found(folder: Path, mask: np.ndarray):
         np.save(folder / "mask.npy", mask)
-        return cases_of(read_entry(table, folder, "[[cases]] 1"), folder)[0]
+        return make_cases(read_entry(table, folder, "[[cases]] 1"), folder)[0]
 
     other = tmp_path / "other"
     shutil.copytree(tmp_path, other)
@@ -120,9 +128,9 @@ def test_a_job_travels_as_plain_values(job, do, monkeypatch, tmp_path):
 
     assert job_from_dict(json.loads(json.dumps(job.to_dict()))) == job
     values = {**job.to_dict(), "id": "0" * 16}
-    from untrained.bench import perform
+    from untrained.bench import do_job
 
-    assert perform(values, str(tmp_path / "other-version")) == "failed"
+    assert do_job(values, str(tmp_path / "other-version")) == "failed"
     said = json.loads((tmp_path / "other-version" / "failed.json").read_text())["error"]
     assert "same version" in said
 
@@ -140,7 +148,7 @@ def test_without_a_stop_rule_one_run_gives_all_three_scores(job, do, pictures):
     assert facts["final"] == facts["stopped"] == pytest.approx(average[-1], abs=1e-4)
     assert facts["oracle"] == pytest.approx(max(average + raw), abs=1e-4)
     assert facts["full_seconds"] == 0
-    names = {p.name for p in directory_of(job, out).iterdir()}
+    names = {p.name for p in job_directory(job, out).iterdir()}
     assert names == {"job.json", "result.json", "history.csv", "reconstruction.npy", ".lock"}
 
 
@@ -187,13 +195,14 @@ def test_the_truth_does_not_reach_the_method(job, do, pictures):
         arrays = dict(file)
     write_npz(pictures / "lie.npz", {**arrays, "reference": 1 - arrays["reference"]})
     entry = read_entry({"task": "denoise", "file": "lie.npz"}, pictures, "")
-    lied = replace(job, case=cases_of(entry, pictures)[0])
+    lied = replace(job, case=make_cases(entry, pictures)[0])
     assert do(job) == do(lied) == "done"
-    images = [directory_of(j, out) / "reconstruction.npy" for j in (job, lied)]
+    images = [job_directory(j, out) / "reconstruction.npy" for j in (job, lied)]
     assert images[0].read_bytes() == images[1].read_bytes()
     assert result_of(job, out)["stopped"] != result_of(lied, out)["stopped"]
-    m = TASKS["denoise"].load(job.case.file)
-    result = run(job.plan(), Problem(m.y, m.physics, sigma=m.sigma), seed=job.seed, device="cpu")
+    m = TASKS["denoise"].load(job.case.file)[0]
+    case = Case(Problem(m.y, m.physics, sigma=m.sigma))
+    (result,) = run(job.plan(), [case], RunSettings(seed=job.seed, device="cpu"))
     assert np.array_equal(np.load(images[0]), result.image[0, 0].numpy())
 
 
@@ -228,6 +237,7 @@ def measurement(truth: torch.Tensor):
 # ends, and new beginnings -----------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_a_paused_job_goes_on_to_the_same_bytes(write_grid, pictures, do):
     """Stopped in every phase: fit, refit, and the second run; closing step and oracle included."""
     cases = '[[cases]]\ntask = "ct"\nclean = "picture-a.npy"\nsimulate = { angles = 12 }\n'
@@ -236,14 +246,14 @@ def test_a_paused_job_goes_on_to_the_same_bytes(write_grid, pictures, do):
     out = pictures / "out"
     job = open_grid(read_grid(write_grid(cases=cases, runs=runs)), out)[0]
     assert do(job) == "done"
-    place = directory_of(job, out)
+    place = job_directory(job, out)
     whole, before = pictures / "whole", result_of(job, out)
     place.rename(whole)
     rows = history_of_file(whole / "history.csv")
     assert {row["phase"] for row in rows} == {"fit", "refit", "full"}
     sittings = 0
     while (status := do(job, watch=[PauseAt(3)])) == "paused":
-        assert status_of(place) == "killed"
+        assert job_status(place) == "killed"
         sittings += 1
     assert status == "done"
     assert sittings == 3
@@ -284,15 +294,15 @@ def test_a_time_limit_marks_the_job_cut_and_a_larger_one_goes_on(job, do, pictur
     assert facts["stop"]["rule"] == "time limit"
     assert len(history_of(job, out)) == 1
     assert facts["final"] == pytest.approx(facts["stopped"], abs=1e-4)
-    assert due([job], out, 1e-6) == []
-    assert due([job], out, 1e-7) == []
-    assert due([job], out, 100.0) == due([job], out, 0.0) == [job]
+    assert jobs_left([job], out, 1e-6) == []
+    assert jobs_left([job], out, 1e-7) == []
+    assert jobs_left([job], out, 100.0) == jobs_left([job], out, 0.0) == [job]
     assert do(job, 100.0) == "done"
     reached = result_of(job, out)
     assert reached["resumed_from"] == [1]
     assert len(history_of(job, out)) == 8
-    assert due([job], out, 0.0) == []
-    assert not (directory_of(job, out) / "state").exists()
+    assert jobs_left([job], out, 0.0) == []
+    assert not (job_directory(job, out) / "state").exists()
 
 
 def test_a_cut_before_all_measurements_were_fitted_claims_nothing_about_them(jobs, do, pictures):
@@ -307,16 +317,16 @@ def test_a_failed_job_keeps_its_error_and_is_done_again_when_asked(job, do, pict
     kept = file.read_bytes()
     file.write_bytes(kept + b"x")
     assert do(job) == "failed"
-    said = json.loads((directory_of(job, out) / "failed.json").read_text())
+    said = json.loads((job_directory(job, out) / "failed.json").read_text())
     assert said["error"].startswith("UserError: ")
     assert "is not the file that the grid was read with" in said["error"]
     assert "Traceback" in said["details"]
-    assert status_of(directory_of(job, out)) == "failed"
-    assert due([job], out, 0.0) == []
-    assert due([job], out, 0.0, retry=True) == [job]
+    assert job_status(job_directory(job, out)) == "failed"
+    assert jobs_left([job], out, 0.0) == []
+    assert jobs_left([job], out, 0.0, retry=True) == [job]
     file.write_bytes(kept)
     assert do(job) == "done"
-    assert not (directory_of(job, out) / "failed.json").exists()
+    assert not (job_directory(job, out) / "failed.json").exists()
 
 
 def test_a_job_that_could_not_write_its_result_computes_nothing_again(
@@ -334,17 +344,17 @@ def test_a_job_that_could_not_write_its_result_computes_nothing_again(
 
 
 def test_a_job_that_another_process_has_is_left_alone(job, do, pictures):
-    place = directory_of(job, pictures / "out")
+    place = job_directory(job, pictures / "out")
     place.mkdir(parents=True)
     with FileLock(place / ".lock"):
         assert do(job) == "busy"
-    assert status_of(place) == "missing"
+    assert job_status(place) == "missing"
     assert do(job) == "done"
 
 
 def test_a_done_job_is_not_done_again(job, do, pictures):
     assert do(job) == "done"
-    place = directory_of(job, pictures / "out")
+    place = job_directory(job, pictures / "out")
     before = {p.name: p.stat().st_mtime_ns for p in place.iterdir() if p.name != ".lock"}
     assert do(job) == "done"
     assert {p.name: p.stat().st_mtime_ns for p in place.iterdir() if p.name != ".lock"} == before
@@ -360,8 +370,8 @@ def test_several_slices_are_no_case(do, pictures):
     table = {"task": "mri", "file": "volume.h5", "options": {"slice": "all", "maps": "lowres"}}
     from untrained.bench import Run
 
-    case = cases_of(read_entry(table, pictures, ""), pictures)[0]
+    case = make_cases(read_entry(table, pictures, ""), pictures)[0]
     job = Job(case, Run("adjoint", label="adjoint"), 0)
     assert do(job) == "failed"
-    place = directory_of(job, pictures / "out")
+    place = job_directory(job, pictures / "out")
     assert "3 slices" in json.loads((place / "failed.json").read_text())["error"]

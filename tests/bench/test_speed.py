@@ -9,15 +9,15 @@ import types
 import numpy as np
 import pytest
 import torch
+from command_line import call
 
 from untrained.bench import speed
 from untrained.bench.cutting import Cut, cut_after
 from untrained.classical import CLASSICAL
-from untrained.cli import main
 from untrained.data import TASKS
 from untrained.physics import Denoise
-from untrained.plan import plan
 from untrained.problem import Problem
+from untrained.run.plan import plan
 
 SMALL = ["net.widths=4,8", "net.skip=2", "engine.precision=fp32"]
 
@@ -28,8 +28,8 @@ def noisy(pictures, monkeypatch):
 
     def plans(task, presets, place):
         small = ["net=compact", *SMALL]
-        yield "dip paper", plan(task, method="dip", preset="paper", settings=small, steps=30)
-        yield "auto fast", plan(task, settings=SMALL, steps=30)
+        yield "dip paper", plan(task, method="dip", preset="paper", settings=small, steps=10)
+        yield "auto fast", plan(task, settings=SMALL, steps=10)
         yield "tv", plan(task, method="tv")
 
     monkeypatch.setattr(speed, "_plans", plans)
@@ -53,12 +53,6 @@ def test_papers_are_timed_in_our_arithmetic_too(native, kinds, monkeypatch):
         assert recipe.engine.precision == ("bf16" if "bf16" in name else "fp32")
 
 
-def call(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return ended.value.code
-
-
 def test_every_contender_is_timed_and_run(noisy, capsys, tmp_path):
     out = tmp_path / "speed.json"
     assert call("bench", "speed", "denoise", noisy, "--blocks", "2", "--out", out) == 0
@@ -66,7 +60,7 @@ def test_every_contender_is_timed_and_run(noisy, capsys, tmp_path):
     paper, ours, tv = found["rows"][:3]
     assert [row["name"] for row in (paper, ours, tv)] == ["dip paper", "auto fast", "tv"]
     assert found["target"] == paper["best"]
-    assert (paper["steps"], paper["cut"]) == (30, False)
+    assert (paper["steps"], paper["cut"]) == (10, False)
     for row in (paper, ours):
         assert row["step_ms"] > 0
         rate = found["machine"]["fp32_gflops"]
@@ -79,7 +73,7 @@ def test_every_contender_is_timed_and_run(noisy, capsys, tmp_path):
 
 
 def test_the_way_to_a_given_quality_is_timed(noisy, capsys):
-    measurement = TASKS["denoise"].load(noisy)
+    measurement = TASKS["denoise"].load(noisy)[0]
     low, high = (speed.measure_speed(measurement, blocks=1, target=t) for t in (5.0, 99.0))
     for easy, hard in list(zip(low["rows"], high["rows"], strict=True))[:3]:
         assert 0 < easy["to_target"] <= easy["seconds"]
@@ -101,7 +95,7 @@ def test_small_pictures_have_no_ssim(pictures, noisy, capsys, tmp_path):
 
 
 def test_a_run_is_cut_at_the_limit(noisy):
-    measurement = TASKS["denoise"].load(noisy)
+    measurement = TASKS["denoise"].load(noisy)[0]
     found = speed.measure_speed(measurement, limit=1e-3, blocks=1)
     assert [row["cut"] for row in found["rows"][:3]] == [True, True, True]
 
@@ -126,7 +120,7 @@ def test_what_cannot_be_timed_is_refused(pictures, capsys):
 
 
 def test_bm3d_is_run_where_it_is_installed(noisy, monkeypatch):
-    truth = TASKS["denoise"].load(noisy).reference[0].movedim(0, -1).numpy()
+    truth = TASKS["denoise"].load(noisy)[0].reference[0].movedim(0, -1).numpy()
     fake = types.ModuleType("bm3d")
     fake.bm3d_rgb = lambda picture, sigma: truth + 0.1
     fake.bm3d = lambda picture, sigma: truth[..., 0] + 0.1
@@ -138,7 +132,7 @@ def test_bm3d_is_run_where_it_is_installed(noisy, monkeypatch):
 
 
 def measured(path):
-    return speed.measure_speed(TASKS["denoise"].load(path), blocks=1)
+    return speed.measure_speed(TASKS["denoise"].load(path)[0], blocks=1)
 
 
 def test_slow_steps_keep_to_the_limit():
@@ -168,7 +162,7 @@ def test_a_classical_answer_is_cut_too(noisy, monkeypatch):
             problem.A(torch.zeros(1, *problem.x_shape))
 
     monkeypatch.setitem(CLASSICAL, "tv", endless)
-    measurement = TASKS["denoise"].load(noisy)
+    measurement = TASKS["denoise"].load(noisy)[0]
     began = time.perf_counter()
     rows = speed.measure_speed(measurement, blocks=1, limit=1.0)["rows"]
     assert time.perf_counter() - began < 60

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from untrained.bench import Case, Job, Run, directory_of
-from untrained.bench.report import chart_of, write_report
+from untrained.bench import Case, Job, Run, job_directory
+from untrained.bench.report import draw_panel, write_report
 from untrained.bench.table import (
     COLUMNS,
-    rows_of,
+    make_rows,
     screen,
-    summary_of,
+    summarise,
     write_table,
     write_tables,
 )
-from untrained.bench.work import note_failure, write_json
+from untrained.bench.work import write_failure, write_json
 from untrained.errors import UserError
 
 CURVES = {("net", 0): [20.0, 24.0, 23.0], ("net", 1): [18.0, 22.0, 25.0, 24.0]}
@@ -34,7 +34,7 @@ def job(label: str, seed: int, task: str = "denoise") -> Job:
 
 
 def finish(one: Job, out: Path, stopped: float, curve: list[float], cut: bool = False) -> None:
-    place = directory_of(one, out)
+    place = job_directory(one, out)
     place.mkdir(parents=True)
     rows = [f"fit,{i},0.5,1.0" for i in range(1, 3)]
     rows += [f"full,{i},{value - 1},{value}" for i, value in enumerate(curve, 1)]
@@ -70,9 +70,9 @@ def jobs(tmp_path: Path) -> list[Job]:
         curve = CURVES["net", one.seed]
         finish(one, tmp_path, curve[1], curve)
     finish(listed[2], tmp_path, 15.0, [], cut=True)
-    note_failure(directory_of(listed[3], tmp_path), "UserError: <no> & such file")
-    directory_of(listed[4], tmp_path).mkdir()
-    write_json(directory_of(listed[4], tmp_path) / "job.json", {})
+    write_failure(job_directory(listed[3], tmp_path), "UserError: <no> & such file")
+    job_directory(listed[4], tmp_path).mkdir()
+    write_json(job_directory(listed[4], tmp_path) / "job.json", {})
     finish(listed[6], tmp_path, 19.0, [])
     write_json(
         tmp_path / "grid.json",
@@ -87,7 +87,7 @@ def jobs(tmp_path: Path) -> list[Job]:
 
 
 def test_every_job_is_a_row_with_the_same_columns(jobs: list[Job], tmp_path: Path) -> None:
-    rows = rows_of(jobs, tmp_path)
+    rows = make_rows(jobs, tmp_path)
     assert [row["status"] for row in rows] == [
         *("done", "done", "cut", "failed", "killed", "missing", "done")
     ]
@@ -103,7 +103,7 @@ def test_every_job_is_a_row_with_the_same_columns(jobs: list[Job], tmp_path: Pat
 
 
 def test_mean_and_sample_deviation_over_the_rows_with_a_number(jobs, tmp_path) -> None:
-    summary = {row["label"]: row for row in summary_of(rows_of(jobs, tmp_path))}
+    summary = {row["label"]: row for row in summarise(make_rows(jobs, tmp_path))}
     net = summary["net"]
     assert (net["n"], net["n_done"], net["n_cut"], net["n_failed"], net["n_missing"]) == (
         *(3, 2, 1, 0, 0),
@@ -117,7 +117,7 @@ def test_mean_and_sample_deviation_over_the_rows_with_a_number(jobs, tmp_path) -
 
 
 def test_the_csv_reads_back(jobs: list[Job], tmp_path: Path) -> None:
-    rows = rows_of(jobs, tmp_path)
+    rows = make_rows(jobs, tmp_path)
     path = write_table(rows, tmp_path / "table.csv")
     with path.open(newline="", encoding="utf-8") as stream:
         read = list(csv.DictReader(stream))
@@ -131,7 +131,7 @@ def test_the_csv_reads_back(jobs: list[Job], tmp_path: Path) -> None:
 def test_parquet_where_there_is_pyarrow_and_a_clear_word_where_not(
     jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = rows_of(jobs, tmp_path)
+    rows = make_rows(jobs, tmp_path)
     if importlib.util.find_spec("pyarrow") is not None:
         import pyarrow.parquet
 
@@ -148,8 +148,8 @@ def test_parquet_where_there_is_pyarrow_and_a_clear_word_where_not(
 
 
 def test_the_screen_has_eighty_columns_and_names_what_failed(jobs, tmp_path) -> None:
-    rows = rows_of([*jobs, job("a label that is far too long for its column", 0)], tmp_path)
-    lines = screen(rows, summary_of(rows))
+    rows = make_rows([*jobs, job("a label that is far too long for its column", 0)], tmp_path)
+    lines = screen(rows, summarise(rows))
     table = [line for line in lines if not line.startswith(("failed", "killed"))]
     assert max(len(line) for line in table) <= 80
     net = next(line for line in lines if line.strip().startswith("net"))
@@ -161,7 +161,7 @@ def test_the_screen_has_eighty_columns_and_names_what_failed(jobs, tmp_path) -> 
 
 def test_the_curve_is_the_mean_over_the_steps_that_all_have(jobs, tmp_path) -> None:
     labels = ["another", "net", "other", "adjoint"]
-    chart = chart_of("denoise", rows_of(jobs, tmp_path), tmp_path, labels)
+    chart = draw_panel("denoise", make_rows(jobs, tmp_path), tmp_path, labels)
     assert [line.label for line in chart.lines] == ["net", "adjoint"]
     assert np.array_equal(chart.lines[0].values, [19.0, 23.0, 24.0])
     assert np.array_equal(chart.lines[1].values, [19.0, 19.0, 19.0])
@@ -172,7 +172,7 @@ def test_the_curve_is_the_mean_over_the_steps_that_all_have(jobs, tmp_path) -> N
 def test_the_report_is_one_page_with_the_curves_and_the_errors(jobs, tmp_path) -> None:
     ct = job("net", 5, task="ct")
     finish(ct, tmp_path, 30.0, [29.0, 30.0])
-    page = write_report(rows_of([*jobs, ct], tmp_path), tmp_path).read_text(encoding="utf-8")
+    page = write_report(make_rows([*jobs, ct], tmp_path), tmp_path).read_text(encoding="utf-8")
     assert page.count('<img src="data:image/png;base64,') == 2  # a panel per task
     assert page.count('<source srcset="data:image/png;base64,') == 2
     assert "Line plot over the optimiser steps: net, adjoint" in page
@@ -184,13 +184,13 @@ def test_the_report_is_one_page_with_the_curves_and_the_errors(jobs, tmp_path) -
 
 
 def test_a_grid_of_which_nothing_is_done_has_a_report_too(jobs, tmp_path) -> None:
-    page = write_report(rows_of(jobs[5:6], tmp_path), tmp_path).read_text(encoding="utf-8")
+    page = write_report(make_rows(jobs[5:6], tmp_path), tmp_path).read_text(encoding="utf-8")
     assert "1 jobs: 1 missing." in page
     assert "<img" not in page
 
 
 def test_a_damaged_result_is_named(jobs: list[Job], tmp_path: Path) -> None:
-    path = directory_of(jobs[0], tmp_path) / "result.json"
+    path = job_directory(jobs[0], tmp_path) / "result.json"
     path.write_text(json.dumps({})[:1])
     with pytest.raises(UserError, match=r"result\.json cannot be read.*delete it"):
-        rows_of(jobs, tmp_path)
+        make_rows(jobs, tmp_path)

@@ -1,4 +1,4 @@
-"""Groups of alike blocks: exact limits, and what they are worth on undersampled scans."""
+"""Groups of similar blocks: exact limits, and what they are worth on undersampled scans."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import Tensor
 
 import untrained as ut
 from untrained.classical import CLASSICAL
-from untrained.classical.alike import alike_blocks
+from untrained.classical.block_matching import match_blocks
 from untrained.classical.low_rank import BLOCKS, shrink_groups
 from untrained.data.phantoms import shepp_logan
 from untrained.metrics import psnr
@@ -15,13 +15,13 @@ from untrained.metrics import psnr
 @pytest.mark.parametrize("size", [(40, 36), (7, 30), (3, 5), (6, 6)])
 def test_a_flat_picture_stays_flat(size: tuple[int, int]) -> None:
     flat = torch.zeros(1, 1, *size)
-    blocks = alike_blocks(flat, BLOCKS)
+    blocks = match_blocks(flat, BLOCKS)
     torch.testing.assert_close(shrink_groups(flat + 0.7, blocks, 0.1), flat + 0.7)
 
 
 def test_without_noise_nothing_is_lost_and_in_noise_only_the_mean_is_left() -> None:
     image = torch.rand(1, 2, 30, 30, generator=torch.Generator().manual_seed(0))
-    blocks = alike_blocks(image, BLOCKS)
+    blocks = match_blocks(image, BLOCKS)
     torch.testing.assert_close(shrink_groups(image, blocks, 1e-5), image, atol=1e-3, rtol=0)
     heavy = shrink_groups(image, blocks, 10.0)
     values = image[0].flatten(1)[:, blocks]
@@ -35,7 +35,7 @@ def test_what_repeats_is_cleaned_of_noise(stripes: Tensor) -> None:
     clean = stripes
     noise = 0.2 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     noisy = clean + noise
-    found = shrink_groups(noisy, alike_blocks(noisy, BLOCKS), 0.2)
+    found = shrink_groups(noisy, match_blocks(noisy, BLOCKS), 0.2)
     assert (found - clean).square().mean() < 0.15 * noise.square().mean()
 
 

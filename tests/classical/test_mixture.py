@@ -9,12 +9,22 @@ from skimage.data import brick, camera
 from torch import Tensor
 
 import untrained as ut
-from untrained.classical import guide, guide_name, lowrank, nlbayes, tv, tv_weight, two_priors
+from untrained.classical import (
+    baseline,
+    baseline_name,
+    lowrank,
+    nlbayes,
+    shares,
+    tv,
+    tv_weight,
+    two_priors,
+    weight,
+)
 from untrained.classical.mixture import candidates, deblurred, filled
 from untrained.classical.shares import least_quadratic
 from untrained.data.phantoms import gaussian_kernel
 from untrained.metrics import psnr
-from untrained.physics import Blur, Denoise, Inpaint, random_mask
+from untrained.physics import CT, Blur, Denoise, Inpaint, random_mask
 
 CAMERA = torch.from_numpy(camera()[100:196, 100:196].astype(np.float32) / 255)[None, None]
 
@@ -37,16 +47,16 @@ def noisy(truth: Tensor, sigma: float = 0.1) -> ut.Problem:
 def test_flat_pieces_are_as_good_as_total_variation_makes_them(sides: tuple[int, ...]) -> None:
     truth = flat_pieces(*sides)
     problem = noisy(truth)
-    mixed, flat, bayes = (psnr(f(problem), truth, data_range=1.0) for f in (guide, tv, nlbayes))
+    mixed, flat, bayes = (psnr(f(problem), truth, data_range=1.0) for f in (baseline, tv, nlbayes))
     assert flat > bayes + 1.0
     assert mixed > flat - 0.02
     more = "low rank, " if len(sides) == 2 else ""
-    assert guide_name(problem) == f"non-local Bayes, {more}total variation"
+    assert baseline_name(problem) == f"non-local Bayes, {more}total variation"
 
 
 def test_a_photograph_has_little_of_total_variation() -> None:
     problem = noisy(CAMERA)
-    mixed, flat, bayes = (psnr(f(problem), CAMERA, data_range=1.0) for f in (guide, tv, nlbayes))
+    mixed, flat, bayes = (psnr(f(problem), CAMERA, data_range=1.0) for f in (baseline, tv, nlbayes))
     assert bayes > flat + 1.0
     assert mixed > bayes - 0.02
 
@@ -54,7 +64,7 @@ def test_a_photograph_has_little_of_total_variation() -> None:
 def test_a_photograph_gains_from_further_passes() -> None:
     """Bricks return all over the picture; total variation has nothing to add to it."""
     problem = noisy(BRICK)
-    mixed, flat, bayes = (psnr(f(problem), BRICK, data_range=1.0) for f in (guide, tv, nlbayes))
+    mixed, flat, bayes = (psnr(f(problem), BRICK, data_range=1.0) for f in (baseline, tv, nlbayes))
     assert bayes > flat + 1.0
     assert mixed > bayes + 0.05
     assert float(problem.cache["shares"][-1]) < 0.05
@@ -64,7 +74,7 @@ def test_the_shares_are_those_of_the_least_error() -> None:
     """Half a picture and half flat pieces: nearly what the truth would choose of the simplex."""
     truth = torch.cat([CAMERA, flat_pieces(96, 96)], dim=3)
     problem = noisy(truth)
-    found = guide(problem)
+    found = baseline(problem)
     images = candidates(problem, tv_weight(problem))
     shares = problem.cache["shares"]
     assert float(shares.sum()) == pytest.approx(1)
@@ -78,9 +88,9 @@ def test_the_shares_are_those_of_the_least_error() -> None:
 
 def test_all_pixels_take_the_share_of_the_part() -> None:
     part, _ = noisy(flat_pieces(40, 40)).split(0.05, seed=0)
-    guide(part)
+    baseline(part)
     whole = noisy(flat_pieces(40, 40)).after(part)
-    guide(whole)
+    baseline(whole)
     assert "shares" in part.cache
     assert "shares" not in whole.cache
 
@@ -88,14 +98,14 @@ def test_all_pixels_take_the_share_of_the_part() -> None:
 def test_an_unknown_level_is_estimated() -> None:
     known = noisy(BRICK)
     unknown = ut.Problem(known.y, Denoise())
-    with_level, without = (psnr(guide(p), BRICK, data_range=1.0) for p in (known, unknown))
+    with_level, without = (psnr(baseline(p), BRICK, data_range=1.0) for p in (known, unknown))
     assert without > with_level - 0.3  # bricks look a little like noise
 
 
 @pytest.mark.parametrize("y", [torch.full((1, 1, 12, 12), 0.5), CAMERA[..., :12, :12]])
 def test_without_noise_to_speak_of_nothing_changes(y: Tensor) -> None:
     """Neither where the two images are the same, which leaves no parabola."""
-    found = guide(ut.Problem(y, Denoise(), sigma=1e-4))
+    found = baseline(ut.Problem(y, Denoise(), sigma=1e-4))
     torch.testing.assert_close(found, y, atol=2e-3, rtol=0)
 
 
@@ -124,6 +134,21 @@ def test_the_share_of_a_part_is_that_of_the_whole() -> None:
     deblurred(whole)
     assert "share of two priors" in fit.cache
     assert "share of two priors" not in whole.cache
+
+
+def test_hidden_pixels_do_not_count_as_noise(monkeypatch) -> None:
+    problem = blurred(CAMERA[..., :48, :48])
+    fit, _ = problem.split(0.05, seed=0)
+    judged = []
+
+    def judge(one: ut.Problem, image: Tensor) -> float:
+        judged.append(weight.noise_level(one, image) * float(one.scale[0]))
+        return 0.01
+
+    monkeypatch.setattr(shares, "noise_level", judge)
+    for one in (problem, fit):
+        shares.split_noise_shares(one, lambda p: CAMERA[None, ..., :48, :48], CAMERA[..., :48, :48])
+    assert judged == pytest.approx([2 / 255] * 2, rel=0.15)
 
 
 def test_shares_are_those_of_least_error_and_never_negative() -> None:
@@ -160,3 +185,12 @@ def test_where_no_pixel_can_be_held_out_both_count_the_same(monkeypatch) -> None
     both = (two_priors(problem) + lowrank(problem)) / 2
     monkeypatch.setattr(ut.Problem, "split", refuse)
     torch.testing.assert_close(filled(problem), both, atol=1e-5, rtol=0)
+
+
+def test_ct_and_mri_lean_on_fixed_shares_of_two_images() -> None:
+    physics = CT((32, 32), np.arange(12) * 15.0, 46)
+    y = physics.A(flat_pieces(32, 32))
+    draw = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    problem = ut.Problem(y + 0.01 * y.mean() * draw, physics)
+    expected = 0.7 * two_priors(problem) + 0.3 * lowrank(problem)
+    torch.testing.assert_close(baseline(problem), expected)

@@ -8,7 +8,7 @@ from skimage.data import camera
 from torch import Tensor
 
 import untrained as ut
-from untrained.classical import CLASSICAL, guide, guide_name, two_priors
+from untrained.classical import CLASSICAL, baseline, baseline_name, two_priors
 from untrained.classical.pair_of_priors import COUPLINGS, settings
 from untrained.metrics import psnr
 from untrained.physics import CT, MRI, Blur, PhaseRetrieval, SuperRes
@@ -33,15 +33,17 @@ def few_views(level: float) -> ut.Problem:
 
 
 @cache
-def few_columns() -> tuple[ut.Problem, Tensor]:
+def few_columns(size: int = 64) -> tuple[ut.Problem, Tensor]:
     """A photograph behind four coils, a third of the columns."""
-    picture = torch.from_numpy(camera()[80:272:2, 180:372:2] / 255)[None, None].float()
-    y, x = torch.meshgrid(*[torch.linspace(-1, 1, 96)] * 2, indexing="ij")
+    corner = torch.from_numpy(camera()[80:272:2, 180:372:2] / 255)[:size, :size]
+    picture = corner[None, None].float()
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, size)] * 2, indexing="ij")
     corners = [(1, 1), (1, -1), (-1, 1), (-1, -1)]
     far = torch.stack([(y - a) ** 2 + (x - b) ** 2 for a, b in corners])
-    mask = torch.zeros(96)
-    mask[torch.randperm(96, generator=torch.Generator().manual_seed(1))[:24]] = 1
-    mask[43:53] = 1
+    mask = torch.zeros(size)
+    order = torch.randperm(size, generator=torch.Generator().manual_seed(1))
+    mask[order[: size // 4]] = 1
+    mask[size // 2 - 5 : size // 2 + 5] = 1
     physics = MRI(mask, torch.polar(torch.exp(-far / 3), far))
     kspace = physics.A(torch.cat([picture, 0.2 * picture], 1))
     return ut.Problem(kspace + noise(kspace, 0.002) * physics.mask, physics), picture
@@ -83,7 +85,7 @@ def test_what_was_found_on_a_part_is_taken_over_in_its_units_where_no_line_is_mi
     assert float(part.scale) != float(whole.scale)
     assert level == pytest.approx(0.05 * float(part.scale / whole.scale))
     assert coupling == 0.2
-    scan, _ = few_columns()
+    scan, _ = few_columns(40)
     part, _ = scan.split(0.3, seed=0)
     part.cache["two priors settings"] = torch.tensor([0.05, 0.2], dtype=torch.float64)
     assert settings(scan.after(part)) == settings(scan)
@@ -93,12 +95,12 @@ def test_networks_lean_on_it() -> None:
     physics = SuperRes((1, 64, 64), 2)
     y = physics.A(textured())
     problem = ut.Problem(y + noise(y, 0.01), physics)
-    assert torch.equal(guide(problem), problem.cache["two priors"])
-    assert guide_name(problem) == "low rank and non-local Bayes"
+    assert torch.equal(baseline(problem), problem.cache["two priors"])
+    assert baseline_name(problem) == "low rank and non-local Bayes"
 
 
 def test_the_same_numbers_in_other_units() -> None:
-    problem, _ = few_columns()
+    problem, _ = few_columns(40)
     other = ut.Problem(1e3 * problem.to_units(problem.y), problem.physics)
     mine, theirs = (one.to_units(two_priors(one)) for one in (problem, other))
     torch.testing.assert_close(theirs, 1e3 * mine, rtol=0, atol=0.05 * float(theirs.abs().max()))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage.data import brick, camera
 
-from untrained.classical import dct, dct_denoise, guide, tv
+from untrained.classical import baseline, dct, dct_denoise, tv
 from untrained.classical.sliding_dct import SHIFTS, _thresholded
 from untrained.errors import UserError
 from untrained.metrics import psnr
@@ -115,10 +115,10 @@ def test_the_weighting_of_the_caller_changes_nothing():
 def test_the_guide_is_total_variation_where_there_is_no_plane():
     kept = torch.ones(1, 1, 16, 16).bernoulli(0.7, generator=torch.Generator().manual_seed(0))
     volume = Problem(noisy(0.1)[..., None, :16, :16] * kept, Inpaint(kept[0], (1, 1, 16, 16)))
-    assert torch.equal(guide(volume), volume.cache["guide"])
-    assert torch.allclose(guide(volume), tv(volume), atol=1e-2)
+    assert torch.equal(baseline(volume), volume.cache["baseline"])
+    assert torch.allclose(baseline(volume), tv(volume), atol=1e-2)
     line = Problem(noisy(0.1)[..., :1, :], Denoise(), sigma=0.1)
-    assert guide(line).shape == line.y.shape
+    assert baseline(line).shape == line.y.shape
 
 
 def test_it_needs_a_linear_physics():

@@ -1,34 +1,25 @@
 """The command line as its user meets it: exit statuses, files, refusals. In-process for speed."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import call, picture
 from filelock import FileLock
 
-from untrained.cli import main
 from untrained.cli.closing import closing_lines
 from untrained.core.rule import Stopped
+from untrained.methods import METHODS
+from untrained.methods.card import FAMILIES, LOW_DATA
 
 QUICK = ["--steps", "6", "--set", "net.widths=8,16", "--quiet"]
 
 
-def call(*arguments: object) -> int:
-    """Run a command; returns its exit status."""
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return int(ended.value.code or 0)
-
-
 @pytest.fixture
 def noisy(tmp_path: Path) -> Path:
-    path = tmp_path / "noisy.npy"
-    y, x = np.mgrid[0:26, 0:22]
-    np.save(path, (0.5 + 0.3 * np.sin(x / 3) * np.cos(y / 4)).astype(np.float32))
-    return path
+    picture(tmp_path / "noisy.npy")
+    return tmp_path / "noisy.npy"
 
 
 def reconstruct(noisy: Path, *more: object) -> int:
@@ -188,37 +179,6 @@ def test_one_process_per_directory(noisy: Path, tmp_path: Path, capsys) -> None:
     assert "another process" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_an_interrupted_run_resumes_to_the_same_bytes(
-    noisy: Path, tmp_path: Path, name: str
-) -> None:
-    """A real Ctrl-C in a real process: status 130, the best so far kept, then the same bytes."""
-    import signal
-    import time
-
-    out, whole = tmp_path / "out", tmp_path / "whole"
-    steps = ["--steps", "500", "--set", "net.widths=8,16", "--stop", "none", "--threads", "1"]
-    command = [sys.executable, "-m", "untrained", "reconstruct", "denoise", str(noisy), *steps]
-    running = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE)
-    for _ in range(600):
-        if (out / "state.pt").exists():
-            break
-        time.sleep(0.1)
-    running.send_signal(signal.Signals[name])
-    _, errors = running.communicate(timeout=120)
-    assert running.returncode == 130, errors
-    assert b"--resume" in errors
-    assert (out / "reconstruction.npy").exists()
-    assert not (out / "result.json").exists()
-    reached = int(np.genfromtxt(out / "history.csv", delimiter=",", skip_header=1)[-1, 1])
-    end = ["--steps", "500", "--set", "net.widths=8,16", "--stop", "none", "--threads", "1"]
-    assert reached < 500
-    assert call("reconstruct", "denoise", noisy, *end, "--quiet", "--out", out, "--resume") == 0
-    assert call("reconstruct", "denoise", noisy, *end, "--quiet", "--out", whole) == 0
-    for name in ("reconstruction.npy", "history.csv"):
-        assert (out / name).read_bytes() == (whole / name).read_bytes()
-
-
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -285,6 +245,18 @@ def test_lists_are_lists_of_named_objects(what: str, capsys) -> None:
     assert all(row["name"] for row in rows)
     assert call("list", what) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_methods_are_listed_under_their_family(capsys) -> None:
+    assert call("list", "methods") == 0
+    parts = capsys.readouterr().out.split("\n\n")
+    assert parts[0].startswith("auto ")
+    for part, family in zip(parts[1:], FAMILIES, strict=True):
+        heading, *lines = part.splitlines()
+        assert heading == f"{family.upper()}: {FAMILIES[family]}"
+        named = [line.split()[0] for line in lines if line[0] != " "]
+        assert named == [name for name, card in METHODS.items() if card.family == family]
+        assert ("--weights" in part) == ("--guide" in part) == (family == LOW_DATA)
 
 
 @pytest.mark.parametrize("method", ["adjoint", "cgsense", "tv", "dip", "tvdip", "aseqdip"])

@@ -6,16 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import call
 
-from untrained import estimate
-from untrained.cli import main
 from untrained.physics import ct
-
-
-def call(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return int(ended.value.code or 0)
+from untrained.run import estimate
 
 
 def scan(tmp_path: Path, views: int, side: int) -> Path:

@@ -62,8 +62,8 @@ def test_no_file_is_called_damaged_for_it(name, tmp_path: Path, capsys, monkeypa
         np.savez(path, measurement=np.ones((16, 16)))
     else:
         path.write_bytes(b"\x89PNG\r\n\x1a\n")
-    place = "untrained.data.photos.open_measurement" if name[-3:] in ("npz", ".h5") else None
-    monkeypatch.setattr(place or "untrained.data.photos.read_values", pressed)
+    place = "untrained.data.tasks.photo.open_measurement" if name[-3:] in ("npz", ".h5") else None
+    monkeypatch.setattr(place or "untrained.data.tasks.photo.read_pixels", pressed)
     with pytest.raises(SystemExit) as ended:
         main(["reconstruct", "denoise", str(path), "--out", str(tmp_path / "out")])
     assert ended.value.code == 130

@@ -7,16 +7,15 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import call, picture, tree
 
 import untrained as ut
 import untrained.cli.commands  # its modules are changed here
-from untrained.cli import main
 from untrained.report import save
 
 QUICK = ["--steps", "4", "--set", "net.widths=8,16", "--quiet"]
@@ -27,40 +26,10 @@ NAMES = [
 ]
 
 
-def call(*arguments: object) -> int:
-    """Run a command; returns its exit status."""
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return int(ended.value.code or 0)
-
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing curves is most of the time that such small results take."""
-    monkeypatch.setattr("untrained.report.page.draw", lambda chart, theme: b"")
-
-
 @pytest.fixture
 def noisy(tmp_path: Path) -> Path:
-    path = tmp_path / "noisy.npy"
-    y, x = np.mgrid[0:26, 0:22]
-    np.save(path, (0.5 + 0.3 * np.sin(x / 3) * np.cos(y / 4)).astype(np.float32))
-    return path
-
-
-def tree(path: Path) -> dict[str, object]:
-    """Everything below a folder: links by what they point to, files by what they hold."""
-
-    def entries() -> Iterator[tuple[str, object]]:
-        for folder, folders, files in os.walk(path):
-            for name in (*folders, *files):
-                one = Path(folder) / name
-                if one.is_symlink():
-                    yield str(one), str(one.readlink())
-                else:
-                    yield str(one), one.read_bytes() if one.is_file() else None
-
-    return dict(entries())
+    picture(tmp_path / "noisy.npy")
+    return tmp_path / "noisy.npy"
 
 
 def fill(path: Path, draw: random.Random) -> None:

@@ -7,19 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command_line import call
 
-from untrained.cli import main
 from untrained.methods import METHODS, find_recipe
 from untrained.metrics import psnr, same_view
 
 SMALL = ["--steps", "6", "--set", "net.widths=8,16", "--quiet"]
-
-
-def call(*arguments: object) -> int:
-    """Run a command; returns its exit status."""
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return int(ended.value.code or 0)
 
 
 def facts_of(out: Path) -> dict[str, Any]:

@@ -6,19 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import call
 
-from untrained.cli import main
 from untrained.physics import CT, MRI
 
 SMALL = ["--steps", "4", "--set", "net.widths=8,16", "--set", "net.skip=4", "--quiet"]
 RNG = np.random.default_rng(0)
-
-
-def call(*arguments: object) -> int:
-    """Run a command; returns its exit status."""
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return int(ended.value.code or 0)
 
 
 @pytest.fixture

@@ -22,6 +22,12 @@ from untrained.report.page import render_page
 from untrained.report.words import hints
 from untrained.rules import EMV, RULES, WMV, HeldOut, SelfValidation, TimeLimit, parse_stop
 
+
+def both(result):
+    """A result as what a report takes: the fit, and what it is about."""
+    return result, result.about
+
+
 SHORT = HeldOut(fraction=0.1, patience=6, skip=3)
 
 
@@ -112,14 +118,14 @@ def test_every_rule_of_the_list_says_what_it_can_do(capsys: Any) -> None:
 @pytest.mark.parametrize("rule", [HeldOut(patience=30, skip=25), HeldOut(skip=25) | TimeLimit()])
 @pytest.mark.parametrize("steps", [2, 9])
 def test_no_advice_names_steps_that_the_rule_does_not_consider(rule: Stop, steps: int) -> None:
-    options = [hint.option for hint in hints(run(rule, steps))]
+    options = [hint.option for hint in hints(*both(run(rule, steps)))]
     (advice,) = [option for option in options if option.startswith("--steps")]
     assert int(advice.split()[1]) >= max(rule.earliest, 2 * rule.ignored)
 
 
 @pytest.mark.filterwarnings("ignore::untrained.Note")
 def test_who_takes_the_newest_image_is_not_told_that_it_was_the_best() -> None:
-    options = [hint.option for hint in hints(run(SHORT, 9, output="last"))]
+    options = [hint.option for hint in hints(*both(run(SHORT, 9, output="last")))]
     assert not any(option.startswith("--steps") for option in options)
 
 
@@ -145,7 +151,7 @@ def test_a_choice_that_is_not_the_minimum_is_explained(
 
 @pytest.mark.filterwarnings("ignore::untrained.Note")
 def test_the_report_explains_it_where_it_is_drawn() -> None:
-    page = re.sub(r"data:[^\"]*", "", render_page(run(HeldOut(fraction=0.1, skip=8), 9)))
+    page = re.sub(r"data:[^\"]*", "", render_page(*both(run(HeldOut(fraction=0.1, skip=8), 9))))
     assert "which ends no run before step 209" in page
     result = run(HeldOut(fraction=0.1, skip=8), 9)
     errors = result.history["held-out error"][:9]

@@ -8,8 +8,9 @@ import torch
 
 import untrained as ut
 from untrained.core.method import Method
-from untrained.core.rule import Frame, Stopped, Watch
+from untrained.core.rule import Frame, Stopped
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.nets import Compact
 from untrained.rules import HeldOut
 

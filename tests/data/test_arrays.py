@@ -13,18 +13,11 @@ import h5py
 import numpy as np
 import pytest
 
-from untrained import files
-from untrained.data import memory
-from untrained.data.arrays import (
-    open_arrays,
-    read_npy,
-    read_number,
-    read_one,
-    read_optional,
-    require_finite,
-    write_npy,
-    write_npz,
-)
+from untrained import files, machine
+from untrained.data.arrays import read_number, read_one, read_optional, require_finite
+from untrained.data.formats import open_arrays
+from untrained.data.formats.npy import read_npy, write_npy
+from untrained.data.formats.npz import write_npz
 from untrained.errors import UserError
 
 
@@ -180,7 +173,7 @@ def test_header_must_agree_with_the_file_before_anything_is_allocated(tmp_path, 
 
 
 def test_zip_bomb_is_refused_unread(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "SUSPICIOUS_BYTES", 8 * 2**20)
+    monkeypatch.setattr(machine, "SUSPICIOUS_BYTES", 8 * 2**20)
     size = 9 * 2**20
     path = tmp_path / "bomb.npz"
     with (
@@ -215,7 +208,7 @@ def test_arrays_beyond_memory_are_refused(tmp_path, monkeypatch, name):
             file["a"] = array
     else:
         write_npz(path, {"a": array}) if name.endswith("npz") else write_npy(path, array)
-    monkeypatch.setattr(memory, "available_memory", lambda: 100_000)
+    monkeypatch.setattr(machine, "available_memory", lambda: 100_000)
     with pytest.raises(UserError, match="more memory"):
         read_one(path, "input")
 
@@ -228,7 +221,7 @@ def test_unwritten_h5_dataset_is_not_allocated(tmp_path):
 
 
 def test_available_memory_is_plausible():
-    assert 2**20 < memory.available_memory() < 2**50
+    assert 2**20 < machine.available_memory() < 2**50
 
 
 def test_read_one_prefers_then_takes_the_only_key_else_lists(tmp_path):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from untrained.data.ct import load_ct as load_slices
 from untrained.data.phantoms import shepp_logan
-from untrained.data.simulate import simulate_ct
+from untrained.data.simulate.ct import simulate_ct
+from untrained.data.tasks.ct import load_ct as load_slices
 from untrained.errors import UserError
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from untrained.data.custom import load_custom, load_object
+from untrained.data.tasks.custom import load_custom
 from untrained.errors import UserError
+from untrained.own_code import build
 
 OPERATORS = """
 import torch
@@ -123,10 +124,10 @@ def test_the_line_that_failed_is_named(folder):
     with pytest.raises(UserError, match=r"line 4 of .*bare\.py"):  # called by torch
         load_custom(folder / "y.npy", physics="bare.py:Bare")
     with pytest.raises(UserError, match=r"No module named 'absent_module'$"):
-        load_object("absent_module:f")
+        build("absent_module:f", "operator")
     (folder / "at_once.py").write_text("import math\nmath.sqrt(-1)\n")
     with pytest.raises(UserError, match=r"line 2 of .*at_once\.py: math\.sqrt\(-1\)"):
-        load_object("at_once.py:f")
+        build("at_once.py:f", "operator")
 
 
 def test_files_are_checked(folder):
@@ -141,5 +142,5 @@ def test_files_are_checked(folder):
         load_custom(folder / "ops_of_mine.py", physics=spec)
 
 
-def test_load_object_returns_the_callable(folder):
-    assert load_object("ops_of_mine.py:Halves")().x_shape == (1, 6, 8)
+def test_the_callable_is_called(folder):
+    assert build("ops_of_mine.py:Halves", "operator").x_shape == (1, 6, 8)

@@ -15,7 +15,8 @@ import untrained as ut
 from untrained.bench.grid import read_grid
 from untrained.checks import check_contents, wild
 from untrained.data import TASKS
-from untrained.data.arrays import open_arrays, read_npy
+from untrained.data.formats import open_arrays
+from untrained.data.formats.npy import read_npy
 from untrained.errors import UserError
 from untrained.files import write_tensors
 from untrained.physics import Denoise
@@ -94,7 +95,7 @@ def test_byte_orders_and_long_doubles_are_read(tmp_path, kind):
     assert found.dtype.isnative
     assert np.array_equal(found.astype(np.float64), stored.astype(np.float64))
     for name in ("a.npy", "a.npz"):
-        y = TASKS["denoise"].load(tmp_path / name).y
+        y = TASKS["denoise"].load(tmp_path / name)[0].y
         assert y.dtype == torch.float32
         assert bool(y.isfinite().all())
 
@@ -225,7 +226,7 @@ def test_inpaint_takes_them_for_missing(tmp_path, form):
         np.save(tmp_path / "mask.npy", np.arange(256).reshape(16, 16) != 0)
         options["mask"] = tmp_path / "mask.npy"
     path = tmp_path / ("a.npz" if form == "npz" else "a.npy")
-    found = TASKS["inpaint"].load(path, **options)
+    (found,) = TASKS["inpaint"].load(path, **options)
     missing = (found.physics.mask[0, 0] == 0).nonzero().tolist()
     assert missing == [[0, 0]] * (form == "mask") + [[3, 4], [7, 8]]
     assert not found.y[0, 0, 3, 4]
@@ -339,7 +340,7 @@ def test_a_few_bytes_that_name_a_large_image(tmp_path):
     assert "zip bomb" in refusal("cs", path)
     many = RNG.random(200_000).astype(np.float32)  # 8 % of the pixels
     np.savez(path, measurement=many, image_shape=[2500, 1000], matrix_seed=1)
-    assert TASKS["cs"].load(path).y.shape == (1, 1, 200_000)
+    assert TASKS["cs"].load(path)[0].y.shape == (1, 1, 200_000)
 
 
 def test_arrays_are_not_printed(tmp_path):
@@ -353,7 +354,7 @@ def test_whatever_a_reader_raises_names_the_file(tmp_path, monkeypatch):
         raise ZeroDivisionError("nobody foresaw this")
 
     np.save(tmp_path / "a.npy", PICTURE)
-    monkeypatch.setattr("untrained.data.photos.Denoise", broken)
+    monkeypatch.setattr("untrained.data.tasks.denoise.Denoise", broken)
     assert "ZeroDivisionError: nobody foresaw" in refusal("denoise", tmp_path / "a.npy")
 
 

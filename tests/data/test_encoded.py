@@ -10,12 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from untrained.data.encoded import load_cs, load_phase
-from untrained.data.nldeblur import load_nldeblur
-from untrained.data.noise import LEVELS, add_noise
-from untrained.data.photos import load_denoise, load_superres
-from untrained.data.simulate import simulate_denoise
-from untrained.data.simulate_encoded import simulate_cs, simulate_nldeblur, simulate_phase
+from untrained.data.simulate.encoded import simulate_cs, simulate_nldeblur, simulate_phase
+from untrained.data.simulate.noise import LEVELS, add_noise
+from untrained.data.simulate.photos import simulate_denoise
+from untrained.data.tasks.cs import load_cs
+from untrained.data.tasks.denoise import load_denoise
+from untrained.data.tasks.nldeblur import load_nldeblur
+from untrained.data.tasks.phase import load_phase
+from untrained.data.tasks.superres import load_superres
 from untrained.errors import UserError
 from untrained.physics import BKSE, BKSENetwork, CompressedSensing, NonlinearBlur
 

@@ -13,12 +13,12 @@ from PIL import Image
 
 import untrained as ut
 from untrained.data import FORMATS, TASKS, evaluate_files, with_reference, with_references
-from untrained.data.compare import evaluate_notes
-from untrained.data.ct import load_ct
-from untrained.data.mri import load_mri
+from untrained.data.evaluate import evaluate_notes
 from untrained.data.phantoms import birdcage_maps, brain, gaussian_kernel, shepp_logan
-from untrained.data.photos import load_denoise
-from untrained.data.simulate_encoded import simulate_phase
+from untrained.data.simulate.encoded import simulate_phase
+from untrained.data.tasks.ct import load_ct
+from untrained.data.tasks.denoise import load_denoise
+from untrained.data.tasks.mri import load_mri
 from untrained.errors import UserError
 from untrained.physics import CT, Denoise
 from untrained.physics.phase import PhaseRetrieval
@@ -176,7 +176,7 @@ def test_tables_cover_the_contract():
     assert list(TASKS) == [*photographs, "mri", "ct", "custom"]
     assert all(name == task.name for name, task in TASKS.items())
     assert [name for name, task in TASKS.items() if task.simulate is None] == ["custom"]
-    assert {"PNG", "JPEG", "TIFF", "NPY", "NPZ", "HDF5"} == {f.name for f in FORMATS}
+    assert {"PNG", "JPEG", "TIFF", "NPY", "NPZ", "HDF5"} == set(FORMATS)
 
 
 @pytest.mark.parametrize("size", [16, 33, 64])

@@ -15,10 +15,10 @@ import tifffile
 import torch
 
 from untrained.data import TASKS
-from untrained.data.ct import load_ct
-from untrained.data.mri import load_mri
 from untrained.data.phantoms import birdcage_maps, brain, shepp_logan
-from untrained.data.photos import load_denoise
+from untrained.data.tasks.ct import load_ct
+from untrained.data.tasks.denoise import load_denoise
+from untrained.data.tasks.mri import load_mri
 from untrained.errors import UserError
 from untrained.maths import fft2c, to_complex
 from untrained.physics import CT, MRI

@@ -12,19 +12,17 @@ from PIL import Image
 
 from untrained.data import TASKS
 from untrained.data.phantoms import gaussian_kernel
-from untrained.data.photos import (
-    estimate_noise,
-    load_deblur,
-    load_denoise,
-    load_inpaint,
-    load_superres,
-)
-from untrained.data.simulate import (
+from untrained.data.simulate.photos import (
     simulate_deblur,
     simulate_denoise,
     simulate_inpaint,
     simulate_superres,
 )
+from untrained.data.tasks.deblur import load_deblur
+from untrained.data.tasks.denoise import load_denoise
+from untrained.data.tasks.inpaint import load_inpaint
+from untrained.data.tasks.superres import load_superres
+from untrained.doubts.photographs import estimate_noise
 from untrained.errors import UserError
 
 RNG = np.random.default_rng(3)

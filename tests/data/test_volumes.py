@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 
 from untrained.data import read_clean, with_references
-from untrained.data.arrays import open_arrays
-from untrained.data.containers import NpzFile
-from untrained.data.ct import load_ct
-from untrained.data.mri import load_mri
-from untrained.data.photos import load_denoise, load_inpaint
+from untrained.data.formats import open_arrays
+from untrained.data.formats.npz import NpzFile
+from untrained.data.tasks.ct import load_ct
+from untrained.data.tasks.denoise import load_denoise
+from untrained.data.tasks.inpaint import load_inpaint
+from untrained.data.tasks.mri import load_mri
 from untrained.errors import UserError
 from untrained.maths import to_complex
 

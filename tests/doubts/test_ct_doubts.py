@@ -8,7 +8,7 @@ import torch
 
 import untrained as ut
 from untrained.classical import CLASSICAL
-from untrained.data.ct import load_ct
+from untrained.data.tasks.ct import load_ct
 from untrained.doubts import mended
 from untrained.doubts.ct import (
     centre_doubts,
@@ -20,7 +20,7 @@ from untrained.doubts.ct import (
 from untrained.errors import UserError
 from untrained.metrics import psnr
 from untrained.physics.ct import CT, FanBeam
-from untrained.physics.footprint import Geometry
+from untrained.physics.ct_geometry import Geometry
 from untrained.physics.stack import Stack
 
 VIEWS = np.arange(30) * 6.0

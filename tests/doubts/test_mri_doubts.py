@@ -9,7 +9,7 @@ import torch
 
 import untrained as ut
 from untrained.classical import CLASSICAL
-from untrained.data.mri import load_mri
+from untrained.data.tasks.mri import load_mri
 from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts
 from untrained.errors import UserError
 from untrained.maths import to_channels, to_complex

@@ -71,8 +71,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str], str]] = {
 
 def load(task: str, arrays: dict[str, Any], folder: Path) -> Any:
     np.savez(folder / "input.npz", **arrays)
-    found = TASKS[task].load(folder / "input.npz")
-    return found[0] if isinstance(found, list) else found
+    return TASKS[task].load(folder / "input.npz")[0]
 
 
 @pytest.mark.parametrize("name", CASES)

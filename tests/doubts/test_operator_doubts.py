@@ -9,7 +9,7 @@ from torch import Tensor
 
 import untrained as ut
 from untrained.errors import UserError
-from untrained.physics.autograd import as_physics
+from untrained.physics import as_physics
 from untrained.physics.check import check_operator
 
 
@@ -97,3 +97,12 @@ def test_a_given_gradient_is_used() -> None:
         target, SquareWithGradient(), method="dip", steps=150, progress=False, stop="none"
     )
     assert float((result.image.abs() - 0.7).abs().mean()) < 0.1
+
+
+def test_a_gradient_of_another_shape_is_refused() -> None:
+    class Flat(Square):
+        def A_vjp(self, x: Tensor, v: Tensor) -> Tensor:
+            return (2 * x * v).flatten(1)
+
+    with pytest.raises(UserError, match="A_vjp returns shape"):
+        ut.reconstruct(torch.rand(1, 1, 16, 16), Flat(), method="dip", steps=2, progress=False)

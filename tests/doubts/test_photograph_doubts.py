@@ -8,21 +8,18 @@ import torch
 from PIL import Image
 
 import untrained as ut
-from untrained.data.ct import load_ct
-from untrained.data.encoded import load_phase
-from untrained.data.mri import load_mri
-from untrained.data.nldeblur import load_nldeblur
 from untrained.data.parameters import read_mask
-from untrained.data.photos import (
-    estimate_noise,
-    load_deblur,
-    load_denoise,
-    load_inpaint,
-    load_superres,
-)
-from untrained.data.simulate import simulate_deblur
-from untrained.data.simulate_encoded import simulate_nldeblur
-from untrained.doubts.photographs import kernel_doubts, mask_doubts
+from untrained.data.simulate.encoded import simulate_nldeblur
+from untrained.data.simulate.photos import simulate_deblur
+from untrained.data.tasks.ct import load_ct
+from untrained.data.tasks.deblur import load_deblur
+from untrained.data.tasks.denoise import load_denoise
+from untrained.data.tasks.inpaint import load_inpaint
+from untrained.data.tasks.mri import load_mri
+from untrained.data.tasks.nldeblur import load_nldeblur
+from untrained.data.tasks.phase import load_phase
+from untrained.data.tasks.superres import load_superres
+from untrained.doubts.photographs import estimate_noise, kernel_doubts, mask_doubts
 from untrained.errors import UserError
 from untrained.physics.blur import Blur
 from untrained.physics.compressed import CompressedSensing

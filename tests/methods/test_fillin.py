@@ -1,15 +1,18 @@
-"""The method behind `house` on missing pixels."""
+"""The method that `auto` and `house` mean on missing pixels."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 import untrained as ut
 from untrained.core.state import State
-from untrained.methods.fillin import FillIn
+from untrained.errors import UserError
+from untrained.methods import FillIn
 from untrained.metrics import psnr
 from untrained.nets import Compact
 from untrained.physics import Inpaint, box_mask, random_mask
+from untrained.run.plan import plan
 
 SIDE = 48
 
@@ -78,6 +81,23 @@ def test_a_large_hole_is_filled_as_well_as_by_total_variation():
     inside = ~hole
     ours, tv = ((x - truth)[..., inside].square().mean() for x in images(result))
     assert ours < tv
+
+
+@pytest.mark.parametrize("preset", ut.methods.PRESETS)
+@pytest.mark.parametrize("name", ["auto", "house", "fillin"])
+def test_it_is_what_auto_and_house_mean_on_missing_pixels(name: str, preset: str) -> None:
+    chosen = plan("inpaint", method=name, preset=preset, settings=["shown=0.6"])
+    assert chosen.card.name == "fillin"
+    assert chosen.recipe is not None
+    assert chosen.recipe.method == FillIn(rounds=250 if preset == "fast" else 500, shown=0.6)
+    with pytest.raises(UserError, match="FillIn has no field 'lam'; it has: rounds, inner, shown"):
+        plan("inpaint", method=name, settings=["lam=1"])
+    assert plan("denoise", method="house", settings=["lam=1"]).card.name == "house"
+
+
+def test_it_does_no_other_task() -> None:
+    with pytest.raises(UserError, match="'fillin' does not do denoise"):
+        plan("denoise", method="fillin")
 
 
 def images(result):

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import untrained as ut
-from untrained.core.solve import solve_recipe
 from untrained.errors import UserError
 from untrained.methods.lambdas import TRIED
 from untrained.physics import Inpaint
-from untrained.plan import plan
 from untrained.problem import Problem
+from untrained.run.plan import plan
+from untrained.solver.procedure import solve_recipe
 
 SMALL = ["net.widths=4,8", "net.skip=2"]
 
@@ -44,7 +44,7 @@ def test_the_lambda_of_least_held_out_error_is_run(method: str) -> None:
     assert given is not None
     alone = solve_recipe(given, holes())
     assert torch.equal(result.image, alone.image)
-    assert result.settled().method == given.method
+    assert result.final_recipe().method == given.method
     assert f"lambda {lam:g} predicts held-out measurements best" in result.stop[0].reason
     assert result.steps == alone.steps + 20 * len(TRIED)
 

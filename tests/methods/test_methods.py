@@ -10,21 +10,23 @@ from torch import Tensor
 
 from untrained import METHODS, Problem, nets
 from untrained import methods as m
+from untrained.classical import CLASSICAL as ANSWERS
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
-from untrained.core.rule import Watch
-from untrained.core.solve import solve_recipe
-from untrained.core.state import LOG_RATE, State
+from untrained.core.start import LOG_RATE, StartWeights
+from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.errors import UserError
 from untrained.methods import PRESETS, find_recipe
+from untrained.methods.card import CLASSICAL, FAMILIES, LOW_DATA, NOTHING, WEIGHTS
 from untrained.nets import UNet, initialise, normalisations
 from untrained.physics import MRI, Denoise, Inpaint, PhaseRetrieval
-from untrained.plan import plan
-from untrained.pretrain import LESSONS
-from untrained.pretrain.train import lesson_recipe
+from untrained.pretrain.train import training_recipe
+from untrained.result import Result
 from untrained.rules.watch import Reference
+from untrained.run.plan import plan
+from untrained.solver.procedure import solve_recipe
 
 SIDES = (19, 14)
 SMALL = nets.Compact(widths=(4, 6, 8), skip=2)
@@ -47,6 +49,7 @@ TABLE: dict[str, Recipe] = {
     "doubledip": small(m.DoubleDIP(12)),
     "drp": small(m.DRP(12, walk=1e-3), nets.SkipNet(down=(6,), up=(6,), skip=(2,), sigmoid=False)),
     "edip": small(m.EDIP(12)),
+    "fillin": small(m.FillIn(12)),
     "house": small(m.House(12)),
     "metadip": small(m.MetaDIP(12), engine=Engine("sgd", lr=1.0, precision="fp32")),
     "nerp": small(m.NeRP(12), nets.Siren(8, 2, features=4)),
@@ -103,11 +106,19 @@ def diffraction(count: int = 1) -> Problem:
     return Problem(physics.A(image), physics)
 
 
+def holes(count: int = 1) -> Problem:
+    """A third of the pixels is missing."""
+    clean = photograph(count).y
+    physics = Inpaint(draw(*SIDES, seed=8) > 1 / 3, (1, *SIDES))
+    return Problem(physics.A(clean), physics)
+
+
 def problem_for(name: str, count: int = 1) -> Problem:
     if METHODS[name].tasks == ("phase",):
         return diffraction(count)
-    problem = mri(count) if "mri" in METHODS[name].tasks else photograph(count)
-    return problem.with_weights(learned(name, problem))
+    if METHODS[name].tasks == ("inpaint",):
+        return holes(count)
+    return mri(count) if "mri" in METHODS[name].tasks else photograph(count)
 
 
 def learned(name: str, problem: Problem) -> dict[str, Tensor]:
@@ -124,12 +135,39 @@ def learned(name: str, problem: Problem) -> dict[str, Tensor]:
     return {n: w for n, w in whole.items() if n.startswith("encoder.") or not part}
 
 
+def start_for(name: str, problem: Problem) -> StartWeights:
+    return StartWeights.from_tensors(learned(name, problem))
+
+
 def run(name: str, problem: Problem, **options: object) -> Result:
-    return solve_recipe(TABLE[name], problem, **options)  # type: ignore[arg-type]
+    start = start_for(name, problem)
+    return solve_recipe(TABLE[name], problem, start=start, **options)  # type: ignore[arg-type]
 
 
 def test_the_table_has_every_network_method() -> None:
     assert {name for name, card in METHODS.items() if not card.classical} == set(TABLE)
+
+
+def test_every_card_says_what_kind_of_method_it_is_and_what_it_needs() -> None:
+    assert {card.family for card in METHODS.values()} == set(FAMILIES)
+    for name, card in METHODS.items():
+        assert card.name == name
+        assert card.classical == (card.family == CLASSICAL) == (name in ANSWERS)
+        assert (card.training is not None) == (card.needs == WEIGHTS)
+        if card.needs != NOTHING:
+            assert card.family == LOW_DATA
+
+
+def test_no_class_is_without_a_row() -> None:
+    """What is learned beforehand has its table in tests/pretrain: every training of a card."""
+    here = {type(recipe.method) for recipe in TABLE.values()}
+    trainings = {
+        type(training_recipe(card, card.tasks[0], "fast").method)
+        for card in METHODS.values()
+        if card.training
+    }
+    own = {kind for kind in Method.__subclasses__() if kind.__module__.startswith("untrained.")}
+    assert own == here | trainings
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -139,7 +177,8 @@ def test_the_objective_falls(name: str) -> None:
         recipe = replace(recipe, method=m.OES(60, search=10, keep=0.8))
     if name == "autoencoder":
         recipe = replace(recipe, method=m.Autoencoder(60, training=20))
-    data = solve_recipe(recipe, problem_for(name)).history["data"]
+    problem = problem_for(name)
+    data = solve_recipe(recipe, problem, start=start_for(name, problem)).history["data"]
     later = 10 if name == "oes" else 20 if name == "autoencoder" else 0
     assert min(data[-5:]) < data[later]  # type: ignore[type-var]
 
@@ -163,7 +202,7 @@ def test_a_resumed_run_is_bit_identical(
     paused = run(name, problem_for(name), run_dir=tmp_path, watch=[pause_after(at)])
     assert not paused.finished
     resumed = run(name, problem_for(name), run_dir=tmp_path)
-    assert resumed.resumed_from == [at]
+    assert resumed.resumed_from == (at,)
     assert torch.equal(resumed.image, whole.image)
     assert resumed.history == whole.history
     assert all(torch.equal(w, resumed.weights[n]) for n, w in whole.weights.items())
@@ -177,7 +216,7 @@ def test_the_released_order_of_deepred_resumes_to_the_same_bits(
     whole = solve_recipe(small(method), mri())
     solve_recipe(small(method), mri(), run_dir=tmp_path, watch=[pause_after(7)])
     resumed = solve_recipe(small(method), mri(), run_dir=tmp_path)
-    assert resumed.resumed_from == [7]
+    assert resumed.resumed_from == (7,)
     assert torch.equal(resumed.image, whole.image)
 
 
@@ -186,8 +225,7 @@ def test_only_what_the_paper_optimises_is_optimised(name: str) -> None:
     recipe, problem = TABLE[name], problem_for(name)
     module = recipe.build(problem)
     initialise(module, 0)
-    state = State(problem, module, 0)
-    state.take_given(problem.pretrained)
+    state = State(problem, module, 0, start=start_for(name, problem))
     recipe.method.start(state)
     weights = {n[4:] for n in state.rates if n.startswith("net/")}
     variables = {n for n in state.rates if not n.startswith(("net/", "search/"))}
@@ -235,10 +273,10 @@ def test_every_task_has_a_recipe_whose_network_can_be_built(name: str, preset: s
 def test_the_papers_settings_are_in_single_precision(name: str) -> None:
     """Check the reconstruction, and what is learned before it."""
     card = METHODS[name]
-    recipes = [card.recipe] + ([LESSONS[name].recipe] if name in LESSONS else [])
+    recipes = [card.recipe] + ([card.training.recipe] if card.training else [])
     for recipe in recipes:
-        for task in LESSONS[name].tasks if name in LESSONS else card.tasks:
-            assert name == "house" or recipe(task, "paper").engine.precision == "fp32"
+        for task in card.tasks:
+            assert name in ("house", "fillin") or recipe(task, "paper").engine.precision == "fp32"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -271,7 +309,7 @@ def test_settings_that_have_to_agree_are_set_together() -> None:
         net = plan("denoise", method="dip", preset="paper", settings=order).recipe.net
         assert (net.down, net.up, net.skip) == ((8, 16, 32), (8, 16, 32), (0, 2, 2))
         assert net == recipe.with_settings(["net=skip", *order]).net
-    assert lesson_recipe(LESSONS["metadip"], "denoise", "paper", lists).net == net
+    assert training_recipe(METHODS["metadip"], "denoise", "paper", lists).net == net
     with pytest.raises(UserError, match="one entry per scale each, got 3, 3 and 5"):
         recipe.with_settings(lists[:2])
     assert recipe.with_settings(["rounds=5", "rounds=7"]).budget == 7
@@ -314,14 +352,15 @@ SET_FOR_NORM_ONE = {
 """Methods whose weights, steps or clipping were set for an operator of norm one."""
 
 
-@pytest.mark.parametrize("name", sorted(TABLE.keys() - {"convdecoder", "doubledip", "dop"}))
+@pytest.mark.parametrize(
+    "name", sorted(TABLE.keys() - {"convdecoder", "doubledip", "dop", "fillin"})
+)
 def test_what_the_data_term_is_divided_by(name: str) -> None:
     """A paper's lambda meets the mean squared singular value, ours the largest one, as ever."""
     problem, recipe = problem_for(name), TABLE[name]
     module = recipe.build(problem)
     initialise(module, 0)
-    state = State(problem, module, 0)
-    state.take_given(problem.pretrained)
+    state = State(problem, module, 0, start=start_for(name, problem))
     recipe.method.start(state)
     image, terms = recipe.method.loss(state)
     found = terms["data"].square() if name == "drp" else terms["data"]

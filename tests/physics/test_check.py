@@ -1,6 +1,8 @@
 """One table: every operator of ours x every property. Then the checks themselves."""
 
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +13,12 @@ from untrained.physics import (
     CT,
     MRI,
     Blur,
+    CompressedSensing,
     Denoise,
     FanBeam,
     Inpaint,
     LinearPhysics,
+    Stack,
     SuperRes,
     as_physics,
     check_operator,
@@ -23,6 +27,7 @@ from untrained.physics import (
     random_mask,
     vdrs_mask,
 )
+from untrained.physics.base import Physics
 from untrained.physics.check import adjoint_notes
 
 
@@ -33,6 +38,12 @@ def noise(*shape, seed=0, dtype=torch.float32):
 def mri(size, coils):
     maps = noise(coils, *size, dtype=torch.complex64) if coils else None
     return MRI(random_mask(size, 0.6, seed=1), maps)
+
+
+def columns(size, coils):
+    """Whole columns, by maps of which each image of a batch, or slice, has the same."""
+    maps = noise(coils, *size, dtype=torch.complex64)
+    return MRI(vdrs_mask(size[1], 2, 0.2), maps)
 
 
 OPERATORS = {
@@ -52,8 +63,36 @@ OPERATORS = {
     "mri_columns": lambda size: MRI(vdrs_mask(size[1], 2, 0.2), x_shape=(2, *size)),
     "ct_parallel": lambda size: CT(size, np.arange(0, 180, 20.0), 40),
     "ct_fan": lambda size: CT(size, np.arange(0, 360, 40.0), 50, fan=FanBeam(90.0, 150.0)),
+    "hybrid": lambda size: columns(size, 2).hybrid(),
+    "stack_mri": lambda size: Stack(mri(size, 2), 3),
+    "stack_ct": lambda size: Stack(CT(size, np.arange(0, 180, 30.0), 40), 2),
+    "stack_hybrid": lambda size: Stack(columns(size, 3), 3).hybrid(),
+    "cs": lambda size: CompressedSensing((2, *size), 200),
 }
+ELSEWHERE = {
+    "PhaseRetrieval": "test_encoded.py",
+    "BKSE": "test_nonlinear_blur.py",
+    "NonlinearBlur": "test_nonlinear_blur.py",
+}
+"""Nonlinear operators, which have tests of their own."""
+
 SIZES = {"even": (24, 24), "odd": (27, 21), "rectangular": (24, 36)}
+
+
+def kinds(base: type) -> Iterator[str]:
+    """The package's own operators; wrappers of others are tested with what they wrap."""
+    places = ("untrained.physics.base", "untrained.physics.foreign", "untrained.physics.rescaled")
+    for kind in base.__subclasses__():
+        yield from kinds(kind)
+        if kind.__module__.startswith("untrained.") and kind.__module__ not in places:
+            yield kind.__name__
+
+
+def test_no_operator_is_without_a_row() -> None:
+    here = {type(make((24, 24))).__name__ for make in OPERATORS.values()}
+    assert set(kinds(Physics)) == here | set(ELSEWHERE)
+    for name, file in ELSEWHERE.items():
+        assert name.lower() in (Path(__file__).parent / file).read_text(encoding="utf-8").lower()
 
 
 CASES = [
@@ -237,7 +276,7 @@ def test_nonlinear_objects_say_so():
     assert report.ok
     assert not report.linear
     assert report.adjoint_error is None
-    assert not hasattr(as_physics(OnlyA()), "initial")
+    assert as_physics(OnlyA()).initial(x) is None
 
 
 def test_affine_is_not_linear():

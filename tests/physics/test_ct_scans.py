@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from untrained.physics.ct import CT, FanBeam
+from untrained.physics.ct_geometry import Geometry
 from untrained.physics.fbp import fbp
-from untrained.physics.footprint import Geometry
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 

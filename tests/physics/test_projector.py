@@ -8,7 +8,6 @@ import untrained as ut
 from untrained.physics import ct
 from untrained.physics.ct import CT, FanBeam
 from untrained.problem import Problem
-from untrained.scaling import a_few_views
 
 FAN = FanBeam(source_origin=60.0, source_detector=90.0)
 SCANS = {
@@ -121,7 +120,7 @@ def test_a_gain_is_told_by_a_few_views_unless_they_are_hidden(monkeypatch):
     usual = CT((16, 16), np.arange(0, 180, 4.0), 24)
     monkeypatch.setattr(ct, "MOST_MATRIX", 0)
     scan = CT((16, 16), np.arange(0, 180, 4.0), 24)
-    few = a_few_views(scan)
+    few = scan.few_views()
     assert 0 < len(few._which) <= 2 * ct.SAMPLE
     y = scan.A(noise(1, 1, 16, 16).abs())
     problem = Problem(y, scan)

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 import untrained as ut
-from untrained.classical import guide, guide_name
+from untrained.classical import baseline, baseline_name
 from untrained.data.phantoms import birdcage_maps
 from untrained.errors import UserError
 from untrained.metrics import psnr
 from untrained.physics import CT, MRI, Denoise, Inpaint, NonlinearBlur, Stack, dot_test
 from untrained.physics import stack as stack_file
-from untrained.slices import slices_of
+from untrained.problem.slices import slices_of
 
 pytestmark = pytest.mark.usefixtures("unsearched")
 DEPTH, SIDE = 6, 16
@@ -127,11 +127,11 @@ def test_the_classical_image_of_a_stack_is_that_of_its_slices(slices):
     stack = Stack(slices, DEPTH)
     x = ball(SIDE)[:, :, 5 : 5 + DEPTH].repeat(1, stack.x_shape[0], 1, 1, 1)
     volume = ut.Problem(stack.A(x), stack)
-    found = guide(volume)
-    assert "slice by slice" in guide_name(volume)
+    found = baseline(volume)
+    assert "slice by slice" in baseline_name(volume)
     for d, one in enumerate(slices_of(volume)):
         alone = ut.Problem(stack.A(x)[:, :, d], stack.of_slice(d))
-        assert torch.allclose(volume.to_units(found)[:, :, d], volume.to_units(guide(one)))
+        assert torch.allclose(volume.to_units(found)[:, :, d], volume.to_units(baseline(one)))
         torch.testing.assert_close(one.to_units(one.estimate()), alone.to_units(alone.estimate()))
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
+from untrained.about import About
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
-from untrained.core.result import About, Result
 from untrained.core.rule import Never, Stopped
+from untrained.result import Result
+
+
+@pytest.fixture
+def blank_curves() -> None:
+    """Draw the curves of reports in this folder."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ def make_result() -> Callable[..., Result]:
             image=image,
             history=history(),
             origins={"data": "objective", "held-out error": "stop", "psnr": "watch"},
-            stop=[Stopped("heldout", 2, "the error was smallest at step 2")] * len(image),
+            stop=(Stopped("heldout", 2, "the error was smallest at step 2"),) * len(image),
             recipe=Recipe(Toy(), engine=Engine(), stop=Never(), source="made up"),
             seed=3,
             steps=5,
@@ -94,5 +100,4 @@ def compared(make_result, photo) -> Result:
         metrics={"psnr": 30.0, "ssim": float("nan")},
         classical_metrics={"psnr": 27.5, "ssim": 0.8},
     )
-    result.std = 0.01 * photo
-    return result
+    return replace(result, std=0.01 * photo)

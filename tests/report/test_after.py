@@ -14,6 +14,12 @@ from untrained.report.after import after_the_curves
 from untrained.report.page import render_page
 from untrained.rules import Average
 
+
+def both(result):
+    """A result as what a report takes: the fit, and what it is about."""
+    return result, result.about
+
+
 SMALL = ["net=compact", "net.widths=4,8", "net.skip=2"]
 
 
@@ -32,14 +38,14 @@ def test_the_closing_step_is_told_with_its_gain(photo, stop) -> None:
     reached, last = result.about.metrics["psnr"], result.history["psnr_output"][-1]
     assert reached > last + 0.01
     said = f"the image towards the measurements: from {last:.2f} to {reached:.2f} dB."
-    assert said in after_the_curves(result)
-    assert said in render_page(result)
+    assert said in after_the_curves(*both(result))
+    assert said in render_page(*both(result))
 
 
 def test_without_a_closing_step_nothing_is_said(photo) -> None:
     result = inpainted(photo, output="last")
     assert result.about.metrics["psnr"] == pytest.approx(result.history["psnr_output"][-1])
-    assert after_the_curves(result) == ""
+    assert after_the_curves(*both(result)) == ""
 
 
 def test_the_mean_of_seeds_is_told(photo) -> None:
@@ -47,7 +53,7 @@ def test_the_mean_of_seeds_is_told(photo) -> None:
     reached, last = result.about.metrics["psnr"], result.history["psnr_output"][-1]
     said = "the mean of 2 seeds, of which these are the curves of the first: from "
     assert f" After the curves comes {said}{last:.2f} to {reached:.2f} dB." in after_the_curves(
-        result
+        *both(result)
     )
 
 
@@ -55,11 +61,11 @@ def test_an_image_that_was_kept_counts_from_its_own_step(compared) -> None:
     """Check a run without a second fit; with one the last row is the output that was kept."""
     output = Average(mu=0.1)
     assert output.keep_best
-    compared.recipe = replace(compared.recipe, output=output)
-    compared.history = {
+    history = {
         "phase": ["fit"] * 3, "step": [1.0, 2.0, 3.0], "psnr_output": [10.0, 20.0, 12.0],
     }  # fmt: skip
-    compared.stop = [Stopped("heldout", 2, "")]
-    assert "from 20.00 to 30.00 dB" in after_the_curves(compared)
+    recipe, stop = replace(compared.recipe, output=output), (Stopped("heldout", 2, ""),)
+    compared = replace(compared, recipe=recipe, history=history, stop=stop)
+    assert "from 20.00 to 30.00 dB" in after_the_curves(*both(compared))
     compared.history["phase"] = ["fit", "fit", "refit"]
-    assert "from 12.00 to 30.00 dB" in after_the_curves(compared)
+    assert "from 12.00 to 30.00 dB" in after_the_curves(*both(compared))

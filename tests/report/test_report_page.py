@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from untrained.core.result import Mixture
+from untrained.about import Mixture
 from untrained.core.rule import Stopped
 from untrained.methods import OES
 from untrained.report import words
@@ -21,6 +21,11 @@ from untrained.report.charts import Chart, Line, charts
 from untrained.report.gallery import gallery
 from untrained.report.page import metric_table, render_page
 from untrained.report.plots import DARK, LIGHT, draw, figure_of, pixels_of
+
+
+def both(result):
+    """A result as what a report takes: the fit, and what it is about."""
+    return result, result.about
 
 
 class Reader(HTMLParser):
@@ -52,7 +57,7 @@ def opened(uri):
 
 
 def test_the_page_is_self_contained(compared):
-    page = render_page(compared)
+    page = render_page(*both(compared))
     assert not re.search(r"https?://", page)
     reader = Reader(page)
     assert not reader.all("script")
@@ -70,7 +75,7 @@ def test_user_text_is_escaped(compared):
     about = replace(compared.about, source=evil, notes=(evil,), command=evil, classical_name=evil)
     stop = [Stopped("heldout", 2, evil)]
     history = {**compared.history, evil: compared.history["data"]}
-    page = render_page(replace(compared, about=about, stop=stop, history=history))
+    page = render_page(*both(replace(compared, about=about, stop=stop, history=history)))
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert not Reader(page).all("script")
@@ -78,7 +83,7 @@ def test_user_text_is_escaped(compared):
 
 @pytest.mark.usefixtures("undrawn")
 def test_contents_and_their_order(compared):
-    page = re.sub(r"data:[^\"]*", "", render_page(compared))
+    page = re.sub(r"data:[^\"]*", "", render_page(*both(compared)))
     wanted = [
         "<h1>toy",
         "photo.png",
@@ -103,21 +108,23 @@ def test_contents_and_their_order(compared):
 
 
 def test_verdict(compared):
-    of_input = words.input_metrics(compared)
-    line = words.verdict(compared, of_input)
+    of_input = words.input_metrics(*both(compared))
+    line = words.verdict(*both(compared), of_input)
     assert line.startswith("toy: 30.0 dB, +2.5 dB over tv, ")
     assert line.endswith("over the measurement")
     worse = replace(compared.about, metrics={"psnr": 27.0}, adjoint=None)
-    assert words.verdict(replace(compared, about=worse), {}) == "toy: 27.0 dB, 0.5 dB below tv"
-    assert "--method tv" in [h.option for h in words.hints(replace(compared, about=worse))]
+    assert (
+        words.verdict(*both(replace(compared, about=worse)), {}) == "toy: 27.0 dB, 0.5 dB below tv"
+    )
+    assert "--method tv" in [h.option for h in words.hints(*both(replace(compared, about=worse)))]
     level = replace(compared.about, metrics={"psnr": 27.52})
-    assert words.verdict(replace(compared, about=level), {}).endswith("level with tv")
+    assert words.verdict(*both(replace(compared, about=level)), {}).endswith("level with tv")
     equal = replace(compared.about, metrics={"psnr": float("inf")})
-    assert "equal to the reference" in words.verdict(replace(compared, about=equal), {})
+    assert "equal to the reference" in words.verdict(*both(replace(compared, about=equal)), {})
 
 
 def test_verdict_without_reference(make_result, photo):
-    line = words.verdict(make_result(photo, method="toy"), {})
+    line = words.verdict(*both(make_result(photo, method="toy")), {})
     assert "5 steps" in line
     assert "no reference" in line
     assert "dB" not in line
@@ -130,13 +137,13 @@ MADE = "19 % network and 81 % a classical image (non-local Bayes)"
 @pytest.mark.usefixtures("undrawn")
 def test_the_first_line_says_what_the_image_is_made_of(compared, make_result, photo):
     alone = make_result(photo, method="toy", mixture=MIXTURE)
-    assert words.verdict(alone, {}).startswith(f"toy: {MADE}, fitted in 5 steps")
+    assert words.verdict(*both(alone), {}).startswith(f"toy: {MADE}, fitted in 5 steps")
     mixed = replace(compared, about=replace(compared.about, mixture=MIXTURE))
-    line = words.verdict(mixed, {})
+    line = words.verdict(*both(mixed), {})
     assert (
         line == f"toy: 30.0 dB, +2.5 dB over tv, +1.0 dB over its classical image; made of {MADE}"
     )
-    page = render_page(mixed)
+    page = render_page(*both(mixed))
     assert page.index(MADE) < page.index("<h2")
 
 
@@ -146,27 +153,29 @@ def rows_of(table):
 
 def test_the_classical_image_has_a_row_beside_tv(compared):
     mixed = replace(compared, about=replace(compared.about, mixture=MIXTURE))
-    table = metric_table(mixed, {})
+    table = metric_table(*both(mixed), {})
     rows = rows_of(table)
     assert list(rows) == ["toy, 19 % network", "its classical image: non-local Bayes", "tv"]
     assert [row["held-out error"] for row in rows.values()] == ["0.012", "0.0345", "–"]
     assert [row["PSNR"] for row in rows.values()] == ["30.00 dB", "29.00 dB", "27.50 dB"]
     assert "Held-out error" in table.caption
-    assert "held-out error" not in metric_table(compared, {}).names
+    assert "held-out error" not in metric_table(*both(compared), {}).names
 
 
 def test_without_a_reference_the_held_out_errors_stand_alone(compared):
     about = replace(without_reference(compared).about, mixture=replace(MIXTURE, network=1.0))
-    table = metric_table(replace(compared, about=about), {})
+    table = metric_table(*both(replace(compared, about=about)), {})
     assert table.names == ["held-out error"]
     assert [texts for _, texts in table.rows] == [["0.012"], ["0.0345"], ["–"]]
     assert "reference" not in table.caption
-    assert metric_table(without_reference(compared), {}) is None
+    assert metric_table(*both(without_reference(compared)), {}) is None
 
 
 def test_a_classical_image_that_is_the_one_compared_with_has_one_row(compared):
     same = replace(MIXTURE, classical="tv", classical_metrics=None)
-    rows = rows_of(metric_table(replace(compared, about=replace(compared.about, mixture=same)), {}))
+    rows = rows_of(
+        metric_table(*both(replace(compared, about=replace(compared.about, mixture=same))), {})
+    )
     assert list(rows) == ["toy, 19 % network", "its classical image: tv"]
     assert rows["its classical image: tv"]["held-out error"] == "0.0345"
     assert rows["its classical image: tv"]["PSNR"] == "27.50 dB"
@@ -174,7 +183,7 @@ def test_a_classical_image_that_is_the_one_compared_with_has_one_row(compared):
 
 def test_hints_fit_the_result(compared):
     def options(**changes):
-        return [hint.option for hint in words.hints(replace(compared, **changes))]
+        return [hint.option for hint in words.hints(*both(replace(compared, **changes)))]
 
     assert options() == ["--stop none", "--preset best", "--seed 4"]
     assert options(finished=False) == ["--resume"]
@@ -187,18 +196,18 @@ def test_a_flat_image_is_said_to_be_one(compared):
     flat = replace(compared, image=torch.full_like(compared.image, 0.4))
     assert "the network draws nothing" in words.state_of(flat)
     oes = replace(flat, recipe=replace(compared.recipe, method=OES()))
-    assert "--set keep=0.2" in [hint.option for hint in words.hints(oes)]
+    assert "--set keep=0.2" in [hint.option for hint in words.hints(*both(oes))]
 
 
 def test_error_maps_share_their_window(compared, photo):
-    panels = {panel.title: panel for panel in gallery(compared).panels}
+    panels = {panel.title: panel for panel in gallery(*both(compared)).panels}
     tv, ours = panels["Error: tv"], panels["Error: toy"]
     assert tv.scale == ours.scale
     errors = [(0.2 * photo).mean(1), (0.05 - 0.1 * photo).abs().mean(1)]
     expected = np.percentile(torch.cat(errors).numpy(), 99.5)
     assert float(tv.scale[1]) == pytest.approx(expected, rel=5e-3)
     assert "Error" not in "".join(
-        panel.title for panel in gallery(without_reference(compared)).panels
+        panel.title for panel in gallery(*both(without_reference(compared))).panels
     )
 
 
@@ -211,7 +220,7 @@ def without_reference(result):
 def test_pixels_stay_square(make_result, shape):
     task = "mri" if shape[1] == 2 else "denoise"
     image = torch.rand(shape)
-    panels = gallery(make_result(image, task=task, reference=image, adjoint=image)).panels
+    panels = gallery(*both(make_result(image, task=task, reference=image, adjoint=image))).panels
     assert len(panels) == 4
     for panel in panels:
         assert (panel.width, panel.height) == (shape[3], shape[2])
@@ -219,7 +228,7 @@ def test_pixels_stay_square(make_result, shape):
 
 
 def test_huge_images_are_made_smaller_without_distortion(make_result):
-    panel = gallery(make_result(torch.rand(1, 1, 300, 2400))).panels[0]
+    panel = gallery(*both(make_result(torch.rand(1, 1, 300, 2400)))).panels[0]
     assert opened(panel.uri).size == (1200, 150)
 
 
@@ -227,19 +236,20 @@ def test_mri_window_and_middle_slice(make_result):
     image = torch.zeros(3, 2, 20, 20)
     image[1, 0], image[1, 1] = 3.0, 4.0  # magnitude 5 in the middle slice only
     reference = 2 * image
-    shown = gallery(make_result(image, task="mri", reference=reference))
+    shown = gallery(*both(make_result(image, task="mri", reference=reference)))
     assert "white is 10 (99.5th percentile of the reference)" in shown.note
     assert "slice 1 of 0 to 2" in shown.note.lower()
     assert np.unique(np.asarray(opened(shown.panels[0].uri))).tolist() == [128]
-    alone = gallery(make_result(image, task="mri"))
+    alone = gallery(*both(make_result(image, task="mri")))
     assert "white is 5 (99.5th percentile of the reconstruction)" in alone.note
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_stops_of_every_slice(make_result):
     result = make_result(torch.rand(2, 1, 8, 8), task="ct", axes="ZYX")
-    result.stop = [Stopped("heldout", 2, "first"), Stopped("budget", 5, "second")]
-    page = render_page(result)
+    stop = (Stopped("heldout", 2, "first"), Stopped("budget", 5, "second"))
+    result = replace(result, stop=stop)
+    page = render_page(*both(result))
     assert "first" in page
     assert "second" in page
     assert "Curves of the first slice" in page
@@ -279,7 +289,7 @@ def test_the_classical_level_is_that_of_the_slice_whose_curves_are_drawn(make_re
     known = {"reference": truth, "classical_metrics": {"psnr": 15.0}, "data_range": 1.0}
     errors = torch.tensor([0.1, 0.5]).reshape(2, 1, 1, 1)
     result = make_result(truth, classical=truth + errors, classical_name="tv", **known)
-    assert words.first_classical_psnr(result) == pytest.approx(20.0, abs=1e-3)
+    assert words.first_classical_psnr(*both(result)) == pytest.approx(20.0, abs=1e-3)
 
 
 SMALL_NUMBERS = Line("held-out error", 2.612e-5 * (1 + np.arange(60) / 300))
@@ -365,7 +375,7 @@ def test_drawing_repeats_bit_for_bit_and_marks_the_step(compared):
 @pytest.mark.parametrize("image", [torch.zeros(1, 1, 8, 8), torch.full((1, 1, 8, 8), 300.0)])
 @pytest.mark.parametrize("task", ["denoise", "ct"])
 def test_constant_images(make_result, image, task):
-    assert "<h1>" in render_page(make_result(image, task=task, reference=image))
+    assert "<h1>" in render_page(*both(make_result(image, task=task, reference=image)))
 
 
 def test_importing_the_report_draws_in_nothing_heavy():

@@ -12,14 +12,19 @@ import torch
 from PIL import Image
 
 from untrained.cli import main
-from untrained.core.result import Result
 from untrained.data.images import read_picture
-from untrained.data.photos import load_denoise
+from untrained.data.tasks.denoise import load_denoise
 from untrained.errors import UserError
 from untrained.files import sha256
 from untrained.report import save, save_result
 from untrained.report.deep import png_of, tiff_of
 from untrained.report.save import history_csv, summary
+
+
+def both(result):
+    """A result as what a report takes: the fit, and what it is about."""
+    return result, result.about
+
 
 FILES = [
     "classical.npy",
@@ -58,7 +63,7 @@ def names(directory):
 
 
 def test_all_files_and_keys(compared, tmp_path):
-    out = save_result(compared, tmp_path / "new" / "out")
+    out = save_result(*both(compared), tmp_path / "new" / "out")
     assert names(out) == FILES
     text = (out / "result.json").read_text(encoding="utf-8")
     facts = json.loads(text, parse_constant=forbid)
@@ -76,7 +81,7 @@ def test_all_files_and_keys(compared, tmp_path):
 
 
 def test_saved_values(compared, photo, tmp_path):
-    out = save_result(compared, tmp_path)
+    out = save_result(*both(compared), tmp_path)
     array = np.load(out / "reconstruction.npy")
     assert array.dtype == np.float32
     np.testing.assert_array_equal(array, compared.image[0].numpy())
@@ -88,8 +93,8 @@ def test_saved_values(compared, photo, tmp_path):
 
 def test_without_classical_reference_or_recipe(make_result, tmp_path):
     result = replace(make_result(torch.rand(1, 1, 9, 14)), recipe=None)
-    result.history = {"phase": [], "step": []}
-    out = save_result(result, tmp_path)
+    result = replace(result, history={"phase": [], "step": []})
+    out = save_result(*both(result), tmp_path)
     facts = json.loads((out / "result.json").read_text(encoding="utf-8"))
     assert facts["metrics"] is None
     assert facts["classical"] is None
@@ -101,7 +106,7 @@ def test_without_classical_reference_or_recipe(make_result, tmp_path):
 
 
 def test_result_json_lists_the_other_files(compared, tmp_path):
-    save_result(compared, tmp_path)
+    save_result(*both(compared), tmp_path)
     facts = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert facts["files"] == {name: sha256(tmp_path / name) for name in FILES[:6] + FILES[7:]}
 
@@ -113,45 +118,44 @@ def test_an_error_while_overwriting_leaves_the_old_result_whole(
     def killed(*_arguments):
         raise KeyboardInterrupt
 
-    save_result(compared, tmp_path)
+    save_result(*both(compared), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr(save, culprit, killed)
     with pytest.raises(KeyboardInterrupt):
-        save_result(compared, tmp_path, overwrite=True)
+        save_result(*both(compared), tmp_path, overwrite=True)
     now = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     assert now == before
     monkeypatch.undo()
-    save_result(replace(compared, seed=9), tmp_path, overwrite=True)
+    save_result(*both(replace(compared, seed=9)), tmp_path, overwrite=True)
     assert names(tmp_path) == FILES
 
 
 def test_no_overwriting_unless_asked(compared, tmp_path):
-    save_result(compared, tmp_path)
+    save_result(*both(compared), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     other = replace(compared, seed=9)
-    for save_it in (save_result, Result.save):
-        with pytest.raises(UserError, match=r"finished result.*overwrite=True"):
-            save_it(other, tmp_path)
+    with pytest.raises(UserError, match=r"finished result.*overwrite=True"):
+        other.save(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    save_result(other, tmp_path, overwrite=True)
+    save_result(*both(other), tmp_path, overwrite=True)
     assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["seed"] == 9
 
 
 def test_overwriting_removes_what_the_new_result_lacks(compared, make_result, tmp_path):
-    save_result(compared, tmp_path)
-    save_result(make_result(torch.rand(1, 1, 8, 8)), tmp_path, overwrite=True)
+    save_result(*both(compared), tmp_path)
+    save_result(*both(make_result(torch.rand(1, 1, 8, 8))), tmp_path, overwrite=True)
     assert not set(names(tmp_path)) & {"classical.npy", "classical.png", "std.npy"}
 
 
 @pytest.mark.parametrize("by_argument", [True, False])
 def test_an_interrupted_run_has_no_result_json(compared, tmp_path, by_argument):
     result = compared if by_argument else replace(compared, finished=False)
-    save_result(result, tmp_path, finished=not by_argument)
+    save_result(*both(result), tmp_path, finished=not by_argument)
     assert names(tmp_path) == [".untrained", *(name for name in FILES if name != "result.json")]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Not finished" in page
     assert "--resume" in page
-    save_result(compared, tmp_path)  # an unfinished directory needs no flag
+    save_result(*both(compared), tmp_path)  # an unfinished directory needs no flag
     assert names(tmp_path) == FILES
 
 
@@ -183,12 +187,12 @@ def test_history_bytes(compared):
 def test_layouts(make_result, tmp_path, shape, task, axes, saved, dtype, named):
     image = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     result = make_result(image, task=task, axes=axes, reference=image, classical=image)
-    result.std = image.abs()
-    save_result(result, tmp_path)
+    result = replace(result, std=image.abs())
+    save_result(*both(result), tmp_path)
     array = np.load(tmp_path / "reconstruction.npy")
     assert array.shape == saved
     assert array.dtype == dtype
-    assert summary(result)["axes"] == named
+    assert summary(*both(result))["axes"] == named
     spread = np.load(tmp_path / "std.npy")
     assert spread.shape == saved
     assert spread.dtype == np.float32
@@ -201,7 +205,7 @@ def test_layouts(make_result, tmp_path, shape, task, axes, saved, dtype, named):
 def test_directory_in_place_of_a_file(compared, tmp_path):
     (tmp_path / "taken").write_text("x")
     with pytest.raises(UserError, match="taken"):
-        save_result(compared, tmp_path / "taken")
+        save_result(*both(compared), tmp_path / "taken")
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -12,11 +12,11 @@ from torch import Tensor
 import untrained as ut
 from untrained.classical import data_step
 from untrained.core.rule import Last
-from untrained.core.solve import solve
-from untrained.core.state import Memory
+from untrained.core.rule_memory import Memory
 from untrained.nets import Compact
 from untrained.rules import WMV, Average, Blend, HeldOut, Nearer
 from untrained.rules.output import CLOSINGS
+from untrained.run.solve import solve
 
 
 def picture() -> Tensor:
@@ -111,10 +111,10 @@ def test_nearer_takes_what_predicts_better_and_a_refit_keeps_it() -> None:
     jumping = output.see(state, memory, 2 * x, held)  # the average is 1.25 x
     assert output.statistic(memory)["newest"].tolist() == [0.0]
     torch.testing.assert_close(jumping, 1.25 * x)
-    settled = output.settled({"newest": 1.0})
+    fixed = output.with_choices_fixed({"newest": 1.0})
     again = Memory({}, "")
-    settled.start(state, again)
-    torch.testing.assert_close(settled.see(state, again, 3 * x, None), 3 * x)
+    fixed.start(state, again)
+    torch.testing.assert_close(fixed.see(state, again, 3 * x, None), 3 * x)
 
 
 def blurred(noise: float) -> tuple[ut.Problem, Tensor]:
@@ -133,7 +133,7 @@ def test_held_out_measurements_say_how_far_to_go_towards_the_data() -> None:
         problem, x = blurred(noise)
         fit, held = problem.split(0.1, seed=0, scattered=True)
         smooth = 0.5 * x + 0.5 * problem.A(x)
-        chosen.append(Average(ask=True).judged(fit, smooth, held)["closing mu"])
+        chosen.append(Average(ask=True).choose_on_held_out(fit, smooth, held)["closing mu"])
     assert chosen[0] == min(CLOSINGS)
     assert chosen[1] == 0.0 or chosen[1] >= 1.0
 
@@ -149,7 +149,7 @@ def test_the_whole_is_closed_with_the_weight_that_its_part_found() -> None:
     assert mu > 0
     expected = data_step(problem, problem.from_units(plain.image), mu)
     torch.testing.assert_close(problem.from_units(closed.image), expected)
-    assert closed.settled().output == Average(mu=mu)
+    assert closed.final_recipe().output == Average(mu=mu)
     fixed = solve(method, problem, stop=stop, output=Average(ask=True, mu=mu), **parts)
     torch.testing.assert_close(fixed.image, closed.image)
     assert "closing mu" not in fixed.history
@@ -174,8 +174,8 @@ def test_nothing_is_asked_where_nothing_is_held_out_or_a_step_has_no_meaning() -
         solve(ut.methods.DIP(), problem, output=Average(ask=ask), **parts) for ask in (True, False)
     )
     assert torch.equal(asked.image, plain.image)
-    assert asked.settled().output == Average(ask=True)
+    assert asked.final_recipe().output == Average(ask=True)
     x = picture()
     bent = ut.Problem(0.3 * x + 1, Shifted(tuple(x.shape[1:]), tuple(x.shape[1:])))
     fit, held = bent.split(0.2, seed=0)
-    assert Average(ask=True).judged(fit, x, held) == {}
+    assert Average(ask=True).choose_on_held_out(fit, x, held) == {}

@@ -1,18 +1,15 @@
 """Self-validation: the autoencoder's error turns where the images begin to drift."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
 
 import untrained as ut
-from untrained.core.rule import Frame, Watch
-from untrained.core.solve import solve
-from untrained.core.state import Memory, State
+from untrained.core.rule import Frame
+from untrained.core.rule_memory import Memory
+from untrained.core.state import State
 from untrained.nets import Compact
-from untrained.rules import Average, MaxSteps, SelfValidation
+from untrained.rules import MaxSteps, SelfValidation
 
 TURN = 60
 NET = Compact(widths=(4, 8), skip=2)
@@ -125,30 +122,6 @@ def test_two_problems_are_judged_as_if_alone() -> None:
     assert together[0] == errors(both[:1])[0]
     assert together[1] == errors(both[1:])[0]
     assert together[0] != together[1]
-
-
-def test_a_paused_run_resumes_to_the_same_bits(
-    tmp_path: Path, pause_after: Callable[[int], Watch]
-) -> None:
-    """Window, weights, statistics, moments and draws all come out of the checkpoint."""
-    y = images(1, 0)[0]
-    problem = ut.Problem(y, ut.physics.Denoise(y.shape[1:]))
-    parts = {
-        "net": NET,
-        "stop": SelfValidation(window=3, patience=50, side=8, batch=2, updates=2),
-        "output": Average(0.8),
-    }
-    before = torch.get_rng_state()
-    method = ut.methods.DIP(rounds=10)
-    whole = solve(method, problem, **parts)
-    assert torch.equal(torch.get_rng_state(), before)
-    solve(method, problem, watch=[pause_after(6)], run_dir=tmp_path, **parts)
-    torch.rand(5)  # the global generator must not matter
-    rest = solve(method, problem, run_dir=tmp_path, **parts)
-    assert rest.resumed_from == [6]
-    assert torch.equal(whole.image, rest.image)
-    assert str(whole.history) == str(rest.history)
-    assert whole.stop == rest.stop
 
 
 @pytest.mark.parametrize(

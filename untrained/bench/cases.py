@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from untrained.bench.job import Case, file_digest
-from untrained.bench.keys import LIST, TABLE, TEXT, WHOLE, keywords, read_table, texts
 from untrained.bench.score import REGIONS
+from untrained.bench.toml import LIST, TABLE, TEXT, WHOLE, keywords, read_table, read_texts
 from untrained.data import TASKS
 from untrained.errors import UserError, shown
 from untrained.files import make_directory
+from untrained.tasks import find_task
 
 KEYS = {
     "task": TEXT,
@@ -70,26 +71,26 @@ def read_entry(table: Any, folder: Path, where: str) -> CaseEntry:
         )
     simulate = _simulation(values, task, where)
     options = read_table(values.get("options", {}), keywords(TASKS[task].load), f"{where} options")
-    region = values.get("region", "disc" if task == "ct" else "all")
+    region = values.get("region", "disc" if find_task(task).measures == "views" else "all")
     if region not in REGIONS:
         raise UserError(f"{where}: region is {region!r}; known: {', '.join(REGIONS)}")
     pattern = values["file"] if "file" in values else values["clean"]
     files = _find(folder, pattern, where)
-    wanted = texts(values["guide"], f"{where}: guide") if "guide" in values else ()
+    wanted = read_texts(values["guide"], f"{where}: guide") if "guide" in values else ()
     return CaseEntry(
         task=task,
         files=files,
-        simulate=None if simulate is None else _located(simulate, folder),
+        simulate=None if simulate is None else _absolute_paths(simulate, folder),
         seed=values.get("seed", 0),
-        options=_located(options, folder),
-        setting=values.get("setting", _told({**(simulate or {}), **options})),
+        options=_absolute_paths(options, folder),
+        setting=values.get("setting", _describe_options({**(simulate or {}), **options})),
         region=region,
         guides=tuple(_guides(folder, wanted, file.stem, where) for file in files),
     )
 
 
-def cases_of(entry: CaseEntry, data: Path) -> list[Case]:
-    """The entry's cases; what has to be simulated is written into `data`, once.
+def make_cases(entry: CaseEntry, data: Path) -> list[Case]:
+    """List the cases of an entry; what has to be simulated is written into `data`, once.
 
     Raises:
         UserError: a file that cannot be read or simulated from.
@@ -127,7 +128,7 @@ def _simulation(values: dict[str, Any], task: str, where: str) -> dict[str, Any]
 
 
 def _find(folder: Path, pattern: str, where: str) -> tuple[Path, ...]:
-    """The file of that name, or those that match."""
+    """Find the file of that name, or those that match."""
     if not pattern:
         raise UserError(f"{where}: the name of the file is empty")
     try:
@@ -145,13 +146,13 @@ def _find(folder: Path, pattern: str, where: str) -> tuple[Path, ...]:
 
 
 def _guides(folder: Path, patterns: Sequence[str], image: str, where: str) -> tuple[Path, ...]:
-    """The files that the patterns name for this image; `{image}` in them is its name."""
+    """List the files that the patterns name for an image; `{image}` in them is its name."""
     found = [_find(folder, p.replace("{image}", image), f"{where}: guide") for p in patterns]
     return tuple(path for paths in found for path in paths)
 
 
-def _located(options: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Options that name a file (or `file.py:callable`) beside the grid, by their full path."""
+def _absolute_paths(options: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Replace options that name a file (or `file.py:callable`) beside the grid by full paths."""
     located = dict(options)
     for name, value in options.items():
         file, callable_of = _parts(value)
@@ -161,7 +162,7 @@ def _located(options: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _parts(value: Any) -> tuple[str, str]:
-    """(file, `:callable`) of an option's value; a value that is no text names no file."""
+    """Split an option into (file, `:callable`); a value that is no text names no file."""
     if not isinstance(value, str):
         return "", ""
     file, colon, name = value.rpartition(":")
@@ -169,12 +170,12 @@ def _parts(value: Any) -> tuple[str, str]:
 
 
 def _content(value: Any) -> str:
-    """Hash of the file that an option names; empty where it names none."""
+    """Hash the file that an option names; empty where it names none."""
     file, callable_of = _parts(value)
     return f"{file_digest(file)}{callable_of}" if file and Path(file).is_file() else ""
 
 
-def _told(options: dict[str, Any]) -> str:
+def _describe_options(options: dict[str, Any]) -> str:
     return " ".join(
         f"{name}={Path(value).stem if isinstance(value, str) else value}"
         for name, value in options.items()
@@ -182,7 +183,7 @@ def _told(options: dict[str, Any]) -> str:
 
 
 def _measured(entry: CaseEntry, clean: Path, data: Path) -> Path:
-    """The simulated measurement; its name tells what it was made from."""
+    """Simulate the measurement of a clean image; the file's name tells what it was made from."""
     assert entry.simulate is not None
     attached = [_content(value) for value in entry.simulate.values()]
     key = [entry.task, file_digest(clean), entry.simulate, attached, entry.seed]

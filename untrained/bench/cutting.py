@@ -1,4 +1,4 @@
-"""A time limit on code that asks nobody whether it should go on."""
+"""Stop code that has no time limit of its own, by a signal of the system."""
 
 from __future__ import annotations
 

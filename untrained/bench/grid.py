@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from untrained.bench.cases import CaseEntry, cases_of, read_entry
+from untrained.bench.cases import CaseEntry, make_cases, read_entry
 from untrained.bench.job import Job, Run
-from untrained.bench.keys import (
+from untrained.bench.pretrain import PretrainEntry, read_pretrain, train_weights
+from untrained.bench.toml import (
     LIST,
     NUMBER,
     TABLE,
     TEXT,
     WHOLE,
-    counts,
-    positive,
+    read_counts,
     read_table,
-    texts,
+    read_texts,
+    read_toml,
+    require_positive,
 )
-from untrained.bench.lessons import LessonEntry, learned, read_lesson
 from untrained.data import TASKS
 from untrained.errors import UserError, from_file
-from untrained.files import read_text_file
-from untrained.methods import AUTO, METHODS
+from untrained.methods import Card
+from untrained.methods.find import AUTO, find_card
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-MOST_TEXT = 2**20  # bytes; a hundred runs take a few kilobytes
 KEYS = {
     "name": TEXT,
     "seeds": WHOLE + LIST,
@@ -91,7 +85,7 @@ class Grid:
         seeds: each network run is done with each.
         time_limit: seconds per job after which it is cut; 0 = none.
         cases, runs: the entries.
-        lessons: what is learned before the runs.
+        trainings: what is learned before the runs.
         small: whether the overrides of `[small]` were applied.
     """
 
@@ -101,24 +95,25 @@ class Grid:
     cases: tuple[CaseEntry, ...]
     runs: tuple[RunEntry, ...]
     small: bool = False
-    lessons: tuple[LessonEntry, ...] = ()
+    trainings: tuple[PretrainEntry, ...] = ()
 
     def jobs(self, data: Path) -> list[Job]:
-        """Every combination; simulated measurements and learned weights are written into `data`.
+        """List every combination; simulated measurements and learned weights go into `data`.
 
         Raises:
             UserError: settings that do not fit, a run that fits no case, two rows alike.
         """
-        cases = [case for entry in self.cases for case in cases_of(entry, data)]
-        files = {entry.name: learned(entry, data) for entry in self.lessons}
+        cases = [case for entry in self.cases for case in make_cases(entry, data)]
+        files = {entry.name: train_weights(entry, data) for entry in self.trainings}
         found: list[Job] = []
         for entry in self.runs:
             run = replace(entry.run, weights=files[entry.weights]) if entry.weights else entry.run
+            card = find_card(run.method)
             mine = [
                 Job(case, run, seed)
                 for case in cases
-                if case.task in (entry.tasks or METHODS[entry.run.method].tasks)
-                for seed in (self.seeds[:1] if METHODS[entry.run.method].classical else self.seeds)
+                if case.task in (entry.tasks or card.tasks)
+                for seed in (self.seeds[:1] if card.classical else self.seeds)
             ]
             if not mine:
                 raise UserError(
@@ -141,11 +136,7 @@ def read_grid(path: str | Path, *, small: bool = False) -> Grid:
         UserError: unreadable, no TOML, unknown keys, values of another kind, no file found.
     """
     path = Path(path)
-    text = read_text_file(path, "grid", MOST_TEXT)
-    try:
-        values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError
-        raise UserError(f"{path} is not a TOML file: {error}") from error
+    values = read_toml(path, "grid")
     with from_file(path):
         grid = _grid(read_table(values, KEYS, "the grid"), path)
         return _small(grid, values.get("small")) if small else grid
@@ -162,36 +153,36 @@ def _grid(values: dict[str, Any], path: Path) -> Grid:
     runs = [
         entry
         for number, table in enumerate(values["runs"], 1)
-        for entry in _run_entries(table, f"[[runs]] {number}")
+        for entry in _run_entries(table, path.parent, f"[[runs]] {number}")
     ]
-    lessons = [
-        read_lesson(table, path.parent, f"[[pretrain]] {number}")
+    trainings = [
+        read_pretrain(table, path.parent, f"[[pretrain]] {number}")
         for number, table in enumerate(values.get("pretrain", []), 1)
     ]
-    _check_weights(runs, lessons)
-    limit = positive(values["time_limit"], "time_limit") if "time_limit" in values else 0
+    _check_weights(runs, trainings)
+    limit = require_positive(values["time_limit"], "time_limit") if "time_limit" in values else 0
     name = values.get("name", path.stem)
     seeds = _seeds(values.get("seeds", [0]), "seeds")
-    return Grid(name, seeds, float(limit), tuple(cases), tuple(runs), lessons=tuple(lessons))
+    return Grid(name, seeds, float(limit), tuple(cases), tuple(runs), trainings=tuple(trainings))
 
 
 def _seeds(value: Any, where: str) -> tuple[int, ...]:
-    """A list of seeds; a number is how many, from 0, as with `--seeds`."""
+    """Read a list of seeds; a number is how many, from 0, as with `--seeds`."""
     if not isinstance(value, int):
-        return counts(value, where)
+        return read_counts(value, where)
     if value < 1:
         raise UserError(f"{where}: {value} is no number of seeds; give 1 or more, or a list")
     return tuple(range(value))
 
 
-def _check_weights(runs: list[RunEntry], lessons: list[LessonEntry]) -> None:
-    """Every run that needs weights names some that are learned for it, and no other run does."""
-    known = {lesson.name: lesson.method for lesson in lessons}
-    if len(known) < len(lessons):
+def _check_weights(runs: list[RunEntry], trainings: list[PretrainEntry]) -> None:
+    """Require that runs that need weights name some that are learned for them, and no others do."""
+    known = {training.name: training.method for training in trainings}
+    if len(known) < len(trainings):
         raise UserError("two [[pretrain]] tables have the same name")
     for entry in runs:
         method = entry.run.method
-        card = METHODS[method]
+        card = find_card(method)
         needed = card.pretrained and card.control is None
         if (needed and not entry.weights) or (entry.weights and not card.pretrained):
             needs = "needs" if needed else "takes no"
@@ -206,22 +197,22 @@ def _check_weights(runs: list[RunEntry], lessons: list[LessonEntry]) -> None:
             )
 
 
-def _run_entries(table: Any, where: str) -> list[RunEntry]:
-    """One entry per method and preset of a `[[runs]]` table."""
+def _run_entries(table: Any, folder: Path, where: str) -> list[RunEntry]:
+    """Make one entry per method and preset of a table; relative paths start at `folder`."""
     values = read_table(table, RUN_KEYS, where)
     if "method" not in values:
         raise UserError(f"{where}: there is no method; see `untrained list methods`")
-    tasks = texts(values["tasks"], f"{where}: tasks") if "tasks" in values else ()
+    tasks = read_texts(values["tasks"], f"{where}: tasks") if "tasks" in values else ()
     for task in tasks:
         if task not in TASKS:
             raise UserError(f"{where}: unknown task '{task}'; known: {', '.join(TASKS)}")
-    small = texts(values["small"], f"{where}: small") if "small" in values else ()
-    methods = texts(values["method"], f"{where}: method")
-    presets = texts(values.get("preset", "fast"), f"{where}: preset")
+    small = read_texts(values["small"], f"{where}: small") if "small" in values else ()
+    methods = [_placed(name, folder) for name in read_texts(values["method"], f"{where}: method")]
+    presets = read_texts(values.get("preset", "fast"), f"{where}: preset")
     if "label" in values and len(methods) * len(presets) > 1:
         raise UserError(f"{where}: a label names one run, and this table gives several")
     if "steps" in values:
-        positive(values["steps"], f"{where}: steps")
+        require_positive(values["steps"], f"{where}: steps")
     entries = [
         RunEntry(
             _run(values, method, preset, where), tasks, small, values.get("weights", ""), where
@@ -232,12 +223,18 @@ def _run_entries(table: Any, where: str) -> list[RunEntry]:
     return list(dict.fromkeys(entries))  # a classical method is the same with every preset
 
 
+def _placed(method: str, folder: Path) -> str:
+    """Make the path in `FILE.py:Class` absolute, from the grid's folder."""
+    place, colon, name = method.rpartition(":")
+    return f"{(folder / place).resolve()}:{name}" if colon and place.endswith(".py") else method
+
+
 def _run(values: dict[str, Any], method: str, preset: str, where: str) -> Run:
     method = AUTO if method == "auto" else method
-    if method not in METHODS:
-        raise UserError(f"{where}: unknown method '{method}'; known: auto, {', '.join(METHODS)}")
-    settings = texts(values["settings"], f"{where}: settings") if "settings" in values else ()
-    classical = METHODS[method].classical
+    with from_file(where):
+        card = find_card(method)
+    settings = read_texts(values["settings"], f"{where}: settings") if "settings" in values else ()
+    classical = card.classical
     run = Run(
         method=method,
         preset="fast" if classical else preset,
@@ -246,14 +243,14 @@ def _run(values: dict[str, Any], method: str, preset: str, where: str) -> Run:
         stop=values.get("stop", "auto"),
         output=values.get("output", "auto"),
     )
-    return replace(run, label=values.get("label") or _label(run, values.get("weights", "")))
+    return replace(run, label=values.get("label") or _label(run, card, values.get("weights", "")))
 
 
-def _label(run: Run, weights: str) -> str:
-    """The method, and what was set beside it."""
-    control = None if weights else METHODS[run.method].control
+def _label(run: Run, card: Card, weights: str) -> str:
+    """Name a run by its method and what was set beside it."""
+    control = None if weights else card.control
     preset = "" if run.preset == "fast" else run.preset
-    parts = [control.name if control else run.method, weights, preset, *run.settings]
+    parts = [control.name if control else card.name, weights, preset, *run.settings]
     parts += [f"steps={run.steps}" if run.steps else ""]
     parts += [
         f"{name}={value}"
@@ -264,7 +261,7 @@ def _label(run: Run, weights: str) -> str:
 
 
 def _small(grid: Grid, table: Any) -> Grid:
-    """The grid with the overrides of `[small]`; classical methods take neither steps nor settings.
+    """Apply the overrides of `[small]`; classical methods take neither steps nor settings.
 
     Raises:
         UserError: there is no `[small]`, or it is wrong.
@@ -272,33 +269,35 @@ def _small(grid: Grid, table: Any) -> Grid:
     if table is None:
         raise UserError("there is no [small] in it, which --small asks for")
     values = read_table(table, SMALL_KEYS, "[small]")
-    images = int(positive(values["images"], "[small]: images")) if "images" in values else None
-    steps = int(positive(values["steps"], "[small]: steps")) if "steps" in values else 0
-    more = texts(values["settings"], "[small]: settings") if "settings" in values else ()
+    images = (
+        int(require_positive(values["images"], "[small]: images")) if "images" in values else None
+    )
+    steps = int(require_positive(values["steps"], "[small]: steps")) if "steps" in values else 0
+    more = read_texts(values["settings"], "[small]: settings") if "settings" in values else ()
     limit = values.get("time_limit", grid.time_limit)
     return Grid(
         name=grid.name,
         seeds=_seeds(values["seeds"], "[small]: seeds") if "seeds" in values else grid.seeds,
-        time_limit=float(positive(limit, "[small]: time_limit") if limit else 0),
+        time_limit=float(require_positive(limit, "[small]: time_limit") if limit else 0),
         cases=tuple(
             replace(case, files=case.files[:images], guides=case.guides[:images])
             for case in grid.cases
         ),
         runs=tuple(_smaller(entry, steps, more) for entry in grid.runs),
-        lessons=tuple(_smaller_lesson(entry, steps, more) for entry in grid.lessons),
+        trainings=tuple(_smaller_pretrain(entry, steps, more) for entry in grid.trainings),
         small=True,
     )
 
 
 def _smaller(entry: RunEntry, steps: int, more: tuple[str, ...]) -> RunEntry:
-    if METHODS[entry.run.method].classical:
+    if find_card(entry.run.method).classical:
         return entry
     settings = (*entry.run.settings, *more, *entry.small)
     return replace(entry, run=replace(entry.run, settings=settings, steps=steps or entry.run.steps))
 
 
-def _smaller_lesson(entry: LessonEntry, steps: int, more: tuple[str, ...]) -> LessonEntry:
-    """The same shrinking, so that the weights fit the smaller networks."""
+def _smaller_pretrain(entry: PretrainEntry, steps: int, more: tuple[str, ...]) -> PretrainEntry:
+    """Shrink a training as the runs are shrunk, so that the weights fit the smaller networks."""
     settings = (*entry.settings, *more, *entry.small)
     return replace(entry, settings=settings, steps=steps or entry.steps)
 
@@ -314,13 +313,13 @@ def _check_plans(jobs: list[Job], entry: RunEntry) -> None:
             job.plan()
         except UserError as error:
             apart = ""
-            if METHODS[job.run.method].classical:
+            if find_card(job.run.method).classical:
                 apart = "; a classical method beside others has a [[runs]] table of its own"
             raise UserError(f"{entry.where}{_key_of(job)}: {error}{apart}") from error
 
 
 def _key_of(job: Job) -> str:
-    """The key without which a run would do, as a part of a message; "" where no single one is."""
+    """Find the key without which a run would do, for a message; "" where no single one is."""
     usual = Run(job.run.method)
     for key in ("settings", "steps", "stop", "output", "preset"):
         mended = replace(job.run, **{key: getattr(usual, key)})
@@ -332,7 +331,7 @@ def _key_of(job: Job) -> str:
 
 
 def _check_distinct(jobs: list[Job]) -> None:
-    """Rows of a table are told apart by their names."""
+    """Require that the rows of the table differ by name."""
     seen: dict[str, Job] = {}
     for job in jobs:
         if seen.setdefault(job.name, job) is not job:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from untrained.files import sha256
-from untrained.plan import Plan, plan
+from untrained.methods.find import is_own
 from untrained.pretrain import load_weights
+from untrained.run.plan import Plan, plan
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Job:
 
     @cached_property
     def id(self) -> str:
-        """Hash of the recipe, the data, the seed and the scoring; names and places do not count."""
+        """Hash the recipe, the data, the seed and the scoring; names and paths do not count."""
         chosen = self.plan()
         content: dict[str, Any] = {
             "method": chosen.card.name,
@@ -83,6 +84,8 @@ class Job:
             # a classical method draws nothing
             "seed": None if chosen.recipe is None else self.seed,
         }
+        if is_own(self.run.method):
+            content["code"] = chosen.card.source
         if self.run.weights[1]:
             content["weights"] = self.run.weights[1]
         if self.case.guides:
@@ -91,13 +94,13 @@ class Job:
 
     @property
     def name(self) -> str:
-        """For people: task/image/setting/label/seed."""
+        """Name the job for people: task/image/setting/label/seed."""
         case = self.case
         parts = (case.task, case.image, case.setting, self.run.label, str(self.seed))
         return "/".join(part for part in parts if part)
 
     def plan(self) -> Plan:
-        """What will be run.
+        """Resolve the method, its settings and stop rule.
 
         Raises:
             UserError: an unknown name or setting, or a method that does not do the task.
@@ -115,12 +118,12 @@ class Job:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, the id among them."""
+        """Return plain JSON values, the id among them."""
         return {"id": self.id, **asdict(self)}
 
 
 def job_from_dict(values: dict[str, Any]) -> Job:
-    """The inverse of `Job.to_dict`."""
+    """Make a job of the values that `Job.to_dict` gave."""
     case, run = dict(values["case"]), dict(values["run"])
     for pairs in ("attached", "guides"):
         case[pairs] = tuple((name, digest) for name, digest in case[pairs])
@@ -130,5 +133,5 @@ def job_from_dict(values: dict[str, Any]) -> Job:
 
 
 def file_digest(path: str | Path) -> str:
-    """The first digits of a file's hash."""
+    """Return the first digits of a file's hash."""
     return sha256(path)[:16]

@@ -42,7 +42,7 @@ def read_own_grid(out: Path) -> dict[str, Any] | None:
     )
 
 
-def write_made(out: Path, name: str, content: bytes) -> Path:
+def write_output(out: Path, name: str, content: bytes) -> Path:
     """Write a table or report into an experiment's folder, in place of an earlier one of its own.
 
     Raises:

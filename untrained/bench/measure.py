@@ -9,18 +9,19 @@ from pathlib import Path
 
 from torch import Tensor
 
-from untrained.api import run
 from untrained.bench.job import Job, file_digest
 from untrained.bench.score import Limit, Score, Scored
-from untrained.core.loop import DIVERGED
-from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
-from untrained.core.rule import Never, Output, Watch
-from untrained.core.solve import solve_recipe
+from untrained.core.rule import Never, Output
+from untrained.core.watch import Watch
 from untrained.data import TASKS, Measurement, read_guides
 from untrained.errors import UserError
+from untrained.machine import pick_device
 from untrained.problem import Problem
+from untrained.run.execute import Case, RunSettings, run
+from untrained.solver.fit import Fit
+from untrained.solver.procedure import solve_recipe
+from untrained.solver.stage import DIVERGED
 
 History = dict[str, list[float | str]]
 
@@ -40,7 +41,7 @@ class Measured:
         finished: False when it was paused and can be taken up again.
     """
 
-    result: Result
+    result: Fit
     axes: str
     scores: dict[str, float | None]
     history: History
@@ -58,7 +59,7 @@ def measure(
     Args:
         job: what to do.
         state: directory of its checkpoints; those found there are taken up.
-        time_limit: seconds after which it is cut, over all sittings; 0 = none.
+        time_limit: seconds after which it is cut, over all calls; 0 = none.
         device: where.
         watch: further watchers, for example one that pauses.
 
@@ -66,22 +67,21 @@ def measure(
         UserError: the file changed since the grid was read, holds several slices or no
             reference; whatever the method raises.
     """
-    place = pick_device(device)
+    hardware = pick_device(device)
     m = _load(job)
-    score = Score(m, job.case.region, place)
+    score = Score(m, job.case.region, hardware)
     guide = read_guides(m, [path for path, _ in job.case.guides]) if job.case.guides else None
-    problem = Problem(m.y, m.physics, sigma=m.sigma, guide=guide).to(place)
+    problem = Problem(m.y, m.physics, sigma=m.sigma, guide=guide).to(hardware)
     chosen, scored, limit = job.plan(), Scored(score), Limit(time_limit)
     watchers = [scored, limit, *watch]
-    result = run(
-        chosen,
-        problem,
+    settings = RunSettings(
         seed=job.seed,
-        device=str(place),
+        device=str(hardware),
         watch=watchers,
         compare=False,
         run_dir=state / "stopped",
     )
+    (result,) = run(chosen, [Case(problem)], settings)
     scores: dict[str, float | None] = {
         "stopped": score.psnr(result.image),
         "ssim": score.ssim(result.image),
@@ -92,13 +92,14 @@ def measure(
     measured.curve = _whole_phase(chosen.recipe, result)
     if result.finished and not measured.curve:
         again = solve_recipe(
-            replace(result.settled(), stop=Never()),
-            chosen.start(problem),
+            replace(result.final_recipe(), stop=Never()),
+            problem,
             seed=job.seed,
-            device=str(place),
+            device=str(hardware),
             watch=watchers,
             run_dir=state / "full",
             settings={"data": job.case.digest},
+            start=chosen.start(problem),
         )
         if not _ended(measured, again):
             return measured
@@ -106,12 +107,12 @@ def measure(
         measured.history = _appended(result.history, again.history)
     if measured.curve:
         whole = problem.weighted(chosen.recipe.weighting)
-        scores.update(_scores(measured, scored, score, result.settled().output, whole))
+        scores.update(_scores(measured, scored, score, result.final_recipe().output, whole))
     return measured
 
 
-def _ended(measured: Measured, result: Result) -> bool:
-    """Whether a run came to its end, or the time limit cut it; else it was paused."""
+def _ended(measured: Measured, result: Fit) -> bool:
+    """Tell whether a run came to its end, or the time limit cut it; else it was paused."""
     measured.cut = not result.finished and result.stop[0].rule == "time limit"
     measured.finished = result.finished or measured.cut
     return measured.finished
@@ -122,15 +123,14 @@ def _load(job: Job) -> Measurement:
     for file, digest in ((case.file, case.digest), *case.guides):
         if file_digest(file) != digest:
             raise UserError(f"{file} is not the file that the grid was read with; run it again")
-    loaded = TASKS[case.task].load(case.file, **json.loads(case.options))
-    slices = loaded if isinstance(loaded, list) else [loaded]
+    slices = TASKS[case.task].load(case.file, **json.loads(case.options))
     if len(slices) != 1:
         raise UserError(f"{case.file} gives {len(slices)} slices; a case is one: options slice = N")
     return slices[0]
 
 
-def _whole_phase(recipe: Recipe, result: Result) -> str:
-    """The phase of a run that took the whole budget on all measurements; empty if none did.
+def _whole_phase(recipe: Recipe, result: Fit) -> str:
+    """Name the phase of a run that took the whole budget on all measurements; "" if none did.
 
     Without held-out measurements a run that diverged, or was cut, would go the same way again:
     its trajectory is what there is.
@@ -143,7 +143,7 @@ def _whole_phase(recipe: Recipe, result: Result) -> str:
 
 
 def _appended(first: History, second: History) -> History:
-    """Both histories, the second as phase `full`; a column that one lacks is NaN there."""
+    """Join two histories, the second as phase `full`; a column that one lacks is NaN there."""
     second = {**second, "phase": ["full"] * len(second["step"])}
     missing: dict[bool, list[float | str]] = {
         False: [float("nan")] * len(first["step"]),
@@ -158,7 +158,7 @@ def _appended(first: History, second: History) -> History:
 def _scores(
     measured: Measured, scored: Scored, score: Score, output: Output, problem: Problem
 ) -> dict[str, float | None]:
-    """`final` and `oracle` of the whole trajectory, after the output rule's closing step."""
+    """Score the whole trajectory: `final` and `oracle`, after the output rule's closing step."""
 
     def closed(image: Tensor | None) -> float:
         assert image is not None

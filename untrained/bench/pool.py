@@ -14,33 +14,34 @@ from typing import Any
 
 import torch
 
-from untrained.core.machine import pick_device
-from untrained.core.rule import Stopped, Watch
+from untrained.core.rule import Stopped
+from untrained.core.watch import Watch
 from untrained.errors import UserError
+from untrained.machine import pick_device
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class Processes(Executor):
-    """One process per place, each with one call at a time.
+    """Processes of this machine, one per device, each with one call at a time.
 
     The standard library's pool gives up all of its processes when one is killed; here the others
     go on, and only that call raises. Processes are spawned, since a fork of a process that has
     used torch's threads or a GPU does not work.
 
     Args:
-        places: one device per process; the function gets it as the keyword `device`.
+        devices: one per process; the function gets it as the keyword `device`.
         threads: for the libraries that read their number of threads when they are loaded.
     """
 
-    def __init__(self, places: Sequence[str], threads: int = 1) -> None:
+    def __init__(self, devices: Sequence[str], threads: int = 1) -> None:
         context = multiprocessing.get_context("spawn")
         self._pause = context.Event()
-        self._workers = [_Worker(context, self._pause, place, threads) for place in places]
+        self._workers = [_Worker(context, self._pause, device, threads) for device in devices]
         self._free: SimpleQueue[_Worker] = SimpleQueue()
         for worker in self._workers:
             self._free.put(worker)
-        self._threads = ThreadPoolExecutor(len(places))
+        self._threads = ThreadPoolExecutor(len(devices))
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Call `fn(*args, device=..., **kwargs)` in the next free process.
@@ -80,7 +81,7 @@ class Pause(Watch):
     """Pauses a job when the process that handed it out asks for it, or is gone."""
 
     def interrupted(self) -> Stopped | None:
-        """Whether it was asked for, or there is nobody left to report to."""
+        """Stop where a pause was asked for, or there is nobody left to report to."""
         if _asked is not None and _asked.is_set():
             return Stopped("interrupted", 0, "it was paused")
         parent = multiprocessing.parent_process()
@@ -96,9 +97,9 @@ _asked: Any = None
 class _Worker:
     """One process, started when first needed, and again after it was killed."""
 
-    def __init__(self, context: SpawnContext, pause: Any, place: str, threads: int) -> None:
+    def __init__(self, context: SpawnContext, pause: Any, device: str, threads: int) -> None:
         self._context, self._pause = context, pause
-        self._place, self._threads = place, threads
+        self._device, self._threads = device, threads
         self._process: Any = None
         self._pipe: Any = None
 
@@ -106,7 +107,7 @@ class _Worker:
         if self._process is None or not self._process.is_alive():
             self._start()
         try:
-            self._pipe.send((fn, args, {"device": self._place, **kwargs}))
+            self._pipe.send((fn, args, {"device": self._device, **kwargs}))
             value, error = self._pipe.recv()
         except (EOFError, OSError) as lost:
             self._process.join()
@@ -127,7 +128,7 @@ class _Worker:
     def _start(self) -> None:
         self._pipe, other = self._context.Pipe()
         self._process = self._context.Process(
-            target=_serve, args=(other, self._pause), daemon=True, name=f"bench on {self._place}"
+            target=_serve, args=(other, self._pause), daemon=True, name=f"bench on {self._device}"
         )
         with _threads_of_children(self._threads):
             self._process.start()
@@ -135,7 +136,7 @@ class _Worker:
 
 
 def _serve(pipe: Any, pause: Any) -> None:
-    """A worker's life: calls from the pipe, until its other end is closed or dead."""
+    """Answer calls from the pipe, until its other end is closed or dead."""
     global _asked
     _asked = pause
     # Ctrl-C reaches the whole terminal; the process that hands out the jobs decides.
@@ -155,7 +156,7 @@ def _serve(pipe: Any, pause: Any) -> None:
 
 @contextlib.contextmanager
 def _threads_of_children(count: int) -> Iterator[None]:
-    """Processes started in here load their libraries with so many threads."""
+    """Let processes started in here load their libraries with so many threads."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update({name: str(count) for name in THREAD_VARIABLES})
     try:
@@ -168,22 +169,22 @@ def _threads_of_children(count: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def places(jobs: int = 0, threads: int = 1, device: str = "auto") -> list[str]:
-    """One device per process: as many as there are GPUs, or cores by `threads`; or `jobs`.
+def list_devices(jobs: int = 0, threads: int = 1, device: str = "auto") -> list[str]:
+    """List a device per process: as many as there are GPUs, or cores by `threads`; or `jobs`.
 
     Raises:
         UserError: the device is unknown or not there.
     """
-    place = pick_device(device)
-    if place.type == "cuda":
+    first = pick_device(device)
+    if first.type == "cuda":
         there = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-        gpus = there if place.index is None else [str(place)]
+        gpus = there if first.index is None else [str(first)]
         return [gpus[i % len(gpus)] for i in range(jobs or len(gpus))]
-    return [str(place)] * (jobs or max(1, _cores() // threads))
+    return [str(first)] * (jobs or max(1, _cores() // threads))
 
 
 def _cores() -> int:
-    """CPUs that this process may use."""
+    """Count the CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -191,7 +192,7 @@ def _cores() -> int:
 
 @contextlib.contextmanager
 def cluster(address: str, jobs: int = 0) -> Iterator[Executor]:
-    """A dask cluster as an executor; it gives a job whose worker died to another one.
+    """Connect to a dask cluster as an executor; it hands a job whose worker died to another.
 
     Args:
         address: of a running scheduler; or `local`: workers on this machine.
@@ -208,9 +209,9 @@ def cluster(address: str, jobs: int = 0) -> Iterator[Executor]:
             "pip install 'untrained[cluster]'"
         ) from None
     with contextlib.ExitStack() as stack:
-        place: Any = address
+        scheduler: Any = address
         if address == "local":
-            place = stack.enter_context(
+            scheduler = stack.enter_context(
                 LocalCluster(
                     n_workers=jobs or _cores(),
                     threads_per_worker=1,
@@ -219,7 +220,7 @@ def cluster(address: str, jobs: int = 0) -> Iterator[Executor]:
                 )
             )
         try:
-            client = stack.enter_context(Client(place))
+            client = stack.enter_context(Client(scheduler))
         except (OSError, ValueError) as error:
             raise UserError(f"--cluster {address}: nobody answers there ({error})") from error
         yield client.get_executor(pure=False)

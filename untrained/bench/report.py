@@ -8,19 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from untrained.bench.made import GRID, JOBS, write_made
+from untrained._version import versions
+from untrained.bench.made import GRID, JOBS, write_output
 from untrained.bench.table import (
     COSTS,
     SCORES,
     Row,
-    counts_of,
+    count_by_status,
     number,
+    panel_title,
     spread,
-    summary_of,
-    title_of,
+    summarise,
 )
 from untrained.bench.work import RESULT, read_json
-from untrained.core.result import versions
 from untrained.report.charts import Chart, Line
 from untrained.report.page import drawn, page_template
 
@@ -42,7 +42,7 @@ def write_report(rows: Sequence[Row], out: Path) -> Path:
     """
     facts = read_json(out / GRID)
     labels = list(dict.fromkeys(row["label"] for row in rows))
-    charts = [chart_of(title, members, out, labels) for title, members in _panels(rows)]
+    charts = [draw_panel(title, members, out, labels) for title, members in _panels(rows)]
     page = page_template(Path(__file__).with_name("bench.html")).render(
         name=facts["name"] + (" (small)" if facts["small"] else ""),
         verdict=_verdict(rows),
@@ -54,11 +54,11 @@ def write_report(rows: Sequence[Row], out: Path) -> Path:
         number=number,
         version=versions()["untrained"],
     )
-    return write_made(out, "report.html", page.encode())
+    return write_output(out, "report.html", page.encode())
 
 
-def chart_of(title: str, rows: list[Row], out: Path, labels: list[str]) -> Chart:
-    """The panel of one task and setting: a mean curve per run, a level per classical method.
+def draw_panel(title: str, rows: list[Row], out: Path, labels: list[str]) -> Chart:
+    """Draw the panel of a task and setting: a mean curve per run, a level per classical method.
 
     A mean is taken over the steps that all of its curves have. `labels` are those of the whole
     page, so that a run has the same colour in every panel.
@@ -90,12 +90,12 @@ def chart_of(title: str, rows: list[Row], out: Path, labels: list[str]) -> Chart
 def _panels(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     panels: dict[str, list[Row]] = {}
     for row in rows:
-        panels.setdefault(title_of(row), []).append(row)
+        panels.setdefault(panel_title(row), []).append(row)
     return sorted(panels.items())
 
 
 def _curves(rows: list[Row], out: Path) -> list[np.ndarray]:
-    """The output's PSNR at every step of the whole budget, of each job that has it."""
+    """Read the output's PSNR at every step of the whole budget, of each job that has it."""
     found = []
     for row in rows:
         folder = out / JOBS / row["id"]
@@ -113,13 +113,13 @@ def _shortest(curves: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _verdict(rows: Sequence[Row]) -> str:
-    found = counts_of(rows)
+    found = count_by_status(rows)
     told = ", ".join(f"{count} {status}" for status, count in sorted(found.items()))
     return f"{len(rows)} jobs: {told}."
 
 
 def _table(rows: list[Row]) -> list[tuple[str, str, list[str]]]:
-    """(run, jobs with a number, cells) for each run."""
+    """Return (run, jobs with a number, cells) for each run."""
     return [
         (
             row["label"],
@@ -131,5 +131,5 @@ def _table(rows: list[Row]) -> list[tuple[str, str, list[str]]]:
                 for name, form in zip(COSTS, COST_FORMS, strict=True)
             ],
         )
-        for row in summary_of(rows)
+        for row in summarise(rows)
     ]

@@ -1,4 +1,4 @@
-"""Does what is missing of a grid, over as many sittings as it takes."""
+"""Run the jobs of a grid that are not done yet (`work.py` says which); a later call goes on."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from untrained.bench.work import (
     FAILED,
     FAILURE,
     PAUSED,
-    is_due,
-    note_failure,
-    perform,
+    do_job,
+    has_work_left,
     read_json,
+    write_failure,
     write_json,
 )
 from untrained.errors import UserError
@@ -40,8 +40,8 @@ TRIES = 3  # a job whose process was killed so often will kill the next one too
 
 
 @dataclass
-class Sitting:
-    """What one call of `run_jobs` did.
+class Outcomes:
+    """How the jobs of one call of `run_jobs` ended.
 
     Attributes:
         statuses: how many jobs ended how: `done`, `cut`, `failed`, `paused`, `busy`, `lost`.
@@ -55,7 +55,7 @@ class Sitting:
 
 
 def open_grid(grid: Grid, out: Path) -> list[Job]:
-    """All jobs of the grid, noted in `out` so that missing ones can be told from none.
+    """List all jobs of the grid, and note them in `out` to tell missing ones from none.
 
     Raises:
         UserError: `out` belongs to another grid, or to somebody else, or cannot be written; see
@@ -71,7 +71,7 @@ def open_grid(grid: Grid, out: Path) -> list[Job]:
     if not before:  # first of all, to prove that what follows is ours
         write_json(out / GRID, {**facts, "jobs": []})
     jobs = grid.jobs(out / DATA)
-    linked = [job.id for job in jobs if directory_of(job, out).is_symlink()]
+    linked = [job.id for job in jobs if job_directory(job, out).is_symlink()]
     if linked:
         raise UserError(
             f"{out / JOBS / linked[0]} is a link, and what it leads to is somebody else's; nothing "
@@ -81,8 +81,8 @@ def open_grid(grid: Grid, out: Path) -> list[Job]:
     return jobs
 
 
-def jobs_of(out: Path) -> list[Job]:
-    """The jobs that `open_grid` noted.
+def read_jobs(out: Path) -> list[Job]:
+    """Read the jobs that `open_grid` noted.
 
     Raises:
         UserError: there are none, or the file is damaged.
@@ -95,13 +95,13 @@ def jobs_of(out: Path) -> list[Job]:
         raise UserError(f"{out / GRID} is damaged ({error!r}); run the grid again") from error
 
 
-def directory_of(job: Job, out: Path) -> Path:
-    """Where a job's files are."""
+def job_directory(job: Job, out: Path) -> Path:
+    """Return the directory of a job's files."""
     return out / JOBS / job.id
 
 
 def select(jobs: Iterable[Job], pattern: str) -> list[Job]:
-    """The jobs whose name matches a pattern with `*` and `?`.
+    """Select the jobs whose name matches a pattern with `*` and `?`.
 
     Raises:
         UserError: there is none.
@@ -113,10 +113,12 @@ def select(jobs: Iterable[Job], pattern: str) -> list[Job]:
     return found
 
 
-def due(jobs: Iterable[Job], out: Path, time_limit: float, retry: bool = False) -> list[Job]:
-    """What is left to do; rows that come to the same job are one."""
+def jobs_left(jobs: Iterable[Job], out: Path, time_limit: float, retry: bool = False) -> list[Job]:
+    """List the jobs that are left to do, each once."""
     unique = {job.id: job for job in jobs}
-    return [job for job in unique.values() if is_due(directory_of(job, out), time_limit, retry)]
+    return [
+        job for job in unique.values() if has_work_left(job_directory(job, out), time_limit, retry)
+    ]
 
 
 def run_jobs(
@@ -128,11 +130,11 @@ def run_jobs(
     threads: int = 1,
     device: str = "auto",
     quiet: bool = False,
-) -> Sitting:
+) -> Outcomes:
     """Do the jobs; a job whose process dies is handed out again, up to `TRIES` times.
 
     Args:
-        jobs: what `due` gave.
+        jobs: what `jobs_left` gave.
         out: the experiment's directory, seen by every worker.
         executor: `Processes`, a cluster's, or any other.
         time_limit: seconds per job; 0 = none.
@@ -143,36 +145,36 @@ def run_jobs(
     Returns:
         What became of them. Ctrl-C once: those under way keep their state and end; twice: at once.
     """
-    sitting, tries = Sitting(), Counter[str]()
+    outcomes, tries = Outcomes(), Counter[str]()
     chosen: dict[str, Any] = {} if isinstance(executor, Processes) else {"device": device}
 
-    def hand_out(job: Job) -> Future[str]:
+    def submit(job: Job) -> Future[str]:
         tries[job.id] += 1
-        place = str(directory_of(job, out).resolve())
-        given = (job.to_dict(), place, time_limit, threads)
-        return executor.submit(perform, *given, watch=(Pause(),), **chosen)
+        folder = str(job_directory(job, out).resolve())
+        given = (job.to_dict(), folder, time_limit, threads)
+        return executor.submit(do_job, *given, watch=(Pause(),), **chosen)
 
     with _Progress(len(jobs), quiet) as progress:
-        waiting = {hand_out(job): job for job in jobs}
+        waiting = {submit(job): job for job in jobs}
         try:
             while waiting:
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                     job = waiting.pop(future)
                     status = _status(future, job, out, tries[job.id] < TRIES)
                     if status is None:
-                        sitting.again += 1
-                        waiting[hand_out(job)] = job
+                        outcomes.again += 1
+                        waiting[submit(job)] = job
                         continue
-                    sitting.statuses[status] += 1
-                    progress.ended(job, status, directory_of(job, out))
+                    outcomes.statuses[status] += 1
+                    progress.ended(job, status, job_directory(job, out))
         except KeyboardInterrupt:
-            sitting.interrupted = True
+            outcomes.interrupted = True
             _end_early(executor, waiting, progress.say)
-    return sitting
+    return outcomes
 
 
 def _status(future: Future[str], job: Job, out: Path, again: bool) -> str | None:
-    """How a job ended; None where it is to be handed out again."""
+    """Tell how a job ended; None where it is to be handed out again."""
     try:
         return future.result()
     except CancelledError:
@@ -183,7 +185,7 @@ def _status(future: Future[str], job: Job, out: Path, again: bool) -> str | None
         text = f"its process was killed {TRIES} times ({error}); was the memory full?"
     except Exception as error:  # a worker that a cluster gave up, an answer that did not arrive
         text = f"{type(error).__name__}: {error}"
-    note_failure(directory_of(job, out), text)
+    write_failure(job_directory(job, out), text)
     return FAILURE
 
 
@@ -228,7 +230,7 @@ class _Progress:
         self._bar.close()
 
     def ended(self, job: Job, status: str, directory: Path) -> None:
-        """One more job has ended."""
+        """Count one more job."""
         if status == FAILURE:
             self._failed += 1
             self._bar.set_postfix_str(f"{self._failed} failed", refresh=False)
@@ -238,6 +240,6 @@ class _Progress:
         self._bar.update()
 
     def say(self, text: str) -> None:
-        """A line above the bar."""
+        """Print a line above the bar."""
         if not self._quiet:
             self._bar.write(text, file=sys.stderr)

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from untrained.core.rule import Frame, Stopped, Watch
+from untrained.core.rule import Frame, Stopped
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.data import Measurement
 from untrained.errors import UserError
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.metrics import psnr, same_view, ssim, usual_range
+from untrained.tasks import find_task
 
 REGIONS = ("all", "disc")
 DISC = 0.46  # radius of the disc, of the image's side
@@ -43,23 +44,23 @@ class Score:
         truth = truth.to(device)
         self._region = _disc(truth) if region == "disc" else torch.ones_like(truth)
         self._truth = truth * self._region
-        self._turned = measurement.task == "phase"
-        self._range = usual_range(self._truth, unit=measurement.task in PHOTOGRAPHS)
+        self._turned = find_task(measurement.task).ambiguous_orientation
+        self._range = usual_range(self._truth, unit=find_task(measurement.task).unit_range)
         if self._range == 0:
             raise UserError(f"{measurement.source}: the reference is zero where it is scored")
         # the mean over the region, from the mean over the image
         self._shift = 10 * float(torch.log10(self._region.mean()))
 
     def psnr(self, image: Tensor) -> float:
-        """PSNR in dB over the region; complex images by magnitude."""
+        """Return the PSNR in dB over the region; complex images by magnitude."""
         return psnr(image * self._region, self._like(image), data_range=self._range) + self._shift
 
     def ssim(self, image: Tensor) -> float:
-        """SSIM of the image, blackened outside the region."""
+        """Return the SSIM of the image, blackened outside the region."""
         return ssim(image * self._region, self._like(image), data_range=self._range)
 
     def _like(self, image: Tensor) -> Tensor:
-        """The truth; where measurements do not tell how it is turned, turned as the image."""
+        """Return the truth, turned as the image where measurements do not tell how it lies."""
         return same_view(self._truth, image) if self._turned else self._truth
 
 
@@ -77,7 +78,7 @@ class Scored(Watch):
         self.last: Tensor | None = None
 
     def alone(self, row: int) -> Scored:
-        """Another for further seeds: what is kept is the first one's."""
+        """Make another for further seeds: what is kept is the first one's."""
         return Scored(self._score)
 
     def begin(self, phase: str, total: int, step: int) -> None:
@@ -85,7 +86,7 @@ class Scored(Watch):
         self._best, self.best, self.last = -float("inf"), None, None
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
-        """`psnr` of this step's image and `psnr_output` of the output, before any closing step."""
+        """Record `psnr` of the image and `psnr_output` of the output, before any closing step."""
         image, self.last = s.problem.to_units(frame.x), s.problem.to_units(frame.out)
         found = {"psnr": self._score.psnr(image), "psnr_output": self._score.psnr(self.last)}
         if found["psnr_output"] > self._best:
@@ -93,7 +94,7 @@ class Scored(Watch):
         return {name: torch.tensor([value]) for name, value in found.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """The two images."""
+        """Return what a checkpoint keeps."""
         return {"value": self._best, "best": self.best, "last": self.last}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -103,24 +104,24 @@ class Scored(Watch):
 
 
 class Limit(Watch):
-    """Cuts a job after `seconds` of wall time, earlier sittings included; 0 = never."""
+    """Cut a job after `seconds` of wall time, earlier calls included; 0 = never."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds, self._before, self._began = seconds, 0.0, time.monotonic()
 
     @property
     def used(self) -> float:
-        """Seconds so far."""
+        """Count the seconds so far."""
         return self._before + time.monotonic() - self._began
 
     def interrupted(self) -> Stopped | None:
-        """The cut, once the time is used up."""
+        """Cut the job once the time is used up."""
         if not self._seconds or self.used < self._seconds:
             return None
         return Stopped("time limit", 0, f"it was cut after {self._seconds:g} s")
 
     def state_dict(self) -> dict[str, Any]:
-        """The time used."""
+        """Return what a checkpoint keeps."""
         return {"used": self.used}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -129,7 +130,7 @@ class Limit(Watch):
 
 
 def _disc(like: Tensor) -> Tensor:
-    """1 inside the disc, 0 outside."""
+    """Mark the inside of the disc by 1, the outside by 0."""
     height, width = like.shape[-2:]
     y = torch.arange(height, device=like.device)[:, None] - (height - 1) / 2
     x = torch.arange(width, device=like.device)[None] - (width - 1) / 2

@@ -20,20 +20,22 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from untrained.api import run
 from untrained.bench.cutting import Cut, cut_after
-from untrained.bench.memory import peak_mb, start_peak
 from untrained.bench.score import Limit, Score, Scored
 from untrained.core.engine import Engine
-from untrained.core.loop import Loop
-from untrained.core.machine import pick_device
 from untrained.core.recipe import Recipe
-from untrained.core.rule import Frame, Never, Watch
+from untrained.core.rule import Frame, Never
+from untrained.core.watch import Watch
 from untrained.data import Measurement
+from untrained.machine import peak_mb, pick_device, start_peak
 from untrained.methods import METHODS
-from untrained.plan import Plan, plan
 from untrained.problem import Problem
 from untrained.report.save import plain_values
+from untrained.run.execute import Case, RunSettings, run
+from untrained.run.plan import Plan, plan
+from untrained.solver.loop import take_step
+from untrained.solver.stage import Stage, StageInput
+from untrained.tasks import find_task
 
 BLOCK = 20  # steps timed in one go
 GRACE = 5.0  # seconds that a network has to end by itself after its limit
@@ -111,66 +113,54 @@ def measure_speed(
     Raises:
         UserError: no reference, or several slices in one.
     """
-    place = pick_device(device)
-    score = Score(measurement, "disc" if measurement.task == "ct" else "all", place)
+    hardware = pick_device(device)
+    region = "disc" if find_task(measurement.task).measures == "views" else "all"
+    score = Score(measurement, region, hardware)
 
     def fresh() -> Problem:
-        """With nothing remembered of an earlier run."""
-        return Problem(measurement.y, measurement.physics, sigma=measurement.sigma).to(place)
+        """Make the problem anew, with nothing remembered of an earlier run."""
+        return Problem(measurement.y, measurement.physics, sigma=measurement.sigma).to(hardware)
 
-    plans = dict(_plans(measurement.task, presets, place))
-    rates = {kind: machine_rate(place, kind) for kind in ("fp32", "bf16")}
-    rows = {name: Speed(name) for name in plans}
-    steppers = {
-        name: _stepper(chosen.recipe, fresh(), place)
-        for name, chosen in plans.items()
-        if chosen.recipe is not None
-    }
-    other = _deepinv(fresh()) if importlib.util.find_spec("deepinv") else None
-    if other is not None:
-        steppers["deepinv DeepImagePrior"] = (other, None, "fp32")
-        rows["deepinv DeepImagePrior"] = Speed("deepinv DeepImagePrior")
+    plans = dict(_plans(measurement.task, presets, hardware))
+    rates = {kind: machine_rate(hardware, kind) for kind in ("fp32", "bf16")}
+    steppers = _steppers(plans, fresh, hardware)
+    rows = {name: Speed(name) for name in dict.fromkeys((*plans, *steppers))}
     say(f"timing {len(steppers)} kinds of step, {blocks} blocks of {BLOCK} each")
     for name, milliseconds in _interleaved(steppers, blocks, limit).items():
-        _, operations, precision = steppers[name]
-        row = rows[name]
-        row.step_ms = milliseconds
-        if operations is not None:
-            row.gflop = operations / 1e9
-            row.over_limit = milliseconds / 1e3 / (operations / rates[precision])
+        _record_step(rows[name], milliseconds, steppers[name], rates)
     for name, chosen in sorted(plans.items(), key=lambda item: "paper" not in item[0]):
         say(f"running {name}")
-        _run(rows[name], chosen, fresh(), score, limit, target, place)
+        _run(rows[name], chosen, fresh(), score, limit, target, hardware)
         if target is None:
             target = rows[name].best
     if _does_bm3d(measurement):
         say("running BM3D")
-        rows["BM3D"] = _bm3d(measurement, score, place)
+        rows["BM3D"] = _bm3d(measurement, score, hardware)
     machine: dict[str, Any] = {
         f"{kind}_gflops": round(rate / 1e9, 1) for kind, rate in rates.items()
     }
-    machine |= {"device": str(place), "threads": torch.get_num_threads()}
+    machine |= {"device": str(hardware), "threads": torch.get_num_threads()}
     listed = [asdict(row) for row in rows.values()]
     return {"machine": machine, "target": target, "rows": plain_values(listed)}
 
 
-def machine_rate(place: torch.device, precision: str) -> float:
-    """Operations per second of a product of two matrices of 2048 squared, the best of five."""
+def machine_rate(device: torch.device, precision: str) -> float:
+    """Measure operations per second by a product of matrices of 2048 squared, the best of five."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    a = torch.randn(SIDE, SIDE, device=place).to(dtype)
+    a = torch.randn(SIDE, SIDE, device=device).to(dtype)
     best = float("inf")
     for _ in range(5):
-        _wait(place)
+        _wait(device)
         began = time.perf_counter()
         a @ a
-        _wait(place)
+        _wait(device)
         best = min(best, time.perf_counter() - began)
     return 2 * SIDE**3 / best
 
 
-def _plans(task: str, presets: tuple[str, ...], place: torch.device) -> Iterator[tuple[str, Plan]]:
-    """The papers' own first, of which the first gives the target; also in our arithmetic."""
-    precisions = dict.fromkeys(("fp32", Engine().resolve(place)))
+def _plans(task: str, presets: tuple[str, ...], device: torch.device) -> Iterator[tuple[str, Plan]]:
+    """Plan the papers' own methods first, also in our arithmetic: the first gives the target."""
+    precisions = dict.fromkeys(("fp32", Engine().resolve(device)))
     for precision, method in itertools.product(precisions, PAPERS):
         if task in METHODS[method].tasks:
             name = f"{method} paper" + (" bf16" if precision == "bf16" else "")
@@ -186,17 +176,42 @@ def _plans(task: str, presets: tuple[str, ...], place: torch.device) -> Iterator
 Stepper = tuple[Callable[[int], None], float | None, str]
 
 
-def _stepper(recipe: Recipe, problem: Problem, place: torch.device) -> Stepper:
-    """(take so many steps, operations of one, precision) of a run without a stop rule."""
-    precision = recipe.engine.resolve(place)
+def _steppers(
+    plans: dict[str, Plan], fresh: Callable[[], Problem], device: torch.device
+) -> dict[str, Stepper]:
+    """Prepare the steps of every network that is planned, and of deepinv where it is installed."""
+    found = {
+        name: _stepper(chosen.recipe, fresh(), device)
+        for name, chosen in plans.items()
+        if chosen.recipe is not None
+    }
+    if importlib.util.find_spec("deepinv"):
+        found["deepinv DeepImagePrior"] = (_deepinv(fresh()), None, "fp32")
+    return found
+
+
+def _record_step(
+    row: Speed, milliseconds: float, stepper: Stepper, rates: dict[str, float]
+) -> None:
+    """Enter the time of a step, and its operations where they were counted."""
+    _, operations, precision = stepper
+    row.step_ms = milliseconds
+    if operations is not None:
+        row.gflop = operations / 1e9
+        row.over_limit = milliseconds / 1e3 / (operations / rates[precision])
+
+
+def _stepper(recipe: Recipe, problem: Problem, device: torch.device) -> Stepper:
+    """Prepare (take so many steps, operations of one, precision) of a run without a stop rule."""
+    precision = recipe.engine.resolve(device)
     weighted = problem.weighted(recipe.weighting)
     endless = replace(recipe, stop=Never(), guard=None)
-    loop = Loop(endless, weighted, None, 0, precision == "bf16")
+    stage = Stage(StageInput("speed", [endless], weighted, [0]), precision == "bf16")
 
     def take(steps: int) -> None:
         for _ in range(steps):
-            loop.step(())
-        _wait(place)
+            take_step(stage, ())
+        _wait(device)
 
     take(1)
     with FlopCounterMode(display=False) as counter:
@@ -205,7 +220,7 @@ def _stepper(recipe: Recipe, problem: Problem, place: torch.device) -> Stepper:
 
 
 def _deepinv(problem: Problem) -> Callable[[int], None]:
-    """Deep Image Prior of deepinv with its ConvDecoder, on the same operator."""
+    """Prepare Deep Image Prior of deepinv with its ConvDecoder, on the same operator."""
     from deepinv.models import ConvDecoder, DeepImagePrior
 
     channels = 64
@@ -221,7 +236,7 @@ def _deepinv(problem: Problem) -> Callable[[int], None]:
 
 
 def _interleaved(steppers: dict[str, Stepper], blocks: int, limit: float) -> dict[str, float]:
-    """Median milliseconds per step of each, in blocks that together keep to the limit."""
+    """Measure the median milliseconds of each kind of step, in blocks that keep to the limit."""
     times: dict[str, list[float]] = {name: [] for name in steppers}
     steps: dict[str, int] = {}
     for name, (take, _, _) in steppers.items():
@@ -237,7 +252,7 @@ def _interleaved(steppers: dict[str, Stepper], blocks: int, limit: float) -> dic
 
 
 def _timed(take: Callable[[int], None], steps: int) -> float:
-    """Seconds of so many steps."""
+    """Time so many steps, in seconds."""
     began = time.perf_counter()
     take(steps)
     return time.perf_counter() - began
@@ -250,26 +265,25 @@ def _run(
     score: Score,
     limit: float,
     target: float | None,
-    place: torch.device,
+    device: torch.device,
 ) -> None:
-    """A whole run: time, quality, memory."""
+    """Carry out a whole run, and record time, quality and memory."""
     clock = _Clock()
-    start_peak(place)
+    start_peak(device)
     began = time.perf_counter()
     grace = 0.0 if chosen.recipe is None else max(GRACE, 0.1 * limit)  # a network ends by itself
     try:
         with cut_after(limit + grace):
-            result = run(
-                chosen,
-                problem,
-                device=str(place),
+            settings = RunSettings(
+                device=str(device),
                 watch=[Scored(score), Limit(limit), clock],
                 compare=False,
             )
+            (result,) = run(chosen, [Case(problem)], settings)
     except Cut:
         row.seconds, row.cut = time.perf_counter() - began, True
         return
-    row.seconds, row.peak_mb = time.perf_counter() - began, peak_mb(place)
+    row.seconds, row.peak_mb = time.perf_counter() - began, peak_mb(device)
     row.psnr, row.ssim = score.psnr(result.image), score.ssim(result.image)
     row.steps, row.cut = result.steps, not result.finished
     if chosen.recipe is None:
@@ -284,11 +298,12 @@ def _run(
 def _does_bm3d(measurement: Measurement) -> bool:
     installed = "bm3d" in sys.modules or importlib.util.find_spec("bm3d") is not None
     known = measurement.sigma is not None and measurement.y.shape[1] in (1, 3)
-    return installed and measurement.task == "denoise" and known and measurement.y.ndim == 4
+    noisy_picture = find_task(measurement.task).only_noise and measurement.y.ndim == 4
+    return installed and noisy_picture and known
 
 
-def _bm3d(measurement: Measurement, score: Score, place: torch.device) -> Speed:
-    """BM3D by its authors' package, for non-commercial use only and so never installed by us."""
+def _bm3d(measurement: Measurement, score: Score, device: torch.device) -> Speed:
+    """Run BM3D of its authors' package, for non-commercial use only and never installed by us."""
     from bm3d import bm3d, bm3d_rgb
 
     picture = measurement.y[0].movedim(0, -1).numpy()
@@ -300,21 +315,21 @@ def _bm3d(measurement: Measurement, score: Score, place: torch.device) -> Speed:
         else bm3d(picture[..., 0], measurement.sigma)
     )
     row = Speed("BM3D", seconds=time.perf_counter() - began, peak_mb=peak_mb(torch.device("cpu")))
-    image = torch.from_numpy(found.reshape(picture.shape)).float().movedim(-1, 0)[None].to(place)
+    image = torch.from_numpy(found.reshape(picture.shape)).float().movedim(-1, 0)[None].to(device)
     row.psnr, row.ssim = score.psnr(image), score.ssim(image)
     return row
 
 
-def _wait(place: torch.device) -> None:
-    if place.type == "cuda":
-        torch.cuda.synchronize(place)
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 HEADS = {"ms/step": 9, "x limit": 9, "steps": 7, "seconds": 9, "PSNR": 7, "MiB": 7, "to": 7}
 
 
 def screen(found: dict[str, Any]) -> list[str]:
-    """The rows for a terminal of 80 columns."""
+    """Lay the rows out for a terminal of 80 columns."""
     machine, target = found["machine"], found["target"]
     lines = [
         f"{machine['device']}, {machine['threads']} threads: matrix product "

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from untrained.bench.job import Job
-from untrained.bench.made import write_made
-from untrained.bench.run import directory_of
-from untrained.bench.work import CUT, DONE, FAILED, FAILURE, KILLED, RESULT, read_json, status_of
+from untrained.bench.made import write_output
+from untrained.bench.run import job_directory
+from untrained.bench.work import CUT, DONE, FAILED, FAILURE, KILLED, RESULT, job_status, read_json
 from untrained.errors import UserError
 from untrained.files import atomic_write
 
@@ -45,13 +45,13 @@ COLUMNS = (
 SUFFIXES = (".csv", ".parquet")
 
 
-def rows_of(jobs: Iterable[Job], out: Path) -> list[Row]:
-    """One row per job with the columns `COLUMNS`; None where there is no value."""
-    return [_row(job, directory_of(job, out)) for job in jobs]
+def make_rows(jobs: Iterable[Job], out: Path) -> list[Row]:
+    """Make one row per job with the columns `COLUMNS`; None where there is no value."""
+    return [_row(job, job_directory(job, out)) for job in jobs]
 
 
-def summary_of(rows: Iterable[Row]) -> list[Row]:
-    """One row per task, setting and label: counts, and mean and standard deviation of the numbers.
+def summarise(rows: Iterable[Row]) -> list[Row]:
+    """Summarise each task, setting and label: counts, mean and standard deviation.
 
     Rows with a number count, cut ones too; `n_cut` says how many of those there are. The deviation
     is the sample's, None for a single row.
@@ -103,15 +103,15 @@ def write_tables(rows: list[Row], summary: list[Row], out: Path) -> list[Path]:
     tables = {"table.csv": rows, "summary.csv": summary}
     if importlib.util.find_spec("pyarrow") is not None:
         tables["table.parquet"] = rows
-    return [write_made(out, name, table_content(some, name)) for name, some in tables.items()]
+    return [write_output(out, name, table_content(some, name)) for name, some in tables.items()]
 
 
 def screen(rows: list[Row], summary: list[Row]) -> list[str]:
-    """The summary for a terminal of 80 columns, then what failed and why."""
+    """Lay the summary out for a terminal of 80 columns, then what failed and why."""
     lines: list[str] = []
     shown = ""
     for row in summary:
-        title = title_of(row)
+        title = panel_title(row)
         if title != shown:
             shown = title
             lines += ["", f"{_cut(title, 26):<26}{'jobs':>6}" + "".join(_heads())]
@@ -124,13 +124,13 @@ def screen(rows: list[Row], summary: list[Row]) -> list[str]:
     return [*lines[1:], *([""] if notes else []), *notes]
 
 
-def title_of(row: Row) -> str:
-    """What the rows of one table or figure share: task and setting."""
+def panel_title(row: Row) -> str:
+    """Name what the rows of one table or figure share: task and setting."""
     return ", ".join(part for part in (row["task"], row["setting"]) if part)
 
 
-def counts_of(rows: Iterable[Row]) -> dict[str, int]:
-    """How many rows have which status."""
+def count_by_status(rows: Iterable[Row]) -> dict[str, int]:
+    """Count the rows by status."""
     found: dict[str, int] = {}
     for row in rows:
         found[row["status"]] = found.get(row["status"], 0) + 1
@@ -138,7 +138,7 @@ def counts_of(rows: Iterable[Row]) -> dict[str, int]:
 
 
 def _row(job: Job, directory: Path) -> Row:
-    status = status_of(directory)
+    status = job_status(directory)
     row = dict.fromkeys(COLUMNS) | {
         "id": job.id,
         "task": job.case.task,
@@ -166,7 +166,7 @@ def _row(job: Job, directory: Path) -> Row:
 
 
 def _summary(key: tuple[str, ...], rows: list[Row]) -> Row:
-    found = counts_of(rows)
+    found = count_by_status(rows)
     summary: Row = dict(zip(GROUP, key, strict=True))
     summary |= {"n": len(rows), "n_done": found.get(DONE, 0), "n_cut": found.get(CUT, 0)}
     summary["n_failed"] = found.get(FAILURE, 0) + found.get(KILLED, 0)
@@ -179,7 +179,7 @@ def _summary(key: tuple[str, ...], rows: list[Row]) -> Row:
 
 
 def _by_case(item: tuple[tuple[str, ...], list[Row]]) -> tuple[str, ...]:
-    """Tasks and settings in alphabetical order; a stable sort leaves the runs in the grid's."""
+    """Sort by task and setting; a stable sort leaves the runs in the grid's order."""
     return item[0][:2]
 
 
@@ -210,18 +210,18 @@ def _heads() -> list[str]:
 
 
 def _count(row: Row) -> str:
-    """`2/3`, with a `c` where some were cut."""
+    """Write `2/3`, with a `c` where some were cut."""
     return f"{row['n_done'] + row['n_cut']}/{row['n']}" + ("c" if row["n_cut"] else "")
 
 
 def spread(row: Row, name: str) -> str:
-    """`mean ± deviation` of a summary's column."""
+    """Write `mean ± deviation` of a summary's column."""
     mean, std = row[f"{name}_mean"], row[f"{name}_std"]
     return number(mean, ".2f") + ("" if std is None else f" ± {std:.2f}")
 
 
 def number(value: float | None, form: str) -> str:
-    """The value, or a dash where there is none."""
+    """Format the value, or write a dash where there is none."""
     return "-" if value is None else format(value, form)
 
 

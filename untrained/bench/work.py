@@ -1,4 +1,4 @@
-"""A job in its directory: `job.json` when it begins, `result.json` last, or `failed.json`."""
+"""Status of a job, from its directory: `job.json` (begun), `result.json` (done), `failed.json`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from untrained._version import versions
 from untrained.bench.job import Job, job_from_dict
 from untrained.bench.measure import Measured, measure
-from untrained.bench.memory import peak_mb, start_peak
-from untrained.core.machine import pick_device
-from untrained.core.result import versions
-from untrained.core.rule import Watch
+from untrained.core.watch import Watch
 from untrained.errors import UserError
 from untrained.files import atomic_write, is_regular, make_directory
+from untrained.machine import peak_mb, pick_device, start_peak
 from untrained.report.arrays import saved_array
 from untrained.report.save import history_csv
 from untrained.threads import at_most_threads
@@ -34,8 +33,8 @@ NOT_BEGUN, KILLED, DONE, CUT, FAILURE = "missing", "killed", "done", "cut", "fai
 BUSY, PAUSED = "busy", "paused"
 
 
-def status_of(directory: Path) -> str:
-    """What a job's directory tells: `done`, `cut`, `failed`, `killed` or `missing`.
+def job_status(directory: Path) -> str:
+    """Tell from a job's directory: `done`, `cut`, `failed`, `killed` or `missing`.
 
     `killed` has begun and left neither result nor error: its process was killed, or is at work.
     """
@@ -46,18 +45,18 @@ def status_of(directory: Path) -> str:
     return KILLED if (directory / JOB).exists() else NOT_BEGUN
 
 
-def is_due(directory: Path, time_limit: float, retry: bool = False) -> bool:
-    """Whether there is something left to do: also where a larger limit than the one that cut it
+def has_work_left(directory: Path, time_limit: float, retry: bool = False) -> bool:
+    """Tell whether something is left to do: also where a larger limit than the one that cut it
     is given now, and, with `retry`, where it failed.
     """
-    status = status_of(directory)
+    status = job_status(directory)
     if status == CUT:
         before = read_json(directory / RESULT)["time_limit"]
         return not time_limit or time_limit > before
     return status in (NOT_BEGUN, KILLED) or (retry and status == FAILURE)
 
 
-def perform(
+def do_job(
     values: dict[str, Any],
     directory: str,
     time_limit: float = 0.0,
@@ -78,27 +77,27 @@ def perform(
     Returns:
         `done`, `cut`, `failed`, `paused`, or `busy`: another process has it.
     """
-    place = make_directory(directory)
-    with at_most_threads(threads), _held(place) as mine:
+    folder = make_directory(directory)
+    with at_most_threads(threads), _lock(folder) as mine:
         if not mine:
             return BUSY
-        if not is_due(place, time_limit, retry=True):  # another process was faster
-            return status_of(place)
+        if not has_work_left(folder, time_limit, retry=True):  # another process was faster
+            return job_status(folder)
         try:
-            return _do(values, place, time_limit, device, watch)
+            return _do(values, folder, time_limit, device, watch)
         except Exception as error:
-            note_failure(place, f"{type(error).__name__}: {error}", traceback.format_exc())
+            write_failure(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
             return FAILURE
 
 
-def note_failure(directory: Path, error: str, details: str = "") -> None:
+def write_failure(directory: Path, error: str, details: str = "") -> None:
     """Write `failed.json`: the error in one paragraph, and where it came from."""
     facts = {"error": error, "details": details, "host": socket.gethostname(), "time": _now()}
     write_json(make_directory(directory) / FAILED, facts)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A file that this module wrote.
+    """Read a file that this module wrote.
 
     Raises:
         UserError: it is damaged.
@@ -112,13 +111,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Plain values as a file, in one step."""
+    """Write plain values as a file, in one step."""
     with atomic_write(path, "w") as stream:
         stream.write(json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 
 def _do(
-    values: dict[str, Any], place: Path, time_limit: float, device: str, watch: Sequence[Watch]
+    values: dict[str, Any], folder: Path, time_limit: float, device: str, watch: Sequence[Watch]
 ) -> str:
     job = job_from_dict(values)
     if job.id != values["id"]:
@@ -126,27 +125,27 @@ def _do(
             "the same job has another id in this process: its version of untrained is not that "
             "of the process that read the grid; install the same version everywhere"
         )
-    (place / FAILED).unlink(missing_ok=True)
-    write_json(place / JOB, {**values, "pid": os.getpid(), "host": socket.gethostname()})
-    where = pick_device(device)
-    start_peak(where)
-    state = place / STATE / _kind(job, where)
-    measured = measure(job, state, time_limit=time_limit, device=str(where), watch=watch)
+    (folder / FAILED).unlink(missing_ok=True)
+    write_json(folder / JOB, {**values, "pid": os.getpid(), "host": socket.gethostname()})
+    hardware = pick_device(device)
+    start_peak(hardware)
+    state = folder / STATE / _kind(job, hardware)
+    measured = measure(job, state, time_limit=time_limit, device=str(hardware), watch=watch)
     if not measured.finished:
         return PAUSED
-    with atomic_write(place / "reconstruction.npy") as stream:
+    with atomic_write(folder / "reconstruction.npy") as stream:
         image = saved_array(measured.result.image, job.case.task, measured.axes)
         np.save(stream, image, allow_pickle=False)
-    with atomic_write(place / "history.csv") as stream:
+    with atomic_write(folder / "history.csv") as stream:
         stream.write(history_csv(measured.history))
-    write_json(place / RESULT, _facts(job, measured, time_limit, peak_mb(where)))
+    write_json(folder / RESULT, _facts(job, measured, time_limit, peak_mb(hardware)))
     if not measured.cut:
-        shutil.rmtree(place / STATE, ignore_errors=True)
+        shutil.rmtree(folder / STATE, ignore_errors=True)
     return CUT if measured.cut else DONE
 
 
 def _facts(job: Job, measured: Measured, time_limit: float, peak: float | None) -> dict[str, Any]:
-    """The contents of `result.json`."""
+    """Collect the contents of `result.json`."""
     result = measured.result
     return {
         **job.to_dict(),
@@ -171,10 +170,10 @@ def _facts(job: Job, measured: Measured, time_limit: float, peak: float | None) 
     }
 
 
-def _kind(job: Job, place: torch.device) -> str:
-    """A checkpoint fits one kind of device and arithmetic; another begins anew."""
+def _kind(job: Job, hardware: torch.device) -> str:
+    """Name the device and arithmetic that a checkpoint fits; with others a job begins anew."""
     recipe = job.plan().recipe
-    return place.type if recipe is None else f"{place.type}-{recipe.engine.resolve(place)}"
+    return hardware.type if recipe is None else f"{hardware.type}-{recipe.engine.resolve(hardware)}"
 
 
 def _finite(value: float | None) -> float | None:
@@ -182,11 +181,11 @@ def _finite(value: float | None) -> float | None:
 
 
 @contextlib.contextmanager
-def _held(place: Path) -> Iterator[bool]:
+def _lock(folder: Path) -> Iterator[bool]:
     """Hold the job's lock; False where another process has it. A dead process holds none."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(place / LOCK, timeout=0)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:

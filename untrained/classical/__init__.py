@@ -1,6 +1,6 @@
 """Classical answers: functions `(problem) -> image (G, C, H, W)` that never see the truth.
 
-They are the bar every network has to clear, and every report shows one of them.
+Every network is compared with them, and every report shows one of them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from torch import Tensor
 from untrained.classical.denoisers import DENOISERS, find_denoiser
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp
 from untrained.classical.low_rank import lowrank
-from untrained.classical.mixture import deblurred, denoised, filled
+from untrained.classical.mixture import deblurred, denoised, filled, of_few_lines
 from untrained.classical.nonlocal_bayes import bayes_denoise, nlbayes
 from untrained.classical.pair_of_priors import two_priors
 from untrained.classical.sliding_dct import dct, dct_denoise
 from untrained.classical.total_variation import TVResult, rough_tv, tv, tv_solve, tv_weight
 from untrained.classical.wavelet import l1wavelet
 from untrained.problem import Problem
-from untrained.slices import slices_of
+from untrained.problem.slices import slices_of
 
 CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
     "adjoint": adjoint,
@@ -34,7 +34,7 @@ CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
 }
 
 SHOWN = "tv"
-"""The classical answer beside ours in every report: the one that everybody knows."""
+"""The classical answer beside ours in every report: the best known one."""
 
 __all__ = [
     "CLASSICAL",
@@ -42,6 +42,8 @@ __all__ = [
     "SHOWN",
     "TVResult",
     "adjoint",
+    "baseline",
+    "baseline_name",
     "bayes_denoise",
     "cgsense",
     "data_step",
@@ -49,8 +51,6 @@ __all__ = [
     "dct_denoise",
     "fbp",
     "find_denoiser",
-    "guide",
-    "guide_name",
     "l1wavelet",
     "lowrank",
     "nlbayes",
@@ -61,45 +61,48 @@ __all__ = [
 ]
 
 
-def guide(problem: Problem) -> Tensor:
-    """The classical image that a network method may lean on, computed once per problem.
+def baseline(problem: Problem) -> Tensor:
+    """Compute the classical image that a network method may use, once per problem.
 
     `denoised` for noisy pictures and volumes, `deblurred` for blurred ones, `filled` for those with
-    missing pixels, `two_priors` for other pictures; the same for every slice of a volume that is
-    measured slice by slice (`Stack`). Other volumes and signals get total variation, solved to a
-    relative gap of 1e-3 or 1000 iterations (data without noise need that many), which costs a
-    fraction of `tv` and looks the same. A nonlinear physics gets `problem.estimate()`.
+    missing pixels, `of_few_lines` for CT and MRI, `two_priors` for other pictures; the same for
+    every slice of a volume that is measured slice by slice (`Stack`). Other volumes and signals get
+    total variation, solved to a relative gap of 1e-3 or 1000 iterations (data without noise need
+    that many), which costs a fraction of `tv` and looks the same. A nonlinear physics gets
+    `problem.estimate()`.
     """
     if not problem.linear:
         return problem.estimate()
-    return problem.cached("guide", _guide)
+    return problem.cached("baseline", _baseline)
 
 
-def guide_name(problem: Problem) -> str:
-    """What `guide` gives, in words."""
+def baseline_name(problem: Problem) -> str:
+    """Name the classical answers that `baseline` is made of."""
     if not problem.linear:
-        return str(getattr(problem.physics, "classical_name", "") or "what it starts from")
+        return problem.physics.classical_name or "what it starts from"
     slices = slices_of(problem)
     return f"{_chosen(slices[0])[0]}, slice by slice" if slices else _chosen(problem)[0]
 
 
-def _guide(problem: Problem) -> Tensor:
+def _baseline(problem: Problem) -> Tensor:
     if len(problem) > 1:  # each has a noise of its own
-        return torch.cat([guide(problem.select(i)) for i in range(len(problem))])
+        return torch.cat([baseline(problem.select(i)) for i in range(len(problem))])
     if slices := slices_of(problem):
-        return torch.stack([guide(one) for one in slices], dim=2)
+        return torch.stack([baseline(one) for one in slices], dim=2)
     return _chosen(problem)[1](problem)
 
 
 def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
-    """What the guide is, in words, and what computes that of one problem."""
-    if problem.task == "denoise" and len(problem.x_shape) in (3, 4):
+    """Choose the baseline of one problem: its name, and the function that computes it."""
+    if problem.traits.only_noise and len(problem.x_shape) in (3, 4):
         others = "low rank, " if len(problem.x_shape) == 3 else ""
         return f"non-local Bayes, {others}total variation", denoised
     if len(problem.x_shape) != 3:
         return "total variation", lambda one: rough_tv(one, tv_weight(one))
-    if problem.task == "deblur":
+    if problem.traits.blurred:
         return "non-local Bayes, low rank, total variation", deblurred
-    if problem.task == "inpaint":
+    if problem.traits.missing_pixels:
         return "low rank and non-local Bayes", filled
+    if problem.traits.few_lines:
+        return "low rank and non-local Bayes", of_few_lines
     return "low rank and non-local Bayes", lambda one: one.cached("two priors", two_priors)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.classical.alike import alike_blocks
+from untrained.classical.block_matching import match_blocks
 from untrained.classical.low_rank import BLOCKS, shrink_groups
 from untrained.classical.nonlocal_bayes import bayes_denoise
 from untrained.classical.nonlocal_means import non_local_means
@@ -21,7 +21,7 @@ Denoiser = Callable[[np.ndarray, float], np.ndarray]
 
 
 def tv_denoiser(image: np.ndarray, strength: float) -> np.ndarray:
-    """Total variation, joint over the channels (Chambolle 2004, scikit-image).
+    """Denoise by total variation, joint over the channels (Chambolle 2004, scikit-image).
 
     Its weight is the noise's standard deviation, which suits natural images within a factor of
     two.
@@ -32,21 +32,20 @@ def tv_denoiser(image: np.ndarray, strength: float) -> np.ndarray:
 
 
 def nlm_denoiser(image: np.ndarray, strength: float) -> np.ndarray:
-    """Non-local means (Buades et al. 2005, scikit-image), settings of DeepRED: patches 5x5,
-    distance 6, h = 0.6 strength.
+    """Denoise by non-local means (Buades et al. 2005, scikit-image), with the settings of DeepRED.
+
+    Patches of 5x5 pixels, distance 6, h = 0.6 strength.
     """
     return non_local_means(image, strength, distance=6, share=0.6)
 
 
 def lowrank_denoiser(image: Tensor, strength: float) -> Tensor:
-    """Groups of alike blocks of one image `(1, C, H, W)` brought to low rank, blocks matched in the
-    image itself.
-    """
-    return shrink_groups(image, alike_blocks(image, BLOCKS), strength)
+    """Denoise one image `(1, C, H, W)` by `shrink_groups`, blocks matched in the image itself."""
+    return shrink_groups(image, match_blocks(image, BLOCKS), strength)
 
 
 DENOISERS: dict[str, Denoiser] = {"nlm": nlm_denoiser, "tv": tv_denoiser}
-"""Name -> denoiser; one's own may be added, or named as `package.module:function`."""
+"""Name -> denoiser; add your own, or name it as `package.module:function`."""
 
 OURS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "dct": dct_denoise,
@@ -57,7 +56,7 @@ OURS: dict[str, Callable[[Tensor, float], Tensor]] = {
 
 
 def find_denoiser(name: str) -> Callable[[Tensor, float], Tensor]:
-    """A denoiser of images `(G, C, H, W)` by its name.
+    """Find a denoiser of images `(G, C, H, W)` by its name.
 
     Raises:
         UserError: an unknown name, or a module or function that cannot be found.

@@ -18,7 +18,7 @@ _POOL: dict[int, Callable[..., Tensor]] = {
 
 
 def fill_gaps(x: Tensor, known: Tensor) -> Tensor:
-    """x where `known` is 1; elsewhere the mean of what is known nearby, however far that is.
+    """Fill the gaps of x, where `known` is 0, with the mean of known pixels nearby, however far.
 
     The image is halved by averages over known pixels until nothing is missing, and every halving
     fills the gaps of the one before (the push-pull of Gortler et al., "The Lumigraph", 1996). It

@@ -11,10 +11,10 @@ LONG = 2048  # sides above it are transformed without a matrix
 
 
 def gradient(x: Tensor) -> Tensor:
-    """D x: `(G, C, *sides)` -> `(G, axes, C, *sides)`, the difference to the next along each axis.
+    """Compute D x, the difference to the next entry along each axis.
 
-    The difference across the last entry is zero (the image continues as a constant);
-    ||D||^2 < 4 axes.
+    `(G, C, *sides)` -> `(G, axes, C, *sides)`. The difference across the last entry is zero (the
+    image continues as a constant); ||D||^2 < 4 axes.
     """
     axes = x.ndim - 2
     d = x.new_zeros(x.shape[0], axes, *x.shape[1:])
@@ -26,7 +26,7 @@ def gradient(x: Tensor) -> Tensor:
 
 
 def gradient_adjoint(q: Tensor) -> Tensor:
-    """D^T q: `(G, axes, C, *sides)` -> `(G, C, *sides)`, minus the divergence."""
+    """Compute D^T q: `(G, axes, C, *sides)` -> `(G, C, *sides)`, minus the divergence."""
     x = torch.zeros_like(q[:, 0])
     for k in range(q.shape[1]):
         last = x.shape[k + 2] - 1
@@ -37,7 +37,7 @@ def gradient_adjoint(q: Tensor) -> Tensor:
 
 
 def length(q: Tensor) -> Tensor:
-    """Length of the vector at each pixel, over axes and channels: `(G, 1, 1, *sides)`."""
+    """Compute the length of each pixel's vector, over axes and channels: `(G, 1, 1, *sides)`."""
     return q.square().sum((1, 2), keepdim=True).sqrt()
 
 
@@ -60,12 +60,12 @@ class Laplacian:
             self.eigenvalues = self.eigenvalues[..., None] + eigenvalues(n).to(like)
 
     def solve(self, x: Tensor, a: float, b: float) -> Tensor:
-        """(a I + b D^T D)^(-1) x for every channel of x `(G, C, *sides)`; a > 0, b >= 0."""
+        """Compute (a I + b D^T D)^(-1) x for every channel of x `(G, C, *sides)`; a > 0, b >= 0."""
         spectrum = self._transformed(x, inverse=False) / (a + b * self.eigenvalues)
         return self._transformed(spectrum, inverse=True)
 
     def _transformed(self, x: Tensor, *, inverse: bool) -> Tensor:
-        """The transform along every axis, or the inverse of it."""
+        """Apply the cosine transform along every axis, or its inverse."""
         axes = len(self.matrices)
         for k in (axes - 1, axes - 2, *range(axes - 2)):
             if k < 0:
@@ -93,19 +93,19 @@ def cosines(n: int, like: Tensor) -> Tensor:
 
 
 def eigenvalues(n: int) -> Tensor:
-    """Eigenvalues of D^T D along a side of n entries, float64 `(n,)`."""
+    """Compute the eigenvalues of D^T D along a side of n entries, float64 `(n,)`."""
     return 2 - 2 * torch.cos(math.pi / n * torch.arange(n, dtype=torch.float64))
 
 
 def dct(x: Tensor) -> Tensor:
-    """The orthonormal DCT-II along the last axis, by one Fourier transform (Makhoul, 1980)."""
+    """Compute the orthonormal DCT-II along the last axis by one FFT (Makhoul, 1980)."""
     n = x.shape[-1]
     spectrum = torch.fft.fft(torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1))
     return (spectrum * _turns(n, x)).real * _norms(n, x)
 
 
 def idct(x: Tensor) -> Tensor:
-    """The inverse of `dct`."""
+    """Compute the inverse of `dct`."""
     n = x.shape[-1]
     real = x / _norms(n, x)
     imaginary = torch.cat([torch.zeros_like(real[..., :1]), -real[..., 1:].flip(-1)], -1)
@@ -123,7 +123,7 @@ def _turns(n: int, like: Tensor) -> Tensor:
 
 
 def _norms(n: int, like: Tensor) -> Tensor:
-    """What the DCT-II without a norm is multiplied by, `(n,)`."""
+    """Make the factors `(n,)` that turn the unnormalised DCT-II into the orthonormal one."""
     norms = torch.full((n,), math.sqrt(2 / n), dtype=torch.float64)
     norms[0] = math.sqrt(1 / n)
     return norms.to(like)

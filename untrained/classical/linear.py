@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.maths import sum_squares
+from untrained.maths import per_problem, sum_squares
 from untrained.problem import Problem
-from untrained.scaling import least_squares_gain, per_problem
+from untrained.problem.scaling import least_squares_gain
 
 
 @torch.no_grad()
 def adjoint(problem: Problem) -> Tensor:
-    r"""c A^H y with the c that minimises ||c A A^H y - y||^2: the zero-filled image of MRI.
+    r"""Compute c A^H y, c minimising ||c A A^H y - y||^2: the zero-filled image of MRI.
 
     Args:
         problem: G problems.
@@ -26,7 +26,7 @@ def adjoint(problem: Problem) -> Tensor:
 
 @torch.no_grad()
 def fbp(problem: Problem) -> Tensor:
-    """Filtered backprojection of a CT sinogram.
+    """Compute the filtered backprojection of a CT sinogram.
 
     Args:
         problem: G sinograms; its physics has `fbp(y)`.
@@ -37,13 +37,12 @@ def fbp(problem: Problem) -> Tensor:
     Raises:
         UserError: the physics is no CT, or views of this problem are held out.
     """
-    own = getattr(problem.physics, "fbp", None)
-    if own is None:
+    image = problem.physics.fbp(problem.y)
+    if image is None:
         raise UserError(
             f"method 'fbp' is filtered backprojection and needs a CT problem; the task is "
             f"'{problem.task}'. Use 'adjoint', 'cgsense' or 'tv' instead."
         )
-    image: Tensor = own(problem.y)
     if problem.keep is None:
         return image
     # Missing views only lower the brightness: restore it by the least-squares factor.
@@ -54,7 +53,7 @@ def fbp(problem: Problem) -> Tensor:
 def cgsense(
     problem: Problem, *, iterations: int = 30, mu: float = 1e-3, tolerance: float = 1e-2
 ) -> Tensor:
-    r"""Conjugate gradients on the regularised normal equations (CG-SENSE).
+    r"""Solve the regularised normal equations by conjugate gradients (CG-SENSE).
 
     .. math:: (A^H A + \mu \|A\|^2 I)\, x = A^H y, \qquad x_0 = 0
 
@@ -85,7 +84,7 @@ def cgsense(
 
 @torch.no_grad()
 def data_step(problem: Problem, x: Tensor, mu: float, iterations: int = 10) -> Tensor:
-    r"""x moved towards the measurements: the proximal point of the data term.
+    r"""Move x towards the measurements: the proximal point of the data term.
 
     .. math:: \arg\min_u \|W^{1/2}(A u - y)\|^2 / \|W^{1/2} A\|^2 + \mu \|u - x\|^2
 
@@ -129,7 +128,7 @@ def _conjugate_gradients(
 
 
 def _back(problem: Problem, y: Tensor) -> Tensor:
-    """A^H W y."""
+    """Compute A^H W y."""
     return problem.A_adjoint(problem.whiten(problem.whiten(y)))
 
 
@@ -143,7 +142,7 @@ def require_linear(problem: Problem, name: str) -> None:
 
 
 def require_picture(problem: Problem, name: str) -> None:
-    """Raise UserError where the physics is nonlinear or the image has not two sides."""
+    """Raise UserError where the physics is nonlinear or the image does not have two sides."""
     require_linear(problem, name)
     if len(problem.x_shape) != 3:
         raise UserError(

@@ -1,11 +1,11 @@
-r"""Alike blocks are of low rank: small groups of them, denoised together, plugged in as a prior."""
+r"""Low rank of similar blocks: small groups of them, denoised together, as a plug-in prior."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from untrained.classical.alike import Blocks, alike_blocks, from_groups
+from untrained.classical.block_matching import Blocks, from_groups, match_blocks
 from untrained.classical.linear import data_step, require_picture
 from untrained.classical.sliding_dct import (
     STEPS,
@@ -18,7 +18,7 @@ from untrained.classical.sliding_dct import (
 )
 from untrained.problem import Problem
 
-BLOCKS = Blocks(side=6, stride=4, reach=8, alike=24)
+BLOCKS = Blocks(side=6, stride=4, reach=8, group_size=24)
 SPARSE = BLOCKS._replace(stride=5)  # at first
 FRESH = 4  # blocks are matched anew in every fourth round
 FULL = 6  # the last rounds, or a few less, take all blocks
@@ -35,7 +35,7 @@ ROUNDS = {"ct": 8}
 
 @torch.no_grad()
 def lowrank(problem: Problem) -> Tensor:
-    r"""Half-quadratic splitting with groups of alike blocks as the prior, accelerated.
+    r"""Reconstruct by half-quadratic splitting with low rank of similar blocks as the prior.
 
     .. math:: q_k = z_{k-1} + 0.9\, (z_{k-1} - z_{k-2}), \qquad
               x_k = L_{\sigma_k}(q_k), \qquad
@@ -43,16 +43,15 @@ def lowrank(problem: Problem) -> Tensor:
 
     L is `shrink_groups`, z_0 the image of `dct` after a data step, and sigma_k falls in equal
     ratios from 0.04 to 1.5 times the level that `dct` found by held-out measurements (half of it
-    for missing pixels, 1.25 times for CT), in 30 rounds, 8 for CT. Where a part of the measurements
-    was solved before, its answer is gone on from in half of the rounds (MRI and CT begin anew). The
-    answer is the last z, or the last x where `dct` found its like better. No x is brighter than 1.2
-    times the brightest pixel of a quick total-variation image: where coil maps are wrong, as at a
-    border that cuts the object, splitting would explain the data by ever larger values.
+    for missing pixels, 1.25 times for CT), in 30 rounds, 8 for CT. The answer is the last z, or the
+    last x where `dct` chose its own last x. No x is brighter than 1.2 times the brightest pixel of
+    a quick total-variation image: where coil maps are wrong, as at a border that cuts the object,
+    splitting would explain the data by ever larger values.
 
-    Blocks that look alike tell each other's missing parts: structures return all over an image,
-    and the aliases of undersampling do not. That is worth most where much of k-space is missing. It
-    is of W. Dong et al., "Compressive sensing via nonlocal low-rank regularization", IEEE TIP 23
-    (2014); the momentum is ours, without which it takes ten times the rounds.
+    Similar blocks complete each other: structures repeat all over an image, and the aliases of
+    undersampling do not. That gains most where much of k-space is missing. The prior is that of
+    W. Dong et al., "Compressive sensing via nonlocal low-rank regularization", IEEE TIP 23 (2014);
+    the momentum is ours: without it ten times the rounds are needed.
 
     Args:
         problem: G problems with a linear physics, solved in turn.
@@ -77,7 +76,7 @@ def _solved(problem: Problem) -> Tensor:
     for k, sigma in enumerate(falling(first, last, rounds)):
         q = z + MOMENTUM * (z - before)
         if k % FRESH == 0:
-            blocks = alike_blocks(q, SPARSE if rounds - k > FULL else BLOCKS)
+            blocks = match_blocks(q, SPARSE if rounds - k > FULL else BLOCKS)
         x = problem.supported(shrink_groups(q, blocks, sigma))
         x = x * (bound / _size(x).clamp_min(bound).clamp_min(1e-30))
         z, before = data_step(weighed, x, COUPLING, STEPS), z
@@ -85,12 +84,12 @@ def _solved(problem: Problem) -> Tensor:
 
 
 def _size(image: Tensor) -> Tensor:
-    """Magnitude of every pixel over its channels, `(1, 1, H, W)`."""
+    """Compute the magnitude of every pixel over its channels, `(1, 1, H, W)`."""
     return image.square().sum(1, keepdim=True).sqrt()
 
 
 def _eigen(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues and vectors, in double precision where single has not enough digits to end."""
+    """Compute eigenvalues and eigenvectors, in float64 where float32 does not converge."""
     try:
         values, vectors = torch.linalg.eigh(matrices)
     except torch.linalg.LinAlgError:
@@ -99,7 +98,7 @@ def _eigen(matrices: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def shrink_groups(image: Tensor, blocks: Tensor, sigma: float) -> Tensor:
-    r"""The image with every group of blocks brought to low rank, overlaps averaged.
+    r"""Shrink every group of blocks of an image to low rank, and average where blocks overlap.
 
     The blocks of a group, less their mean, are the rows of a matrix of K x d. Its singular values
     s are shrunk as is best for a low-rank matrix in white noise,
@@ -114,7 +113,7 @@ def shrink_groups(image: Tensor, blocks: Tensor, sigma: float) -> Tensor:
 
     Args:
         image: `(1, C, H, W)`.
-        blocks: see `alike_blocks`.
+        blocks: see `match_blocks`.
         sigma: standard deviation of the noise in every pixel and channel.
     """
 

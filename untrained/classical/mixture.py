@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from untrained.classical import low_rank
-from untrained.classical.alike import alike_blocks
+from untrained.classical.block_matching import match_blocks
 from untrained.classical.low_rank import lowrank, shrink_groups
 from untrained.classical.nonlocal_bayes import BLOCKS, likeliest, nlbayes
 from untrained.classical.pair_of_priors import settings, solve_at, two_priors
@@ -17,6 +17,7 @@ from untrained.classical.weight import SEED, noise_level
 from untrained.errors import UserError
 from untrained.problem import Problem
 
+OF_TWO = 0.7  # share of `two_priors` where too few lines or views were measured to find one
 SPARSE = 5  # distance of two blocks where shares are found
 
 
@@ -30,8 +31,8 @@ def denoised(problem: Problem) -> Tensor:
     x_1 is `nlbayes`; x_2 is non-local Bayes once more, with the blocks and the statistics of x_1;
     x_3 is `shrink_groups` with the blocks of x_1; x_4 is `tv`, solved to a relative gap of 1e-3. A
     volume has x_1 and x_4. Stein's estimate (`sure_shares`) is a quadratic form in s; it takes
-    two thirds of the blocks. The second pass suits images whose structures return, total variation
-    those of flat pieces (docs/methods/house.md, "The classical image"). Where a part of the pixels
+    two thirds of the blocks. The second pass suits images whose structures repeat, total variation
+    images of flat pieces (docs/methods/house.md, "The classical image"). Where a part of the pixels
     was solved before, its s is taken. An unknown noise level is estimated (`noise_of`).
 
     Args:
@@ -57,18 +58,18 @@ def candidates(problem: Problem, weight: float, sparse: bool = False) -> Tensor:
 
     def pass_after(pilot: Tensor) -> Tensor:
         blocks = BLOCKS._replace(stride=SPARSE) if sparse else BLOCKS
-        return likeliest(pilot, image, alike_blocks(pilot, blocks), sigma)
+        return likeliest(pilot, image, match_blocks(pilot, blocks), sigma)
 
     first = (
         pass_after(dct_denoise(image, sigma, 2)) if sparse else problem.cached("nlbayes", nlbayes)
     )
     kind = low_rank.BLOCKS._replace(stride=SPARSE) if sparse else low_rank.BLOCKS
-    low = shrink_groups(image, alike_blocks(first, kind), sigma)
+    low = shrink_groups(image, match_blocks(first, kind), sigma)
     return torch.stack([first, pass_after(first), low, flat])
 
 
 def _shares(problem: Problem) -> Tensor:
-    """s, float64 `(4,)`; once per problem, see `Problem.after`."""
+    """Find s, float64 `(4,)`, once per problem; see `Problem.after`."""
     return problem.cached("shares", _search) if problem.part is None else _shares(problem.part)
 
 
@@ -83,10 +84,10 @@ def deblurred(problem: Problem) -> Tensor:
 
     .. math:: x = s\, x_{\mathrm{two}} + (1 - s)\, x_{\mathrm{tv}}
 
-    Where edges are all that a blurred picture has, total variation is the better by half a decibel,
-    elsewhere the worse by one and a half. s is found by independent noise (`split_noise_shares`),
-    with `two_priors` solved on fewer blocks; where a part of the pixels was solved before, its s is
-    taken.
+    Where a blurred picture has edges and flat areas only, total variation is better by half a
+    decibel, elsewhere worse by one and a half. s is found by independent noise
+    (`split_noise_shares`), with `two_priors` solved on fewer blocks; where a part of the pixels was
+    solved before, its s is taken.
 
     Args:
         problem: one problem of deblurring a picture.
@@ -103,7 +104,7 @@ def _two(problem: Problem) -> Tensor:
 
 
 def _deblurring_share(problem: Problem) -> Tensor:
-    """s, float64, no axes; once per problem, see `Problem.after`."""
+    """Find s, float64, no axes, once per problem; see `Problem.after`."""
     if problem.part is not None:
         return _deblurring_share(problem.part)
     return problem.cached("share of two priors", _search_deblurring)
@@ -116,6 +117,25 @@ def _search_deblurring(problem: Problem) -> Tensor:
         return torch.stack([solve_at(one, level, coupling, SPARSE), rough_tv(one, weight)])
 
     return split_noise_shares(problem, images, _two(problem))[0]
+
+
+@torch.no_grad()
+def of_few_lines(problem: Problem) -> Tensor:
+    r"""Mix the images of `two_priors` and `lowrank` in fixed shares, for CT and MRI.
+
+    .. math:: x = 0.7\, x_{\mathrm{two}} + 0.3\, x_{\mathrm{low}}
+
+    Their errors differ where one level and one coupling do not suit the whole image. Columns and
+    views are too few to find shares by: the shares they asked for were worse than these (two scans
+    of CT and one of MRI, two draws each). Set on eight scans: docs/methods/house.md.
+
+    Args:
+        problem: one problem of lines of k-space or views.
+
+    Returns:
+        `(1, C, H, W)` in the problem's units.
+    """
+    return problem.cached("lowrank", lowrank).lerp(_two(problem), OF_TWO)
 
 
 @torch.no_grad()
@@ -139,7 +159,7 @@ def filled(problem: Problem) -> Tensor:
 
 
 def _filling_share(problem: Problem) -> Tensor:
-    """s, float64, no axes; once per problem, see `Problem.after`."""
+    """Find s, float64, no axes, once per problem; see `Problem.after`."""
     if problem.part is not None:
         return _filling_share(problem.part)
     return problem.cached("share of two priors", _search_filling)

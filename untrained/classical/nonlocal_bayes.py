@@ -1,11 +1,11 @@
-r"""Non-local Bayes: alike blocks are draws from one normal distribution, plugged in as a prior."""
+r"""Non-local Bayes: similar blocks as draws of one normal distribution, as a plug-in prior."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from untrained.classical.alike import Blocks, alike_blocks, from_groups
+from untrained.classical.block_matching import Blocks, from_groups, match_blocks
 from untrained.classical.linear import data_step, require_picture
 from untrained.classical.sliding_dct import (
     COUPLING,
@@ -20,7 +20,7 @@ from untrained.classical.sliding_dct import (
 from untrained.classical.weight import noise_level
 from untrained.problem import Problem
 
-BLOCKS = Blocks(side=5, stride=4, reach=10, alike=50)
+BLOCKS = Blocks(side=5, stride=4, reach=10, group_size=50)
 SPARSE = BLOCKS._replace(stride=5)  # before the last round
 FRESH = 3  # blocks are matched anew in every third round
 FIRST_LEVEL, ROUNDS = 4.0, 10  # in units of sigma_K of `dct`
@@ -29,7 +29,7 @@ SINGULAR = 1e-5  # of the trace: what float32 leaves of a covariance's small eig
 
 @torch.no_grad()
 def nlbayes(problem: Problem) -> Tensor:
-    r"""Half-quadratic splitting with non-local Bayes as the prior.
+    r"""Reconstruct by half-quadratic splitting with non-local Bayes as the prior.
 
     .. math:: x_k = B_{\sigma_k}(z_{k-1}), \qquad
               z_k = \arg\min_z \|W^{1/2} (A z - y)\|^2 / \|W^{1/2} A\|^2
@@ -37,12 +37,12 @@ def nlbayes(problem: Problem) -> Tensor:
 
     B is `bayes_denoise`, z_0 the image of `dct` after a data step, and sigma_k falls in equal
     ratios from 4 times the sigma_K that `dct` found by held-out measurements to sigma_K, in 10
-    rounds. The answer is the last z, or the last x where `dct` found its like better. Rounds before
+    rounds. The answer is the last z, or the last x where `dct` chose its own last x. Rounds before
     the last take fewer blocks, found anew in every third, and a first estimate of every second
-    window: half the time for what is within 0.01 dB.
+    window: half the time for a result within 0.01 dB.
 
-    For denoising it is `bayes_denoise` at the noise level, given or estimated; of a volume the mean
-    of what that makes of its planes in the three directions.
+    For denoising it is `bayes_denoise` at the noise level, given or estimated; for a volume,
+    the mean of that over its planes in the three directions.
 
     Args:
         problem: G problems with a linear physics, solved in turn.
@@ -53,13 +53,13 @@ def nlbayes(problem: Problem) -> Tensor:
     Raises:
         UserError: a nonlinear physics, or no picture (for denoising: nor volume).
     """
-    if problem.task != "denoise" or len(problem.x_shape) != 4:
+    if not problem.traits.only_noise or len(problem.x_shape) != 4:
         require_picture(problem, "nlbayes")
     return torch.cat([_solved(dct_weighed(problem.select(i))) for i in range(len(problem.y))])
 
 
 def _solved(problem: Problem) -> Tensor:
-    if problem.task == "denoise":
+    if problem.traits.only_noise:
         image = problem.estimate()
         denoise = bayes_denoise if image.ndim == 4 else _in_three_directions
         return denoise(image, noise_level(problem, image))
@@ -69,14 +69,14 @@ def _solved(problem: Problem) -> Tensor:
         sigma, last = above * level, k == ROUNDS - 1
         pilot = dct_denoise(z, sigma) if last else dct_denoise(z, sigma, 2, SHIFTS[k % len(SHIFTS)])
         if last or k % FRESH == 0:
-            blocks = alike_blocks(pilot, BLOCKS if last else SPARSE)
+            blocks = match_blocks(pilot, BLOCKS if last else SPARSE)
         x = problem.supported(likeliest(pilot, z, blocks, sigma))
         z = data_step(problem, x, COUPLING / above**2, STEPS)
     return z if closing else x
 
 
 def _in_three_directions(volume: Tensor, sigma: float) -> Tensor:
-    """The mean of `bayes_denoise` of all planes of a volume `(1, C, D, H, W)` across each axis."""
+    """Average `bayes_denoise` of all planes of a volume `(1, C, D, H, W)` across each axis."""
     total = torch.zeros_like(volume)
     for axis in (1, 2, 3):
         planes = volume[0].movedim(axis, 0).contiguous()
@@ -85,9 +85,9 @@ def _in_three_directions(volume: Tensor, sigma: float) -> Tensor:
 
 
 def bayes_denoise(image: Tensor, sigma: float) -> Tensor:
-    r"""The image with every group of alike blocks replaced by its mean given the noisy blocks.
+    r"""Denoise by the posterior mean of every group of similar blocks, given the noisy blocks.
 
-    The d pixels and channels of the K blocks of a group are taken for draws from one normal
+    The d pixels and channels of the K blocks of a group are modelled as draws from one normal
     distribution, whose mean m and covariance C are those of the same blocks of a first estimate,
     `dct_denoise`. A block b with white noise of standard deviation sigma then is at best
 
@@ -105,14 +105,14 @@ def bayes_denoise(image: Tensor, sigma: float) -> Tensor:
         sigma: standard deviation of the noise, > 0.
     """
     cleaned = [
-        likeliest(pilot, noisy, alike_blocks(pilot, BLOCKS), sigma)
+        likeliest(pilot, noisy, match_blocks(pilot, BLOCKS), sigma)
         for pilot, noisy in zip(dct_denoise(image, sigma).split(1), image.split(1), strict=True)
     ]
     return torch.cat(cleaned)
 
 
 def likeliest(pilot: Tensor, noisy: Tensor, blocks: Tensor, sigma: float) -> Tensor:
-    """`bayes_denoise` of one image with these groups of blocks, whose statistics are `pilot`'s."""
+    """Denoise one image as `bayes_denoise` by given groups of blocks with `pilot`'s statistics."""
 
     def given_noise(pilot: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         mean = pilot.mean(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Non-local means: what total variation does not know, that pictures repeat themselves."""
+"""Non-local means: denoising that relies on structures that repeat in a picture."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def non_local_means(image: np.ndarray, sigma: float, distance: int, share: float) -> np.ndarray:
-    r"""Every pixel is the mean of those whose surroundings look alike.
+    r"""Replace every pixel by the weighted mean of pixels with similar surroundings.
 
     .. math:: x_i = \frac{\sum_j w_{ij}\, y_j}{\sum_j w_{ij}}, \qquad
               w_{ij} = \exp(-\max(d_{ij}^2 - 2 \sigma^2, 0) / h^2)

@@ -1,4 +1,4 @@
-r"""Low rank and non-local Bayes of alike blocks as one prior: the classical part of `house`."""
+r"""Low rank and non-local Bayes of similar blocks as one prior: the classical part of `house`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from untrained.classical import low_rank, nonlocal_bayes
-from untrained.classical.alike import alike_blocks
+from untrained.classical.block_matching import match_blocks
 from untrained.classical.linear import data_step, require_picture
 from untrained.classical.low_rank import shrink_groups
 from untrained.classical.nonlocal_bayes import likeliest
 from untrained.classical.sliding_dct import (
-    ANEW,
     DOUBLINGS,
     HALVINGS,
     LEVEL,
@@ -50,13 +49,13 @@ OF_RANK = {"deblur": 0.25}
 LEAST = {"ct": 0.02, "mri": 0.02}
 """The least coupling tried; elsewhere all of COUPLINGS are."""
 LOWER = {"ct": 0.83, "mri": 0.7}
-"""What the level is lowered by at the least coupling: noise is little there, and the aliases of few
-views or columns, which the held-out ones would join, call for too much."""
+"""Factor of the level at the least coupling: there is little noise there, and the aliases of the
+views or columns that were fitted, fewer than were measured, call for too high a level."""
 
 
 @torch.no_grad()
 def two_priors(problem: Problem) -> Tensor:
-    r"""Half-quadratic splitting with the mean of two denoisers of alike blocks, accelerated.
+    r"""Reconstruct by half-quadratic splitting with the mean of two denoisers as the prior.
 
     .. math:: q_k = z_{k-1} + 0.7\, (z_{k-1} - z_{k-2}), \qquad
               x_k = r L_{1.25 \sigma_k}(q_k) + (1 - r) B_{\sigma_k}(q_k), \qquad
@@ -98,7 +97,7 @@ def solve_at(problem: Problem, found: float, coupling: float, stride: int = 4) -
     level = max(level, LEVELS[0] * unit(problem))
     coupling *= COUPLING
     rank = OF_RANK.get(problem.task, 0.5)
-    first, fixed = FIRST_LEVEL, problem.task == "mri"
+    first, fixed = FIRST_LEVEL, problem.traits.measures == "lines"
     if fixed:
         # few columns leave aliases in the start; a coupling that followed so high a level would
         # leave x without a say
@@ -107,23 +106,23 @@ def solve_at(problem: Problem, found: float, coupling: float, stride: int = 4) -
     for k, above in enumerate(falling(first, 1.0, ROUNDS)):
         q, sigma = z + MOMENTUM * (z - before), above * level
         if k % FRESH == 0:
-            groups = alike_blocks(q, low_rank.BLOCKS._replace(stride=stride))
+            groups = match_blocks(q, low_rank.BLOCKS._replace(stride=stride))
         low = problem.supported(shrink_groups(q, groups, RANK_LEVEL * sigma))
         if k % FRESH == 0:
-            draws = alike_blocks(low, nonlocal_bayes.BLOCKS._replace(stride=stride))
+            draws = match_blocks(low, nonlocal_bayes.BLOCKS._replace(stride=stride))
         x = problem.supported(likeliest(low, q, draws, sigma)).lerp(low, rank)
         z, before = data_step(problem, x, coupling / (1 if fixed else above**2), STEPS), z
-    return z if problem.task == "inpaint" else x
+    return z if problem.traits.missing_pixels else x
 
 
 def settings(problem: Problem) -> tuple[float, float]:
-    """s, in the problem's units, and mu; found once, see `Problem.after`."""
+    """Find s, in the problem's units, and mu, once per problem; see `Problem.after`."""
     level, coupling = problem.cached("two priors settings", _search).tolist()
     return level, coupling
 
 
 def _search(problem: Problem) -> Tensor:
-    if problem.part is not None and problem.task not in ANEW:
+    if problem.part is not None and not problem.traits.few_lines:
         level, coupling = settings(problem.part)
         found = taken_over(problem, problem.part, level)
         return torch.stack([found, torch.full_like(found, coupling)])
@@ -145,7 +144,7 @@ def _couplings(problem: Problem) -> list[float]:
 
 
 def _descend(asked: Callable[..., float], problem: Problem) -> tuple[float, float]:
-    """The level and coupling of least error: down a grid, from the best level of one coupling.
+    """Descend a grid to the level and coupling of least error, from one coupling's best level.
 
     A step goes to any neighbour, also along the valley, where a higher level goes with a smaller
     coupling.

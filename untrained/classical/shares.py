@@ -56,8 +56,8 @@ def split_noise_shares(problem: Problem, images: Images, pilot: Tensor) -> Tenso
     bias, and the noise of y_1 is larger by 4 % only (N. L. Oliveira, J. Lei, R. J. Tibshirani,
     "Unbiased risk estimation in the normal means problem via coupled bootstrap techniques", 2021).
     P undoes the blur where it leaves 1 % and more of a frequency: an error there counts as it does
-    in the image. The blurred error, by which held-out pixels judge, is blind to what deblurring is
-    about.
+    in the image. The error of held-out pixels is blurred, and does not show whether the blur was
+    undone.
 
     Args:
         problem: one problem of deblurring.
@@ -69,7 +69,7 @@ def split_noise_shares(problem: Problem, images: Images, pilot: Tensor) -> Tenso
         s, float64 `(K,)` on the CPU.
     """
     seen = problem.visible(torch.ones_like(problem.y))
-    whole = seen * problem.y + (1 - seen) * problem.A(pilot)
+    whole = seen * problem.y + (1 - seen) * problem.physics.A(pilot)
     sigma = noise_level(problem, whole)
     draw = torch.randn(problem.y.shape, generator=torch.Generator().manual_seed(SEED))
     noise = sigma * problem.visible(draw.to(problem.y))
@@ -87,7 +87,7 @@ def split_noise_shares(problem: Problem, images: Images, pilot: Tensor) -> Tenso
 
 
 def least_quadratic(square: Tensor, line: Tensor) -> Tensor:
-    """Minimise s^T Q s + l^T s over shares s >= 0 of sum one; all shares alike where Q is zero.
+    """Minimise s^T Q s + l^T s over shares s >= 0 of sum one; equal shares where Q is zero.
 
     Args:
         square: Q, `(K, K)`, positive semidefinite.

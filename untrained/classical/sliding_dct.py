@@ -29,22 +29,19 @@ OPPONENT = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (0.5, -1.0, 0.5))  # grey, red-bl
 UNTRIED = 0.016  # the level where no measurement can be held out
 LEVEL, HALVINGS, DOUBLINGS = 0.064, 5, 2  # tried: 0.002 to 0.256
 LOWER = {"ct": 0.7}
-"""What the level found is multiplied with. Sums along rays do not show the grain that a lower level
-lets through less than they show what a higher one takes away: of eight slices the best level was
-lower than the one that predicts views best on seven."""
+"""Factor of the level found. Sums along rays show the grain that a lower level lets through no less
+than the detail that a higher one removes: of eight slices the best level was lower than the one
+that predicts views best on seven."""
 FIRST_WEIGHT = 2e-3  # of the total variation that it starts from, relative to ||A||^2
 FIRST_LEVEL, COUPLING = 0.05, 0.3
 ROUNDS, TRIAL_ROUNDS = 16, 8
-ANEW = ("mri", "ct")
-"""Tasks where a part of the measurements is solved apart: columns or views are missing, and
-splitting would stay in the optimum of the fewer, up to 4 dB below on a brain at 8x."""
 STEPS = 6  # of conjugate gradients in a round
 SHIFTS = ((0, 0), (1, 1), (0, 1), (1, 0))  # of windows two pixels apart
 
 
 @torch.no_grad()
 def dct(problem: Problem) -> Tensor:
-    r"""Half-quadratic splitting with sliding cosine transforms as the prior ("plug and play").
+    r"""Reconstruct by half-quadratic splitting with sliding cosine transforms as the prior.
 
     .. math:: x_k = T_{\sigma_k}(z_{k-1}), \qquad
               z_k = \arg\min_z \|W^{1/2} (A z - y)\|^2 / \|W^{1/2} A\|^2
@@ -52,11 +49,11 @@ def dct(problem: Problem) -> Tensor:
 
     T is the first pass of `dct_denoise`, z_0 a quick total-variation image, and sigma_k falls in
     equal ratios from 0.05 to sigma_K in K = 16 rounds. The answer is x_{K+1}, with both passes for
-    T, or z_{K+1}, which says less of the prior and more of the noise. The scheme and the 0.3 (0.23
-    there) are of K. Zhang et al., IEEE TPAMI 44 (2022), whose denoiser is trained. W is the
-    half-power ramp for CT. sigma_K stands for the noise and for how far the prior is to be
+    T, or z_{K+1}, which follows the prior less and the noise more. The scheme ("plug and play") and
+    the 0.3 (0.23 there) are of K. Zhang et al., IEEE TPAMI 44 (2022), whose denoiser is trained. W
+    is the half-power ramp for CT. sigma_K stands for the noise and for how far the prior is to be
     trusted. It is the level whose x predicts held-out measurements best (`by_octaves`); then x and
-    z are compared, of which z wins a tie: pixels that are measured or not cannot tell.
+    z are compared, of which z wins a tie: held-out pixels are the same in both.
 
     For denoising it is `dct_denoise` at the noise level, given or estimated.
 
@@ -74,18 +71,18 @@ def dct(problem: Problem) -> Tensor:
 
 
 def dct_weighed(problem: Problem) -> Problem:
-    """With W, whatever the caller's weighting; held-out views are judged with it too."""
-    return problem.weighted("half-ramp" if problem.task == "ct" else "uniform")
+    """Give a problem the weighting W of `dct`; held-out views are judged with it too."""
+    return problem.weighted("half-ramp" if problem.traits.measures == "views" else "uniform")
 
 
 def dct_settings(problem: Problem) -> tuple[float, bool]:
-    """sigma_K of one problem, and whether the answer is z; found once."""
+    """Find sigma_K of one problem, and whether the answer is z, once per problem."""
     level, closing = dct_weighed(problem).cached("dct settings", _search).tolist()
     return level, bool(closing)
 
 
 def _solved(problem: Problem) -> Tensor:
-    if problem.task == "denoise":
+    if problem.traits.only_noise:
         image = problem.estimate()
         return dct_denoise(image, noise_level(problem, image))
     level, closing = dct_settings(problem)
@@ -118,29 +115,32 @@ def _search(problem: Problem) -> Tensor:
 
 
 def tv_start(problem: Problem) -> Tensor:
-    """`quick_tv`, that of the part where one was fitted before and serves as a start."""
-    before = None if problem.task in ANEW else problem.of_part("quick tv", quick_tv)
+    """Return `quick_tv`, or, where it may serve as a start, that of a part fitted before."""
+    # Where columns or views are missing, splitting would stay in the optimum of the fewer that a
+    # part of the measurements has: up to 4 dB below on a brain at 8x.
+    anew = problem.traits.few_lines
+    before = None if anew else problem.of_part("quick tv", quick_tv)
     return problem.cached("quick tv", quick_tv) if before is None else before
 
 
 def quick_tv(problem: Problem, relative: float = FIRST_WEIGHT) -> Tensor:
-    """Total variation of a fixed weight, solved roughly; splitting starts from it."""
+    """Solve total variation of a fixed weight roughly; splitting starts from it."""
     weight = relative * unit(problem) * problem.weighted("uniform").norm_squared
     return tv_solve(problem, weight, tolerance=1e-2, max_iterations=100).image
 
 
 def levels_to(problem: Problem, last: float, rounds: int = ROUNDS) -> list[float]:
-    """Levels that fall to `last` from what a total-variation image needs."""
+    """List levels that fall to `last` from what a total-variation image needs."""
     return falling(max(FIRST_LEVEL * unit(problem), last), last, rounds)
 
 
 def unit(problem: Problem) -> float:
-    """Level of A^H y of one problem, which our weights and levels are relative to."""
+    """Return the level of A^H y of one problem, which weights and noise levels are relative to."""
     return float(problem.adjoint_level[0])
 
 
 def falling(first: float, last: float, rounds: int) -> list[float]:
-    """Levels from `first` to `last` in equal ratios."""
+    """List `rounds` levels from `first` to `last` in equal ratios."""
     return [first * (last / first) ** (k / (rounds - 1)) for k in range(rounds)]
 
 
@@ -151,7 +151,7 @@ def split_by_cosines(
     coupling: float = COUPLING,
     stride: int = 1,
 ) -> Tensor:
-    """The iteration of `dct` from `start`, one round for each level, and the last x.
+    """Run the iteration of `dct` from `start`, one round for each level; return the last x.
 
     Args:
         problem: one problem, with its weighting.
@@ -171,7 +171,7 @@ def split_by_cosines(
 def dct_denoise(
     image: Tensor, sigma: float, stride: int = 1, shift: tuple[int, int] = (0, 0)
 ) -> Tensor:
-    r"""Denoising by shrinking the cosine transform of every window of 8x8 pixels.
+    r"""Denoise by shrinking the cosine transform of every window of 8x8 pixels.
 
     .. math:: \hat c = c \cdot 1_{|c| > 2.7 \sigma}, \qquad
               \hat c = c\, \frac{p^2}{p^2 + \sigma^2}
@@ -202,7 +202,7 @@ def dct_denoise(
 
 
 def _thresholded(image: Tensor, sigma: float, shift: tuple[int, int]) -> Tensor:
-    """The first pass alone, of every second window in both directions."""
+    """Denoise by the first pass of `dct_denoise`, on every second window in both directions."""
 
     def first(plane: Tensor) -> Tensor:
         windows = _Windows(plane, stride=2, shift=shift)
@@ -212,14 +212,14 @@ def _thresholded(image: Tensor, sigma: float, shift: tuple[int, int]) -> Tensor:
 
 
 def _kept(coefficients: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """The coefficients above the threshold, others 0, and their number in every window."""
+    """Set coefficients below the threshold to 0, and count the others in every window."""
     kept = functional.hardshrink(coefficients, THRESHOLD * sigma)
     kept[:, 0] = coefficients[:, 0]  # the mean value
     return kept, kept.sign().square_().sum(1, keepdim=True).clamp_(min=1)
 
 
 def _plane_by_plane(denoise: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
-    """`denoise` of each plane `(1, 1, H, W)`, colours rotated."""
+    """Apply `denoise` to each plane `(1, 1, H, W)`, colours rotated."""
     rotation = _rotation(image)
     turned = torch.einsum("ij,gj...->gi...", rotation, image)
     sides = (1 if image.ndim == 3 else image.shape[-2], image.shape[-1])
@@ -230,7 +230,7 @@ def _plane_by_plane(denoise: Callable[[Tensor], Tensor], image: Tensor) -> Tenso
 
 
 def _rotation(image: Tensor) -> Tensor:
-    """An orthonormal change of channels, `(C, C)`."""
+    """Make the orthonormal rotation of channels, `(C, C)`."""
     if image.shape[1] != 3:
         return torch.eye(image.shape[1]).to(image)
     return functional.normalize(torch.tensor(OPPONENT), dim=1).to(image)
@@ -261,7 +261,7 @@ class _Windows:
         ]
 
     def analyse(self, plane: Tensor) -> Tensor:
-        """Coefficients `(1, 64, rows, columns)` of all windows."""
+        """Compute the coefficients `(1, 64, rows, columns)` of all windows."""
         for axis in (0, 1):
             plane = _mirrored(plane, axis - 2, self.before[axis], self.after[axis])
         down, right = self.stride
@@ -269,7 +269,7 @@ class _Windows:
         return _of_windows(self.rows, wide, -2, down).flatten(0, 1)[None]
 
     def synthesise(self, coefficients: Tensor, energy: Tensor) -> Tensor:
-        """The plane: the mean of all windows, weighted with one over their squared gains.
+        """Average all windows to a plane, weighted with one over their squared gains.
 
         Overwrites the coefficients.
         """
@@ -287,13 +287,13 @@ class _Windows:
 
 
 def _of_windows(basis: Tensor, x: Tensor, axis: int, stride: int) -> Tensor:
-    """Coefficients of every window along an axis of x, on a new first axis."""
+    """Compute the coefficients of every window along an axis of x, on a new first axis."""
     windows = x.unfold(axis, len(basis), stride).movedim(-1, 0)
     return (basis @ windows.flatten(1)).view(windows.shape)
 
 
 def _laid(pixels: Sequence[Tensor], axis: int, stride: int) -> Tensor:
-    """Windows added up where they lie along an axis; `pixels` holds the first of all, and so on."""
+    """Add windows where they lie along an axis; `pixels[k]` holds the k-th pixel of all."""
     span = (pixels[0].shape[axis] - 1) * stride + 1
     size = list(pixels[0].shape)
     size[axis] = span - 1 + len(pixels)
@@ -304,7 +304,7 @@ def _laid(pixels: Sequence[Tensor], axis: int, stride: int) -> Tensor:
 
 
 def _mirrored(x: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """x continued by its mirror image, as often as it takes."""
+    """Continue x along an axis by its mirror image, as often as needed."""
     n = x.shape[axis]
     index = torch.arange(-before, n + after, device=x.device).remainder(2 * n)
     return x.index_select(axis, torch.where(index < n, index, 2 * n - 1 - index))

@@ -20,7 +20,7 @@ from untrained.problem import Problem
 RELAXATION = 1.9  # any value below 2 converges
 BALANCE_AT = (10, 20, 40, 80)  # iterations that choose the two dual steps anew
 LOWER = {"ct": 0.5}
-"""What the weight found is multiplied with: as for `dct`, views are predicted best by a larger one
+"""Factor of the weight found: as for `dct`, views are predicted best by a larger one
 than is best for the image, on seven of eight slices."""
 WEIGHTS = (1e-5, 0.5)  # the weights searched, relative to ||A||^2 and the level of A^H y
 OF_NOISE = (0.03, 3.0)  # those of denoising, relative to ||A|| times the noise's deviation
@@ -41,7 +41,7 @@ class TVResult(NamedTuple):
 def tv_solve(
     problem: Problem, weight: float, *, tolerance: float = 1e-4, max_iterations: int = 5000
 ) -> TVResult:
-    r"""The minimiser of the total-variation functional, to a certified accuracy.
+    r"""Minimise the total-variation functional to a certified accuracy.
 
     .. math:: \min_{x \in X} \tfrac12 \|A x - y\|^2 + w \sum_i \|(D x)_i\|_2
 
@@ -115,7 +115,7 @@ class TVSolver:
         self.laplacian = Laplacian(problem.x_shape[1:], problem.y)
         self.steps = (0.5, self.norm_squared / (2 * self.bound))
         self.weight = 0.0
-        if problem.task == "inpaint":  # a filled hole needs no thousands of steps to fill
+        if problem.traits.missing_pixels:  # a filled hole needs no thousands of steps to fill
             x = fill_gaps(problem.y, problem.A(torch.ones_like(problem.y)))
         else:
             # A least-squares start finds the part of y that no image explains, which the dual p
@@ -169,17 +169,18 @@ class TVSolver:
         return _Point(new_x, new_p, new_q, new_Ax, self.problem.A_adjoint(new_p))
 
     def _precondition(self, s: Tensor) -> Tensor:
-        """T s."""
+        """Compute T s."""
         data, smooth = self.steps[0] * self.norm_squared, self.steps[1]
         if self.box:
             return s / (data + self.bound * smooth)
         return self.laplacian.solve(s, data, smooth)
 
     def _balance(self, origin: _Point) -> None:
-        """Steps that minimise the distance moved in the metric in which the iteration contracts.
+        """Set the dual steps to those of the least distance moved, in the iteration's metric.
 
-        That metric is ||x||^2 in T^-1 plus ||p||^2 / sigma_p plus ||q||^2 / sigma_q; its minimum
-        over the two steps is the quotient of dual and primal distances.
+        The iteration contracts in that metric, which is ||x||^2 in T^-1 plus
+        ||p||^2 / sigma_p plus ||q||^2 / sigma_q; its minimum over the two steps is the quotient of
+        dual and primal distances.
         """
         x, p, q = (now - then for now, then in zip(self.at[:3], origin[:3], strict=True))
         size = float(x.norm())
@@ -192,7 +193,7 @@ class TVSolver:
             )
 
     def _gap(self, at: _Point) -> float:
-        """The relative duality gap, see `tv_solve`."""
+        """Compute the relative duality gap, see `tv_solve`."""
         r, d = at.Ax - self.problem.y, gradient(at.x)
         s = at.ATp + gradient_adjoint(at.q)
         variation = self.weight * length(d).double().sum()
@@ -213,7 +214,7 @@ class _Point(NamedTuple):
 
 
 def _averaged(mean: _Point, new: _Point, count: int) -> _Point:
-    """The mean of `count` points and one more."""
+    """Compute the mean of `count` points and one more."""
     return _Point(*(m + (n - m) / (count + 1) for m, n in zip(mean, new, strict=True)))
 
 
@@ -222,7 +223,7 @@ def _norm(x: Tensor) -> Tensor:
 
 
 def _towards(old: float, new: float) -> float:
-    """Most of the way from old to new, on a logarithmic scale."""
+    """Interpolate 70 % of the way from old to new, on a logarithmic scale."""
     return old**0.3 * new**0.7
 
 
@@ -237,19 +238,19 @@ class _Metric:
     def __init__(self, problem: Problem) -> None:
         self.response: Tensor | None = None
         detectors = problem.y.shape[-2]
-        if problem.task == "ct" and problem.y.ndim >= 4 and detectors > 1:
+        if problem.traits.measures == "views" and problem.y.ndim >= 4 and detectors > 1:
             frequency = torch.arange(detectors // 2 + 1, device=problem.y.device)
             self.response = (frequency.clamp_min(1) / (detectors / 2))[:, None] ** 0.7
 
     def prox_gain(self, r: Tensor, sigma: float) -> Tensor:
-        """(I + Sigma)^(-1) Sigma r."""
+        """Compute (I + Sigma)^(-1) Sigma r."""
         if self.response is None:
             return r * (sigma / (1 + sigma))
         gain = sigma * self.response / (1 + sigma * self.response)
         return self._filter(r, gain)
 
     def norm_squared(self, problem: Problem) -> float:
-        """An upper estimate of ||A^T (Sigma / sigma) A||."""
+        """Estimate ||A^T (Sigma / sigma) A|| from above."""
         if self.response is None:
             return above_norm(problem.norm_squared)
 
@@ -264,7 +265,7 @@ class _Metric:
 
 @torch.no_grad()
 def tv(problem: Problem, weight: float | None = None) -> Tensor:
-    r"""Total variation with a weight chosen without the truth.
+    r"""Reconstruct by total variation with a weight chosen without the truth.
 
     The functional, its iteration and the accuracy are those of `tv_solve`; the weight comes from
     `choose_weight`, each trial solved to a relative gap of 1 % or 60 iterations.
@@ -288,23 +289,23 @@ def tv(problem: Problem, weight: float | None = None) -> Tensor:
 
 
 def rough_tv(problem: Problem, weight: float) -> Tensor:
-    """`tv_solve` to a relative gap of 1e-3 or 1000 iterations: a fraction of the time of `tv`."""
+    """Run `tv_solve` to a relative gap of 1e-3 or 1000 iterations, in a fraction of `tv`'s time."""
     return tv_solve(problem, weight, tolerance=1e-3, max_iterations=1000).image
 
 
 def tv_weight(problem: Problem) -> float:
-    """The weight `tv` chooses for one problem, found once; see `Problem.after`."""
+    """Find the weight `tv` chooses for one problem, once; see `Problem.after`."""
     return float(problem.cached("tv weight", _search))
 
 
 def _search(problem: Problem) -> Tensor:
     # few columns or views choose weights too far apart to take one over
-    if problem.part is not None and problem.task not in ("mri", "ct"):
+    if problem.part is not None and not problem.traits.few_lines:
         return taken_over(problem, problem.part, tv_weight(problem.part))
     plain = problem.weighted("uniform")
     size = float(problem.adjoint_level[0]) * plain.norm_squared
     bracket = (WEIGHTS[0] * size, WEIGHTS[1] * size)
-    if problem.task == "denoise":
+    if problem.traits.only_noise:
         level = noise_of(problem) * math.sqrt(plain.norm_squared)
         bracket = (OF_NOISE[0] * level, OF_NOISE[1] * level)
 

@@ -66,7 +66,7 @@ def l1wavelet(problem: Problem, weight: float | None = None) -> Tensor:
 
 
 def _choose(problem: Problem) -> float:
-    if problem.task == "denoise":
+    if problem.traits.only_noise:
         start = noise_of(problem) * math.sqrt(problem.norm_squared)
     else:
         start = START * _largest(problem)
@@ -77,7 +77,7 @@ def _choose(problem: Problem) -> float:
 
 
 def _largest(problem: Problem) -> float:
-    """The largest value of A^H y."""
+    """Compute the largest magnitude of A^H y."""
     return float(problem.A_adjoint(problem.y).abs().max())
 
 
@@ -90,7 +90,7 @@ class _Reconstruction:
         self.largest = _largest(problem)
 
     def run(self, weight: float, iterations: int = ITERATIONS) -> Tensor:
-        """`(1, C, *sides)` after so many iterations."""
+        """Solve for `(1, C, *sides)` at this weight in so many iterations."""
         image = _as_values(self.problem, self.problem.y.new_zeros(1, *self.problem.x_shape))
         *larger, _ = falling(max(FIRST * self.largest, weight), weight, STAGES)
         for at in larger:
@@ -117,20 +117,20 @@ class _Reconstruction:
 
 
 def _as_values(problem: Problem, image: Tensor) -> np.ndarray:
-    """An image as SigPy takes it: complex, `(C, *sides)`, of a complex image `(1, *sides)`."""
+    """Convert an image to SigPy's complex `(C, *sides)`, or `(1, *sides)` of a complex image."""
     # of real values too: SigPy's shrinkage answers with complex ones
     values: np.ndarray = (to_complex(image) if problem.complex_image else image[0]).cpu().numpy()
     return values.astype(np.complex64)
 
 
 def _as_image(problem: Problem, values: np.ndarray) -> Tensor:
-    """The other way round, `(1, C, *sides)`."""
+    """Convert SigPy's values back to an image `(1, C, *sides)`."""
     found = torch.from_numpy(np.ascontiguousarray(values))
     return (to_channels(found) if problem.complex_image else found.real[None]).to(problem.y)
 
 
 def _shrinkage(shape: tuple[int, ...], weight: float, grids: int = 1, shift: int = SHIFT) -> Any:
-    """The proximal map of weight ||W x||_1, the mean of those of `grids` others at every call."""
+    """Make the proximal map of weight ||W x||_1; each call is the mean over `grids` shifts."""
     from sigpy.linop import Wavelet
     from sigpy.prox import L1Reg, Prox, UnitaryTransform
 
@@ -140,7 +140,7 @@ def _shrinkage(shape: tuple[int, ...], weight: float, grids: int = 1, shift: int
     generator = np.random.default_rng(0)
 
     class Shifted(Prox):
-        """The mean of SigPy's of the image moved by some pixels, and back."""
+        """Mean of SigPy's map over images shifted by some pixels, shifted back after it."""
 
         def _prox(self, alpha: float, image: np.ndarray) -> np.ndarray:
             total = np.zeros_like(image)
@@ -154,7 +154,7 @@ def _shrinkage(shape: tuple[int, ...], weight: float, grids: int = 1, shift: int
 
 
 def _operator(problem: Problem) -> Any:
-    """A of a problem as SigPy takes it."""
+    """Wrap A of a problem as SigPy's linear operator."""
     from sigpy.linop import Linop
 
     inside = _as_values(problem, problem.y.new_zeros(1, *problem.x_shape)).shape
@@ -168,7 +168,7 @@ def _operator(problem: Problem) -> Any:
         return _as_values(problem, problem.A_adjoint(torch.from_numpy(y).to(problem.y)))
 
     class Mapped(Linop):
-        """SigPy finds the adjoint of an operator by a method of it."""
+        """A pair of functions, A and its adjoint, which SigPy asks for by a method."""
 
         def __init__(
             self,

@@ -36,14 +36,15 @@ def choose_weight(
     bracket: tuple[float, float],
     evaluations: int = 9,
 ) -> float:
-    r"""The weight that predicts held-out measurements best, or where noise of known strength is
-    all that stands between y and x, the one of least expected error.
+    r"""Choose the weight that predicts held-out measurements best, or has least expected error.
+
+    The latter where y is x with noise of known strength (denoising), the former elsewhere:
 
     .. math:: \hat w = \arg\min_w \|A_{held}\, x_w - y_{held}\|^2, \qquad
               x_w = \arg\min_x \tfrac12\|A_{fit}\, x - y_{fit}\|^2 + w R(x)
 
     5 % of the measurements, 15 % of views, are held out, as the physics says (`holdout`: pixels,
-    k-space samples outside the centre, whole views); where it says so they speak for all that was
+    k-space samples outside the centre, whole views); where it says so they stand for all that was
     never measured (`Problem.expected_misfit`). Golden-section search on log w, from large weights
     to small; each solution starts at the previous one. Columns and views are few, and of weights
     that predict them equally well up to 1 % the largest is taken. Where nothing can be held out
@@ -76,8 +77,11 @@ def choose_weight(
 def expected_error(
     problem: Problem, prepare: Callable[[Problem], Solve]
 ) -> Callable[..., float] | None:
-    """What a weight is chosen by (`choose_weight`); None where no measurement can be held out."""
-    if problem.task == "denoise":
+    """Make the function from a weight to the error that `choose_weight` minimises.
+
+    None where no measurement can be held out.
+    """
+    if problem.traits.only_noise:
         return sure_error(problem, prepare)
     seeds = range(SEED, SEED + FOLDS.get(problem.task, 1))
     errors = [held_out_error(problem, prepare, seed) for seed in seeds]
@@ -88,10 +92,10 @@ def expected_error(
 def held_out_error(
     problem: Problem, prepare: Callable[[Problem], Solve], seed: int = SEED
 ) -> Callable[..., float] | None:
-    """The error of a weight, given in the units of `problem`; arguments as of `choose_weight`.
+    """Make the function from a weight to the error it has on held-out measurements.
 
-    What else the error is asked with goes to the solution as it is. None where no measurement can
-    be held out.
+    The weight is in the units of `problem`; arguments as of `choose_weight`. Further arguments of
+    the function are passed on to the solution. None where no measurement can be held out.
     """
     try:
         fraction = FRACTION.get(problem.task, 0.05)
@@ -105,14 +109,14 @@ def held_out_error(
 
 
 def noise_of(problem: Problem) -> float:
-    """Standard deviation of the noise in y, denoising: as given, or estimated."""
+    """Return the standard deviation of the noise in y, for denoising: as given, or estimated."""
     if problem.sigma:
         return float(problem.sigma)
     return noise_level(problem, problem.estimate()) * math.sqrt(problem.norm_squared)
 
 
 def noise_level(problem: Problem, image: Tensor) -> float:
-    """Standard deviation of the noise: the problem's, or estimated from the finest wavelets."""
+    """Return the standard deviation of the noise: given, or estimated from the finest wavelets."""
     from skimage.restoration import estimate_sigma
 
     sigma = problem.sigma
@@ -125,13 +129,14 @@ def noise_level(problem: Problem, image: Tensor) -> float:
 
 
 def sure_error(problem: Problem, prepare: Callable[[Problem], Solve]) -> Callable[..., float]:
-    r"""Stein's unbiased estimate of a weight's squared error, but for a constant.
+    r"""Make the function from a weight to Stein's unbiased estimate of its squared error.
 
     .. math:: \|A x_w(y) - y\|^2 + \tfrac{2 \sigma^2}{\epsilon}\,
               b^T (A x_w(y + \epsilon b) - A x_w(y)), \qquad b_i = \pm 1
 
-    over the visible measurements, with the divergence by one random probe (Ramani, Blu & Unser,
-    IEEE Trans. Image Process. 17, 2008). Arguments as of `choose_weight`; sigma is `noise_of`.
+    up to a constant, over the visible measurements, with the divergence by one random probe
+    (Ramani, Blu & Unser, IEEE Trans. Image Process. 17, 2008). Arguments as of `choose_weight`;
+    sigma is `noise_of`.
     """
     sigma, step, probe, moved_problem = probed(problem)
     solve, solve_probed = prepare(problem), prepare(moved_problem)
@@ -146,7 +151,7 @@ def sure_error(problem: Problem, prepare: Callable[[Problem], Solve]) -> Callabl
 
 
 def probed(problem: Problem) -> tuple[float, float, Tensor, Problem]:
-    """Noise level, step, random signs b and the problem with step * b added to its y."""
+    """Return noise level, step, random signs b, and the problem with step * b added to its y."""
     sigma = noise_of(problem)
     step = PROBE * sigma
     generator = torch.Generator().manual_seed(SEED)
@@ -156,23 +161,23 @@ def probed(problem: Problem) -> tuple[float, float, Tensor, Problem]:
 
 
 def taken_over(problem: Problem, part: Problem, weight: float) -> Tensor:
-    """The weight of `part` in the units of the whole, `problem`; float64, no axes."""
+    """Convert the weight of `part` to the units of the whole, `problem`; float64, no axes."""
     return weight * (part.scale[0].double() / problem.scale[0].double()).cpu()
 
 
 def tie_of(problem: Problem) -> float:
-    """See TIE."""
-    return TIE if problem.task in ("mri", "ct") else 1.0
+    """Return the ratio from which errors count as equal: TIE for few lines or views, else 1."""
+    return TIE if problem.traits.few_lines else 1.0
 
 
 def by_octaves(
     f: Callable[[float], float], start: float, halvings: int, doublings: int, tie: float = 1.0
 ) -> float:
-    """The best of values of f > 0 that are factors of two apart, refined by one of sqrt(2).
+    """Minimise f > 0 over points that are factors of two apart, refined by one of sqrt(2).
 
     Halves of `start` are tried until two in a row are worse than the best, and where `start` is
-    the best then, doubles of it. Last come the best one's neighbours. Of values that agree up to
-    the factor `tie` <= 1 the largest is the best.
+    the best then, doubles of it. Last come the best one's neighbours. Of points whose values
+    agree up to the factor `tie` <= 1 the largest is the best.
     """
     tried = {start: f(start)}
     for factor, count in ((0.5, halvings), (2.0, doublings)):
@@ -194,7 +199,7 @@ def by_octaves(
 def golden_section(
     f: Callable[[float], float], low: float, high: float, evaluations: int, tie: float = 1.0
 ) -> float:
-    """The best point tried in `evaluations` values of a unimodal f > 0 on [low, high].
+    """Minimise a unimodal f > 0 on [low, high] by `evaluations` values: the best point tried.
 
     Of points whose values agree up to the factor `tie` <= 1 the highest is the best.
     """
@@ -213,7 +218,7 @@ def golden_section(
 
 
 def _highest_of_the_best(tried: dict[float, float], tie: float) -> float:
-    """The highest point whose value is the least, up to the factor `tie`."""
+    """Return the highest point whose value is the least, up to the factor `tie`."""
     least = min(tried.values())
     if not math.isfinite(least):
         raise UserError(OUT_OF_PROPORTION)

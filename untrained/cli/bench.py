@@ -11,9 +11,9 @@ import click
 
 from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.options import MOST_THREADS
-from untrained.core.machine import DEVICES
 from untrained.errors import UserError, from_file
 from untrained.files import require_new, require_not_input
+from untrained.machine import DEVICES
 
 if TYPE_CHECKING:
     from untrained.bench import Job
@@ -75,20 +75,20 @@ def run_grid(
     from untrained import bench as b
 
     grid = b.read_grid(grid_file, small=small)
-    place = Path(out or Path("untrained-out") / f"bench-{grid.name}{'-small' if small else ''}")
+    folder = Path(out or Path("untrained-out") / f"bench-{grid.name}{'-small' if small else ''}")
     with from_file(grid_file):
-        listed = b.open_grid(grid, place)
+        listed = b.open_grid(grid, folder)
         chosen = b.select(listed, only)
-    todo = b.due(chosen, place, grid.time_limit, retry)
-    sitting = b.Sitting()
+    todo = b.jobs_left(chosen, folder, grid.time_limit, retry)
+    outcomes = b.Outcomes()
     if todo:
-        devices = b.places(jobs or 0, threads, device)
+        devices = b.list_devices(jobs or 0, threads, device)
         used = devices[: len(todo)]
         engine = b.Processes(used, threads) if cluster is None else b.cluster(cluster, jobs or 0)
         with engine as executor:
-            sitting = b.run_jobs(
+            outcomes = b.run_jobs(
                 todo,
-                place,
+                folder,
                 executor,
                 time_limit=grid.time_limit,
                 threads=threads,
@@ -96,12 +96,12 @@ def run_grid(
                 quiet=quiet,
             )
     if not quiet:
-        for line in closing_lines(listed, place):
+        for line in closing_lines(listed, folder):
             click.echo(line)
-    if sitting.interrupted:
+    if outcomes.interrupted:
         click.echo("interrupted; run the same command again to go on", err=True)
         return INTERRUPTED
-    ended = [b.status_of(b.directory_of(job, place)) for job in chosen]
+    ended = [b.job_status(b.job_directory(job, folder)) for job in chosen]
     return 0 if all(status in ("done", "cut") for status in ended) else 1
 
 
@@ -155,8 +155,7 @@ def speed(
     if out is not None:
         require_not_input([Path(out)], [input_file])
         require_new(Path(out), overwrite=overwrite)
-    loaded = TASKS[task].load(input_file)
-    measurement = loaded[0] if isinstance(loaded, list) else loaded
+    measurement = TASKS[task].load(input_file)[0]
     if measurement.reference is None:
         raise UserError(f"{input_file} has no 'reference', and without it there is no quality")
     with at_most_threads(threads):
@@ -189,15 +188,15 @@ def table(directory: str, out: str | None, overwrite: bool, as_json: bool) -> No
     from untrained import bench as b
     from untrained.bench import table as t
 
-    place = Path(directory)
-    rows = t.rows_of(b.jobs_of(place), place)
-    summary = t.summary_of(rows)
+    folder = Path(directory)
+    rows = t.make_rows(b.read_jobs(folder), folder)
+    summary = t.summarise(rows)
     if out is not None:
-        _require_outside(Path(out), place)
+        _require_outside(Path(out), folder)
         require_new(Path(out), overwrite=overwrite)
         written = [t.write_table(rows, out)]
     else:
-        written = t.write_tables(rows, summary, place)
+        written = t.write_tables(rows, summary, folder)
     if as_json:
         click.echo(json.dumps({"rows": rows, "summary": summary}, indent=1))
         return
@@ -214,32 +213,32 @@ def report(directory: str) -> None:
     """Write DIR/report.html: curves, tables, and what failed."""
     from untrained import bench as b
     from untrained.bench.report import write_report
-    from untrained.bench.table import rows_of
+    from untrained.bench.table import make_rows
 
-    place = Path(directory)
-    page = write_report(rows_of(b.jobs_of(place), place), place)
+    folder = Path(directory)
+    page = write_report(make_rows(b.read_jobs(folder), folder), folder)
     click.echo(f"wrote {page}")
 
 
-def _require_outside(out: Path, place: Path) -> None:
+def _require_outside(out: Path, folder: Path) -> None:
     """Refuse to write a table onto what it is made from.
 
     Raises:
         UserError: `out` is among the experiment's own files.
     """
-    inside = out.resolve().is_relative_to(place.resolve())
-    if inside and out.resolve().parent != place.resolve():
-        raise UserError(f"--out {out} lies among the files of {place}; name another place")
+    inside = out.resolve().is_relative_to(folder.resolve())
+    if inside and out.resolve().parent != folder.resolve():
+        raise UserError(f"--out {out} lies among the files of {folder}; name another place")
 
 
-def closing_lines(jobs: list[Job], place: Path) -> list[str]:
-    """How far the experiment is, and what to type next."""
-    from untrained.bench.table import counts_of, rows_of
+def closing_lines(jobs: list[Job], folder: Path) -> list[str]:
+    """Say how far the experiment is, and what to type next."""
+    from untrained.bench.table import count_by_status, make_rows
 
-    found = counts_of(rows_of(jobs, place))
+    found = count_by_status(make_rows(jobs, folder))
     told = ", ".join(f"{count} {status}" for status, count in found.items())
     return [
         f"{len(jobs)} jobs: {told}",
-        f"table   untrained bench table {place}",
-        f"report  untrained bench report {place}",
+        f"table   untrained bench table {folder}",
+        f"report  untrained bench report {folder}",
     ]

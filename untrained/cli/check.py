@@ -14,10 +14,10 @@ def check_operator(operator: str) -> int:
     A_adjoint unless it is to be derived. The code in that module or file is run. Exit status 0:
     usable; 1: its A_adjoint is no adjoint.
     """
-    from untrained.data.custom import load_object, own_code
+    from untrained.own_code import build, own_code
     from untrained.physics import check
 
-    with own_code(operator):
-        report = check.check_operator(load_object(operator)())
+    with own_code(operator, "operator"):
+        report = check.check_operator(build(operator, "operator"))
     click.echo(str(report))
     return 0 if report.ok else 1

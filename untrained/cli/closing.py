@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from untrained.core.result import Mixture
+from untrained.about import Mixture
 from untrained.report.words import metric_label, metric_text
 
 WIDTH = 80
@@ -16,7 +16,7 @@ WIDTH = 80
 def closing_lines(
     path: Path, facts: dict[str, Any], took: float | None = None, said: Sequence[str] = ()
 ) -> list[str]:
-    """What a person wants to know at the end of a run.
+    """List what a person wants to know at the end of a run.
 
     Args:
         path: of the result.
@@ -30,7 +30,7 @@ def closing_lines(
         other = classical if classical and classical["method"] != facts["method"] else None
         lines.append(_quality(metrics, other))
     mixture = facts.get("mixture")
-    made = "" if mixture is None else Mixture(**mixture).said
+    made = "" if mixture is None else Mixture(**mixture).shares
     if made:
         lines += textwrap.wrap(f"made of  {made}", WIDTH, subsequent_indent=" " * 9)
     notes = facts.get("notes") or ()
@@ -45,7 +45,7 @@ def closing_lines(
 
 
 def _quality(metrics: dict[str, float | None], classical: dict[str, Any] | None) -> str:
-    """The measures that are numbers: SSIM has none for sides below its window of 11 pixels."""
+    """Name the measures that are numbers: SSIM is none for sides below its window of 11 pixels."""
     if metrics.get("nrmse") == 0:
         return "equal to the reference, pixel by pixel"
     shown = {name: metrics.get(name) for name in ("psnr", "ssim")}
@@ -63,7 +63,7 @@ def note_lines(note: str) -> list[str]:
 
 
 def _duration(solved: float, steps: int, took: float | None) -> str:
-    """How long the solve took, and the command around it where that is another number."""
+    """Say how long the solve took, and the command around it where that is another number."""
     what = f"for {steps} steps" if steps else "to solve"
     if took is None or took < solved + 1:
         return f"{_seconds(solved)} {what}"

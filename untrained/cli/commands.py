@@ -17,8 +17,8 @@ from untrained.cli.listing import listing
 from untrained.cli.pretrain import pretrain
 from untrained.cli.reconstruct import reconstruct
 from untrained.cli.simulate import simulate
-from untrained.core.footprint import is_out_of_memory
 from untrained.errors import UserError, one_paragraph
+from untrained.solver.memory import is_out_of_memory
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 79})

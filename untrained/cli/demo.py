@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ import numpy as np
 from untrained.cli.directory import made_by
 from untrained.cli.job import reconstruct_file
 from untrained.cli.options import MOST_THREADS, Options
+from untrained.data import TASKS as ALL
 from untrained.errors import UserError
 
 TASKS = ("mri", "ct", "denoise", "inpaint", "superres", "deblur")
@@ -29,33 +31,33 @@ def demo(task: str, out: str | None, threads: int | None) -> int:
     Uses a generated phantom or a picture bundled with scikit-image; no network, under a minute
     on two cores.
     """
-    place = Path(out or Path("untrained-out") / f"demo-{task}")
-    _require_own(place)
+    out_folder = Path(out or Path("untrained-out") / f"demo-{task}")
+    _require_own(out_folder)
     with tempfile.TemporaryDirectory() as folder:
         measurement = _measure(task, Path(folder))
         click.echo(f"simulated a {task} measurement; reconstructing ({STEPS} steps at most)")
         options = Options(
             steps=STEPS,
-            out=str(place),
+            out=str(out_folder),
             overwrite=True,
             threads=threads,
-            command=shlex.join([*DEMO, task, "--out", str(place)]),
+            command=shlex.join([*DEMO, task, "--out", str(out_folder)]),
         )
-        return reconstruct_file(task, str(measurement), options, {})
+        load = partial(ALL[task].load)
+        return reconstruct_file(task, str(measurement), options, load)
 
 
-def _require_own(place: Path) -> None:
+def _require_own(out_folder: Path) -> None:
     """Refuse a folder that holds anything but what an earlier demo left: it would be replaced."""
-    if not place.is_dir() or not any(place.iterdir()):
+    if not out_folder.is_dir() or not any(out_folder.iterdir()):
         return
-    if shlex.split(made_by(place) or "")[:2] != DEMO:
-        raise UserError(f"{place} holds other files than a demo's; choose another --out")
+    if shlex.split(made_by(out_folder) or "")[:2] != DEMO:
+        raise UserError(f"{out_folder} holds other files than a demo's; choose another --out")
 
 
 def _measure(task: str, folder: Path) -> Path:
-    """A small measurement of a phantom (mri, ct) or of a bundled picture."""
-    from untrained.data import TASKS as ALL
-    from untrained.data.arrays import write_npy
+    """Simulate a small measurement of a phantom (mri, ct) or of a bundled picture."""
+    from untrained.data.formats.npy import write_npy
     from untrained.data.phantoms import brain, shepp_logan
 
     measurement = folder / f"demo-{task}.npz"

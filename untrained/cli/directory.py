@@ -43,7 +43,7 @@ class Directory:
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """Return the path of the folder."""
         return self.folder.path
 
 
@@ -161,7 +161,7 @@ def _require_allowed(folder: Folder, resume: bool, overwrite: bool, run: str) ->
 
 
 def _only_finished(path: Path) -> bool:
-    """Whether a finished result is there, and nothing that a run left to be done."""
+    """Tell whether a finished result is there, and nothing that a run left to be done."""
     return is_regular(path / RESULT) and not (path / STATE).exists() and not (path / WORK).exists()
 
 

@@ -36,7 +36,7 @@ def evaluate(image: str, reference: str, data_range: str, index: int | None, as_
     retrieval the reference is turned and moved to fit best, as in a run.
     """
     from untrained.cli.closing import note_lines
-    from untrained.data.compare import evaluate_files, evaluate_notes
+    from untrained.data.evaluate import evaluate_files, evaluate_notes
     from untrained.report.save import plain_values
 
     found = evaluate_files(image, reference, data_range, index)
@@ -50,7 +50,7 @@ def evaluate(image: str, reference: str, data_range: str, index: int | None, as_
 
 
 def _text(name: str, value: float) -> str:
-    """A dash for what is no number, such as SSIM where a side is below 11 pixels."""
+    """Write a dash for what is no number, such as SSIM where a side is below 11 pixels."""
     if math.isnan(value):
         return "-"
     return f"{value:.4f}" if name in ("psnr", "ssim") else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""From a file to a result directory."""
+"""Reconstruct the measurements of a file into a result directory."""
 
 from __future__ import annotations
 
@@ -8,51 +8,43 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
-from torch import Tensor
 
-from untrained.api import light, run, run_each, whole_problem
 from untrained.cli.closing import closing_lines, note_lines
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.options import Options
-from untrained.core.loop import DIVERGED
-from untrained.core.machine import pick_device
-from untrained.core.result import Mixture, Result
-from untrained.core.rule import Watch
-from untrained.core.solve import as_one
-from untrained.data import TASKS, Measurement, read_guides, with_references
-from untrained.digest import data_digest, reference_digests
+from untrained.core.watch import Watch
+from untrained.data import Measurement, read_guides, with_references
 from untrained.errors import Diverged, UserError, from_file
 from untrained.folder import STATE
-from untrained.plan import Plan, plan
+from untrained.machine import pick_device
 from untrained.pretrain import load_weights
 from untrained.problem import Problem
+from untrained.problem.digest import reference_digests
 from untrained.report import summary as result_facts
 from untrained.report import write_result
+from untrained.result import Result
 from untrained.rules.watch import Clock, Interrupt, Progress
-from untrained.said import what_was_read
-from untrained.scaling import a_few_views
+from untrained.run.execute import Case, RunSettings, run
+from untrained.run.plan import Plan, plan
+from untrained.run.reconstruct import light, whole_problem
+from untrained.run.stacking import notes_of_slices, stack_slices
+from untrained.solver.stage import DIVERGED
 from untrained.threads import at_most_threads
 
 REFUSED = 2
 
-LOADERS_NAMES = {"index": "slice", "bkse": "weights"}
-"""What a loader calls some options of the command line."""
+Load = partial[list[Measurement]]
+"""A task's loader with the options given: path -> measurements."""
 
 
-def for_loader(task_options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a task that were given, by the names of its loader's arguments."""
-    given = {name: value for name, value in task_options.items() if value is not None}
-    return {LOADERS_NAMES.get(name, name): value for name, value in given.items()}
-
-
-def reconstruct_file(task: str, path: str, options: Options, task_options: dict[str, Any]) -> int:
-    """Carry out one `reconstruct`; returns the exit status."""
+def reconstruct_file(task: str, path: str, options: Options, load: Load) -> int:
+    """Carry out one `reconstruct`; return the exit status."""
     began = time.monotonic()
     chosen = plan(
         task,
@@ -66,9 +58,8 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
     )
     chosen.check_guide(bool(options.guide))
     with at_most_threads(options.threads):
-        loaded = TASKS[task].load(path, **for_loader(task_options))
-        slices = loaded if isinstance(loaded, list) else [loaded]
-        given = input_files([path], options, task_options)
+        slices = load(path)
+        given = input_files([path], options, load)
         if options.reference:
             with from_file(options.reference):
                 slices = with_references(slices, options.reference)
@@ -84,106 +75,94 @@ def reconstruct_file(task: str, path: str, options: Options, task_options: dict[
             inputs=given,
             command=options.command or command_line(),
             run=f"{chosen.card.name} on {task}, {len(slices)} image(s)",
-        ) as place:
-            return _into(place, chosen, slices, options, given, began)
+        ) as directory:
+            return _into(directory, chosen, slices, options, given, began)
 
 
-def input_files(
-    paths: Sequence[str], options: Options, task_options: dict[str, Any]
-) -> list[str | None]:
+def input_files(paths: Sequence[str], options: Options, load: Load) -> list[str | None]:
     """List what a command reads: inputs, and the files and code that its options name."""
-    named = [value for name, value in task_options.items() if name != "key"]
+    named = [value for name, value in load.keywords.items() if name != "key"]
     values = [value for value in named if isinstance(value, str)]
-    code = [value.rpartition(":")[0] for value in values]  # FILE.py:CALLABLE
+    code = [value.rpartition(":")[0] for value in (*values, options.method)]  # FILE.py:CALLABLE
     return [*paths, options.reference, options.weights, *options.guide, *values, *code]
 
 
 def _into(
-    place: Directory,
+    directory: Directory,
     chosen: Plan,
     slices: list[Measurement],
     options: Options,
     given: Sequence[str | None],
     began: float,
 ) -> int:
-    if place.finished is not None:
-        _same_settings(place, chosen, slices, options)
-        return _report(place.path, place.finished, options)
-    said = _say_notes(chosen, slices, options)
+    if directory.finished is not None:
+        _same_settings(directory, chosen, slices, options)
+        return _report(directory.path, directory.finished, options)
+    printed = _say_notes(chosen, slices, options)
     with Interrupt() as interrupt:
         watch: list[Watch] = [interrupt]
         if options.time_limit is not None:
             watch.append(Clock(options.time_limit))
         with from_file(*given):
             try:
-                results = _results(place, chosen, slices, options, watch)
+                results = _results(directory, chosen, slices, options, watch)
             except Diverged as error:
                 raise UserError(f"the run diverged: {error}; or check the measurements") from error
-    result = results[0] if len(slices) == 1 else _stacked(results, slices)
+    result = results[0] if len(slices) == 1 else stack_slices(results, len(slices))
     paused = not result.finished
     interrupted = interrupt.asked and paused
-    result.about.command = options.command or command_line()
+    about = replace(result.about, command=options.command or command_line())
+    result = replace(result, about=about)
     # A run that met its time limit is a result, though --resume can still improve it.
     shown = replace(result, finished=True) if paused and not interrupted else result
-    if not (interrupted and place.old):  # an old result stays until the new one is complete
-        write_result(shown, place.folder)
+    if not (interrupted and directory.old):  # an old result stays until the new one is complete
+        write_result(shown, about, directory.folder)
     if not paused:
-        place.folder.forget_states()
+        directory.folder.forget_states()
     if interrupted:
         flag = "--resume in place of --overwrite" if options.overwrite else "--resume"
-        click.echo(_interruption(place, result, len(results), len(slices), flag), err=True)
+        click.echo(_interruption(directory, result, len(results), len(slices), flag), err=True)
         return INTERRUPTED
     took = time.monotonic() - began
-    code = _report(place.path, result_facts(result), options, took, said)
+    code = _report(directory.path, result_facts(result, about), options, took, printed)
     lost = next((stop for stop in result.stop if stop.rule == DIVERGED), None)
     if lost is None:
         return code
-    before = f", having been resumed from {place.path / STATE}" if result.resumed_from else ""
+    before = f", having been resumed from {directory.path / STATE}" if result.resumed_from else ""
     click.echo(
-        f"untrained: {given[0]}: the run diverged{before}: {lost.reason}; {place.path} holds the "
-        "last image before that",
+        f"untrained: {given[0]}: the run diverged{before}: {lost.reason}; {directory.path} holds "
+        "the last image before that",
         err=True,
     )
     return REFUSED
 
 
-def _interruption(place: Directory, result: Result, begun: int, slices: int, flag: str) -> str:
+def _interruption(directory: Directory, result: Result, begun: int, slices: int, flag: str) -> str:
     """Say where an interrupted run stands, and what to do next."""
     empty = f" (slices from {begun} on are still black)" if begun < slices else ""
-    kept = f"the best so far is in {place.path}{empty}"
-    if place.old:
-        kept = f"{place.path} still holds the result from before, and this run's state"
+    kept = f"the best so far is in {directory.path}{empty}"
+    if directory.old:
+        kept = f"{directory.path} still holds the result from before, and this run's state"
     return f"interrupted at step {result.steps}; {kept}; run the same command with {flag} to go on"
 
 
 def _results(
-    place: Directory,
+    directory: Directory,
     chosen: Plan,
     slices: list[Measurement],
     options: Options,
     watch: list[Watch],
 ) -> list[Result]:
-    """Of every slice, or of those that were reached: side by side on a GPU, else in turn."""
-    place_of = pick_device(options.device)
-    if chosen.recipe and len(slices) > 1 and chosen.recipe.engine.groups(place_of):
-        results = run_each(
-            chosen,
-            [_problem(m, options, chosen) for m in slices],
-            seed=options.seed,
-            seeds=options.seeds,
-            device=options.device,
-            truths=[m.reference for m in slices],
-            data_ranges=[m.data_range for m in slices],
-            watch=[*watch, *_bars(chosen.card.name, options)],
-            compare=not options.no_compare,
-            run_dir=place.path,
-        )
-        for result, measurement in zip(results, slices, strict=True):
-            _tell(result, measurement)
-        return results
+    """Reconstruct every slice, or those that are reached: side by side on a GPU, else in turn."""
+    device = pick_device(options.device)
+    if chosen.recipe and len(slices) > 1 and chosen.recipe.engine.groups(device):
+        bars = [*watch, *_bars(chosen.card.name, options)]
+        cases = [_case(m, options, chosen) for m in slices]
+        results = run(chosen, cases, _run_settings(options, bars, directory.path))
+        return [_with_source(one, m) for one, m in zip(results, slices, strict=True)]
     results = []
     for i, measurement in enumerate(slices):
-        results.append(_one(place, chosen, measurement, options, watch, i, len(slices)))
+        results.append(_one(directory, chosen, measurement, options, watch, i, len(slices)))
         if not results[-1].finished:
             break
     return results
@@ -193,17 +172,16 @@ def _bars(label: str, options: Options) -> list[Watch]:
     return [] if options.quiet else [Progress(label)]
 
 
-def _tell(result: Result, measurement: Measurement) -> None:
-    """Where the image comes from."""
-    result.about.source = measurement.source
-    result.about.axes = measurement.axes
-    result.about.depth = measurement.depth
-    told = (*what_was_read(measurement.physics), *measurement.notes, *result.about.notes)
-    result.about.notes = tuple(dict.fromkeys(told))
+def _with_source(result: Result, measurement: Measurement) -> Result:
+    """Say where the image comes from."""
+    m = measurement
+    about = replace(result.about, source=m.source, axes=m.axes, depth=m.depth)
+    notes = [*m.physics.first_note(), *m.notes, *result.notes]
+    return replace(result, about=about).with_notes(notes)
 
 
 def _one(
-    place: Directory,
+    directory: Directory,
     chosen: Plan,
     measurement: Measurement,
     options: Options,
@@ -211,22 +189,26 @@ def _one(
     index: int,
     count: int,
 ) -> Result:
-    problem = _problem(measurement, options, chosen)
     label = chosen.card.name if count == 1 else f"slice {index} of 0..{count - 1}"
-    result = run(
-        chosen,
-        problem,
+    run_dir = directory.path if count == 1 else directory.folder.work / f"slice-{index}"
+    settings = _run_settings(options, [*watch, *_bars(label, options)], run_dir)
+    (result,) = run(chosen, [_case(measurement, options, chosen)], settings)
+    return _with_source(result, measurement)
+
+
+def _run_settings(options: Options, watch: Sequence[Watch], run_dir: Path) -> RunSettings:
+    return RunSettings(
         seed=options.seed,
         seeds=options.seeds,
         device=options.device,
-        truth=measurement.reference,
-        data_range=measurement.data_range,
-        watch=[*watch, *_bars(label, options)],
+        watch=watch,
         compare=not options.no_compare,
-        run_dir=place.path if count == 1 else place.folder.work / f"slice-{index}",
+        run_dir=run_dir,
     )
-    _tell(result, measurement)
-    return result
+
+
+def _case(m: Measurement, options: Options, chosen: Plan) -> Case:
+    return Case(_problem(m, options, chosen), m.reference, m.data_range)
 
 
 def _problem(m: Measurement, options: Options, chosen: Plan) -> Problem:
@@ -234,99 +216,11 @@ def _problem(m: Measurement, options: Options, chosen: Plan) -> Problem:
     return whole_problem(m.y, light(chosen.card.name, m.physics), m.sigma, guide)
 
 
-def _stacked(results: list[Result], slices: list[Measurement]) -> Result:
-    """Several slices as one result; slices that were not reached show nothing (zeros)."""
-    missing = len(slices) - len(results)
-
-    def stack(pick: str) -> Tensor | None:
-        parts = [getattr(r.about, pick) for r in results]
-        if any(part is None for part in parts):
-            return None
-        return torch.cat([*parts, *[torch.zeros_like(parts[0])] * missing])
-
-    history: dict[str, list[float | str]] = {}
-    for i, r in enumerate(results):
-        labels = [f"slice {i} {phase}" for phase in r.history["phase"]]
-        columns: dict[str, list[float | str]] = {**r.history, "phase": [*labels]}
-        for name, column in columns.items():
-            history.setdefault(name, []).extend(column)
-    merged = as_one(results)
-    about = replace(
-        merged.about,
-        notes=_notes_of_all([_without_the_mixture(r) for r in results]),
-        axes="ZYX",
-        source=slices[0].source.rpartition(", slice ")[0] or slices[0].source,
-        data=tuple(digest for r in results for digest in r.about.data),
-        reference_data=tuple(digest for r in results for digest in r.about.reference_data),
-        adjoint=stack("adjoint"),
-        classical=stack("classical"),
-        reference=stack("reference"),
-        metrics=_mean([r.about.metrics for r in results]),
-        classical_metrics=_mean([r.about.classical_metrics for r in results]),
-        mixture=_mean_mixture([r.about.mixture for r in results]),
-    )
-    return replace(
-        merged,
-        image=torch.cat([merged.image, *[torch.zeros_like(results[0].image)] * missing]),
-        history=history,
-        steps=sum(r.steps for r in results),
-        resumed_from=[step for r in results for step in r.resumed_from],
-        finished=merged.finished and not missing,
-        std=None if missing else merged.std,
-        peak_memory_mb=results[-1].peak_memory_mb,
-        about=about,
-    )
-
-
-def _mean(metrics: list[dict[str, float] | None]) -> dict[str, float] | None:
-    known = [m for m in metrics if m is not None]
-    if not known or len(known) < len(metrics):
-        return None
-    return {name: sum(m[name] for m in known) / len(known) for name in known[0]}
-
-
-def _notes_of_all(each: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The notes of several slices: once what holds for all, with its slice what does not."""
-    everywhere = [note for note in each[0] if all(note in notes for notes in each)]
-    some = [
-        f"slice {i}: {note}"
-        for i, notes in enumerate(each)
-        for note in notes
-        if note not in everywhere
-    ]
-    return tuple(dict.fromkeys([*everywhere, *some]))
-
-
-def _without_the_mixture(result: Result) -> list[str]:
-    """The notes of a slice but for what its image is made of, of which the mean is told."""
-    made = result.about.mixture
-    return [note for note in result.notes if made is None or not note.endswith(made.said)]
-
-
-def _mean_mixture(mixtures: list[Mixture | None]) -> Mixture | None:
-    """What several slices are made of on average."""
-    known = [m for m in mixtures if m is not None]
-    if not known or len(known) < len(mixtures):
-        return None
-
-    def mean(values: list[float | None]) -> float | None:
-        found = [value for value in values if value is not None]
-        return sum(found) / len(found) if len(found) == len(values) else None
-
-    return Mixture(
-        sum(m.network for m in known) / len(known),
-        known[0].classical,
-        mean([m.held_out for m in known]),
-        mean([m.classical_held_out for m in known]),
-        _mean([m.classical_metrics for m in known]),
-    )
-
-
 def _same_settings(
-    place: Directory, chosen: Plan, slices: list[Measurement], options: Options
+    directory: Directory, chosen: Plan, slices: list[Measurement], options: Options
 ) -> None:
     """Show a finished result only for the measurements and settings it was made with."""
-    facts = place.finished or {}
+    facts = directory.finished or {}
     wanted = {
         "task": chosen.task,
         "method": chosen.card.name,
@@ -335,13 +229,11 @@ def _same_settings(
     }
     if chosen.recipe is not None and "seeds" in facts:
         wanted["seeds"] = chosen.seeds(options.seeds)
-    require_same(facts, wanted, f"{place.path} holds a finished result of")
-    if facts.get("data") != [
-        data_digest(chosen.start(_problem(m, options, chosen))) for m in slices
-    ]:
+    require_same(facts, wanted, f"{directory.path} holds a finished result of")
+    if facts.get("data") != [chosen.digest(_problem(m, options, chosen)) for m in slices]:
         other = "measurements" if chosen.weights is None else "measurements or weights"
         raise UserError(
-            f"{place.path} holds the finished result of other {other}, from "
+            f"{directory.path} holds the finished result of other {other}, from "
             f"{facts.get('source') or 'an unknown file'}; use another --out for these, or "
             "--overwrite to replace that"
         )
@@ -349,8 +241,9 @@ def _same_settings(
     if facts.get("reference", references) != references:
         was = "another reference" if facts["reference"] else "no reference"
         raise UserError(
-            f"{place.path} holds a finished result that was compared with {was}; compare it with "
-            f"this one by: untrained evaluate {place.path / 'reconstruction.npy'} REFERENCE"
+            f"{directory.path} holds a finished result that was compared with {was}; compare it "
+            "with this one by: untrained evaluate "
+            f"{directory.path / 'reconstruction.npy'} REFERENCE"
         )
 
 
@@ -358,7 +251,7 @@ def _say_notes(chosen: Plan, slices: Sequence[Measurement], options: Options) ->
     """Print what was decided before and while reading, before the time of a run is spent on it."""
     if options.quiet:
         return ()
-    notes = (*chosen.notes, *_notes_of_all([m.notes for m in slices]))
+    notes = (*chosen.notes, *notes_of_slices([m.notes for m in slices]))
     for note in notes:
         click.echo("\n".join(note_lines(note)), err=True)
     return notes
@@ -369,25 +262,24 @@ def _report(
     facts: dict[str, Any],
     options: Options,
     took: float | None = None,
-    said: Sequence[str] = (),
+    printed: Sequence[str] = (),
 ) -> int:
     if options.as_json:
         click.echo(json.dumps(facts, indent=2))
     elif not options.quiet:
-        for line in closing_lines(path, facts, took, said):
+        for line in closing_lines(path, facts, took, printed):
             click.echo(line)
     return 0
 
 
 def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
-    from untrained.estimate import estimate
+    from untrained.run.estimate import estimate
 
     first = slices[0]
-    own = getattr(first.physics, "without_matrix", None)
-    if own is not None:  # a large scan takes longer to look at than an answer may
-        free = own()
-        first = replace(first, physics=a_few_views(free) or free)
-    problem = chosen.start(_problem(first, options, chosen))
+    # a large scan takes longer to look at than an answer may
+    free = first.physics.without_matrix()
+    first = replace(first, physics=free.few_views() or free)
+    problem = _problem(first, options, chosen)
     seeds = chosen.seeds(options.seeds)
     facts = estimate(chosen, problem, options.device, seeds=seeds, slices=len(slices))
     return say_needs(facts, options)

@@ -9,6 +9,11 @@ from typing import Any
 
 import click
 
+from untrained.methods import METHODS, PRESETS
+from untrained.methods.card import FAMILIES, Card
+from untrained.methods.find import AUTO, FILLIN
+from untrained.tasks import ALL_TASKS, LINEAR_TASKS
+
 WHAT = ("methods", "nets", "tasks", "presets", "rules", "formats")
 
 
@@ -22,12 +27,36 @@ def listing(what: str, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     width = max(len(row["name"]) for row in rows) + 2
+    family = ""
     for row in rows:
-        facts = [v if isinstance(v, str) else ", ".join(v) for k, v in row.items() if k != "name"]
-        lines = [fact for fact in facts if fact]
-        click.echo(f"{row['name']:<{width}}{_wrapped(lines[0], width)}")
-        for line in lines[1:]:
-            click.echo(" " * width + click.style(_wrapped(line, width), dim=True))
+        if row.get("family", "") != family:
+            family = row["family"]
+            click.echo("\n" + click.style(_wrapped(_heading(family), 0), bold=True))
+        _show(row, width)
+
+
+def _show(row: dict[str, Any], width: int) -> None:
+    facts = [
+        value if isinstance(value, str) else _listed(value)
+        for key, value in row.items()
+        if key not in ("name", "family")
+    ]
+    first, *more = [fact for fact in facts if fact]
+    click.echo(f"{row['name']:<{width}}{_wrapped(first, width)}")
+    for line in more:
+        click.echo(" " * width + click.style(_wrapped(line, width), dim=True))
+
+
+def _listed(names: list[str]) -> str:
+    if names == list(ALL_TASKS):
+        return "every task"
+    if names == list(LINEAR_TASKS):
+        return "every task with a linear operator"
+    return ", ".join(names)
+
+
+def _heading(family: str) -> str:
+    return f"{family.upper()}: {FAMILIES[family]}"
 
 
 def _wrapped(text: str, indent: int) -> str:
@@ -35,26 +64,38 @@ def _wrapped(text: str, indent: int) -> str:
 
 
 def _methods() -> list[dict[str, Any]]:
-    from untrained.methods import AUTO, METHODS
-
+    """List one row a method, those of a family together; `auto` first."""
     auto = {
         "name": "auto",
-        "title": f"the method our evidence supports on every task: {AUTO}",
+        "family": "",
+        "title": f"the method our evidence supports: {AUTO}, and {FILLIN} on inpaint",
         "source": "",
         "tasks": [],
         "optimises": "",
+        "needs": "",
     }
     cards = [
         {
             "name": card.name,
+            "family": card.family,
             "title": card.title,
             "source": card.source,
             "tasks": list(card.tasks),
             "optimises": f"optimises {card.optimises}",
+            "needs": _needs(card),
         }
+        for family in FAMILIES
         for card in METHODS.values()
+        if card.family == family
     ]
     return [auto, *cards]
+
+
+def _needs(card: Card) -> str:
+    """Say what a method needs beside the measurements, and how it is given; "" for nothing."""
+    if card.training is not None:
+        return f"needs {card.needs} (--weights), from {card.training.learns_from}"
+    return "needs similar clean images (--guide)" if card.guided else ""
 
 
 def _nets() -> list[dict[str, Any]]:
@@ -73,8 +114,6 @@ def _tasks() -> list[dict[str, Any]]:
 
 
 def _presets() -> list[dict[str, Any]]:
-    from untrained.methods import PRESETS
-
     return [{"name": name, "description": text} for name, text in PRESETS.items()]
 
 
@@ -96,7 +135,10 @@ def _rules() -> list[dict[str, Any]]:
 def _formats() -> list[dict[str, Any]]:
     from untrained.data import FORMATS
 
-    return [dataclasses.asdict(f) if dataclasses.is_dataclass(f) else dict(f) for f in FORMATS]
+    return [
+        {"name": f.name, "suffixes": f.suffixes, "description": f.description}
+        for f in FORMATS.values()
+    ]
 
 
 def _first_line(thing: Any) -> str:

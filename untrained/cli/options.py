@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from untrained.core.machine import DEVICES
+from untrained.machine import DEVICES
 from untrained.methods import PRESETS
 
 LARGEST_SEED = 2**63 - 1
@@ -49,14 +49,21 @@ class Options:
 
 
 def _a_number(context: click.Context, option: click.Parameter, value: float | None) -> float | None:
-    """NaN passes every range check of click."""
+    """Refuse NaN, which passes every range check of click."""
     if value is not None and math.isnan(value):
         raise click.BadParameter("nan is not a number.")
     return value
 
 
 _OPTIONS = (
-    click.option("--method", default="auto", show_default=True, help="See `list methods`."),
+    click.option(
+        "--method",
+        default="auto",
+        show_default=True,
+        metavar="NAME",
+        help="See `list methods`; or your own: MODULE:CLASS or FILE.py:CLASS. The code in that "
+        "file or module is run, with your rights: name files that you trust.",
+    ),
     click.option("--preset", type=click.Choice(list(PRESETS)), default="fast", show_default=True),
     click.option(
         "--set",

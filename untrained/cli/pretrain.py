@@ -4,40 +4,45 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
 
+from untrained.about import About
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.job import (
+    Load,
     command_line,
-    for_loader,
     input_files,
     say_needs,
 )
 from untrained.cli.options import Options, shared_options
 from untrained.cli.reconstruct import reconstruct
-from untrained.core.result import Result
-from untrained.core.rule import Watch
-from untrained.data import TASKS, Measurement, read_clean
+from untrained.core.watch import Watch
+from untrained.data import TASKS, read_clean
 from untrained.errors import UserError, from_file
 from untrained.files import require_not_input, sha256
 from untrained.folder import RESULT, Folder
-from untrained.methods.presets import PHOTOGRAPHS
-from untrained.pretrain import LESSONS, Weights, clean_problem, train
-from untrained.pretrain.train import IMAGES, Lesson, learned_from, lesson_recipe
+from untrained.methods import METHODS, Card
+from untrained.methods.card import CLEAN_IMAGES, MEASUREMENTS
+from untrained.pretrain import Weights, clean_problem, train
+from untrained.pretrain.train import learned_from, training_recipe
 from untrained.pretrain.weights import check_path
 from untrained.problem import Problem
 from untrained.report import write_training
 from untrained.rules.watch import Clock, Interrupt, Progress
+from untrained.tasks import find_task
 from untrained.threads import at_most_threads
 
 APART = {"--method", "--stop", "--output", "--seeds", "--reference", "--guide", "--weights"}
 """Options of `reconstruct` that a training has not."""
+LOADERS_NAMES = {"index": "slice", "bkse": "weights"}
+"""What a loader calls some options of `reconstruct`."""
 
 
 @click.group()
@@ -55,18 +60,19 @@ class Inputs:
     notes: tuple[str, ...]
 
 
-def _command(lesson: Lesson, task: str) -> click.Command:
-    """`pretrain METHOD TASK`, with the task's own options where measurements are read."""
+def _command(card: Card, task: str) -> click.Command:
+    """Make `pretrain METHOD TASK`, with the task's own options where measurements are read."""
 
-    def learn(options: Options, inputs: tuple[str, ...], **task_options: Any) -> int:
-        return _learn(lesson, task, inputs, options, task_options)
+    def learn(options: Options, inputs: tuple[str, ...], **own: Any) -> int:
+        load = partial(TASKS[task].load, **{LOADERS_NAMES.get(k, k): v for k, v in own.items()})
+        return _learn(card, task, inputs, options, load)
 
-    learn.__doc__ = f"Learn {lesson.title}.\n\nINPUT is {_what(lesson)}."
+    learn.__doc__ = f"Learn {card.trained().title}.\n\nINPUT is {_what(card)}."
     learn.__name__ = task
     shown = f"To {TASKS[task].description[0].lower()}{TASKS[task].description[1:]}"
     command = click.command(name=task, short_help=shown)(shared_options(learn))
     command.params = [p for p in command.params if not APART & set(p.opts)]
-    own = [] if lesson.learns_from == IMAGES else _own_options(task)
+    own = [] if card.trained().learns_from == CLEAN_IMAGES else _own_options(task)
     argument = click.Argument(["inputs"], nargs=-1, required=True, metavar="INPUT...")
     # A new option: click does not mind `required` set on one that was declared with a default.
     out = click.Option(
@@ -81,50 +87,50 @@ def _command(lesson: Lesson, task: str) -> click.Command:
 
 
 def _own_options(task: str) -> list[click.Parameter]:
-    """What `reconstruct TASK` has beside the shared options."""
+    """List what `reconstruct TASK` has beside the shared options."""
     shared = {"input_file", *Options.__dataclass_fields__}
     return [p for p in reconstruct.commands[task].params if p.name not in shared]
 
 
-def _what(lesson: Lesson) -> str:
+def _what(card: Card) -> str:
     return {
-        "measurements": "a measurement each, as `reconstruct` reads it",
-        IMAGES: "a clean image each",
-    }.get(lesson.learns_from, "a scan; its geometry is used, its measurements are not")
+        MEASUREMENTS: "a measurement each, as `reconstruct` reads it",
+        CLEAN_IMAGES: "a clean image each",
+    }.get(card.trained().learns_from, "a scan; its geometry is used, its measurements are not")
 
 
 def _learn(
-    lesson: Lesson,
+    card: Card,
     task: str,
     paths: Sequence[str],
     options: Options,
-    task_options: dict[str, Any],
+    load: Load,
 ) -> int:
     assert options.out is not None
-    given = input_files(paths, options, task_options)
+    given = input_files(paths, options, load)
     beside = Path(options.out).with_name(f"{Path(options.out).stem}-training")
     resumed = options.resume and (Folder(beside).unfinished or (beside / RESULT).exists())
     out = check_path(options.out, overwrite=options.overwrite or resumed or options.dry_run)
     require_not_input([out], given)
     with at_most_threads(options.threads):
-        inputs = _read(lesson, task, paths, for_loader(task_options))
+        inputs = _read(card, task, paths, load)
         if options.dry_run:
-            return _dry_run(lesson, task, inputs, options)
+            return _dry_run(card, task, inputs, options)
         with open_directory(
             beside,
             resume=options.resume,
             overwrite=options.overwrite,
             inputs=given,
             command=command_line(),
-            run=f"training of {lesson.name} for {task}",
-        ) as place:
-            if place.finished is not None:
-                _same_settings(place.finished, lesson, task, inputs, options)
-                return _told(out, beside, place.finished, options)
+            run=f"training of {card.name} for {task}",
+        ) as directory:
+            if directory.finished is not None:
+                _same_settings(directory.finished, card, task, inputs, options)
+                return _report(out, beside, directory.finished, options)
             if options.overwrite:
-                place.folder.adopt(_beside(out))
-            place.folder.require_own([_beside(out)])  # not only when hours are spent
-            return _into(place, out, lesson, task, inputs, options)
+                directory.folder.adopt(_beside(out))
+            directory.folder.require_own([_beside(out)])  # not only when hours are spent
+            return _into(directory, out, card, task, inputs, options)
 
 
 def _beside(out: Path) -> str:
@@ -132,11 +138,11 @@ def _beside(out: Path) -> str:
     return f"../{out.name}"
 
 
-def _dry_run(lesson: Lesson, task: str, inputs: Inputs, options: Options) -> int:
-    from untrained.estimate import estimate_training
+def _dry_run(card: Card, task: str, inputs: Inputs, options: Options) -> int:
+    from untrained.run.estimate import estimate_training
 
     facts = estimate_training(
-        lesson,
+        card,
         task,
         inputs.problems,
         preset=options.preset,
@@ -148,32 +154,32 @@ def _dry_run(lesson: Lesson, task: str, inputs: Inputs, options: Options) -> int
 
 
 def _same_settings(
-    facts: dict[str, Any], lesson: Lesson, task: str, inputs: Inputs, options: Options
+    facts: dict[str, Any], card: Card, task: str, inputs: Inputs, options: Options
 ) -> None:
-    """Finished weights are only shown for the settings they were learned with."""
-    recipe = lesson_recipe(lesson, task, options.preset, options.settings, options.steps)
+    """Refuse finished weights that were learned with other settings."""
+    recipe = training_recipe(card, task, options.preset, options.settings, options.steps)
     wanted = {
-        "method": lesson.name,
+        "method": card.name,
         "task": task,
         "recipe": recipe.to_dict(),
         "inputs": inputs.files,
-        "data": learned_from(lesson, inputs.problems),
+        "data": learned_from(card.trained(), inputs.problems),
         "seed": options.seed,
     }
     require_same(facts, wanted, "these weights were learned with")
 
 
 def _into(
-    place: Directory, out: Path, lesson: Lesson, task: str, inputs: Inputs, options: Options
+    directory: Directory, out: Path, card: Card, task: str, inputs: Inputs, options: Options
 ) -> int:
     with Interrupt() as interrupt:
         watch: list[Watch] = [interrupt]
         if options.time_limit is not None:
             watch.append(Clock(options.time_limit))
         if not options.quiet:
-            watch.append(Progress(f"{lesson.name} training"))
-        weights, result = train(
-            lesson.name,
+            watch.append(Progress(f"{card.name} training"))
+        weights, fit = train(
+            card.name,
             inputs.problems,
             task=task,
             preset=options.preset,
@@ -184,51 +190,57 @@ def _into(
             inputs=inputs.files,
             references=inputs.references,
             watch=watch,
-            run_dir=place.path,
+            run_dir=directory.path,
         )
-    if not result.finished:
+    if not fit.finished:
         why = "interrupted" if interrupt.asked else "the time limit was reached"
         click.echo(
-            f"{why} at step {result.steps}, and {out} is not written yet; the same command with "
+            f"{why} at step {fit.steps}, and {out} is not written yet; the same command with "
             "--resume goes on",
             err=True,
         )
         return INTERRUPTED
-    result.about.command = command_line()
-    result.about.notes = inputs.notes
-    _pictures(result, weights, inputs, lesson)
-    write_training(result, weights, place.folder, _beside(out))
-    place.folder.forget_states()
-    return _told(out, place.path, weights.facts(), options)
+    about = _about(weights, inputs, card)
+    write_training(fit, about, weights, directory.folder, _beside(out))
+    directory.folder.forget_states()
+    return _report(out, directory.path, weights.facts(), options)
 
 
-def _pictures(result: Result, weights: Weights, inputs: Inputs, lesson: Lesson) -> None:
-    about = result.about
-    about.task, about.method, about.preset = weights.task, lesson.name, weights.preset
-    if lesson.drawn:
-        return
-    about.adjoint = torch.cat([p.to_units(p.estimate()) for p in inputs.problems])
+def _about(weights: Weights, inputs: Inputs, card: Card) -> About:
+    """Say what a training is about, with the images before it and those that are known."""
+    about = About(
+        task=weights.task,
+        method=card.name,
+        preset=weights.preset,
+        command=command_line(),
+        notes=inputs.notes,
+    )
+    if card.trained().drawn:
+        return about
     known = [reference for reference in inputs.references if reference is not None]
-    about.reference = torch.cat(known) if len(known) == len(inputs.problems) else None
+    return replace(
+        about,
+        adjoint=torch.cat([p.to_units(p.estimate()) for p in inputs.problems]),
+        reference=torch.cat(known) if len(known) == len(inputs.problems) else None,
+    )
 
 
-def _read(lesson: Lesson, task: str, paths: Sequence[str], task_options: dict[str, Any]) -> Inputs:
+def _read(card: Card, task: str, paths: Sequence[str], load: Load) -> Inputs:
     problems: list[Problem] = []
     references: list[torch.Tensor | None] = []
     files: list[dict[str, str]] = []
     notes: list[str] = []
-    if lesson.drawn and len(paths) > 1:
-        raise UserError(f"{lesson.name} takes the geometry of one scan, and {len(paths)} are given")
+    if card.trained().drawn and len(paths) > 1:
+        raise UserError(f"{card.name} takes the geometry of one scan, and {len(paths)} are given")
     read: dict[str, str] = {}
     for path in paths:
-        if lesson.learns_from == IMAGES:
+        if card.trained().learns_from == CLEAN_IMAGES:
             image = read_clean(task, path)
-            found = [clean_problem(image, unit_range=task in PHOTOGRAPHS)]
+            found = [clean_problem(image, unit_range=find_task(task).unit_range)]
             references.append(None)
             names = [Path(path).name]
         else:
-            loaded = TASKS[task].load(path, **task_options)
-            slices: list[Measurement] = loaded if isinstance(loaded, list) else [loaded]
+            slices = load(path)
             with from_file(path):
                 found = [Problem(m.y, m.physics, sigma=m.sigma) for m in slices]
             references += [m.reference for m in slices]
@@ -255,7 +267,7 @@ def _require_new(path: str, digest: str, read: dict[str, str]) -> None:
     read[digest] = path
 
 
-def _told(out: Path, beside: Path, facts: dict[str, Any], options: Options) -> int:
+def _report(out: Path, beside: Path, facts: dict[str, Any], options: Options) -> int:
     if options.as_json:
         click.echo(json.dumps({"weights": str(out), **facts}, indent=2))
     elif not options.quiet:
@@ -268,14 +280,15 @@ def _told(out: Path, beside: Path, facts: dict[str, Any], options: Options) -> i
     return 0
 
 
-def _group(lesson: Lesson) -> click.Group:
-    short = f"Learn from {lesson.learns_from}."
-    group = click.Group(name=lesson.name, help=f"Learn {lesson.title}.", short_help=short)
-    for task in lesson.tasks:
-        group.add_command(_command(lesson, task))
+def _group(card: Card) -> click.Group:
+    short = f"Learn from {card.trained().learns_from}."
+    group = click.Group(name=card.name, help=f"Learn {card.trained().title}.", short_help=short)
+    for task in card.tasks:
+        group.add_command(_command(card, task))
     return group
 
 
 _add: Callable[[click.Command], None] = pretrain.add_command
-for _lesson in LESSONS.values():
-    _add(_group(_lesson))
+for _card in METHODS.values():
+    if _card.pretrained:
+        _add(_group(_card))

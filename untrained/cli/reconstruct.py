@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from untrained.cli.job import reconstruct_file
 from untrained.cli.options import Options, shared_options
+from untrained.data import TASKS
 
 _VOLUME = click.option(
     "--volume", is_flag=True, help="All slices as one volume, by a network in three dimensions."
@@ -36,9 +39,8 @@ def denoise(
     options: Options, input_file: str, sigma: str | None, volume: bool, key: str | None
 ) -> int:
     """Remove noise from an image."""
-    return reconstruct_file(
-        "denoise", input_file, options, {"sigma": sigma, "volume": volume, "key": key}
-    )
+    load = partial(TASKS["denoise"].load, sigma=sigma, volume=volume, key=key)
+    return reconstruct_file("denoise", input_file, options, load)
 
 
 @reconstruct.command()
@@ -51,9 +53,8 @@ def inpaint(
     options: Options, input_file: str, mask: str | None, volume: bool, key: str | None
 ) -> int:
     """Fill in missing pixels."""
-    return reconstruct_file(
-        "inpaint", input_file, options, {"mask": mask, "volume": volume, "key": key}
-    )
+    load = partial(TASKS["inpaint"].load, mask=mask, volume=volume, key=key)
+    return reconstruct_file("inpaint", input_file, options, load)
 
 
 @reconstruct.command()
@@ -63,7 +64,8 @@ def inpaint(
 @shared_options
 def superres(options: Options, input_file: str, factor: int | None, key: str | None) -> int:
     """Enlarge an image."""
-    return reconstruct_file("superres", input_file, options, {"factor": factor, "key": key})
+    load = partial(TASKS["superres"].load, factor=factor, key=key)
+    return reconstruct_file("superres", input_file, options, load)
 
 
 @reconstruct.command()
@@ -73,7 +75,8 @@ def superres(options: Options, input_file: str, factor: int | None, key: str | N
 @shared_options
 def deblur(options: Options, input_file: str, kernel: str | None, key: str | None) -> int:
     """Undo a known blur."""
-    return reconstruct_file("deblur", input_file, options, {"kernel": kernel, "key": key})
+    load = partial(TASKS["deblur"].load, kernel=kernel, key=key)
+    return reconstruct_file("deblur", input_file, options, load)
 
 
 @reconstruct.command()
@@ -86,9 +89,8 @@ def nldeblur(
     options: Options, input_file: str, kernel: str | None, bkse: str | None, key: str | None
 ) -> int:
     """Undo a known non-linear blur."""
-    return reconstruct_file(
-        "nldeblur", input_file, options, {"kernel": kernel, "bkse": bkse, "key": key}
-    )
+    load = partial(TASKS["nldeblur"].load, kernel=kernel, weights=bkse, key=key)
+    return reconstruct_file("nldeblur", input_file, options, load)
 
 
 @reconstruct.command()
@@ -97,7 +99,8 @@ def nldeblur(
 @shared_options
 def cs(options: Options, input_file: str, key: str | None) -> int:
     """Reconstruct from compressed measurements."""
-    return reconstruct_file("cs", input_file, options, {"key": key})
+    load = partial(TASKS["cs"].load, key=key)
+    return reconstruct_file("cs", input_file, options, load)
 
 
 @reconstruct.command()
@@ -110,8 +113,8 @@ def phase(
     options: Options, input_file: str, pad: int | None, complex_image: bool, key: str | None
 ) -> int:
     """Reconstruct from Fourier amplitudes."""
-    given = {"pad": pad, "complex_image": complex_image, "key": key}
-    return reconstruct_file("phase", input_file, options, given)
+    load = partial(TASKS["phase"].load, pad=pad, complex_image=complex_image, key=key)
+    return reconstruct_file("phase", input_file, options, load)
 
 
 @reconstruct.command()
@@ -140,8 +143,8 @@ def mri(
     key: str | None,
 ) -> int:
     """Reconstruct multi-coil Cartesian MRI."""
-    given = {"mask": mask, "maps": maps, "index": index, "volume": volume, "key": key}
-    return reconstruct_file("mri", input_file, options, given)
+    load = partial(TASKS["mri"].load, mask=mask, maps=maps, slice=index, volume=volume, key=key)
+    return reconstruct_file("mri", input_file, options, load)
 
 
 @reconstruct.command()
@@ -162,8 +165,10 @@ def ct(
     key: str | None,
 ) -> int:
     """Reconstruct sparse-view CT."""
-    given = {"angles": angles, "geometry": geometry, "index": index, "volume": volume, "key": key}
-    return reconstruct_file("ct", input_file, options, given)
+    load = partial(
+        TASKS["ct"].load, angles=angles, geometry=geometry, slice=index, volume=volume, key=key
+    )
+    return reconstruct_file("ct", input_file, options, load)
 
 
 @reconstruct.command()
@@ -181,4 +186,5 @@ def custom(options: Options, input_file: str, physics: str, key: str | None) -> 
 
     --physics runs the Python code it names, with your rights: name files that you trust.
     """
-    return reconstruct_file("custom", input_file, options, {"physics": physics, "key": key})
+    load = partial(TASKS["custom"].load, physics=physics, key=key)
+    return reconstruct_file("custom", input_file, options, load)

@@ -3,15 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from untrained.data.simulate.ct import simulate_ct
+from untrained.data.simulate.encoded import simulate_cs, simulate_nldeblur, simulate_phase
+from untrained.data.simulate.mri import simulate_mri
+from untrained.data.simulate.photos import (
+    simulate_deblur,
+    simulate_denoise,
+    simulate_inpaint,
+    simulate_superres,
+)
 from untrained.errors import UserError
 from untrained.files import require_new, require_not_input
 
 _SIGMA = "Standard deviation of the noise, 0..255 scale."
+
+
+@dataclass(frozen=True)
+class Files:
+    """What every simulation is told.
+
+    Attributes:
+        task: a task's name.
+        clean: the clean picture or scan.
+        out: the file to write.
+        seed: of whatever is drawn.
+    """
+
+    task: str
+    clean: str
+    out: str
+    seed: int
+
+    def wrote(self, notes: tuple[str, ...]) -> None:
+        """Print what was decided and what to type next."""
+        for note in notes:
+            click.echo(note, err=True)
+        click.echo(f"wrote {self.out}; next: untrained reconstruct {self.task} {self.out}")
 
 
 @click.group()
@@ -19,33 +52,24 @@ def simulate() -> None:
     """Make a measurement from a clean picture or a fully sampled scan."""
 
 
-def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what every task has."""
-    command = click.option(
+def _shared(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what every task has; the command receives it as `Files`, once it may be written."""
+
+    def checked(clean: str, out: str, seed: int, overwrite: bool, **own: Any) -> None:
+        if Path(out).suffix != ".npz":
+            raise UserError(f"--out {out}: measurements are written as .npz; name it so")
+        require_not_input([Path(out)], [clean, *(v for v in own.values() if isinstance(v, str))])
+        require_new(Path(out), overwrite=overwrite)
+        command(Files(command.__name__, clean, out, seed), **own)
+
+    checked.__doc__, checked.__name__ = command.__doc__, command.__name__
+    checked.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    shared = click.option(
         "--overwrite", is_flag=True, help="Replace a file that is there (never an input)."
-    )(command)
-    command = click.option("--seed", type=int, default=0, show_default=True)(command)
-    command = click.option("--out", required=True, metavar="FILE", help="An .npz file.")(command)
-    return click.argument("clean", metavar="CLEAN")(command)
-
-
-def _simulate(
-    task: str, *, clean: str, out: str, seed: int, overwrite: bool, **options: Any
-) -> None:
-    """Write the measurement of one task; `options` are those of its simulation."""
-    from untrained.data import TASKS
-
-    make = TASKS[task].simulate
-    if make is None:
-        raise UserError(f"{task} cannot be simulated")
-    if Path(out).suffix != ".npz":
-        raise UserError(f"--out {out}: measurements are written as .npz; name it so")
-    given = {name: value for name, value in options.items() if value is not None}
-    require_not_input([Path(out)], [clean, *(v for v in given.values() if isinstance(v, str))])
-    require_new(Path(out), overwrite=overwrite)
-    for note in make(clean, out, seed=seed, **given):
-        click.echo(note, err=True)
-    click.echo(f"wrote {out}; next: untrained reconstruct {task} {out}")
+    )(checked)
+    shared = click.option("--seed", type=int, default=0, show_default=True)(shared)
+    shared = click.option("--out", required=True, metavar="FILE", help="An .npz file.")(shared)
+    return click.argument("clean", metavar="CLEAN")(shared)
 
 
 @simulate.command()
@@ -65,9 +89,12 @@ def _simulate(
     "deviation [0.2].",
 )
 @click.option("--sigma", type=float, default=None, help="The level of gaussian noise.")
-def denoise(**given: Any) -> None:
+def denoise(files: Files, noise: str, level: float | None, sigma: float | None) -> None:
     """Add noise (not clipped): white Gaussian by default."""
-    _simulate("denoise", **given)
+    notes = simulate_denoise(
+        files.clean, files.out, seed=files.seed, sigma=sigma, noise=noise, level=level
+    )
+    files.wrote(notes)
 
 
 @simulate.command()
@@ -75,27 +102,32 @@ def denoise(**given: Any) -> None:
 @click.option("--missing", type=float, default=None, metavar="P", help="Fraction missing.")
 @click.option("--box", default=None, metavar="H,W", help="One missing box, placed at random.")
 @click.option("--center", is_flag=True, help="Put the box into the middle of the picture.")
-def inpaint(box: str | None, **given: Any) -> None:
+def inpaint(files: Files, missing: float | None, box: str | None, center: bool) -> None:
     """Remove pixels at random, or a box."""
-    _simulate("inpaint", box=_box(box), **given)
+    notes = simulate_inpaint(
+        files.clean, files.out, seed=files.seed, missing=missing, box=_box(box), center=center
+    )
+    files.wrote(notes)
 
 
 @simulate.command()
 @_shared
 @click.option("--factor", type=int, default=4, show_default=True)
 @click.option("--sigma", type=float, default=0.0, show_default=True, help=_SIGMA)
-def superres(**given: Any) -> None:
+def superres(files: Files, factor: int, sigma: float) -> None:
     """Reduce by antialiased bicubic interpolation."""
-    _simulate("superres", **given)
+    notes = simulate_superres(files.clean, files.out, seed=files.seed, factor=factor, sigma=sigma)
+    files.wrote(notes)
 
 
 @simulate.command()
 @_shared
 @click.option("--kernel", default=None, metavar="FILE", help="[default: a Gaussian of 2 pixels]")
 @click.option("--sigma", type=float, default=2.0, show_default=True, help=_SIGMA)
-def deblur(**given: Any) -> None:
+def deblur(files: Files, kernel: str | None, sigma: float) -> None:
     """Blur with a kernel and add noise."""
-    _simulate("deblur", **given)
+    notes = simulate_deblur(files.clean, files.out, seed=files.seed, kernel=kernel, sigma=sigma)
+    files.wrote(notes)
 
 
 @simulate.command()
@@ -103,27 +135,32 @@ def deblur(**given: Any) -> None:
 @click.option("--bkse", "weights", default=None, metavar="FILE", help="Weights of the BKSE blur.")
 @click.option("--kernel", default=None, metavar="FILE", help="Of the built-in blur, without BKSE.")
 @click.option("--sigma", type=float, default=2.0, show_default=True, help=_SIGMA)
-def nldeblur(**given: Any) -> None:
+def nldeblur(files: Files, weights: str | None, kernel: str | None, sigma: float) -> None:
     """Blur non-linearly (BKSE, or a built-in blur) and add noise."""
-    _simulate("nldeblur", **given)
+    notes = simulate_nldeblur(
+        files.clean, files.out, seed=files.seed, weights=weights, kernel=kernel, sigma=sigma
+    )
+    files.wrote(notes)
 
 
 @simulate.command()
 @_shared
 @click.option("--ratio", type=float, default=0.25, show_default=True, help="Numbers per pixel.")
 @click.option("--sigma", type=float, default=0.0, show_default=True, help=_SIGMA)
-def cs(**given: Any) -> None:
+def cs(files: Files, ratio: float, sigma: float) -> None:
     """Measure random combinations of all pixels."""
-    _simulate("cs", **given)
+    notes = simulate_cs(files.clean, files.out, seed=files.seed, ratio=ratio, sigma=sigma)
+    files.wrote(notes)
 
 
 @simulate.command()
 @_shared
 @click.option("--pad", type=int, default=None, help="Zeros on each side [default: a quarter].")
 @click.option("--sigma", type=float, default=0.0, show_default=True, help=_SIGMA)
-def phase(**given: Any) -> None:
+def phase(files: Files, pad: int | None, sigma: float) -> None:
     """Keep the amplitudes of the zero-padded picture's Fourier transform."""
-    _simulate("phase", **given)
+    notes = simulate_phase(files.clean, files.out, seed=files.seed, pad=pad, sigma=sigma)
+    files.wrote(notes)
 
 
 @simulate.command()
@@ -143,9 +180,30 @@ def phase(**given: Any) -> None:
 )
 @click.option("--slice", type=int, default=None, metavar="N", help="From 0 [default: middle].")
 @click.option("--coils", type=int, default=None, help="Simulated coils, for a single image.")
-def mri(**given: Any) -> None:
+def mri(
+    files: Files,
+    acceleration: float | None,
+    center_fraction: float | None,
+    mask_kind: str | None,
+    mask: str | None,
+    sigma: float,
+    slice: int | None,
+    coils: int | None,
+) -> None:
     """Undersample fully sampled k-space (or a complex image with simulated coils)."""
-    _simulate("mri", **given)
+    notes = simulate_mri(
+        files.clean,
+        files.out,
+        seed=files.seed,
+        acceleration=acceleration,
+        center_fraction=center_fraction,
+        mask_kind=mask_kind,
+        mask=mask,
+        sigma=sigma,
+        slice=slice,
+        coils=coils,
+    )
+    files.wrote(notes)
 
 
 @simulate.command()
@@ -154,9 +212,10 @@ def mri(**given: Any) -> None:
 @click.option(
     "--noise", type=float, default=0.01, show_default=True, help="Relative standard deviation."
 )
-def ct(**given: Any) -> None:
+def ct(files: Files, angles: int, noise: float) -> None:
     """Project a picture along parallel rays."""
-    _simulate("ct", **given)
+    notes = simulate_ct(files.clean, files.out, seed=files.seed, angles=angles, noise=noise)
+    files.wrote(notes)
 
 
 def _box(text: str | None) -> tuple[int, int] | None:

@@ -1,1 +1,1 @@
-"""The spine: state, method, rule, engine, recipe, the one loop `solve`, and its result."""
+"""The nouns of a fit: state, method, rule, engine and recipe."""

@@ -1,4 +1,4 @@
-"""How steps are taken: optimiser, rates, schedule, precision. Never the equations."""
+"""How steps are taken: optimiser, rates, schedule, gradient clipping, precision; no equations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEDULES = ("constant", "cosine", "steps")
 
 @dataclass(frozen=True)
 class Engine:
-    """Settings of the optimiser.
+    """Hold the settings of the optimiser, and the precision of the network.
 
     Args:
         optimiser: `adam`; `radam`; `muon` (orthogonalised momentum on convolution kernels, Adam
@@ -72,17 +72,17 @@ class Engine:
             raise UserError(f"engine.every must be at least 1, got {self.every}")
 
     def resolve(self, device: torch.device) -> str:
-        """`fp32` or `bf16` on this device."""
+        """Return the precision on this device, `fp32` or `bf16`."""
         if self.precision != "auto":
             return self.precision
         return "bf16" if _multiplies_bf16(device) else "fp32"
 
     def groups(self, device: torch.device) -> bool:
-        """Whether images and seeds are fitted side by side on this device."""
+        """Return whether images and seeds are fitted side by side on this device."""
         return self.together > 1 or (not self.together and device.type == "cuda")
 
     def optimizer(self, s: State) -> torch.optim.Optimizer:
-        """A torch optimiser over what the method chose to train."""
+        """Build the torch optimiser of every tensor that the method chose to train."""
         trained = list(s.trained())
         if not trained:
             raise ValueError("the method trains nothing: call s.train_net() or s.train(name)")
@@ -105,7 +105,7 @@ class Engine:
         return torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay, fused=True)
 
     def factor(self, step: int, total: int) -> float:
-        """The schedule: what the rates are multiplied by at `step` (from 0) of `total`."""
+        """Compute the schedule's factor of the learning rates at `step` (from 0) of `total`."""
         rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         if self.schedule == "constant":
             return rise
@@ -115,11 +115,11 @@ class Engine:
         return rise * (self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress)))
 
     def gentler(self, factor: float) -> Engine:
-        """The same engine at `factor` times its rates."""
+        """Return the same engine with its learning rates multiplied by `factor`."""
         return replace(self, lr=factor * self.lr, lr_other=factor * self.lr_other)
 
     def clip_gradients(self, s: State) -> None:
-        """Scale the gradients of each problem to at most `clip`."""
+        """Scale the gradients of each problem so that their joint norm is at most `clip`."""
         if not self.clip:
             return
         grads = [w.grad for _, w, _ in s.trained() if w.grad is not None]

@@ -14,6 +14,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from untrained.core.state import State
+from untrained.errors import UserError
 from untrained.problem import Problem
 
 
@@ -21,7 +22,7 @@ class Method(ABC):
     """One paper. Subclasses are frozen dataclasses with the fields `rounds` (K) and `inner` (N).
 
     Attributes:
-        name: the name on the command line.
+        name: the name on the command line; the class's in lower case unless given.
         nonlinear: True when the method needs no adjoint and so accepts nonlinear physics.
         copies: networks of the recipe's design side by side, each with weights of its own; their
             inputs and outputs are joined along the channels.
@@ -33,38 +34,64 @@ class Method(ABC):
     rounds: int
     inner: int
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" not in {name for base in cls.__mro__ for name in vars(base)}:
+            cls.name = cls.__name__.lower()
+
     @property
     def description(self) -> str:
-        """What it is in a sentence that compares it with other candidates."""
+        """A phrase for notes that sets it apart from the other candidates of its recipe."""
         return self.name
 
     def candidates(self) -> tuple[Method, ...]:
-        """The method with each value of a field that is to be found on held-out measurements."""
+        """Return the methods to choose between on held-out measurements: by default itself alone.
+
+        A method with a field whose value is still open returns a copy for each value.
+        """
         return (self,)
 
     def input_channels(self, image_channels: int) -> int:
-        """Channels of the network's input z."""
+        """Return the number of channels of the network's input z."""
         return image_channels
 
     def output_channels(self, problem: Problem) -> int:
-        """Channels of the network's output: those of the image, except where a paper differs."""
+        """Return the number of channels of the network's output, as a rule the image's."""
         return problem.x_shape[0]
 
     def within(self, steps: int) -> Method:
-        """The method with what it does before the image laid out in proportion over `steps`."""
+        """Return the method with its work before the image (training, search) scaled to `steps`."""
         return self
 
     @abstractmethod
     def start(self, s: State) -> None:
-        """Make the input and other variables; choose what is trained (`s.train_net()`, ...)."""
+        """Create the input z and other variables; choose what is trained (`s.train_net()`, ...)."""
 
     @abstractmethod
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """The image of this step `(G, C, ...)` and the objective's terms, each `(G,)`.
+        """Compute the image of this step `(G, C, ...)` and the objective's terms, each `(G,)`.
 
         The image is the one before this step's update of the weights. The engine minimises the
         sum of the terms over all problems.
         """
 
     def advance(self, s: State) -> None:  # noqa: B027  most papers have no such line
-        """What happens between rounds, without gradients; a fresh forward where one is needed."""
+        """Update variables between rounds, without gradients; take a new forward pass if needed."""
+
+
+def require_gradients(x: Tensor, terms: dict[str, Tensor]) -> None:
+    """Refuse a term of the objective that no gradient reaches, since nothing would minimise it.
+
+    A term of zeros may have none: a method may switch it off. So may every term where the image x
+    has none: a method may show it while something else is learned.
+
+    Raises:
+        UserError: names the term.
+    """
+    for name, value in terms.items():
+        if x.requires_grad and not value.requires_grad and bool(value.any()):
+            raise UserError(
+                f"the term '{name}' of the objective has no gradient, so that nothing could be "
+                "fitted to it; does the operator or the method leave torch there (numpy, "
+                ".detach(), torch.no_grad() or rounding)?"
+            )

@@ -27,26 +27,27 @@ class NetSpec(Protocol):
     """
 
     def build(self, in_channels: int, out_channels: int, dim: int = 2) -> nn.Module:
-        """A new network; its weights are drawn later, from the seed."""
+        """Build a network; its weights are drawn later, from the seed."""
 
 
 PARTS = ("method", "net", "engine", "stop", "output", "guard")
-"""What a setting may be of."""
+"""Names of the parts of a recipe that a setting (`--set PART.FIELD=VALUE`) can change."""
 
 SCALE = "mean squared singular value; CT images by FBP"
-"""What data terms and images are divided by, see `Problem`. It stands in every recipe, so that
-what was begun or learned at another scale is never gone on with at this one."""
+"""Name of the scale by which data terms and images are divided, see `Problem`. It stands in
+every recipe, so that a run begun, or weights learned, at another scale are never continued at
+this one."""
 
 MOST_WHOLE = 2**31 - 1
-"""The largest whole number that a setting takes; beyond, torch's own integers end."""
+"""Largest whole number that a setting may have, that of a 32-bit integer."""
 
 LEAST = 20
-"""Steps below which a trial of several methods tells nothing."""
+"""Smallest number of steps of a trial; after fewer, the methods' errors tell nothing yet."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a preset is.
+    """Hold everything that a run needs: method, network, engine, rules and budget.
 
     Args:
         method: the paper's equations and settings.
@@ -83,18 +84,18 @@ class Recipe:
 
     @property
     def undecided(self) -> bool:
-        """Whether a field of the method has no value before held-out measurements give it one."""
+        """Whether a field of the method still needs a value, found on held-out measurements."""
         return self.method not in self.method.candidates()
 
     @property
     def candidates(self) -> tuple[Method, ...]:
-        """The methods of which the one that predicts held-out measurements best is run."""
+        """The methods to try; the one that predicts held-out measurements best is run."""
         own = self.method.candidates()
         return own if self.alternative is None else own + self.alternative.candidates()
 
     @property
     def trial(self) -> int:
-        """Steps in which each candidate is tried: a quarter of the budget; 0 = no trial.
+        """Number of steps of each candidate's trial: a quarter of the budget; 0 = no trial.
 
         There is none of a single candidate or without held-out measurements, nor, unless a field
         has no value yet, where it is too short to tell.
@@ -106,7 +107,7 @@ class Recipe:
         return steps if asked and steps >= LEAST else 0
 
     def check(self) -> None:
-        """Refuse a field without a value that no held-out measurements can decide.
+        """Refuse a field without a value where no held-out measurements can decide it.
 
         Raises:
             UserError: it has one, and the stop rule holds nothing out.
@@ -119,7 +120,7 @@ class Recipe:
             )
 
     def build(self, problem: Problem) -> nn.Module:
-        """The network for images of this problem's shape.
+        """Build the network for images of this problem's shape.
 
         A sigmoid is left out where the image is complex: its parts may be negative.
         """
@@ -135,7 +136,7 @@ class Recipe:
         return with_careful_convolutions(module)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; equal recipes give equal dictionaries."""
+        """Return all settings as plain JSON values; equal recipes give equal dictionaries."""
         return {
             "method": _describe(self.method),
             "net": _describe(self.net),
@@ -152,12 +153,16 @@ class Recipe:
         }
 
     def digest(self) -> str:
-        """Hash of the settings (not of `source`)."""
+        """Compute a hash of the settings (without `source`)."""
         settings = {k: v for k, v in self.to_dict().items() if k != "source"}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def with_steps(self, steps: int) -> Recipe:
-        """Another budget; what comes before the first image that counts keeps its share of it."""
+        """Return the recipe with another budget.
+
+        What comes before the first image that counts (training, search, burn-in) keeps its share of
+        the budget.
+        """
         output = self.output.within(steps, self.budget)
         other = None if self.alternative is None else self.alternative.within(steps)
         return replace(
@@ -165,13 +170,15 @@ class Recipe:
         )
 
     def with_setting(self, assignment: str) -> Recipe:
-        """`with_settings` of one assignment."""
+        """Return the recipe with one assignment applied, see `with_settings`."""
         return self.with_settings([assignment])
 
     def with_settings(self, assignments: Sequence[str]) -> Recipe:
-        """All `--set` of a run, applied together: each part is made once, from all its fields, so
-        that fields which have to agree (`net.down`, `net.up`, `net.skip`) can be set beside each
-        other. Of two values of one field the later holds.
+        """Return the recipe with all `--set` assignments of a run applied together.
+
+        Each part is built once, from all its fields, so that fields which have to agree
+        (`net.down`, `net.up`, `net.skip`) can be set beside each other. Of two values of one field
+        the later holds.
 
         `lam=2` sets a field of the method, `net.depth=5`, `engine.lr=1e-3`, `stop.patience=200`,
         `output.decay=0.9` those of the others; `net=unet` takes another network with its own
@@ -194,7 +201,7 @@ class Recipe:
         return made
 
     def _with_part(self, part: str, settings: Sequence[Setting]) -> Recipe:
-        """The recipe with these fields of one of its parts."""
+        """Return the recipe with these fields of one of its parts changed."""
         target = getattr(self, part) if part in PARTS else None
         if target is None:
             raise UserError(f"{settings[0]}: '{part}' is none of {', '.join(PARTS)}")
@@ -212,7 +219,7 @@ class Recipe:
         return replace(self, method=changed, steps=steps, alternative=other)
 
     def _other_net(self, name: str) -> NetSpec:
-        """The network of that name; the range of its output stays what the task needs."""
+        """Build the default network of that name; its output keeps the range of the task."""
         if name not in NETS:
             raise UserError(f"--set net={name}: there is no such network; {', '.join(NETS)}")
         net: NetSpec = NETS[name]()
@@ -233,7 +240,7 @@ class Setting:
 
     @classmethod
     def of(cls, assignment: str) -> Setting:
-        """`lam=2` is of the method, `net.depth=5` of the network; `net=unet` has no field.
+        """Parse `lam=2` (method), `net.depth=5` (network) or `net=unet` (no field) into a setting.
 
         Raises:
             UserError: there is no `=`.
@@ -251,7 +258,7 @@ class Setting:
 
 
 def with_fields(target: Any, settings: Sequence[Setting]) -> Any:
-    """A copy of the dataclass `target` with all these fields, made and checked once.
+    """Return a copy of the dataclass `target` with all these fields set, checked once.
 
     A field that it has not is looked for in the two sides of a combined rule.
     """
@@ -288,7 +295,7 @@ def _unknown(target: Any, setting: Setting) -> str:
 
 
 def _parse(setting: Setting, hint: Any, current: Any) -> Any:
-    """The value of a field by its type: that of the value now, or what may stand in for None."""
+    """Parse the text of a setting by the type of the field's value, or of what may replace None."""
     text, choices = setting.text, get_args(hint)
     if type(None) in choices and text.lower() == "none":
         return None
@@ -320,7 +327,7 @@ def _describe(thing: Any) -> dict[str, Any]:
 
 
 def _fields_of(thing: Any) -> dict[str, Any]:
-    """The fields of a dataclass; of a rule of the caller's own that is none, its attributes."""
+    """Return the fields of a dataclass by name; of any other rule, the text of its attributes."""
     if dataclasses.is_dataclass(thing):
         return {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)}
     return {name: repr(value) for name, value in vars(thing).items()}

@@ -1,4 +1,4 @@
-"""What a stop rule can do in a run of so many steps, in words."""
+"""Describe in words what a stop rule can do in a run of a given number of steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from untrained.core.rule import Stop
 
 
 def role(stop: Stop, steps: int) -> str:
-    """Say whether a rule can end a run of so many steps, or only choose one of them."""
+    """Describe whether a rule can end a run of `steps` steps, or only choose one of them."""
     if stop.chooses and stop.ignored >= steps:
         return f"considers no step before {stop.ignored + 1}, and there are {steps}"
     if stop.earliest > steps:
@@ -19,7 +19,7 @@ def role(stop: Stop, steps: int) -> str:
 
 
 def role_anywhere(stop: Stop) -> str:
-    """Say from which step on a rule can end a run, of whatever length."""
+    """Describe from which step on a rule can end a run, of whatever length."""
     if math.isinf(stop.earliest):
         return "ends no run" + (", only chooses the step" if stop.chooses else "")
     shorter = "; of a shorter one it only chooses the step" if stop.chooses else ""
@@ -27,7 +27,7 @@ def role_anywhere(stop: Stop) -> str:
 
 
 def choice(stop: Stop, chosen: int, taken: int) -> str:
-    """Say what a rule made of a run that took its whole budget; empty where it had no say."""
+    """Describe what a rule chose in a run of the whole budget; empty if it chooses nothing."""
     if not stop.chooses:
         return ""
     if stop.ignored >= taken:

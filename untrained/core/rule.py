@@ -1,10 +1,9 @@
-"""Rules watch a solve: stop rules say when it ends, output rules what it returns, guards undo.
+"""Rules of a fit: stop rules end it, output rules choose the image, guards restore weights.
 
 A rule is a frozen dataclass of settings; what it remembers lives in the `Memory` it is handed,
 and so in the checkpoint. Answers are per problem, `(G,)`. Settings in which the problems of a run
 may differ (the steps of a refit, the share of a mixture) are put into the memory at the start and
-read there. Stop rules combine: `a | b` ends when
-either does, `a & b` when both have.
+read there. Stop rules combine: `a | b` ends when either does, `a & b` when both have.
 """
 
 from __future__ import annotations
@@ -12,18 +11,19 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from untrained.core.state import Memory, State
+from untrained.core.rule_memory import Memory
+from untrained.core.state import State
 from untrained.problem import Problem
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """Why and where a run ended.
+    """Hold the reason and the step at which a run ended.
 
     Attributes:
         rule: the rule's name; `budget` when every step was taken; `interrupted`, `time limit` or
@@ -39,7 +39,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Frame:
-    """What a rule sees of one step.
+    """Hold what a rule sees of one step.
 
     Attributes:
         step: the number of this step, from 1.
@@ -57,7 +57,7 @@ class Frame:
 
 
 class Stop(ABC):
-    """When to end, and which step was best so far by the rule's own statistic."""
+    """Decide when a run ends, and which step was best so far by the rule's own statistic."""
 
     name: ClassVar[str]
 
@@ -68,19 +68,20 @@ class Stop(ABC):
 
     @property
     def refit(self) -> bool:
-        """Whether to fit everything again for the chosen number of steps afterwards."""
+        """Whether all measurements are fitted afterwards, for the chosen number of steps."""
         return False
 
     @property
-    def carry(self) -> float:
-        """Share of the chosen steps that the fit of everything takes, from the weights of the first
-        fit; 0 = anew. It is anew, too, where the chosen step was not the last.
+    def warm_refit(self) -> float:
+        """Steps of a refit that starts from the last weights, as a fraction of those before it.
+
+        0: it starts anew, as it does where the chosen step was not the last.
         """
         return 0.0
 
     @property
     def limit(self) -> int | None:
-        """The step at which it ends a run for certain, where it knows."""
+        """The step at which it certainly ends a run; None where that is not known beforehand."""
         return None
 
     @property
@@ -90,42 +91,42 @@ class Stop(ABC):
 
     @property
     def chooses(self) -> bool:
-        """Whether it says which step was best."""
+        """Whether the rule has a statistic by which one step is the best."""
         return type(self).improved is not Stop.improved
 
     @property
     def ignored(self) -> int:
-        """Steps at the start of which none can be its best."""
+        """Number of steps at the start that cannot be the best."""
         return 0
 
     @property
     def tolerance(self) -> float:
-        """The fraction above the minimum of its statistic at which a step still counts as best."""
+        """Fraction above the minimum of its statistic within which a step still counts as best."""
         return 0.0
 
     @abstractmethod
     def start(self, s: State, m: Memory) -> None:
-        """Make the memory."""
+        """Create the tensors of the memory."""
 
     @abstractmethod
     def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """Take in one step."""
+        """Update the memory by one step."""
 
     @abstractmethod
     def done(self, m: Memory) -> Tensor:
-        """Whether each problem should end now, bool `(G,)`."""
+        """Return whether each problem should end now, bool `(G,)`."""
 
     def improved(self, m: Memory) -> Tensor | None:
-        """Whether this step is the best yet, bool `(G,)`; None for a rule without a statistic."""
+        """Return whether this step is the best yet, bool `(G,)`; None without a statistic."""
         return None
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
-        """The numbers behind the decision, for the history, each `(G,)`."""
+        """Return the numbers behind the decision, for the history, each `(G,)`."""
         return {}
 
     @abstractmethod
     def reason(self, m: Memory) -> str:
-        """One sentence of why it ended (problem 0)."""
+        """Return one sentence that says why it ended (problem 0)."""
 
     def __or__(self, other: Stop) -> Stop:
         return Either(self, other)
@@ -148,8 +149,8 @@ class _Pair(Stop):
         return self.left.refit or self.right.refit
 
     @property
-    def carry(self) -> float:
-        return max(self.left.carry, self.right.carry)
+    def warm_refit(self) -> float:
+        return max(self.left.warm_refit, self.right.warm_refit)
 
     @property
     def _chooser(self) -> Stop:
@@ -176,7 +177,7 @@ class _Pair(Stop):
         self.right.see(s, m.sub("right"), frame)
 
     def improved(self, m: Memory) -> Tensor | None:
-        """The left rule's answer if it has one, else the right's."""
+        """Return the left rule's answer if it has one, else the right rule's."""
         left = self.left.improved(m.sub("left"))
         return self.right.improved(m.sub("right")) if left is None else left
 
@@ -236,109 +237,67 @@ class Both(_Pair):
 
 
 class Output(ABC):
-    """Which image a solve returns."""
+    """Decide which image a solve returns."""
 
     name: ClassVar[str]
     keep_best: bool = False
 
     @abstractmethod
     def start(self, s: State, m: Memory) -> None:
-        """Make the memory."""
+        """Create the tensors of the memory."""
 
     @abstractmethod
     def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
-        """Take in the image of this step; return the image that would be returned now."""
+        """Update the memory by the image of this step; return the image to be returned now."""
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
-        """Numbers for the history, each `(G,)`."""
+        """Return numbers for the history, each `(G,)`."""
         return {}
 
-    def leans_on(self, m: Memory) -> Tensor | None:
-        """The classical image that the returned one is mixed with, if it is."""
+    def classical_image(self, m: Memory) -> Tensor | None:
+        """Return the classical image that is part of the mixture; None where nothing is mixed."""
         return None
 
-    def judged(self, fit: Problem, image: Tensor, held: Problem) -> dict[str, float]:
-        """What held-out measurements say of the image of the chosen step, once, for the history.
+    def choose_on_held_out(self, fit: Problem, image: Tensor, held: Problem) -> dict[str, float]:
+        """Choose numbers for the image of the chosen step on held-out measurements, once.
 
-        It is in every row of that fit, so that `settled` finds it.
+        They are written into every row of that fit's history, where `with_choices_fixed` finds
+        them.
         """
         return {}
 
     def finish(self, problem: Problem, image: Tensor) -> Tensor:
-        """Called once, on the image of the chosen step: what is returned in its place."""
+        """Return the final image for the image of the chosen step; called once."""
         return image
 
     def within(self, steps: int, budget: int) -> Output:
-        """The rule for a budget of `steps` instead of `budget`."""
+        """Return the rule for a budget of `steps` instead of `budget`."""
         return self
 
-    def settled(self, row: dict[str, float]) -> Output:
-        """The rule for a refit: what it chose on held-out data at the best step is now fixed.
+    def with_choices_fixed(self, row: dict[str, float]) -> Output:
+        """Return the rule with the values that were chosen on held-out data, for the refit.
 
-        `row` is the history's row of that step.
+        Args:
+            row: the history's row of the chosen step.
         """
         return self
 
 
 class Guard(ABC):
-    """May ask for a return to an earlier snapshot."""
+    """Restore earlier weights when a run goes wrong."""
 
     name: ClassVar[str]
 
     @abstractmethod
     def start(self, s: State, m: Memory) -> None:
-        """Make the memory."""
+        """Create the tensors of the memory."""
 
     @abstractmethod
     def see(self, s: State, m: Memory, terms: dict[str, Tensor]) -> None:
-        """Take in the objective's terms for the weights as they are, before the optimiser moves
-        them; may overwrite them in place.
+        """Look at the objective's terms before the update; the weights may be overwritten in place.
+
+        The terms are those of the weights as they are, which the optimiser has not moved yet.
         """
-
-
-class Watch:
-    """Looks on: progress, a reference for the record, an interruption. Never changes a run."""
-
-    def prepare(self, phase: str) -> None:
-        """What a phase needs before its first step, such as a classical image, is under way."""
-
-    def begin(self, phase: str, total: int, step: int) -> None:
-        """A phase of at most `total` steps begins, or goes on, at `step`."""
-
-    def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
-        """Further numbers for the history, each `(G,)`; the same names at every step."""
-        return {}
-
-    def step(self, frame: Frame, columns: dict[str, float]) -> None:
-        """A step was taken; `columns` is its row of the history (problem 0)."""
-
-    def end(self, phase: str) -> None:
-        """The phase ended."""
-
-    def alone(self, row: int) -> Watch:
-        """What looks on where only further seeds of the caller's problem `row` are solved."""
-        return self
-
-    def say(self, text: str) -> None:
-        """Something a person who waits should know."""
-
-    def busy(self, what: str, seconds: float) -> None:
-        """Work without steps goes on, for so long already."""
-
-    def left(self) -> float:
-        """Seconds that such work may take from now on; 0 = it should end at once."""
-        return math.inf
-
-    def interrupted(self) -> Stopped | None:
-        """Why the run should pause now, keeping its state; None to go on."""
-        return None
-
-    def state_dict(self) -> dict[str, Any]:
-        """What it has to remember across a resume: tensors and plain values, no code."""
-        return {}
-
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave; called after `begin`, or instead for a phase done."""
 
 
 @dataclass(frozen=True)
@@ -349,22 +308,22 @@ class Never(Stop):
 
     @property
     def earliest(self) -> float:
-        """Never."""
+        """Infinity: the rule never ends a run."""
         return math.inf
 
     def start(self, s: State, m: Memory) -> None:
-        """Remember only how many problems there are."""
+        """Store False for every problem."""
         m["done"] = torch.zeros(s.size, dtype=torch.bool, device=s.device)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """Nothing to see."""
+        """Do nothing: the answer is the same at every step."""
 
     def done(self, m: Memory) -> Tensor:
-        """False."""
+        """Return False for every problem, bool `(G,)`."""
         return m["done"]
 
     def reason(self, m: Memory) -> str:
-        """It never ends a run, so it has none."""
+        """Return that there is no rule, since it never ends a run."""
         return "no stop rule was asked for"
 
 
@@ -377,29 +336,29 @@ class MaxSteps(Stop):
 
     @property
     def limit(self) -> int:
-        """That number."""
+        """The step at which it ends a run: `steps`."""
         return self.steps
 
     @property
     def earliest(self) -> float:
-        """That number, too."""
+        """The first step at which it may end a run: `steps`."""
         return self.steps
 
     def start(self, s: State, m: Memory) -> None:
-        """Count from zero."""
+        """Store the step 0, and the limit, in which problems side by side may differ."""
         m["step"] = torch.zeros(s.size, device=s.device)
         m["limit"] = torch.full_like(m["step"], self.steps)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """Count."""
+        """Store the number of this step."""
         m["step"] = torch.full_like(m["step"], frame.step)
 
     def done(self, m: Memory) -> Tensor:
-        """True from step `steps` on."""
+        """Return True from step `steps` on, bool `(G,)`."""
         return m["step"] >= m["limit"]
 
     def reason(self, m: Memory) -> str:
-        """The number of steps."""
+        """Return the reason for the end: the number of steps."""
         return f"the {int(m['limit'][0])} steps asked for were taken"
 
 
@@ -411,8 +370,8 @@ class Last(Output):
     keep_best: bool = False
 
     def start(self, s: State, m: Memory) -> None:
-        """Nothing to remember."""
+        """Do nothing: the rule needs no memory."""
 
     def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
-        """The image itself."""
+        """Return the image of this step."""
         return x

@@ -15,48 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from untrained.core.rule_memory import Memory, assign
+from untrained.core.start import LOG_RATE, StartWeights
 from untrained.errors import UserError
-from untrained.group import Group
 from untrained.nets import initialise
 from untrained.problem import Problem
-
-INPUT = "input"
-"""Among weights that were learned elsewhere: the network's input that belongs to them."""
-
-AMONG = "@"
-"""Likewise `NAME@0`, `NAME@1`, ...: several learned values of one weight, to choose from."""
-
-
-LOG_RATE = "log rate/"
-"""Likewise `log rate/LAYER`: the natural logarithm of the learning rate learned for one layer."""
-
-
-class Memory:
-    """Named tensors of one rule, a corner of `State.tensors` under its own prefix."""
-
-    def __init__(self, store: dict[str, Tensor], prefix: str) -> None:
-        self._store, self._prefix = store, prefix
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._store[self._prefix + name]
-
-    def __setitem__(self, name: str, value: Tensor) -> None:
-        _assign(self._store, self._prefix + name, value)
-
-    def __contains__(self, name: str) -> bool:
-        return self._prefix + name in self._store
-
-    def get(self, name: str, default: Tensor) -> Tensor:
-        """The tensor, or `default` where there is none yet."""
-        return self._store.get(self._prefix + name, default)
-
-    def sub(self, name: str) -> Memory:
-        """The corner of a rule inside this rule."""
-        return Memory(self._store, f"{self._prefix}{name}/")
+from untrained.problem.group import Group
 
 
 class State:
-    """The state of one solve.
+    """Hold everything that changes during one solve.
 
     Args:
         problem: what may be seen; where measurements are held out, `fit` only.
@@ -65,6 +33,7 @@ class State:
         seed: names all noise; one for all problems, or one for each.
         rows: see below; counted from 0 if not given.
         half: run the network under bfloat16 autocast; its output is float32 all the same.
+        start: weights learned elsewhere, which take the place of those drawn.
 
     Attributes:
         step: optimiser steps taken so far.
@@ -73,7 +42,7 @@ class State:
         rows: which of the caller's problems these are; one that has ended leaves.
         weights: the network's parameters, name -> `(G, ...)`, or `(1, ...)` where all problems
             share them (see `share`).
-        given: names of the weights that came with the problem, learned elsewhere.
+        given: names of the network's weights that were learned elsewhere.
         tensors: everything else by name: the method's variables (`z`, duals) and, under
             prefixes, the rules' memories.
         rates: what is optimised: tensor name -> rate relative to the engine's.
@@ -87,6 +56,7 @@ class State:
         *,
         half: bool = False,
         rows: Sequence[int] | None = None,
+        start: StartWeights | None = None,
     ) -> None:
         # a method of one problem may ask it anything, one of a group what `Group` answers
         self.problem = cast(Problem, problem)
@@ -101,10 +71,13 @@ class State:
         self.tensors: dict[str, Tensor] = {}
         self.rates: dict[str, float] = {}
         self.weights: dict[str, Tensor] = self._draw()
+        self.start = (start or StartWeights()).to(self.device)
+        # After the draw: learned weights replace the drawn ones, and may be the encoder's only.
+        self._take_learned(self.start.network)
 
     @property
     def size(self) -> int:
-        """G."""
+        """Number of problems G."""
         return len(self.rows)
 
     # the method's variables -------------------------------------------------------------------
@@ -116,14 +89,14 @@ class State:
 
     def __setitem__(self, name: str, value: Tensor) -> None:
         """Store a variable `(G, ...)`; an existing one is overwritten in place."""
-        _assign(self.tensors, name, value)
+        assign(self.tensors, name, value)
 
     def memory(self, owner: str) -> Memory:
-        """The corner where the rule `owner` keeps its tensors."""
+        """Return the memory of the rule `owner`, the tensors under its prefix."""
         return Memory(self.tensors, f"{owner}/")
 
     def select(self, places: Sequence[int], problem: Problem) -> None:
-        """Go on with `problem`, those at these places of the axis G; the others have ended."""
+        """Keep only the problems at these places of the axis G; `problem` holds them joined."""
         self.problem = problem
         self.rows = tuple(self.rows[g] for g in places)
         self.seeds = tuple(self.seeds[g] for g in places)
@@ -134,26 +107,28 @@ class State:
 
     # where the weights come from --------------------------------------------------------------
     def _draw(self) -> dict[str, Tensor]:
-        """The weights of every problem: the module's own, drawn anew where its seed is another."""
+        """Return the weights of every problem: the module's own, or drawn anew for another seed."""
         drawn: dict[int, dict[str, Tensor]] = {}
         for seed in dict.fromkeys(self.seeds):
-            if drawn:
+            if drawn:  # the module holds the first seed's draw already
                 initialise(self.module, seed)
             drawn[seed] = {n: w.detach().clone() for n, w in self.module.named_parameters()}
         each = [drawn[seed] for seed in self.seeds]
         return {name: torch.stack([own[name] for own in each]) for name in each[0]}
 
     def part(self, name: str) -> list[str]:
-        """Names of the weights in a part of the network: `encoder`, `decoder`."""
+        """Return the names of the weights in a part of the network: `encoder`, `decoder`."""
         return [weight for weight in self.weights if weight.startswith(f"{name}.")]
 
     def share(self, names: Collection[str]) -> None:
-        """Keep these weights once, for all problems; the others are drawn apart for each.
+        """Keep these weights once, for all problems; draw the others separately for each problem.
 
         The first problem keeps its draw, so that a group of one is what it would be alone.
         """
         for name in names:
             self.weights[name] = self.weights[name][:1].clone()
+        # Weights learned elsewhere are not drawn again. Each draw overwrites the module's own
+        # weights, so that it is copied before the next one.
         apart = set(self.weights) - set(names) - self.given
         for g in range(1, self.size if apart else 1):
             initialise(self.module, _noise_seed(self.seeds[0], f"problem {g}", 0))
@@ -162,12 +137,12 @@ class State:
                     self.weights[name][g] = weight.detach()
 
     def given_input(self, drawn: Tensor) -> Tensor:
-        """The network input that came with the weights, or `drawn` where none did.
+        """Return the input that belongs to the learned weights, or `drawn` where none does.
 
         Raises:
             UserError: it is of another size.
         """
-        z = self.problem.pretrained.get(INPUT)
+        z = self.start.input
         if z is None:
             return drawn
         if z.shape != drawn.shape[1:]:
@@ -178,15 +153,12 @@ class State:
             )
         return z.expand_as(drawn)
 
-    def take_given(self, tensors: dict[str, Tensor]) -> None:
-        """Start from weights that were learned elsewhere, each without the axis G.
-
-        All of the network's, or all of its encoder's.
+    def _take_learned(self, tensors: dict[str, Tensor]) -> None:
+        """Set the weights to learned ones: all of the network's, or all of its encoder's.
 
         Raises:
             UserError: a name or shape that this network does not have, or one that is missing.
         """
-        tensors = {n: value for n, value in tensors.items() if _of_the_network(n)}
         for name, value in tensors.items():
             own = self.weights.get(name)
             if own is None or own.shape[1:] != value.shape:
@@ -207,16 +179,14 @@ class State:
         self.given = frozenset(tensors)
 
     def take_best_given(self) -> None:
-        """Start each problem from that of several learned parts (`AMONG`) which explains y best.
+        """Set each problem's decoder to the one of several learned ones that explains y best.
 
         Raises:
             UserError: nothing of the kind was learned.
         """
-        choices: dict[str, dict[str, Tensor]] = {}
-        for name, value in self.problem.pretrained.items():
-            own, among, which = name.partition(AMONG)
-            if among:
-                choices.setdefault(which, {})[own] = value.unsqueeze(0)
+        choices = [
+            {name: value.unsqueeze(0) for name, value in one.items()} for one in self.start.decoders
+        ]
         if not choices:
             raise UserError(
                 "these weights hold an encoder and no decoders to choose from; learn them anew "
@@ -224,16 +194,15 @@ class State:
             )
         with torch.no_grad():
             errors = []
-            for tensors in choices.values():
+            for tensors in choices:  # leaves the last one in the weights; the best is set below
                 self.take_weights(tensors)
                 errors.append(self.problem.misfit(self.net(self["z"])))
         best = torch.stack(errors).argmin(0)
-        each = list(choices.values())
-        self.take_weights({n: torch.cat([c[n] for c in each])[best] for n in each[0]})
+        self.take_weights({n: torch.cat([c[n] for c in choices])[best] for n in choices[0]})
 
     # rates of the layers ----------------------------------------------------------------------
     def learn_rates(self, first: float, ratio: float) -> None:
-        """Optimise a learning rate for every layer, a kernel with its offsets, beside its weights.
+        """Optimise, beside the weights, a learning rate per layer (a kernel with its offsets).
 
         Their logarithms are kept with the weights, once for all problems, without being the
         network's: give `net` the weights that it is to have.
@@ -248,12 +217,12 @@ class State:
             self.train_net(ratio, only=[name])
 
     def learned_rates(self) -> dict[str, Tensor]:
-        """The rates of `learn_rates`, name of a weight -> that of its layer, `(1,)`."""
+        """Return the rates of `learn_rates`, name of a weight -> rate of its layer, `(1,)`."""
         names = [name for name in self.weights if not name.startswith(LOG_RATE)]
         return {name: self.weights[LOG_RATE + _layer_of(name)].exp() for name in names}
 
     def given_rates(self) -> dict[str, float]:
-        """The rates that came with the weights, name of a weight -> that of its layer.
+        """Return the learned rates, name of a weight -> rate of its layer.
 
         All are 1 where no weights came.
 
@@ -262,19 +231,19 @@ class State:
         """
         if not self.given:
             return dict.fromkeys(self.weights, 1.0)
-        given = self.problem.pretrained
-        lacking = [n for n in self.weights if LOG_RATE + _layer_of(n) not in given]
+        learned = self.start.log_rates
+        lacking = [n for n in self.weights if _layer_of(n) not in learned]
         if lacking:
             raise UserError(
                 f"the pre-trained weights lack the learning rate of the layer "
                 f"'{_layer_of(lacking[0])}': they are damaged, or were learned before metadip "
                 "learned rates; learn them anew with: untrained pretrain metadip"
             )
-        return {n: float(given[LOG_RATE + _layer_of(n)].exp()) for n in self.weights}
+        return {n: float(learned[_layer_of(n)].exp()) for n in self.weights}
 
     # what is optimised ------------------------------------------------------------------------
     def train_net(self, rate: float = 1.0, only: Collection[str] | None = None) -> None:
-        """Optimise the network's weights, or those named in `only`; nothing is until asked for."""
+        """Optimise the network's weights, or those named in `only`; without this call none is."""
         for name in self.weights if only is None else only:
             self.weights[name].requires_grad_(True)
             self.rates[f"net/{name}"] = rate
@@ -285,13 +254,13 @@ class State:
         self.rates[name] = rate
 
     def trained(self) -> Iterator[tuple[str, Tensor, float]]:
-        """(name, tensor, relative rate) of everything that is optimised."""
+        """List (name, tensor, relative rate) of everything that is optimised."""
         for name, rate in self.rates.items():
             inside = name.startswith("net/")
             yield name, self.weights[name[4:]] if inside else self.tensors[name], rate
 
     def take_weights(self, weights: dict[str, Tensor]) -> None:
-        """Go on from these values of the network's weights, each `(G, ...)`."""
+        """Set the network's weights to these values, each `(G, ...)`."""
         with torch.no_grad():
             for name, value in weights.items():
                 self.weights[name].copy_(value)
@@ -305,7 +274,7 @@ class State:
     def net(
         self, z: Tensor, weights: dict[str, Tensor] | None = None, *, cut: bool = True
     ) -> Tensor:
-        """f(z): `(G, C, ...)` -> `(G, C', ...)` float32, each problem through its own weights.
+        """Compute f(z), `(G, C, ...)` -> `(G, C', ...)` float32, each problem by its own weights.
 
         It is zero where no measurement sees the image (see `Problem.supported`).
 
@@ -349,7 +318,7 @@ class State:
 
     # randomness -------------------------------------------------------------------------------
     def noise(self, name: str, shape: tuple[int, ...], kind: str = "normal") -> Tensor:
-        """Noise `(G, *shape)` of this step: standard `normal`, or `uniform` on [0, 1).
+        """Draw noise `(G, *shape)` of this step: standard `normal`, or `uniform` on [0, 1).
 
         Problems of one seed get the same draw, so that a group equals its singles.
         """
@@ -364,7 +333,7 @@ class State:
 
     # checkpoint -------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, object]:
-        """Copies of everything that changes."""
+        """Return copies of everything that changes."""
         return {
             "step": self.step,
             "weights": {k: v.detach().clone() for k, v in self.weights.items()},
@@ -372,11 +341,12 @@ class State:
         }
 
     def load_state_dict(self, saved: dict[str, object]) -> None:
-        """Take a checkpoint's values; shapes must agree; values are copied, never aliased."""
+        """Restore a checkpoint's values; shapes must agree; values are copied, never aliased."""
         weights = cast(dict[str, Tensor], saved["weights"])
         shapes = [{n: w.shape for n, w in kept.items()} for kept in (weights, self.weights)]
         if shapes[0] != shapes[1]:
             raise ValueError("the weights are those of another network")
+        # Only after that check: a state that does not fit leaves this one unchanged.
         self.step = int(saved["step"])  # type: ignore[call-overload]
         self.take_weights(weights)
         with torch.no_grad():
@@ -385,7 +355,7 @@ class State:
 
 
 def in_one_call(device: torch.device) -> bool:
-    """Whether the networks of a group are evaluated as one grouped network.
+    """Return whether the networks of a group are evaluated as one grouped network.
 
     A GPU waits for launches. A CPU wins nothing, and one network after the other keeps the bits
     that each has alone.
@@ -393,28 +363,9 @@ def in_one_call(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def _of_the_network(name: str) -> bool:
-    """Whether a tensor learned elsewhere is one weight of the network."""
-    return name != INPUT and AMONG not in name and not name.startswith(LOG_RATE)
-
-
 def _layer_of(name: str) -> str:
-    """The module that a weight belongs to."""
+    """Return the name of the module that a weight belongs to."""
     return name.rpartition(".")[0]
-
-
-def _assign(store: dict[str, Tensor], name: str, value: Tensor) -> None:
-    old = store.get(name)
-    with torch.no_grad():
-        if old is None:
-            store[name] = value.detach().clone(memory_format=torch.contiguous_format)
-        elif old.shape == value.shape and old.dtype == value.dtype:
-            old.copy_(value)
-        else:
-            raise ValueError(
-                f"'{name}' is {tuple(old.shape)} {old.dtype} in the state and cannot become "
-                f"{tuple(value.shape)} {value.dtype}"
-            )
 
 
 def _noise_seed(seed: int, name: str, step: int) -> int:

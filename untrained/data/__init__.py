@@ -6,42 +6,45 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec
 
 from untrained.checks import check_contents
-from untrained.core.footprint import is_out_of_memory
-from untrained.data.compare import evaluate_files
-from untrained.data.ct import load_ct
-from untrained.data.custom import load_custom
-from untrained.data.depth import stored_depth
-from untrained.data.encoded import load_cs, load_phase
-from untrained.data.evaluate import (
+from untrained.data.evaluate import evaluate_files
+from untrained.data.formats import FORMATS, stored_depth
+from untrained.data.measurement import Measurement
+from untrained.data.references import (
     read_clean,
     read_guides,
     with_reference,
     with_references,
 )
-from untrained.data.measurement import Measurement
-from untrained.data.mri import load_mri
-from untrained.data.nldeblur import load_nldeblur
-from untrained.data.photos import load_deblur, load_denoise, load_inpaint, load_superres
-from untrained.data.simulate import (
-    simulate_ct,
+from untrained.data.simulate.ct import simulate_ct
+from untrained.data.simulate.encoded import simulate_cs, simulate_nldeblur, simulate_phase
+from untrained.data.simulate.mri import simulate_mri
+from untrained.data.simulate.photos import (
     simulate_deblur,
     simulate_denoise,
     simulate_inpaint,
     simulate_superres,
 )
-from untrained.data.simulate_encoded import simulate_cs, simulate_nldeblur, simulate_phase
-from untrained.data.simulate_mri import simulate_mri
+from untrained.data.tasks.cs import load_cs
+from untrained.data.tasks.ct import load_ct
+from untrained.data.tasks.custom import load_custom
+from untrained.data.tasks.deblur import load_deblur
+from untrained.data.tasks.denoise import load_denoise
+from untrained.data.tasks.inpaint import load_inpaint
+from untrained.data.tasks.mri import load_mri
+from untrained.data.tasks.nldeblur import load_nldeblur
+from untrained.data.tasks.phase import load_phase
+from untrained.data.tasks.superres import load_superres
 from untrained.errors import UserError, from_file
+from untrained.solver.memory import is_out_of_memory
 
 __all__ = [
     "FORMATS",
     "TASKS",
-    "Format",
     "Measurement",
-    "Task",
+    "TaskFiles",
     "evaluate_files",
     "read_clean",
     "read_guides",
@@ -50,126 +53,129 @@ __all__ = [
 ]
 
 
+P = ParamSpec("P")
+
+
 @dataclass(frozen=True)
-class Task:
-    """A kind of measurement.
+class TaskFiles:
+    """Reader and simulator of a task; what its images are stands in `untrained/tasks.py`.
 
     Attributes:
         name: as typed on the command line.
         description: one sentence.
         files: what `load` reads.
-        load: path and the task's options (keywords) -> Measurement; for mri and ct a
-            list, one a slice.
+        load: path and the task's options (keywords) -> measurements: several only where slices
+            of a file were asked for.
         simulate: clean path, output path and options (keywords) -> notes; None if there is none.
     """
 
     name: str
     description: str
     files: str
-    load: Callable[..., Measurement | list[Measurement]]
+    load: Callable[..., list[Measurement]]
     simulate: Callable[..., tuple[str, ...]] | None
 
 
-def guarded(load: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a loader refuse whatever it cannot read with a UserError that names a file.
+def guarded(load: Callable[P, Measurement | list[Measurement]]) -> Callable[P, list[Measurement]]:
+    """Make a loader return a list, and refuse whatever it cannot read by the name of a file.
 
     Measurements that are no measurements (all zero, or dwarfed by a few) are refused for every
     task alike.
     """
 
     @functools.wraps(load)
-    def read(path: str | Path, **options: Any) -> Any:
+    def read(*paths: P.args, **options: P.kwargs) -> list[Measurement]:
+        path = str(paths[0])
         files = [value for name, value in options.items() if name != "key"]
         given = [value for value in files if isinstance(value, str | Path)]
         with from_file(path, *given):
-            try:
-                found = load(path, **options)
-            except (UserError, OSError):
-                raise
-            except Exception as error:  # of numpy, torch or a decoder, on contents nobody foresaw
-                if is_out_of_memory(error):
-                    reason = "it does not fit into memory"
-                else:
-                    reason = f"{type(error).__name__}: {error}"
-                raise UserError(
-                    f"{path} cannot be read ({reason}); is it damaged, or of another kind than "
-                    f"{load.__name__.removeprefix('load_')} takes?"
-                ) from error
-            for one in found if isinstance(found, list) else [found]:
+            found = _found(load, path, *paths, **options)
+            for one in found:
                 check_contents(one.y)
-        depth = stored_depth(path)
-        if isinstance(found, list):
-            return [replace(one, depth=depth) for one in found]
-        return replace(found, depth=depth)
+        return [replace(one, depth=stored_depth(path)) for one in found]
 
     return read
 
 
-@dataclass(frozen=True)
-class Format:
-    """A file format and what is read from it."""
-
-    name: str
-    suffixes: tuple[str, ...]
-    description: str
+def _found(
+    load: Callable[P, Measurement | list[Measurement]],
+    path: str,
+    *paths: P.args,
+    **options: P.kwargs,
+) -> list[Measurement]:
+    """Load a file; what nobody foresaw becomes a UserError."""
+    try:
+        found = load(*paths, **options)
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # of numpy, torch or a decoder, on contents nobody foresaw
+        if is_out_of_memory(error):
+            reason = "it does not fit into memory"
+        else:
+            reason = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"{path} cannot be read ({reason}); is it damaged, or of another kind than "
+            f"{load.__name__.removeprefix('load_')} takes?"
+        ) from error
+    return found if isinstance(found, list) else [found]
 
 
 _PICTURE = "a picture (PNG, JPEG, TIFF, NPY), or the .npz that simulate writes"
 _ENCODED = ".npz or .h5 (measurement, image_shape), as simulate writes it"
 
-TASKS: dict[str, Task] = {
+TASKS: dict[str, TaskFiles] = {
     task.name: task
     for task in (
-        Task(
+        TaskFiles(
             "denoise",
             "Remove noise from a picture or volume.",
             _PICTURE,
             guarded(load_denoise),
             simulate_denoise,
         ),
-        Task(
+        TaskFiles(
             "inpaint",
             "Fill in missing pixels of a picture or volume.",
             f"{_PICTURE}; the mask is white or 1 where measured",
             guarded(load_inpaint),
             simulate_inpaint,
         ),
-        Task(
+        TaskFiles(
             "superres",
             "Enlarge a picture by a whole factor.",
             _PICTURE,
             guarded(load_superres),
             simulate_superres,
         ),
-        Task(
+        TaskFiles(
             "deblur",
             "Undo the blur of a known kernel.",
             f"{_PICTURE}; the kernel is an array or a grey picture",
             guarded(load_deblur),
             simulate_deblur,
         ),
-        Task(
+        TaskFiles(
             "nldeblur",
             "Undo a known non-linear blur: BKSE, or a camera's.",
             f"{_PICTURE}; BKSE needs the weights file",
             guarded(load_nldeblur),
             simulate_nldeblur,
         ),
-        Task(
+        TaskFiles(
             "cs",
             "Reconstruct from a few random combinations of the pixels.",
             _ENCODED,
             guarded(load_cs),
             simulate_cs,
         ),
-        Task(
+        TaskFiles(
             "phase",
             "Reconstruct from the amplitudes of the Fourier transform.",
             _ENCODED,
             guarded(load_phase),
             simulate_phase,
         ),
-        Task(
+        TaskFiles(
             "mri",
             "Reconstruct undersampled multi-coil or single-coil k-space.",
             "fastMRI-style .h5 (kspace: slices, coils, H, W) or .npz (kspace: coils, H, W; "
@@ -177,7 +183,7 @@ TASKS: dict[str, Task] = {
             guarded(load_mri),
             simulate_mri,
         ),
-        Task(
+        TaskFiles(
             "ct",
             "Reconstruct a slice from few or noisy projections, parallel or fan beam.",
             ".npz or .h5 (sinogram: angles, detectors, or slices first; angles in degrees; "
@@ -186,7 +192,7 @@ TASKS: dict[str, Task] = {
             guarded(load_ct),
             simulate_ct,
         ),
-        Task(
+        TaskFiles(
             "custom",
             "Invert an operator of your own, given as Python code.",
             ".npy, .npz (measurement; optionally reference and sigma) or a picture",
@@ -195,17 +201,3 @@ TASKS: dict[str, Task] = {
         ),
     )
 }
-
-FORMATS: list[Format] = [
-    Format("PNG", (".png",), "8 or 16 bits, grey or colour; alpha is dropped"),
-    Format("JPEG", (".jpg", ".jpeg"), "8 bits; the EXIF orientation is honoured"),
-    Format("TIFF", (".tif", ".tiff"), "8 or 16 bits or floats, grey or colour; pages are slices"),
-    Format(
-        "NPY",
-        (".npy",),
-        "(H,W), (C,H,W) or a volume (D,H,W); integers are divided by their type's maximum, floats "
-        "taken as they are",
-    ),
-    Format("NPZ", (".npz",), "named arrays: what simulate writes, k-space, sinograms"),
-    Format("HDF5", (".h5", ".hdf5", ".hdf"), "fastMRI-style k-space, sinograms"),
-]

@@ -1,70 +1,26 @@
-"""Arrays in and out: one by name, the only one, a number; and the atomic writing of them."""
+"""Read arrays of a file by name, and refuse NaN and infinite values in them."""
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from untrained.data.containers import (
-    ARRAY_SUFFIXES,
-    HDF5_SUFFIXES,
-    ArrayFile,
-    damage,
-    existing_file,
-    listed,
-    native,
-    open_arrays,
-    read_header,
-    require_keys,
-)
-from untrained.data.memory import check_size, float_bytes
+from untrained.data.formats import ArrayFile, find_format, open_arrays
+from untrained.data.formats.base import ArrayFormat, list_names
 from untrained.errors import UserError
-from untrained.files import atomic_write, make_directory
-
-__all__ = [
-    "ARRAY_SUFFIXES",
-    "HDF5_SUFFIXES",
-    "ArrayFile",
-    "existing_file",
-    "open_arrays",
-    "read_npy",
-    "read_number",
-    "read_one",
-    "read_optional",
-    "read_sigma",
-    "require_finite",
-    "require_keys",
-    "single_precision",
-    "write_npy",
-    "write_npz",
-]
-
-
-def read_npy(path: str | Path, what: str = "input") -> np.ndarray:
-    """One array from an .npy file, never unpickled.
-
-    Raises:
-        UserError: missing, damaged, truncated, or holding Python objects.
-    """
-    file = existing_file(path, what)
-    size = file.stat().st_size
-    with damage(file, None), file.open("rb") as stream:
-        shape, dtype = read_header(stream, size, str(file))
-        check_size(float_bytes(shape, dtype), size, str(file))
-        stream.seek(0)
-        return native(np.lib.format.read_array(stream, allow_pickle=False))
+from untrained.files import existing_file
 
 
 def read_one(path: str | Path, what: str, prefer: tuple[str, ...] = ()) -> np.ndarray:
-    """The one array of an .npy, .npz or .h5 file: a preferred key, else the only key.
+    """Read the one array of an .npy, .npz or .h5 file: a preferred key, else the only key.
 
     Raises:
         UserError: several arrays, none of them under a preferred key; the keys are listed.
     """
-    if Path(path).suffix.lower() == ".npy":
-        return read_npy(path, what)
+    found = find_format(path)
+    if isinstance(found, ArrayFormat):
+        return found.read(existing_file(path, what), what)
     with open_arrays(path, what) as file:
         for key in prefer:
             if key in file.keys:
@@ -72,19 +28,19 @@ def read_one(path: str | Path, what: str, prefer: tuple[str, ...] = ()) -> np.nd
         if len(file.keys) != 1:
             wanted = " or ".join(f"'{key}'" for key in prefer) or "one array"
             raise UserError(
-                f"{what}: {file.path} holds {listed(file.keys)}; expected {wanted} or a single "
+                f"{what}: {file.path} holds {list_names(file.keys)}; expected {wanted} or a single "
                 "array (an .npy file always works)"
             )
         return file.read(file.keys[0])
 
 
 def read_optional(file: ArrayFile, key: str) -> np.ndarray | None:
-    """The array under `key`, or None where the file has none."""
+    """Read the array under `key`; None where the file has none."""
     return file.read(key) if key in file.keys else None
 
 
 def read_sigma(file: ArrayFile) -> float | None:
-    """The file's standard deviation of the noise, at least 0, or None where it has none."""
+    """Read the standard deviation of the noise, at least 0; None where the file has none."""
     sigma = read_number(file, "sigma")
     if sigma is not None and sigma < 0:
         raise UserError(
@@ -94,7 +50,7 @@ def read_sigma(file: ArrayFile) -> float | None:
 
 
 def read_number(file: ArrayFile, key: str) -> float | None:
-    """The finite number under `key`, or None where the file has none."""
+    """Read the finite number under `key`; None where the file has none."""
     value = read_optional(file, key)
     if value is None:
         return None
@@ -109,7 +65,9 @@ def read_number(file: ArrayFile, key: str) -> float | None:
 def require_finite(
     array: np.ndarray, label: str, offer: str = "replace them before reconstructing"
 ) -> np.ndarray:
-    """`array`, if it is numeric, not empty and free of NaN and infinities.
+    """Return the array, if it is numeric, not empty and free of NaN and infinities.
+
+    For arrays from files; `checks.check_measurements` is for those given in Python.
 
     Args:
         array, label: the array, and what a message calls it.
@@ -134,7 +92,7 @@ def require_finite(
 
 
 def single_precision(array: np.ndarray, label: str) -> np.ndarray:
-    """`array` as contiguous float32 or complex64, checked as by `require_finite`.
+    """Return the array as contiguous float32 or complex64, checked as by `require_finite`.
 
     Raises:
         UserError: also for values that single precision cannot hold.
@@ -144,36 +102,3 @@ def single_precision(array: np.ndarray, label: str) -> np.ndarray:
     with np.errstate(over="ignore"):
         single = np.ascontiguousarray(array, dtype=dtype)
     return require_finite(single, f"{label}, in single precision,")
-
-
-def write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write arrays to an .npz file atomically, its directory made if missing.
-
-    The same arrays give the same bytes: no time of writing is stored.
-
-    Raises:
-        UserError: another suffix, or the file cannot be written; names the path.
-    """
-    if Path(path).suffix.lower() != ".npz":
-        raise UserError(f"--out: {path} must end in .npz, the format that is written")
-    if Path(path).exists() and not Path(path).is_file():
-        raise UserError(f"--out: {path} is a directory or a device; give the name of a file")
-    plain = {key: _plain(key, value) for key, value in arrays.items()}
-    make_directory(Path(path).parent)
-    with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
-        for key, value in plain.items():
-            with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, value, allow_pickle=False)
-
-
-def write_npy(path: str | Path, array: np.ndarray) -> None:
-    """Write one array to an .npy file atomically. Raises UserError naming the path on failure."""
-    with atomic_write(path) as file:
-        np.lib.format.write_array(file, _plain(str(path), array), allow_pickle=False)
-
-
-def _plain(name: str, value: np.ndarray) -> np.ndarray:
-    array = np.asarray(value)
-    if array.dtype.hasobject:
-        raise ValueError(f"'{name}' is an object array; only numeric and string arrays are written")
-    return array

@@ -1,146 +1,211 @@
-"""References and guides given beside a measurement, and clean images to learn from."""
+"""An image file against a reference file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from untrained.checks import check_unit_range
-from untrained.data.arrays import ARRAY_SUFFIXES, open_arrays, require_keys
-from untrained.data.images import Picture, from_array, read_picture
-from untrained.data.measurement import Measurement
-from untrained.errors import UserError, from_file
-from untrained.maths import to_channels
-from untrained.methods.presets import PHOTOGRAPHS
+from untrained.data.arrays import require_finite
+from untrained.data.formats import has_named_arrays, open_arrays
+from untrained.data.images import Picture, read_picture
+from untrained.data.references import read_reference
+from untrained.data.tasks.mri import FASTMRI_IMAGES, lay_in_centre
+from untrained.errors import UserError
+from untrained.folder import RESULT, read_facts
+from untrained.maths import to_channels, to_complex
+from untrained.metrics import OTHER_UNITS, evaluate, other_units, same_view
+from untrained.tasks import find_task
 
-REFERENCE, GUIDE = "--reference", "--guide"
+TURNED = (
+    "phase retrieval: the reference was turned and moved to fit the image best, as in the report "
+    "of a run; amplitudes do not tell these images apart"
+)
 
 
-def with_reference(measurement: Measurement, path: str | Path) -> Measurement:
-    """The measurement with the reference of a file, for reporting, and the range for its PSNR.
+MIDDLE = (
+    "the image is compared with slice {} of {} of '{}', the middle one; --slice N takes another"
+)
+SCANS = {"kspace": "mri", "sinogram": "ct"}
 
-    The range is 1 for photographs and max |reference| for everything else.
+
+@dataclass(frozen=True)
+class Pair:
+    """Two images to be compared.
+
+    Attributes:
+        image, reference: of one shape.
+        task: of the measurements, where the files tell it; else "".
+        notes: what was decided.
+    """
+
+    image: Picture
+    reference: Picture
+    task: str
+    notes: tuple[str, ...] = ()
+
+
+def evaluate_files(
+    image: str | Path,
+    reference: str | Path,
+    data_range: float | str = "auto",
+    slice: int | None = None,
+) -> dict[str, float]:
+    """Compute PSNR, SSIM, NRMSE and HFEN of two image files, and the range they were taken with.
+
+    What an image of a result directory was made of, and what kind of measurement the reference
+    stands beside, is minded: the range is that of the run, and for phase retrieval the reference is
+    turned and moved as there.
 
     Args:
-        measurement: what a loader returned.
-        path: image file, or an .npz / .h5 whose `reference` is taken.
+        image: image file; complex values are compared by magnitude.
+        reference: image file, or an .npz / .h5 whose `reference` is taken; without one fastMRI's
+            `reconstruction_rss` or `_esc`, over the middle of the image that it shows.
+        slice: which of several slices of fastMRI's; None = as many as the image has, or the
+            middle one.
+        data_range: a positive number, or `auto`: 1 for pictures (a result of their tasks, a phase
+            measurement, a reference of integers), max |reference| for other results, scans and
+            complex images.
+
+    Returns:
+        `psnr ssim nrmse hfen range`.
 
     Raises:
-        UserError: unreadable, complex where the task is real, or not of the image's shape.
+        UserError: unreadable files, unequal shapes, or `auto` for real floats, whose range the
+            file does not tell.
     """
-    pixels = read_reference(path, REFERENCE, _is_volume(measurement)).pixels
-    return _referenced(measurement, _like(measurement, pixels, path, REFERENCE))
+    pair = _pair(image, reference, slice)
+    found, truth = pair.image, pair.reference
+    full = _range(pair, data_range, reference)
+    is_complex = np.iscomplexobj(found.pixels) or np.iscomplexobj(truth.pixels)
+    # In files a complex image has a complex type: two real channels are just two channels here.
+    a, b = (np.abs(p.pixels)[:, None] if is_complex else p.pixels[:, None] for p in (found, truth))
+    return {**evaluate(a, b, data_range=full), "range": full}
 
 
-def with_references(slices: Sequence[Measurement], path: str | Path) -> list[Measurement]:
-    """Every slice with its own reference, from a stack of as many as there are slices.
+def evaluate_notes(
+    image: str | Path, reference: str | Path, slice: int | None = None
+) -> tuple[str, ...]:
+    """Note what was decided to compare two image files, and doubt their units.
 
-    Raises:
-        UserError: as of `with_reference`, or another number of images.
+    Arguments as of `evaluate_files`.
     """
-    if len(slices) == 1:
-        return [with_reference(slices[0], path)]
-    pixels = read_reference(path, REFERENCE, pages=True).pixels
-    if len(pixels) != len(slices):
+    pair = _pair(image, reference, slice)
+    planes = [np.abs(p.pixels) for p in (pair.image, pair.reference)]
+    times = other_units(*(torch.from_numpy(plane) for plane in planes))
+    return pair.notes if times is None else (*pair.notes, OTHER_UNITS.format(times))
+
+
+def _pair(image: str | Path, reference: str | Path, index: int | None) -> Pair:
+    found = read_picture(image, "image")
+    truth = _truth(reference, found, index)
+    if found.pixels.shape != truth.pixels.shape:
         raise UserError(
-            f"{REFERENCE}: {path} is {pixels.shape}, and {len(slices)} slices are reconstructed: "
-            f"give a stack ({len(slices)}, H, W), or take one slice"
+            f"{image} is {found.pixels.shape} and {reference} is {truth.pixels.shape} (C, H, W); "
+            "they must agree"
         )
-    return [
-        _referenced(m, _like(m, pixels[i : i + 1], path, REFERENCE)) for i, m in enumerate(slices)
-    ]
+    task = _task_of_result(Path(image)) or _task_of_file(reference)
+    notes = tuple(dict.fromkeys((*found.notes, *truth.notes)))
+    if not find_task(task).ambiguous_orientation or not bool(np.isfinite(truth.pixels).all()):
+        return Pair(found, truth, task, notes)
+    turned = replace(truth, pixels=_turned(truth.pixels, found.pixels))
+    return Pair(found, turned, task, (*notes, TURNED))
 
 
-def _referenced(measurement: Measurement, values: Tensor) -> Measurement:
-    largest = float(torch.linalg.vector_norm(values, dim=1).max()) or None
-    full = 1.0 if measurement.task in PHOTOGRAPHS else largest
-    return replace(measurement, reference=values, data_range=full)
+def _task_of_result(image: Path) -> str:
+    """Find the task of a run, for an image that it left behind; else ""."""
+    facts = read_facts(image.parent / RESULT)
+    return str(facts.get("task", "")) if facts and image.name in facts["files"] else ""
 
 
-def read_guides(measurement: Measurement, paths: Sequence[str | Path]) -> Tensor:
-    """Clean images of similar content, `(M, C, H, W)`, for the methods that lean on some.
+def _task_of_file(path: str | Path) -> str:
+    """Find the task of measurements by the names of their arrays; else ""."""
+    if not has_named_arrays(path):
+        return ""
+    with open_arrays(path, "reference") as file:
+        keys = set(file.keys)
+    if {"measurement", "image_shape"} <= keys:
+        return "cs" if "matrix_seed" in keys else "phase"
+    return next((task for key, task in SCANS.items() if key in keys), "")
 
-    Args:
-        measurement: what a loader returned.
-        paths: image files, or .npz / .h5 whose `reference` is taken; for MRI complex, or a
-            magnitude.
 
-    Raises:
-        UserError: unreadable, complex where the task is real, or not of the image's shape.
-    """
-    pages = _is_volume(measurement)
-    return torch.cat(
-        [_like(measurement, read_reference(p, GUIDE, pages).pixels, p, GUIDE) for p in paths]
+def _turned(pixels: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Turn and move images `(C, H, W)` to fit others best, each on its own."""
+    if np.iscomplexobj(pixels) or np.iscomplexobj(like):
+        pair = (to_channels(torch.from_numpy(p.astype(np.complex64))) for p in (pixels, like))
+        return to_complex(same_view(*pair)).numpy()
+    one, other = (torch.from_numpy(p)[:, None] for p in (pixels, like))
+    return same_view(one, other)[:, 0].numpy()
+
+
+def _truth(path: str | Path, image: Picture, index: int | None) -> Picture:
+    """Read the reference that a file holds for an image `(C, H, W)`, or for that many slices."""
+    own = _fastmri_key(path)
+    if own is None:
+        if index is not None:
+            raise UserError(f"{path}: --slice counts the slices of fastMRI's files; leave it out")
+        return read_reference(path, "reference")
+    with open_arrays(path, "reference") as file:
+        shape = file.shape(own)
+        count = shape[0] if len(shape) == 3 else 1
+        if index is None and len(image.pixels) not in (1, count):
+            raise UserError(
+                f"the image has {len(image.pixels)} slices and '{own}' in {path} {count}: give "
+                "--slice N, or the images of all slices"
+            )
+        one = count // 2 if index is None else index
+        if not 0 <= one < count:
+            raise UserError(f"{path} has {count} slices, counted from 0; there is no slice {one}")
+        wanted = range(count) if index is None and len(image.pixels) == count else [one]
+        planes = [file.read(own, number if len(shape) == 3 else None) for number in wanted]
+    size = image.pixels.shape[1:]
+    laid = [lay_in_centre(require_finite(p, f"'{own}' in {path}"), size) for p in planes]
+    if any(plane is None for plane in laid):
+        raise UserError(
+            f"'{own}' in {path} is {planes[0].shape}, larger than the image, {size}; crop it"
+        )
+    middle = len(wanted) == 1 and index is None and count > 1
+    notes = (MIDDLE.format(one, count, own),) if middle else ()
+    return Picture(np.stack([plane for plane in laid if plane is not None]), False, notes)
+
+
+def _fastmri_key(path: str | Path) -> str | None:
+    """Find the image of fastMRI that stands for a missing reference; None = no such file."""
+    if not has_named_arrays(path):
+        return None
+    with open_arrays(path, "reference") as file:
+        if "reference" in file.keys:
+            return None
+        there = (key for key in FASTMRI_IMAGES if key in file.keys)
+        return next((key for key in there if len(file.shape(key)) in (2, 3)), None)
+
+
+def _range(pair: Pair, asked: float | str, path: str | Path) -> float:
+    found, truth = pair.image, pair.reference
+    if asked != "auto":
+        return _positive(asked)
+    if find_task(pair.task).unit_range:
+        return 1.0
+    if pair.task or np.iscomplexobj(found.pixels) or np.iscomplexobj(truth.pixels):
+        largest = float(np.nanmax(np.abs(truth.pixels)))
+        if largest == 0:
+            raise UserError(f"{path} is zero everywhere: give the range with --range")
+        return largest
+    if truth.integer:
+        return 1.0
+    raise UserError(
+        f"{path} holds real floats, whose range the file does not tell: give --range "
+        "(1 for pictures in [0, 1])"
     )
 
 
-def read_clean(task: str, path: str | Path) -> Tensor:
-    """A clean image to learn from, `(1, C, H, W)`; `(1, 2, H, W)` where it is complex.
-
-    Args:
-        task: of the reconstructions to come.
-        path: an image file, or an .npz / .h5 whose `reference` is taken; for MRI complex, or a
-            magnitude; complex for phase retrieval or an operator of your own, too.
-
-    Raises:
-        UserError: unreadable, several images, complex where the task is real, colours where it
-            has none, or values far outside [0, 1] where images live there.
-    """
-    pixels = read_reference(path, "input").pixels
-    may_be_complex = np.iscomplexobj(pixels) and task in ("phase", "custom")
-    if task == "mri" or may_be_complex:
-        if len(pixels) != 1:
-            raise UserError(
-                f"{path} is {pixels.shape}: a clean image of {task} is (H, W), complex or (for "
-                "MRI) a magnitude; save one slice a file"
-            )
-        return to_channels(torch.from_numpy(pixels).to(torch.complex64))
-    if np.iscomplexobj(pixels):
-        raise UserError(f"{path} is complex, but {task} images are real")
-    if task == "ct" and len(pixels) != 1:
-        raise UserError(f"{path} is {pixels.shape}: a clean image of ct has one channel")
-    image = torch.from_numpy(pixels)[None]
-    if task in PHOTOGRAPHS:
-        with from_file(path):
-            check_unit_range(image, "denoise")
-    return image
-
-
-def _like(measurement: Measurement, pixels: np.ndarray, path: str | Path, option: str) -> Tensor:
-    """The image of a file as `(1, *x_shape)`."""
-    values = torch.from_numpy(pixels)
-    expected = tuple(measurement.physics.x_shape)
-    is_complex = measurement.task == "mri" or getattr(measurement.physics, "complex_image", False)
-    is_volume = _is_volume(measurement)
-    if is_volume:
-        values = values[None]
-    if is_complex and (is_volume or len(pixels) == 1):
-        values = to_channels(values.to(torch.complex64))
-    elif np.iscomplexobj(pixels) and not is_complex:
-        raise UserError(f"{option}: {path} is complex, but {measurement.task} images are real")
-    else:
-        values = values[None]
-    if tuple(values.shape[1:]) != expected:
-        raise UserError(
-            f"{option}: {path} is {pixels.shape} {pixels.dtype}, but the image to reconstruct "
-            f"is {expected} ({'C, D, H, W' if is_volume else 'C, H, W'})"
-        )
-    return values
-
-
-def _is_volume(measurement: Measurement) -> bool:
-    return len(measurement.physics.x_shape) == 4
-
-
-def read_reference(path: str | Path, what: str, pages: bool = False) -> Picture:
-    """An image file, or the `reference` of an .npz or .h5. Raises UserError as `read_picture`."""
-    if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
-        return read_picture(path, what, pages)
-    with open_arrays(path, what) as file:
-        require_keys(file, "reference")
-        return from_array(file.read("reference"), f"'reference' in {path}")
+def _positive(asked: float | str) -> float:
+    try:
+        value = float(asked)
+    except ValueError:
+        value = 0.0
+    if not (np.isfinite(value) and value > 0):
+        raise UserError(f"--range must be auto or a positive number, got '{asked}'")
+    return value

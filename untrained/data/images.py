@@ -1,4 +1,4 @@
-"""Pictures in and out, chosen by suffix: PNG, JPEG, TIFF and NPY.
+"""Pictures as arrays and tensors.
 
 Integers are divided by the largest value of their type, floats are taken as they are. Whatever
 is changed on the way (orientation, alpha, palette) is said in a note.
@@ -14,20 +14,10 @@ import torch
 from torch import Tensor
 
 from untrained.checks import beyond_photograph, require_tame
-from untrained.data.arrays import read_npy, require_finite, single_precision
-from untrained.data.containers import existing_file
-from untrained.data.decode import decode_pillow, decode_tiff
-from untrained.data.foreign import other_format
+from untrained.data.arrays import require_finite, single_precision
+from untrained.data.formats import read_pixels
 from untrained.errors import UserError
 
-FORMATS_BY_SUFFIX = {
-    ".png": ("PNG",),
-    ".jpg": ("JPEG", "MPO"),
-    ".jpeg": ("JPEG", "MPO"),
-    ".tif": ("TIFF",),
-    ".tiff": ("TIFF",),
-}
-IMAGE_SUFFIXES = (*FORMATS_BY_SUFFIX, ".npy")
 MOST_COLOURS = 4
 DIM = 0.1
 
@@ -52,15 +42,10 @@ class Picture:
     notes: tuple[str, ...]
 
 
-def is_image(path: str | Path) -> bool:
-    """Whether the suffix is one of the image formats."""
-    return Path(path).suffix.lower() in IMAGE_SUFFIXES
-
-
 def read_image(
     path: str | Path, what: str = "input", pages: bool = False
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """A real image as a float32 tensor `(1, C, H, W)`, and notes on what was changed.
+    """Read a real image as a float32 tensor `(1, C, H, W)`, and notes on what was changed.
 
     With `pages` a TIFF's pages, all grey, are the channels.
 
@@ -77,33 +62,15 @@ def read_image(
 
 
 def read_picture(path: str | Path, what: str = "input", pages: bool = False) -> Picture:
-    """An image file as an array `(C, H, W)`, real or complex. As `read_image`."""
-    array, notes = read_values(path, what, pages)
-    return from_array(array, f"{what}: {path}", notes)
+    """Read an image file as an array `(C, H, W)`, real or complex. As `read_image`."""
+    array, notes = read_pixels(path, what, pages)
+    return picture_from_array(array, f"{what}: {path}", notes)
 
 
-def read_values(
-    path: str | Path, what: str = "input", pages: bool = False
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The numbers of an image file as they are stored, unchecked, and notes."""
-    file = existing_file(path, what)
-    suffix = file.suffix.lower()
-    notes: list[str] = []
-    if suffix == ".npy":
-        array = read_npy(file, what)
-    elif suffix in (".tif", ".tiff"):
-        array, notes = decode_tiff(file, what, pages)
-    elif suffix in FORMATS_BY_SUFFIX:
-        array, notes = decode_pillow(file, what, FORMATS_BY_SUFFIX[suffix])
-    else:
-        raise other_format(file, what, f"one of {', '.join(IMAGE_SUFFIXES)}")
-    return array, tuple(notes)
-
-
-def from_array(
+def picture_from_array(
     array: np.ndarray, label: str, notes: tuple[str, ...] = (), offer: str | None = None
 ) -> Picture:
-    """An array `(H,W)` or `(C,H,W)` as a Picture, its numbers scaled as those of a file.
+    """Make a Picture of an array `(H,W)` or `(C,H,W)`, its numbers scaled as those of a file.
 
     `offer` is what can be done about values that are NaN, see `require_finite`.
     """

@@ -1,4 +1,4 @@
-"""Values of a picture that are none, and that inpainting takes for missing."""
+"""Find invalid values of a picture (NaN, infinite, far outside [0, 1]): missing for inpainting."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from untrained.checks import wild
 LOST = "{} pixels that are NaN, infinite or far outside [0, 1] count as missing"
 
 
-def without_lost(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """The array with 0 for values that are none, and where those were; None where none was."""
+def mark_invalid(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Put 0 for values that are none, and mark where those were; None where none was."""
     if array.dtype.kind not in "fc" or not array.size:
         return array, None
     lost = wild(array)
@@ -19,8 +19,8 @@ def without_lost(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return np.where(lost, 0, array), lost
 
 
-def marked_without(mask: np.ndarray, lost: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The mask without the pixels that hold no value in some channel, and a note on them."""
+def unmark_invalid(mask: np.ndarray, lost: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Take pixels that hold no value in some channel out of the mask, and note them."""
     gone = lost if mask.shape == lost.shape else lost.any(0)
     if mask.shape != gone.shape:
         return mask, ()  # refused by what reads it next

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
+
+from untrained.physics.base import Physics
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Measurement:
         task: name of the task (a key of `TASKS`).
         y: measurements `(1, ...)`, float32, in the layout of the task (`(1, C, H, W)`;
             MRI `(1, 2, coils, H, W)`; CT `(1, C, detectors, angles)`).
-        physics: the operator with `A`, `A_adjoint` and `x_shape`.
+        physics: the operator, with its `x_shape`.
         sigma: standard deviation of the noise in the units of y; None if unknown.
         reference: the true image `(1, *x_shape)`, for reporting only; None if unknown.
         data_range: the range of the PSNR; None without a reference where the range needs one.
@@ -28,7 +29,7 @@ class Measurement:
 
     task: str
     y: Tensor
-    physics: Any
+    physics: Physics
     sigma: float | None
     reference: Tensor | None
     data_range: float | None

@@ -1,4 +1,4 @@
-"""The array that a task measures from: under its usual name, under another, or alone in a file."""
+"""Find the array that a task measures from: by its usual name, by another, or alone in a file."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from untrained.data.arrays import read_npy
-from untrained.data.containers import (
-    ARRAY_SUFFIXES,
+from untrained.data.formats import (
     ArrayFile,
-    H5File,
-    held,
+    has_named_arrays,
+    named_array_suffixes,
     open_arrays,
-    require_keys,
+    read_pixels,
+    stack_suffixes,
 )
-from untrained.data.decode import decode_tiff
-from untrained.data.foreign import lacking_advice, other_format
+from untrained.data.formats.advice import advise_on_contents, other_format
+from untrained.data.formats.base import describe_contents, require_keys
 from untrained.errors import UserError
 from untrained.files import existing_file
 
-PLAIN_SUFFIXES = (".npy",)
-TIFF_SUFFIXES = (".tif", ".tiff")
 TRANSPOSED = "MATLAB writes axes in reverse: an array (H, W) was read as (W, H)"
 TURNED = (
     "MATLAB writes axes in reverse: an array (detectors, angles) was read as (angles, detectors)"
@@ -53,60 +50,68 @@ def open_measurement(
     suffix = Path(path).suffix.lower()
     if suffix in plain:
         require_no_key(path, key)
-        yield PlainFile(existing_file(path), main)
+        yield SingleArrayFile(existing_file(path), main)
         return
-    if suffix not in ARRAY_SUFFIXES:
-        ends = ", ".join(plain)
-        expected = f"{' or '.join(ARRAY_SUFFIXES)} with '{main}'{f', or {ends}' if ends else ''}"
+    if not has_named_arrays(path):
+        alone = f", or {', '.join(plain)}" if plain else ""
+        expected = f"{' or '.join(named_array_suffixes())} with '{main}'{alone}"
         raise other_format(path, "input", expected, main)
     with open_arrays(path) as file:
         if key is not None:
-            yield Renamed(file, main, key)
+            yield RenamedArray(file, main, key)
             return
         if main not in file.keys:
-            advice = lacking_advice(file.path, file.keys, file.nested())
-            raise UserError(f"{file.path} lacks '{main}'; it holds {held(file)}{advice}")
+            advice = advise_on_contents(file.path, file.keys, file.nested())
+            raise UserError(
+                f"{file.path} lacks '{main}'; it holds {describe_contents(file)}{advice}"
+            )
         yield file
 
 
 def require_no_key(path: str | Path, key: str | None) -> None:
     """Refuse `--key` for a file whose only array has no name."""
     if key is not None:
+        several = " or ".join(named_array_suffixes())
         raise UserError(
-            f"--key {key} names one array of several, in {' or '.join(ARRAY_SUFFIXES)}; {path} "
+            f"--key {key} names one array of several, in {several}; {path} "
             "holds a single one without a name: leave out --key"
         )
 
 
-class Renamed:
+class RenamedArray:
     """A file of arrays, one of them read by another name than its own."""
 
     def __init__(self, file: ArrayFile, main: str, key: str) -> None:
-        if isinstance(file, H5File):
-            file.offer(key)
+        file.offer(key)
         if key not in file.keys:
-            raise UserError(f"--key: {file.path} holds no '{key}'; it holds {held(file)}")
+            raise UserError(
+                f"--key: {file.path} holds no '{key}'; it holds {describe_contents(file)}"
+            )
         self.path, self._file, self._main, self._key = file.path, file, main, key
         self.keys = (main, *(name for name in file.keys if name not in (main, key)))
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of an array, from its header alone."""
+        """Return the shape of an array, from its header alone."""
         return self._file.shape(self._own(key))
 
     def read(self, key: str, index: int | None = None) -> np.ndarray:
-        """The array, or entry `index` of its first axis."""
+        """Read the array, or entry `index` of its first axis."""
         return self._file.read(self._own(key), index)
 
     def nested(self) -> tuple[str, ...]:
-        """Names of arrays in groups."""
+        """Name arrays in groups."""
         return self._file.nested()
+
+    def offer(self, key: str) -> None:
+        """Add an array inside groups to the keys."""
+        self._file.offer(key)
 
     def label(self, key: str) -> str:
         """Name an array for a message, as the file does."""
         return self._file.label(self._own(key))
 
     def reversed_axes(self, key: str) -> bool:
-        """Whether the array was written with its last axis first."""
+        """Tell whether the array was written with its last axis first."""
         return self._file.reversed_axes(self._own(key))
 
     def _own(self, key: str) -> str:
@@ -114,36 +119,37 @@ class Renamed:
         return self._key if key == self._main else key
 
 
-class PlainFile:
+class SingleArrayFile:
     """A file that holds one array without a name: .npy, or the grey pages of a TIFF."""
 
     def __init__(self, path: Path, main: str) -> None:
         self.path = path
         self.keys: tuple[str, ...] = (main,)
-        if path.suffix.lower() in TIFF_SUFFIXES:
-            pages, _ = decode_tiff(path, "input", pages=True)
-            self._array = pages[0] if len(pages) == 1 else pages
-        else:
-            self._array = read_npy(path)
+        array, _ = read_pixels(path, pages=True)
+        one_page = path.suffix.lower() in stack_suffixes() and len(array) == 1
+        self._array = array[0] if one_page else array
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of the array."""
+        """Return the shape of an array, from its header alone."""
         require_keys(self, key)
         return self._array.shape
 
     def read(self, key: str, index: int | None = None) -> np.ndarray:
-        """The array, or entry `index` of its first axis."""
+        """Read the array, or entry `index` of its first axis."""
         require_keys(self, key)
         return self._array if index is None else self._array[index]
 
     def nested(self) -> tuple[str, ...]:
-        """Arrays in groups, of which this format has none."""
+        """Name arrays in groups."""
         return ()
+
+    def offer(self, key: str) -> None:
+        """Leave the keys as they are: this format has no groups."""
 
     def label(self, key: str) -> str:
         """Name the array for a message."""
         return f"the array in {self.path}"
 
     def reversed_axes(self, key: str) -> bool:
-        """Whether the array was written with its last axis first: never in this format."""
+        """Tell whether the array was written with its last axis first."""
         return False

@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from untrained.data.arrays import ARRAY_SUFFIXES, read_one, require_finite
-from untrained.data.decode import ALPHA
-from untrained.data.images import is_image, read_picture
+from untrained.data.arrays import read_one, require_finite
+from untrained.data.formats import is_numeric, is_picture, numeric_suffixes
+from untrained.data.formats.pillow import ALPHA
+from untrained.data.images import read_picture
 from untrained.doubts.photographs import PHOTOGRAPH, share_between
 from untrained.errors import UserError, shown
 
-NUMERIC_SUFFIXES = (".npy", *ARRAY_SUFFIXES)
-
 
 def read_mask(path: str | Path, volume: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
-    """A mask file, 1 or white where measured, and notes.
+    """Read a mask file, 1 or white where measured, and notes.
 
     Args:
         path: array `(H,W)`, `(W,)` or `(C,H,W)` of 0 and 1, or a picture, cut at half white.
@@ -26,7 +25,7 @@ def read_mask(path: str | Path, volume: bool = False) -> tuple[np.ndarray, tuple
     Raises:
         UserError: unreadable or not finite.
     """
-    if _is_array(path):
+    if is_numeric(path):
         return _array(path, "--mask", "mask"), ()
     picture = read_picture(path, "--mask", pages=volume)
     planes = picture.pixels
@@ -56,12 +55,12 @@ def read_mask(path: str | Path, volume: bool = False) -> tuple[np.ndarray, tuple
 
 
 def read_kernel(path: str | Path) -> np.ndarray:
-    """A blur kernel `(h, w)`, float64, from an array file or a grey picture.
+    """Read a blur kernel `(h, w)`, float64, from an array file or a grey picture.
 
     Raises:
         UserError: unreadable, complex, or not 2-D.
     """
-    values = _array(path, "--kernel", "kernel") if _is_array(path) else _grey(path, "--kernel")
+    values = _array(path, "--kernel", "kernel") if is_numeric(path) else _grey(path, "--kernel")
     if values.ndim != 2 or values.dtype.kind not in "biuf":
         raise UserError(
             f"--kernel: {path} must be a real 2-D array (h, w) or a grey picture, "
@@ -71,15 +70,15 @@ def read_kernel(path: str | Path) -> np.ndarray:
 
 
 def read_maps(path: str | Path) -> np.ndarray:
-    """Coil maps, complex `(coils, H, W)`, from an array file.
+    """Read coil maps, complex `(coils, H, W)`, from an array file.
 
     Raises:
         UserError: unreadable, real, or not finite.
     """
-    if not _is_array(path):
+    if not is_numeric(path):
         raise UserError(
             f"--maps: '{path}' must be auto, espirit, lowres or a file "
-            f"({', '.join(NUMERIC_SUFFIXES)}) of complex maps (coils, H, W)"
+            f"({', '.join(numeric_suffixes())}) of complex maps (coils, H, W)"
         )
     maps = require_finite(read_one(path, "--maps", ("maps",)), f"--maps: {path}")
     if maps.dtype.kind != "c":
@@ -87,7 +86,7 @@ def read_maps(path: str | Path) -> np.ndarray:
     return maps.astype(np.complex64)
 
 
-def replaced(option: str, given: Any, key: str, stored: Any) -> tuple[str, ...]:
+def note_replaced(option: str, given: Any, key: str, stored: Any) -> tuple[str, ...]:
     """Say that an option took the place of what the file holds; nothing where both agree.
 
     Args:
@@ -101,10 +100,10 @@ def replaced(option: str, given: Any, key: str, stored: Any) -> tuple[str, ...]:
     return (f"{option} took the place of the file's own '{key}'{value}, and the two differ",)
 
 
-def instead(option: str, given: Any, key: str, stored: Any) -> str:
+def advise_without(option: str, given: Any, key: str, stored: Any) -> str:
     """Say what to do where an option makes the image unlike the reference; "" without an option.
 
-    Arguments as of `replaced`.
+    Arguments as of `note_replaced`.
     """
     if given is None:
         return ""
@@ -114,14 +113,14 @@ def instead(option: str, given: Any, key: str, stored: Any) -> str:
     return f", as {option} {given} says{'; is that right?' if stored is None else own}"
 
 
-def replaced_kernel(given: np.ndarray, stored: np.ndarray | None) -> tuple[str, ...]:
-    """As `replaced`; kernels are the same where only their sums differ."""
+def note_replaced_kernel(given: np.ndarray, stored: np.ndarray | None) -> tuple[str, ...]:
+    """Compare as `note_replaced`; kernels are the same where only their sums differ."""
     if stored is None or stored.dtype.kind not in "biuf" or not stored.sum():
-        return replaced("--kernel", given, "kernel", stored)
-    return replaced("--kernel", given, "kernel", stored * (given.sum() / stored.sum()))
+        return note_replaced("--kernel", given, "kernel", stored)
+    return note_replaced("--kernel", given, "kernel", stored * (given.sum() / stored.sum()))
 
 
-def named_kernel(option: str | Path | None) -> str:
+def kernel_label(option: str | Path | None) -> str:
     """Name a kernel for a message."""
     return "the kernel" if option is None else f"--kernel: {option}"
 
@@ -134,14 +133,10 @@ def _agree(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def check_seed(seed: int) -> int:
-    """`seed`, if every random generator used here takes it; else UserError."""
+    """Return the seed, if every random generator used here takes it; else raise UserError."""
     if not 0 <= seed < 2**63:
         raise UserError(f"--seed must be a whole number >= 0 below 2^63, got {seed}")
     return seed
-
-
-def _is_array(path: str | Path) -> bool:
-    return Path(path).suffix.lower() in NUMERIC_SUFFIXES
 
 
 def _array(path: str | Path, option: str, key: str) -> np.ndarray:
@@ -150,7 +145,7 @@ def _array(path: str | Path, option: str, key: str) -> np.ndarray:
 
 
 def _grey(path: str | Path, option: str) -> np.ndarray:
-    if not is_image(path):
+    if not is_picture(path):
         raise UserError(f"{option}: {path} must be an array (.npy, .npz) or a grey picture")
     pixels = read_picture(path, option).pixels
     if not (pixels == pixels[:1]).all():

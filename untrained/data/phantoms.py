@@ -22,7 +22,7 @@ FOLDS = 14  # waves of the cortex across the head
 
 
 def shepp_logan(size: int) -> np.ndarray:
-    """The Shepp-Logan head, float32 `(size, size)` in [0, 1]."""
+    """Draw the Shepp-Logan head, float32 `(size, size)` in [0, 1]."""
     from skimage.data import shepp_logan_phantom
     from skimage.transform import resize
 
@@ -31,7 +31,7 @@ def shepp_logan(size: int) -> np.ndarray:
 
 
 def brain(size: int) -> np.ndarray:
-    """A brain-like complex image, complex64 `(size, size)`, magnitude in [0, 1].
+    """Draw a brain-like complex image, complex64 `(size, size)`, magnitude in [0, 1].
 
     Ellipses, a folded cortex and a smooth phase of about one turn, as field inhomogeneity gives.
     """
@@ -48,7 +48,7 @@ def brain(size: int) -> np.ndarray:
 
 
 def birdcage_maps(coils: int, size: tuple[int, int]) -> np.ndarray:
-    """Smooth coil maps, complex64 `(coils, H, W)`, with sum_c |S_c|^2 = 1.
+    """Make smooth coil maps, complex64 `(coils, H, W)`, with sum_c |S_c|^2 = 1.
 
     The coils stand on a circle around the image; each falls off with the distance from its
     centre and carries the phase of the direction towards it, as the elements of a birdcage do.
@@ -66,7 +66,7 @@ def birdcage_maps(coils: int, size: tuple[int, int]) -> np.ndarray:
 
 
 def gaussian_kernel(sigma: float) -> np.ndarray:
-    """A Gaussian blur kernel, float64, odd and square, cut at 3 sigma, with sum 1."""
+    """Make a Gaussian blur kernel, float64, odd and square, cut at 3 sigma, with sum 1."""
     if not 0 < sigma < np.inf:
         raise ValueError(f"sigma must be positive, got {sigma}")
     axis = np.arange(-int(np.ceil(3 * sigma)), int(np.ceil(3 * sigma)) + 1)
@@ -88,7 +88,7 @@ def _ellipse(
     centre: tuple[float, float],
     angle: float,
 ) -> np.ndarray:
-    """1 inside, 0 outside, a smooth edge about one pixel wide."""
+    """Draw an ellipse: 1 inside, 0 outside, a smooth edge about one pixel wide."""
     dx, dy = x - centre[0], y - centre[1]
     u = (dx * np.cos(angle) + dy * np.sin(angle)) / axes[0]
     v = (-dx * np.sin(angle) + dy * np.cos(angle)) / axes[1]

@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from untrained.data.arrays import ArrayFile, require_finite
+from untrained.data.arrays import require_finite
+from untrained.data.formats import ArrayFile
 from untrained.data.measurement import Measurement
 from untrained.errors import UserError
 from untrained.physics.stack import Stack
 
 
-def wanted_slices(
+def choose_slices(
     wanted: int | str | None, stack: int | None, path: str | Path, volume: bool
 ) -> tuple[list[int | None], tuple[str, ...]]:
-    """Numbers of the slices to read (one None where there is no axis of slices), and notes.
+    """List the slices to read (one None where there is no axis of slices), and notes.
 
     Args:
         wanted: a number from 0, `all`, or None for the middle slice (for all, of a volume).
@@ -39,7 +40,7 @@ def wanted_slices(
             "out one of the two"
         )
     if volume and count == 1:
-        raise no_volume(path)
+        raise one_slice_error(path)
     if wanted is None and not volume:
         numbers = [count // 2]
         notes = (f"slice {count // 2}, the middle one of {count}",) if count > 1 else ()
@@ -48,13 +49,13 @@ def wanted_slices(
     return [None if stack is None else number for number in numbers], notes
 
 
-def no_volume(path: str | Path) -> UserError:
-    """The error for one slice where a volume was asked for."""
+def one_slice_error(path: str | Path) -> UserError:
+    """Make the error for one slice where a volume was asked for."""
     return UserError(f"{path} holds one slice, which is no volume: leave out --volume")
 
 
-def of_slice(file: ArrayFile, key: str, index: int | None, axes: int) -> np.ndarray:
-    """An array with `axes` axes, or entry `index` of one that counts slices first."""
+def read_slice(file: ArrayFile, key: str, index: int | None, axes: int) -> np.ndarray:
+    """Read an array with `axes` axes, or entry `index` of one that counts slices first."""
     counted = index is not None and len(file.shape(key)) == axes + 1
     if counted and index is not None and file.shape(key)[0] <= index:
         raise UserError(
@@ -63,15 +64,14 @@ def of_slice(file: ArrayFile, key: str, index: int | None, axes: int) -> np.ndar
     return require_finite(file.read(key, index if counted else None), f"'{key}' in {file.path}")
 
 
-def as_volume(slices: list[Measurement], path: str | Path) -> Measurement:
-    """All slices of a file as one problem: y `(1, C, D, ...)`, reference `(1, C, D, H, W)`.
+def join_slices(slices: list[Measurement], path: str | Path) -> Measurement:
+    """Join all slices of a file: y `(1, C, D, ...)`, reference `(1, C, D, H, W)`.
 
     Raises:
         UserError: slices that were not measured alike.
     """
     first, *others = slices
-    together = getattr(first.physics, "joined", None)
-    physics = first.physics if together is None else together([m.physics for m in others])
+    physics = first.physics.joined([m.physics for m in others])
     if physics is None:
         raise UserError(
             f"{path}: its slices differ in their sampling mask, and a volume has one: give it with "

@@ -6,8 +6,6 @@ one sentence for the user. Nothing here sees a reference.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -22,17 +20,19 @@ from untrained.doubts.photographs import (
 )
 from untrained.errors import UserError
 from untrained.maths import to_complex
+from untrained.physics.base import Physics
+from untrained.physics.blur import Blur
 from untrained.physics.ct import CT
 from untrained.physics.inpaint import Inpaint
 from untrained.physics.mri import MRI
 from untrained.physics.phase import PhaseRetrieval
 from untrained.physics.stack import Stack
-from untrained.said import sampling_mask
+from untrained.tasks import find_task
 
 __all__ = ["doubts", "level_doubts", "mended", "residual_doubts"]
 
 
-def mended(y: Tensor, physics: Any) -> tuple[Tensor, Any, tuple[str, ...]]:
+def mended(y: Tensor, physics: Physics) -> tuple[Tensor, Physics, tuple[str, ...]]:
     """Leave out what a CT scan did not measure, and weigh the coils of MRI by their noise.
 
     The images of a batch, and the slices of a volume, share the operator: what is dead in one of
@@ -65,7 +65,7 @@ def mended(y: Tensor, physics: Any) -> tuple[Tensor, Any, tuple[str, ...]]:
     return y, physics, ()
 
 
-def doubts(y: Tensor, physics: Any, sigma: float | None = None) -> tuple[str, ...]:
+def doubts(y: Tensor, physics: Physics, sigma: float | None = None) -> tuple[str, ...]:
     """Doubt measurements and operator given in Python; each image of a batch, slices included.
 
     Args:
@@ -91,9 +91,9 @@ def doubts(y: Tensor, physics: Any, sigma: float | None = None) -> tuple[str, ..
     return tuple(dict.fromkeys(notes))
 
 
-def _require_measured(y: Tensor, physics: Any) -> None:
+def _require_measured(y: Tensor, physics: Physics) -> None:
     """Refuse a mask that keeps nothing of measurements that are not all zero."""
-    mask = sampling_mask(physics, y)
+    mask = physics.sampling_mask(y)
     if mask is not None and bool(y.any()) and not bool((y * (mask != 0)).any()):
         raise UserError(
             "y is 0 wherever the mask of the physics says measured, and not elsewhere; 1 means "
@@ -101,7 +101,7 @@ def _require_measured(y: Tensor, physics: Any) -> None:
         )
 
 
-def _of_slices(y: Tensor, physics: Any, sigma: float | None) -> list[str]:
+def _of_slices(y: Tensor, physics: Physics, sigma: float | None) -> list[str]:
     notes: list[str] = []
     _require_measured(y, physics)
     for one in y.detach().cpu().split(1):
@@ -117,10 +117,9 @@ def _of_slices(y: Tensor, physics: Any, sigma: float | None) -> list[str]:
         elif isinstance(physics, Inpaint):
             measured = physics.mask.detach().bool().expand_as(one)[0].cpu().numpy()
             notes += mask_doubts(one[0].numpy(), measured, "mask")
-        pixels = getattr(physics, "unit_range", False) and one.ndim > 3
-        if sigma is not None and pixels and (sigma > 1 or physics.task == "denoise"):
+        pixels = physics.unit_range and one.ndim > 3
+        if sigma is not None and pixels and (sigma > 1 or find_task(physics.task).only_noise):
             notes += sigma_doubts(one, sigma, option=False)
-        kernel = getattr(physics, "kernel", None)
-        if isinstance(kernel, Tensor) and kernel.ndim == 2:
-            notes += kernel_doubts(kernel.detach().cpu().numpy(), "the kernel")
+        if isinstance(physics, Blur):
+            notes += kernel_doubts(physics.kernel.detach().cpu().numpy(), "the kernel")
     return notes

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.physics.ct import CT
-from untrained.physics.footprint import Geometry
+from untrained.physics.ct_geometry import Geometry
 from untrained.problem import Problem
 
 MOSTLY = 0.8
@@ -29,7 +29,7 @@ SURE = 5.0  # standard errors
 
 
 def angles_doubts(angles: np.ndarray) -> tuple[str, ...]:
-    """Doubt view angles in degrees that span less than a whole turn in radians."""
+    """Warn where the angles span less than 2 pi degrees: they may be in radians."""
     if len(angles) >= 8 and float(np.ptp(angles)) < 2 * np.pi:
         return (f"the views span only {np.ptp(angles):.2f} degrees: are the angles in radians?",)
     return ()
@@ -124,7 +124,7 @@ def unmeasured_in_any(
 
 
 def _lost_views(sinogram: np.ndarray) -> np.ndarray:
-    """Whether each view is lost, bool `(angles,)`."""
+    """Mark the views that are lost, bool `(angles,)`."""
     constant = np.ptp(sinogram, axis=1) == 0
     mass, size = np.abs(sinogram.mean(1)), np.sqrt(np.square(sinogram).mean(1))
     empty = (mass < EMPTY * np.median(mass)) & (size < 0.5 * np.median(size))
@@ -133,7 +133,7 @@ def _lost_views(sinogram: np.ndarray) -> np.ndarray:
 
 
 def _dead_bins(views: np.ndarray) -> np.ndarray:
-    """Whether each bin is dead or stuck, bool `(detectors,)`."""
+    """Mark the bins that are dead or stuck, bool `(detectors,)`."""
     mean = np.abs(views.mean(0))
     constant = np.ptp(views, axis=0) == 0
     sides = np.pad(np.where(constant, 0, mean), NEAR)
@@ -204,7 +204,7 @@ def residual_doubts(problem: Problem, image: Tensor) -> tuple[str, ...]:
         image: its total variation answer, in the units of the problem.
     """
     views = problem.y.shape[-1]
-    if problem.task != "ct" or problem.y.ndim < 4 or problem.keep is not None:
+    if problem.traits.measures != "views" or problem.y.ndim < 4 or problem.keep is not None:
         return ()
     with torch.no_grad():
         residual = (problem.A(image) - problem.y).double()

@@ -58,7 +58,7 @@ def layout_doubts(kspace: np.ndarray, label: str) -> tuple[str, ...]:
 
 
 def _peaked(energy: np.ndarray, axis: int) -> float:
-    """Largest energy along an axis over the mean where any is; 0 if it is not in the middle."""
+    """Compare the largest energy along an axis with the mean; 0 if it is not in the middle."""
     profile = energy.sum(tuple(i for i in range(3) if i != axis))
     place, count = int(profile.argmax()), len(profile)
     if abs(place - count // 2) > max(1, count // 16):
@@ -123,7 +123,7 @@ def _place_doubts(energy: np.ndarray) -> tuple[str, ...]:
 
 
 def _stands_out(energy: np.ndarray) -> bool:
-    """Whether the strongest sample is a peak, and not the largest of many alike."""
+    """Tell whether the strongest sample is a peak, and not the largest of many alike."""
     return bool(energy.max() > SHARP * energy[energy > 0].mean())
 
 
@@ -173,7 +173,7 @@ def _oversampled(kspace: np.ndarray) -> tuple[str, ...]:
 
 
 def _window(count: int) -> np.ndarray:
-    """A Hann window over the central WINDOW frequencies of an axis, zero elsewhere."""
+    """Make a Hann window over the central WINDOW frequencies of an axis, zero elsewhere."""
     distance = np.abs(np.arange(count) - count // 2)
     return np.where(distance < WINDOW / 2, np.cos(math.pi * distance / WINDOW) ** 2, 0.0)
 

@@ -26,7 +26,7 @@ HOLES = 0.1  # share of the pixels beside a hole that are nearly black
 
 
 def estimate_noise(y: Tensor) -> float:
-    """Standard deviation of white noise in a picture, in the units of y.
+    """Estimate the standard deviation of white noise in a picture, in the units of y.
 
     Median absolute value of the finest diagonal wavelet coefficients over 0.6745 (Donoho and
     Johnstone, Biometrika 81, 1994), averaged over channels and slices. Coefficients that are
@@ -86,12 +86,12 @@ def level_doubts(level: float) -> tuple[str, ...]:
 
 
 def share_between(grey: np.ndarray) -> float:
-    """The share of pixels in [0, 1] that are neither dark nor bright."""
+    """Return the share of pixels in [0, 1] that are neither dark nor bright."""
     return float(((grey > MIDDLE) & (grey < 1 - MIDDLE)).mean())
 
 
 def _is_photograph(kernel: np.ndarray) -> bool:
-    """Whether a kernel has greys up to its border, in no order about its middle.
+    """Tell whether a kernel has greys up to its border, in no order about its middle.
 
     A wide Gaussian that is cut off is the same when turned by 180 degrees, a box is of one grey,
     and the path of a camera is black nearly everywhere.

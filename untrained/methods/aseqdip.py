@@ -12,10 +12,12 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import mse
+from untrained.methods.card import REGULARISATION, Card
 from untrained.methods.lambdas import Lam, number, with_each_lambda
-from untrained.methods.presets import PHOTOGRAPHS, sequential
+from untrained.methods.presets import sequential
 from untrained.nets import MEDIUM_UNET, SHALLOW_UNET
 from untrained.rules import Last
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,11 @@ class ASeqDIP(Method):
 
     @property
     def description(self) -> str:
-        """The name and lambda."""
+        """Give the name and lambda."""
         return f"lambda {self.lam:g}" if self.lam != "auto" else self.name
 
     def candidates(self) -> tuple[ASeqDIP, ...]:
-        """One for each lambda to be tried."""
+        """Return the method with each lambda to be tried."""
         return with_each_lambda(self)
 
     def start(self, s: State) -> None:
@@ -82,7 +84,9 @@ class ASeqDIP(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; `paper` is Sec. 4.1 for all tasks: K = 2000, N = 2,
+    """Return the settings of `preset` on `task`.
+
+    `paper` is Sec. 4.1 for all tasks: K = 2000, N = 2,
     lambda = 1, Adam 1e-4, and the network that the authors name for the task.
     """
     if preset != "paper":
@@ -91,8 +95,19 @@ def recipe(task: str, preset: str) -> Recipe:
         return sequential(ASeqDIP(inner=inner), task, preset, source)
     return Recipe(
         method=ASeqDIP(),
-        net=SHALLOW_UNET if task in PHOTOGRAPHS else MEDIUM_UNET,
+        net=SHALLOW_UNET if find_task(task).unit_range else MEDIUM_UNET,
         engine=Engine("adam", lr=1e-4, precision="fp32"),
         output=Last(),
         source="Alkhouri et al. 2024, Sec. 4.1; networks from the authors' README",
     )
+
+
+CARD = Card(
+    name="aseqdip",
+    title="autoencoding sequential Deep Image Prior",
+    source="Alkhouri, Liang, Bell, Qu, Wang, Ravishankar, NeurIPS 2024",
+    family=REGULARISATION,
+    tasks=ALL_TASKS,
+    optimises="the network, with input updates",
+    recipe=recipe,
+)

@@ -12,11 +12,12 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import mse
+from untrained.methods.card import CLEAN_IMAGES, LOW_DATA, Card
 from untrained.methods.inputs import guides
 from untrained.methods.lambdas import Lam, number, with_each_lambda
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.nets import MEDIUM_UNET, SHALLOW_UNET, Compact
 from untrained.rules import Last
+from untrained.tasks import LINEAR_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,11 @@ class Autoencoder(Method):
 
     @property
     def description(self) -> str:
-        """The name and lambda."""
+        """Give the name and lambda."""
         return f"lambda {self.lam:g}" if self.lam != "auto" else self.name
 
     def candidates(self) -> tuple[Autoencoder, ...]:
-        """One for each lambda to be tried."""
+        """Return the method with each lambda to be tried."""
         return with_each_lambda(self)
 
     def within(self, steps: int) -> Autoencoder:
@@ -81,7 +82,7 @@ class Autoencoder(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; all are ours, since the paper gives none."""
+    """Return the settings of `preset` on `task`; all are ours, since the paper gives none."""
     if preset != "paper":
         steps = {"fast": 400, "best": 2000}[preset]
         return Recipe(
@@ -93,8 +94,20 @@ def recipe(task: str, preset: str) -> Recipe:
         )
     return Recipe(
         method=Autoencoder(),
-        net=SHALLOW_UNET if task in PHOTOGRAPHS else MEDIUM_UNET,
+        net=SHALLOW_UNET if find_task(task).unit_range else MEDIUM_UNET,
         engine=Engine("adam", lr=1e-4, precision="fp32"),
         output=Last(),
         source="Alkhouri et al. 2024, App. B; rates and steps ours (the paper gives none)",
     )
+
+
+CARD = Card(
+    name="autoencoder",
+    title="a network trained on clean images, then its input",
+    source="Alkhouri, Liang et al., NeurIPS 2024, App. B",
+    family=LOW_DATA,
+    tasks=LINEAR_TASKS,
+    optimises="the network on clean images, then its input",
+    recipe=recipe,
+    needs=CLEAN_IMAGES,
+)

@@ -13,6 +13,7 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.errors import UserError
+from untrained.methods.card import REPARAMETERISATION, Card
 from untrained.methods.inputs import uniform_input
 from untrained.nets import ConvDecoder
 from untrained.physics import MRI
@@ -46,7 +47,7 @@ class ConvDecoderFit(Method):
     channels: int = 256
 
     def input_channels(self, image_channels: int) -> int:
-        """Channels of z."""
+        """Count the channels of z."""
         return self.channels
 
     def output_channels(self, problem: Problem) -> int:
@@ -54,7 +55,7 @@ class ConvDecoderFit(Method):
         if not isinstance(problem.physics, MRI):
             raise UserError(
                 "convdecoder is made for multi-coil MRI (untrained.physics.MRI), got "
-                f"{type(problem.physics).__name__}; deepdecoder takes any operator"
+                f"{problem.physics.class_name()}; deepdecoder takes any operator"
             )
         return 2 * problem.y.shape[2]
 
@@ -66,6 +67,7 @@ class ConvDecoderFit(Method):
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """sum_c ||M F f(z)_c - y_c||^2; the image is the data-consistent combination."""
         p, physics = s.problem, s.problem.physics
+        assert isinstance(physics, MRI)  # refused otherwise in `output_channels`
         coils = s.net(s["z"], cut=False).unflatten(1, (2, -1))
         residual = p.visible(physics.sampled(coils)) - p.y
         with torch.no_grad():
@@ -75,7 +77,10 @@ class ConvDecoderFit(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset`; the network is the method and only gets narrower in `fast`."""
+    """Return the settings of `preset`.
+
+    The network is the method and only gets narrower in `fast`.
+    """
     if preset != "paper":
         wide = preset == "best"
         return Recipe(
@@ -92,3 +97,14 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Last(),
         source="authors' notebook: 7 layers of 256, Adam 0.008, 20,000 steps from scratch",
     )
+
+
+CARD = Card(
+    name="convdecoder",
+    title="ConvDecoder: one image per coil, no maps in the way",
+    source="Darestani, Heckel, IEEE TCI 2021",
+    family=REPARAMETERISATION,
+    tasks=("mri",),
+    optimises="the network",
+    recipe=recipe,
+)

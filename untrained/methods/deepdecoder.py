@@ -11,10 +11,11 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
+from untrained.methods.card import REPARAMETERISATION, Card
 from untrained.methods.inputs import uniform_input
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.nets import DeepDecoder
 from untrained.rules import Average, Last
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,20 @@ class DeepDecoderFit(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(z) - y||^2."""
+        """Compute ||A f(z) - y||^2."""
         x = s.net(s["z"])
         return x, {"data": s.problem.misfit(x)}
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; the network is the method and stays in every preset.
+    """Return the settings of `preset` on `task`.
+
+    The network is the method and stays in every preset.
 
     `cs` is the over-parameterised decoder of Heckel & Soltanolkotabi (ICML 2020): from 16x16,
     256 channels, Adam 0.005, without the cap of 100,000 steps that they allow.
     """
-    head = task in PHOTOGRAPHS
+    head = find_task(task).unit_range
     if preset != "paper":
         steps = {"fast": 500, "best": 2000}[preset]
         return Recipe(
@@ -89,3 +92,14 @@ def recipe(task: str, preset: str) -> Recipe:
         source="Heckel & Hand 2019, denoising notebook: k = 128, Adam 0.01, 1,900 steps; "
         "5,000 on other tasks are ours",
     )
+
+
+CARD = Card(
+    name="deepdecoder",
+    title="Deep Decoder: fewer weights than pixels",
+    source="Heckel, Hand, ICLR 2019",
+    family=REPARAMETERISATION,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+)

@@ -14,10 +14,12 @@ from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import mse
+from untrained.methods.card import HYBRID, Card
 from untrained.methods.inputs import jittered, uniform_input
-from untrained.methods.presets import PHOTOGRAPHS, fast
+from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Average
+from untrained.tasks import LINEAR_TASKS, find_task
 
 SCHEMES = ("red", "admm", "hqs")
 ANSWERS = ("f", "x", "x-u")
@@ -96,7 +98,7 @@ class DeepRED(Method):
         find_denoiser(self.denoiser)
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z."""
+        """Count the channels of z."""
         return self.channels
 
     def start(self, s: State) -> None:
@@ -113,7 +115,7 @@ class DeepRED(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f - y||^2 + mu ||f - (x - u)||^2."""
+        """Compute ||A f - y||^2 + mu ||f - (x - u)||^2."""
         f, x, u = s.net(jittered(s, self.jitter)), s["x"], s["u"]
         if not self.fresh:
             s["f"] = f
@@ -121,7 +123,7 @@ class DeepRED(Method):
         return {"f": f, "x": x, "x-u": x - u}[self.answer], terms
 
     def advance(self, s: State) -> None:
-        """The updates of x and u."""
+        """Update x and u."""
         f, x, u = s.net(s["z"]) if self.fresh else s["f"], s["x"], s["u"]
         if self.scheme == "red":
             x = (self.beta * self._denoised(s) + self.mu * (f + u)) / (self.beta + self.mu)
@@ -144,7 +146,10 @@ class DeepRED(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; what the paper has not takes those of deblurring."""
+    """Return the settings of `preset` on `task`.
+
+    What the paper has not takes those of deblurring.
+    """
     method, rate = {
         "denoise": (DeepRED(), 0.008),
         "superres": (
@@ -157,10 +162,21 @@ def recipe(task: str, preset: str) -> Recipe:
     deblur = task not in ("denoise", "superres")
     return Recipe(
         method=method,
-        net=SKIP if task in PHOTOGRAPHS else replace(SKIP, sigmoid=False),
+        net=SKIP if find_task(task).unit_range else replace(SKIP, sigmoid=False),
         engine=Engine("adam", lr=rate, precision="fp32")
         if not deblur
         else Engine("adam", lr=rate, schedule="steps", every=1000, drop=0.9, precision="fp32"),
         output=Average(decay=0.99, keep_best=False),
         source="authors' notebooks: denoising 6,000 steps, x4 2,000, deblurring 30,000",
     )
+
+
+CARD = Card(
+    name="deepred",
+    title="DeepRED: DIP with a denoiser as regulariser, by splitting",
+    source="Mataev, Milanfar, Elad, ICCV workshops 2019",
+    family=HYBRID,
+    tasks=LINEAR_TASKS,
+    optimises="the network, with updates of the image",
+    recipe=recipe,
+)

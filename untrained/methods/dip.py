@@ -12,10 +12,12 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.errors import UserError
+from untrained.methods.card import EARLY_STOPPING, Card
 from untrained.methods.inputs import jittered, pixel_coordinates, uniform_input
-from untrained.methods.presets import PHOTOGRAPHS, fast
+from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Average, Rollback
+from untrained.tasks import ALL_TASKS, find_task
 
 INPUTS = ("noise", "meshgrid")
 
@@ -65,7 +67,7 @@ class DIP(Method):
             raise UserError(f"input={self.input!r} is unknown; known: {', '.join(INPUTS)}")
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z."""
+        """Count the channels of z."""
         return self.channels if self.input == "noise" else 2
 
     def start(self, s: State) -> None:
@@ -77,7 +79,7 @@ class DIP(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(z + sigma_p eps) - y||^2."""
+        """Compute ||A f(z + sigma_p eps) - y||^2."""
         x = s.net(jittered(s, self.jitter))
         return x, {"data": s.problem.misfit(x)}
 
@@ -93,7 +95,7 @@ class DIP(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`.
+    """Return the settings of `preset` on `task`.
 
     `paper` is the notebooks' for photographs and, where the paper has no such task (deblurring,
     MRI, CT), the 4,000 steps that aSeqDIP (App. C.6) gives this baseline, with a linear head.
@@ -107,9 +109,20 @@ def recipe(task: str, preset: str) -> Recipe:
         return fast(method, task, preset, "DIP's equations with the fast engine")
     return Recipe(
         method=method,
-        net=SKIP if task in PHOTOGRAPHS else replace(SKIP, sigmoid=False),
+        net=SKIP if find_task(task).unit_range else replace(SKIP, sigmoid=False),
         engine=Engine("adam", lr=0.001 if task == "inpaint" else 0.01, precision="fp32"),
         output=Average(decay=0.99, keep_best=False),
         guard=Rollback() if task == "denoise" else None,
         source=f"Ulyanov et al. 2018, {source}",
     )
+
+
+CARD = Card(
+    name="dip",
+    title="Deep Image Prior",
+    source="Ulyanov, Vedaldi, Lempitsky, CVPR 2018",
+    family=EARLY_STOPPING,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+)

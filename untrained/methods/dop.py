@@ -11,10 +11,11 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
+from untrained.methods.card import REPARAMETERISATION, Card
 from untrained.methods.inputs import jittered, uniform_input
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.nets import SKIP, Compact
 from untrained.rules import Average, Last
+from untrained.tasks import LINEAR_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class DOP(Method):
     amplitude: float = 0.1
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z."""
+        """Count the channels of z."""
         return self.channels
 
     def start(self, s: State) -> None:
@@ -59,7 +60,7 @@ class DOP(Method):
             s.train(name, self.ratio)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(z + sigma_p eps) + g*g - h*h - y||^2."""
+        """Compute ||A f(z + sigma_p eps) + g*g - h*h - y||^2."""
         p = s.problem
         x = s.net(jittered(s, self.jitter))
         corruption = p.visible(s["g"].square() - s["h"].square())
@@ -67,8 +68,8 @@ class DOP(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; gradient descent is the method and stays."""
-    head = task in PHOTOGRAPHS
+    """Return the settings of `preset` on `task`; gradient descent is the method and stays."""
+    head = find_task(task).unit_range
     if preset != "paper":
         return Recipe(
             method=DOP({"fast": 3000, "best": 20000}[preset]),
@@ -84,3 +85,14 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Last(),
         source="authors' code: SGD 1 and 500 on the mean squared error, 150,000 steps",
     )
+
+
+CARD = Card(
+    name="dop",
+    title="double over-parameterisation: impulses are told from the image",
+    source="You, Zhu, Qu, Ma, NeurIPS 2020",
+    family=REPARAMETERISATION,
+    tasks=LINEAR_TASKS,
+    optimises="the network and the corruption",
+    recipe=recipe,
+)

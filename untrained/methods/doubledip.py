@@ -12,6 +12,7 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
+from untrained.methods.card import REPARAMETERISATION, Card
 from untrained.methods.inputs import uniform_input
 from untrained.methods.presets import fast
 from untrained.nets import SKIP
@@ -52,11 +53,11 @@ class DoubleDIP(Method):
     phase_rate: float = 0.5
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z_1 and of z_2."""
+        """Count the channels of z_1 and of z_2."""
         return self.channels
 
     def output_channels(self, problem: Problem) -> int:
-        """One magnitude, one phase; a real image has as many of each as channels."""
+        """Count one magnitude and one phase; a real image has as many of each as channels."""
         return 1 if problem.complex_image else problem.x_shape[0]
 
     def start(self, s: State) -> None:
@@ -67,7 +68,7 @@ class DoubleDIP(Method):
         s.train_net(self.phase_rate, only=phase)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """|| |F P x| - y ||^2 with x = f_1(z_1) exp(i f_2(z_2))."""
+        """Compute || |F P x| - y ||^2 with x = f_1(z_1) exp(i f_2(z_2))."""
         magnitude, phase = s.net(s["z"]).chunk(2, dim=1)
         magnitude = magnitude.sigmoid()
         x = magnitude * phase.cos()
@@ -77,7 +78,7 @@ class DoubleDIP(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset`; `paper` has the network and engine of DIP."""
+    """Return the settings of `preset`; `paper` has the network and engine of DIP."""
     net = replace(SKIP, sigmoid=False)
     if preset != "paper":
         made = fast(DoubleDIP(), task, preset, "double DIP with the fast engine")
@@ -92,3 +93,14 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Average(decay=0.99, keep_best=False),
         source="Zhuang et al. 2023; network and engine of DIP",
     )
+
+
+CARD = Card(
+    name="doubledip",
+    title="double DIP: one network for the magnitude, one for the phase",
+    source="Zhuang, Yang, Hofmann, Barmherzig, Sun, Electronic Imaging 2023",
+    family=REPARAMETERISATION,
+    tasks=("phase",),
+    optimises="two networks",
+    recipe=recipe,
+)

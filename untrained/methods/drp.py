@@ -14,10 +14,11 @@ from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import tv
+from untrained.methods.card import REPARAMETERISATION, Card
 from untrained.methods.inputs import coordinates
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.nets import SkipNet, normalisations
 from untrained.rules import Average, Last
+from untrained.tasks import ALL_TASKS, find_task
 
 SEEDS = ("noise", "grid")
 
@@ -58,7 +59,7 @@ class DRP(Method):
             raise UserError(f"seed={self.seed!r} is unknown; known: {', '.join(SEEDS)}")
 
     def input_channels(self, image_channels: int) -> int:
-        """Channels of z."""
+        """Count the channels of z."""
         return self.channels
 
     def start(self, s: State) -> None:
@@ -77,7 +78,7 @@ class DRP(Method):
         return x, {"data": data, "tv": self.lam * tv(x)}
 
     def advance(self, s: State) -> None:
-        """The frozen kernels take a step of their random walk."""
+        """Move the frozen kernels by a step of their random walk."""
         if not self.walk:
             return
         for name, weight in s.weights.items():
@@ -106,12 +107,15 @@ def _normalised(z: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; tasks that the paper has not take those of denoising."""
+    """Return the settings of `preset` on `task`.
+
+    Tasks that the paper has not take those of denoising.
+    """
     width, skip, rate, method = {
         "superres": (128, 4, 0.5, DRP(lam=0.75, channels=1)),
         "inpaint": (128, 128, 0.05, DRP(lam=0.01, channels=2, seed="grid", walk=1e-3)),
     }.get(task, (64, 4, 0.1, DRP()))
-    net = SkipNet(down=(width,), up=(width,), skip=(skip,), sigmoid=task in PHOTOGRAPHS)
+    net = SkipNet(down=(width,), up=(width,), skip=(skip,), sigmoid=find_task(task).unit_range)
     paper = preset == "paper"
     fewer = {"paper": 0, "fast": 500, "best": 2000}[preset]
     return Recipe(
@@ -125,3 +129,14 @@ def recipe(task: str, preset: str) -> Recipe:
         source="authors' code: width, rate and lambda per task, at most 5,000 steps"
         + ("" if paper else "; fewer steps, falling rate"),
     )
+
+
+CARD = Card(
+    name="drp",
+    title="Deep Random Projector: the input and the normalisations only",
+    source="Li, Wang, Zhuang, Sun, CVPR 2023",
+    family=REPARAMETERISATION,
+    tasks=ALL_TASKS,
+    optimises="the input and the normalisations",
+    recipe=recipe,
+)

@@ -15,11 +15,13 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
 from untrained.maths import level, mse, tv
+from untrained.methods.card import GEOMETRY, LOW_DATA, WEIGHTS, Card, Training
 from untrained.methods.phantoms import phantoms
 from untrained.methods.presets import fast
 from untrained.nets import Compact, EdipUNet
 from untrained.problem import Problem
 from untrained.rules import Last, Lowest
+from untrained.tasks import LINEAR_TASKS
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,12 @@ class EDIPTraining(Method):
     noise: float = 0.05
 
     def start(self, s: State) -> None:
-        """One network for all images."""
+        """Share one network among all images."""
         s.share(list(s.weights))
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||f(A^dagger y) - x||^2."""
+        """Compute ||f(A^dagger y) - x||^2."""
         scan = s.problem.select(0)
         with torch.no_grad():
             x = scan.supported(phantoms(s, complex_image=scan.complex_image))
@@ -101,7 +103,7 @@ class EDIP(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A x - y||^2 + gamma TV(x), x = c f(z / c), both in units of the level of A^H y."""
+        """Compute ||A x - y||^2 + gamma TV(x), x = c f(z / c), in units of A^H y's level."""
         x = s["c"] * s.net(s["z"])
         unit = s.problem.adjoint_level
         data = s.problem.misfit(x, "norm") / unit.square()
@@ -119,7 +121,7 @@ def level_of(image: Tensor) -> Tensor:
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; `paper` is the authors' configuration."""
+    """Return the settings of `preset` on `task`; `paper` is the authors' configuration."""
     if preset != "paper":
         made = fast(EDIP(), task, preset, "fine-tuning with the fast engine")
         assert isinstance(made.net, Compact)
@@ -141,7 +143,10 @@ def recipe(task: str, preset: str) -> Recipe:
 
 
 def training(task: str, preset: str) -> Recipe:
-    """The settings of the pre-training; `fast` takes 1,000 steps with the network of `recipe`."""
+    """Return the settings of the pre-training.
+
+    `fast` takes 1,000 steps with the network of `recipe`.
+    """
     made = recipe(task, preset)
     paper = preset == "paper"
     return replace(
@@ -161,3 +166,21 @@ def training(task: str, preset: str) -> Recipe:
         if paper
         else "the authors' pre-training, shorter",
     )
+
+
+CARD = Card(
+    name="edip",
+    title="Educated DIP: a network trained on random shapes, then TV-DIP",
+    source="Barbano et al., IEEE TCI 2022",
+    family=LOW_DATA,
+    tasks=LINEAR_TASKS,
+    optimises="the network",
+    recipe=recipe,
+    needs=WEIGHTS,
+    training=Training(
+        title="a network that turns back-projections of random shapes into the shapes",
+        learns_from=GEOMETRY,
+        recipe=training,
+        drawn=True,
+    ),
+)

@@ -1,25 +1,26 @@
-"""Our own method."""
+"""Our own method: DIP that starts at a classical image and is mixed with it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from untrained.classical import guide
+from untrained.classical import baseline
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import tv
 from untrained.methods.aseqdip import ASeqDIP
-from untrained.methods.fillin import FillIn
+from untrained.methods.card import HYBRID, Card
 from untrained.methods.inputs import jittered, uniform_input
 from untrained.methods.presets import SLACK, sequential
 from untrained.nets import Compact
 from untrained.rules import Blend, HeldOut
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class House(Method):
               z = (u,\ x_c),\quad u \sim U(0, a)
 
     z holds channels of fixed noise, as in DIP, and the classical image of the measurements that
-    may be seen (`classical.guide`, another for every task): the noise lets the network draw what
+    may be seen (`classical.baseline`, another for every task): the noise lets the network draw what
     that image lacks, the image spares it hundreds of steps. The recipe's output rule mixes the
     averaged images with the classical one by their error on held-out measurements (see `Blend`),
     so that the answer follows it where the network adds nothing; few CT views leave too little to
@@ -66,19 +67,19 @@ class House(Method):
     guided: bool = True
 
     def input_channels(self, image_channels: int) -> int:
-        """Noise channels, and those of the classical image."""
+        """Count the noise channels and those of the classical image."""
         return self.channels + (image_channels if self.guided else 0)
 
     def start(self, s: State) -> None:
         """z = (noise, classical image), fixed; every weight of f is trained."""
         z = uniform_input(s, self.channels, self.amplitude)
         if self.guided:
-            z = torch.cat([z, guide(s.problem)], dim=1)
+            z = torch.cat([z, baseline(s.problem)], dim=1)
         s["z"] = z
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||W^(1/2) (A f(z) - y)||^2 + lambda TV(f(z))."""
+        """Compute ||W^(1/2) (A f(z) - y)||^2 + lambda TV(f(z))."""
         x = s.net(jittered(s, self.jitter))
         weight = self.lam * s.problem.adjoint_level
         return x, {"data": s.problem.misfit(x, "norm"), "tv": weight * tv(x)}
@@ -91,38 +92,61 @@ class Unguided(ASeqDIP):
     name: ClassVar[str] = "house"
 
 
-WEIGHTS = {"denoise": 0.025, "superres": 0.06, "deblur": 0.0005, "ct": 0.03}
-"""lambda per task; 0.002 elsewhere."""
+@dataclass(frozen=True)
+class Settings:
+    """What one task sets.
 
-OUTPUTS = {
-    "denoise": Blend(share=0.15, prior=1.0),
-    "inpaint": Blend(mu=0.1),
-    "mri": Blend(share=0.1, prior=1.0),
-    "ct": Blend(share=0.0, prior=3.0),
+    Args:
+        steps: optimiser steps of `fast` and of `best`.
+        lam: lambda.
+        guided: whether z holds the classical image.
+        output: how the answer is mixed from the network's images and the classical one.
+        held_out: fraction of the measurements that is held out.
+        skip: first steps of `fast` and of `best` that the stop rule does not consider.
+        more: the fit of all measurements goes on from the first fit for this fraction of its
+            steps; 0 = it starts anew.
+        weighting: of the residuals.
+    """
+
+    steps: tuple[int, int] = (250, 500)
+    lam: float = 0.002
+    guided: bool = True
+    # many pixels are held out, and decide alone
+    output: Blend = field(default_factory=Blend)
+    held_out: float = 0.05
+    skip: tuple[int, int] = (20, 20)
+    more: float = 0.0
+    weighting: str = "uniform"
+
+
+SETTINGS = {
+    # after more steps the network draws noise. Held-out noisy pixels judge how an image fills gaps,
+    # where the classical one is poor, and not how it denoises: the share is drawn to 0.15
+    "denoise": Settings(steps=(150, 150), lam=0.025, output=Blend(share=0.15, prior=1.0), more=0.2),
+    "inpaint": Settings(output=Blend(mu=0.1), more=0.2),
+    # a coarse measurement says little more than its classical image, in which the network gets
+    # stuck if it is given
+    "superres": Settings(steps=(100, 200), lam=0.06, guided=False, more=0.2),
+    # the network adds little to the classical image, soon
+    "deblur": Settings(steps=(80, 250), lam=0.0005, more=0.2),
+    # likewise; few columns take the classical image, which the mixture begins with, for the better
+    "mri": Settings(steps=(80, 250), output=Blend(share=0.1, prior=1.0), skip=(50, 100), more=0.2),
+    # a network that is guided by the classical image adds nothing; two views of thirty are few to
+    # mix images by
+    "ct": Settings(
+        steps=(60, 60),
+        lam=0.03,
+        output=Blend(share=0.0, prior=3.0),
+        held_out=0.15,
+        more=0.2,
+        weighting="half-ramp",
+    ),
 }
-"""The mixture per task; elsewhere the held-out pixels are many and decide alone. Held-out noisy
-pixels judge how an image fills gaps, where the classical one is poor, and not how it denoises."""
-
-BOUNDED = ("inpaint", "nldeblur", "phase")
-"""Tasks without a classical image in z, which elsewhere keeps the network in [0, 1]."""
-
-STEPS = {
-    "denoise": (150, 150),
-    "superres": (100, 200),
-    "deblur": (80, 250),
-    "ct": (60, 60),
-    "mri": (80, 250),
-}
-"""Of `fast` and of `best`, 250 and 500 elsewhere: after more than that the networks of denoising,
-super-resolution draw noise. MRI, deblurring and super-resolution have a classical image to which a
-network adds little, and on CT one that is guided by it adds nothing."""
-
-SETTLED = ("denoise", "inpaint", "superres", "deblur", "mri", "ct")
-"""Tasks where the fit of the held-out measurements, few among all, goes on from the first fit."""
+"""A row a task; the defaults of `Settings` elsewhere. The slack of the stop rule is SLACK's."""
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; there is no paper, so `paper` is `best`.
+    """Return the settings of `preset` on `task`; there is no paper, so `paper` is `best`.
 
     `best` on CT mixes the classical image with `aseqdip` in its `fast` preset, which is not guided
     by it and therefore errs in other places.
@@ -131,31 +155,34 @@ def recipe(task: str, preset: str) -> Recipe:
     if best and task == "ct":
         made = sequential(Unguided(inner=10), task, "fast", "this library; docs/methods/house.md")
         return replace(made, output=Blend(share=0.0, prior=1.0), seeds=3)
-    steps = STEPS.get(task, (250, 500))[best]
-    house = House(
-        rounds=steps,
-        lam=WEIGHTS.get(task, 0.002),
-        # a coarse measurement says little more than its classical image, in which it gets stuck
-        guided=task != "superres",
-    )
+    row = SETTINGS.get(task, Settings())
     return Recipe(
-        method=FillIn(rounds=steps) if task == "inpaint" else house,
+        method=House(rounds=row.steps[best], lam=row.lam, guided=row.guided),
         net=Compact(
-            widths=(32 if best else 16, 32, 64, 128, 128), skip=16, sigmoid=task in BOUNDED
+            widths=(32 if best else 16, 32, 64, 128, 128), skip=16, sigmoid=find_task(task).bounded
         ),
         engine=Engine("muon", lr=0.02, warmup=10, schedule="cosine", final=0.02),
         stop=HeldOut(
-            # two views of thirty are few to mix images by
-            fraction=0.15 if task == "ct" else 0.05,
+            fraction=row.held_out,
             patience=250,
-            # few columns take the classical image, which the mixture begins with, for the better
-            skip=(100 if best else 50) if task == "mri" else 20,
+            skip=row.skip[best],
             slack=SLACK.get(task, 0.03),
             again=True,
-            more=0.2 if task in SETTLED else 0.0,
+            more=row.more,
         ),
-        output=OUTPUTS.get(task, Blend()),
-        weighting="half-ramp" if task == "ct" else "uniform",
+        output=row.output,
+        weighting=row.weighting,
         seeds=3 if best else 1,
         source="this library; evidence in docs/results.md",
     )
+
+
+CARD = Card(
+    name="house",
+    title="our own: DIP made fast and stable, mixed with a classical image",
+    source="this library",
+    family=HYBRID,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+)

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from untrained.core.state import State
 from untrained.errors import UserError
-from untrained.maths import sum_squares
-from untrained.scaling import least_squares_gain, per_problem
+from untrained.maths import per_problem, sum_squares
+from untrained.problem.scaling import least_squares_gain
 
 
 def uniform_input(s: State, channels: int, amplitude: float) -> Tensor:
@@ -17,7 +17,7 @@ def uniform_input(s: State, channels: int, amplitude: float) -> Tensor:
 
 
 def coordinates(s: State, low: float, high: float) -> Tensor:
-    """The coordinates of every pixel, `(G, axes, ...)`: `low` to `high` along every axis."""
+    """Make the coordinates of every pixel, `(G, axes, ...)`: `low` to `high` along every axis."""
     axes = [torch.linspace(low, high, side, device=s.device) for side in s.input_sides]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
     return grid.expand(s.size, *grid.shape)
@@ -41,7 +41,7 @@ def jittered(s: State, size: float) -> Tensor:
 
 
 def guides(s: State, method: str) -> Tensor:
-    """The clean images of similar content that came with the problem, `(G, M, C, ...)`.
+    """Return the clean images of similar content that came with the problem, `(G, M, C, ...)`.
 
     Raises:
         UserError: there are none.
@@ -56,7 +56,7 @@ def guides(s: State, method: str) -> Tensor:
 
 
 def nearest_guide(s: State, method: str) -> Tensor:
-    """Of the guides the one nearest to the scaled A^H y, `(G, C, ...)`; raises as `guides`."""
+    """Choose the clean image nearest to the scaled A^H y, `(G, C, ...)`; raises as `guides`."""
     given, estimate = guides(s, method), s.problem.estimate()
     apart = [sum_squares(given[:, i] - estimate) for i in range(given.shape[1])]
     nearest = torch.stack(apart, dim=1).argmin(1)

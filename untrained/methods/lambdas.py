@@ -18,7 +18,7 @@ M = TypeVar("M", bound=Method)
 
 
 def with_each_lambda(method: M) -> tuple[M, ...]:
-    """The method with every lambda to be tried; itself alone where its own is a number."""
+    """Return the method with every lambda to be tried; alone where its own is a number."""
     field: Any = method
     if field.lam != "auto":
         return (method,)
@@ -26,7 +26,7 @@ def with_each_lambda(method: M) -> tuple[M, ...]:
 
 
 def number(lam: Lam) -> float:
-    """The value of a lambda.
+    """Return the value of a lambda.
 
     Raises:
         ValueError: it is `auto`, which a method does not run with.

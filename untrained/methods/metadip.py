@@ -14,10 +14,12 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
 from untrained.errors import UserError
+from untrained.methods.card import CLEAN_IMAGES, LOW_DATA, WEIGHTS, Card, Training
 from untrained.methods.inputs import learned_level, uniform_input
-from untrained.methods.presets import PHOTOGRAPHS, fast
+from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Average, Last
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,18 @@ class MetaDIPTraining(Method):
             )
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z."""
+        """Count the channels of z."""
         return self.channels
 
     def start(self, s: State) -> None:
-        """One z, one theta and one alpha for all images."""
+        """Share one z, one theta and one alpha among all images."""
         s["z"] = uniform_input(s, self.channels, self.amplitude)
         s.share(list(s.weights))
         s.train_net()
         s.learn_rates(self.first, self.ratio)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||f_i(z) - x_i||^2 after the N inner steps of every image."""
+        """Compute ||f_i(z) - x_i||^2 after the N inner steps of every image."""
         alpha = s.learned_rates()
         theta = {n: s.weights[n].expand(s.size, *s.weights[n].shape[1:]) for n in alpha}
         for _ in range(self.adapt):
@@ -116,7 +118,7 @@ class MetaDIP(Method):
     amplitude: float = 0.1
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z."""
+        """Count the channels of z."""
         return self.channels
 
     def start(self, s: State) -> None:
@@ -127,19 +129,22 @@ class MetaDIP(Method):
         s["c"] = learned_level(s)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A c f(z) - y||^2 / c^2."""
+        """Compute ||A c f(z) - y||^2 / c^2."""
         x = s["c"] * s.net(s["z"])
         return x, {"data": s.problem.misfit(x, "norm") / s["c"].flatten().square()}
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`, all ours: the network of DIP, and rates as learned."""
+    """Return the settings of `preset` on `task`.
+
+    All ours: the network of DIP, and rates as learned.
+    """
     if preset != "paper":
         made = fast(MetaDIP(), task, preset, "the learned start and rates; settings ours")
         return replace(made, engine=Engine("sgd", lr=1.0))
     return Recipe(
         method=MetaDIP(),
-        net=SKIP if task in PHOTOGRAPHS else replace(SKIP, sigmoid=False),
+        net=SKIP if find_task(task).unit_range else replace(SKIP, sigmoid=False),
         engine=Engine("sgd", lr=1.0, precision="fp32"),
         output=Average(decay=0.99, keep_best=False),
         source="Zhang et al. 2022 published no settings: DIP's network, learned rates, our steps",
@@ -147,7 +152,7 @@ def recipe(task: str, preset: str) -> Recipe:
 
 
 def training(task: str, preset: str) -> Recipe:
-    """The settings of the meta-learning, all ours; with the network of `recipe`."""
+    """Return the settings of the meta-learning, all ours; with the network of `recipe`."""
     paper = preset == "paper"
     return replace(
         recipe(task, preset),
@@ -158,3 +163,21 @@ def training(task: str, preset: str) -> Recipe:
         output=Last(),
         steps=0,
     )
+
+
+CARD = Card(
+    name="metadip",
+    title="DIP from a meta-learned start",
+    source="Zhang et al., arXiv 2209.08452",
+    family=LOW_DATA,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+    needs=WEIGHTS,
+    training=Training(
+        title="a start from which DIP needs few steps, from clean images",
+        learns_from=CLEAN_IMAGES,
+        recipe=training,
+        input=True,
+    ),
+)

@@ -12,9 +12,11 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
+from untrained.methods.card import CLEAN_IMAGES, LOW_DATA, WEIGHTS, Card, Training
 from untrained.methods.inputs import learned_level, pixel_coordinates
 from untrained.nets import Siren
 from untrained.rules import HeldOut, Last
+from untrained.tasks import ALL_TASKS
 
 FREQUENCIES = "frequencies"
 
@@ -35,7 +37,7 @@ class NeRPTraining(Method):
     inner: int = 1
 
     def input_channels(self, image_channels: int) -> int:
-        """One per axis of the image."""
+        """Count one per axis of the image."""
         return 2
 
     def start(self, s: State) -> None:
@@ -45,7 +47,7 @@ class NeRPTraining(Method):
         s.train_net(only=[name for name in s.weights if FREQUENCIES not in name])
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||M(gamma(r)) - x_prior||^2."""
+        """Compute ||M(gamma(r)) - x_prior||^2."""
         x = s.net(s["z"])
         return x, {"data": s.problem.misfit(x)}
 
@@ -67,7 +69,7 @@ class NeRP(Method):
     inner: int = 1
 
     def input_channels(self, image_channels: int) -> int:
-        """One per axis of the image."""
+        """Count one per axis of the image."""
         return 2
 
     def start(self, s: State) -> None:
@@ -77,7 +79,7 @@ class NeRP(Method):
         s["c"] = learned_level(s)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A c M(gamma(r)) - y||^2."""
+        """Compute ||A c M(gamma(r)) - y||^2."""
         x = s["c"] * s.net(s["z"])
         return x, {"data": s.problem.misfit(x)}
 
@@ -87,7 +89,9 @@ NET = Siren(layers=7, features=256, scale=4.0)
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`: the authors', Adam 1e-5 and 1,000 steps; `fast` and
+    """Return the settings of `preset` on `task`.
+
+    The authors', Adam 1e-5 and 1,000 steps; `fast` and
     `best` stop by themselves.
     """
     paper = preset == "paper"
@@ -102,7 +106,7 @@ def recipe(task: str, preset: str) -> Recipe:
 
 
 def training(task: str, preset: str) -> Recipe:
-    """The settings of the prior embedding: Adam 1e-4, weight decay 1e-4, 1,000 steps."""
+    """Return the settings of the prior embedding: Adam 1e-4, weight decay 1e-4, 1,000 steps."""
     return Recipe(
         method=NeRPTraining({"fast": 500}.get(preset, 1000)),
         net=NET,
@@ -110,3 +114,20 @@ def training(task: str, preset: str) -> Recipe:
         output=Last(),
         source="Shen, Pauly, Xing 2022, authors' configuration of image regression",
     )
+
+
+CARD = Card(
+    name="nerp",
+    title="a coordinate network that knows an earlier image",
+    source="Shen, Pauly, Xing, IEEE TNNLS 2022",
+    family=LOW_DATA,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+    needs=WEIGHTS,
+    training=Training(
+        title="a coordinate network of an earlier image of the same object",
+        learns_from=CLEAN_IMAGES,
+        recipe=training,
+    ),
+)

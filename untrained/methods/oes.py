@@ -13,14 +13,15 @@ from torch import Tensor
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.files import read_tensors, write_tensors
+from untrained.methods.card import REPARAMETERISATION, Card
 from untrained.methods.inputs import uniform_input
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.nets import SKIP_OES
 from untrained.rules import Average, Last
+from untrained.solver.fit import Fit
+from untrained.tasks import ALL_TASKS, find_task
 
 SELECTIONS = ("learned", "magnitude")
 
@@ -84,7 +85,7 @@ class OES(Method):
             )
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z."""
+        """Count the channels of z."""
         return self.channels
 
     def within(self, steps: int) -> OES:
@@ -147,7 +148,7 @@ class OES(Method):
         return self.lam * total
 
     def _restart(self, s: State, masks: dict[str, Tensor]) -> None:
-        """The weights of the sub-network are theta_0, all others zero."""
+        """Set the weights of the sub-network to theta_0, all others to zero."""
         with torch.no_grad():
             for name, weight in s.weights.items():
                 s[f"mask/{name}"] = masks[name]
@@ -168,7 +169,7 @@ def largest(scores: dict[str, Tensor], fraction: float) -> dict[str, Tensor]:
     }
 
 
-def save_mask(result: Result, path: str | Path) -> None:
+def save_mask(result: Fit, path: str | Path) -> None:
     """Write the sub-network of a finished `oes` run, to start another image's from.
 
     A kept parameter that never left zero counts as dropped.
@@ -198,8 +199,11 @@ def _load_mask(path: str, s: State) -> dict[str, Tensor]:
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; the network is pruned, so every preset keeps its kind."""
-    linear = task not in PHOTOGRAPHS
+    """Return the settings of `preset` on `task`.
+
+    The network is pruned, so every preset keeps its kind.
+    """
+    linear = not find_task(task).unit_range
     if preset != "paper":
         steps = {"fast": 600, "best": 2000}[preset]
         net = replace(SKIP_OES, kernel_down=3, depth=4, sigmoid=not linear)
@@ -217,3 +221,14 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Last(),
         source="authors' configuration: 60,000 + 40,000 steps of Adam 0.01, 5% kept",
     )
+
+
+CARD = Card(
+    name="oes",
+    title="Optimal Eye Surgeon: a sparse sub-network found before training",
+    source="Ghosh, Zhang, Sun, Qu, Ravishankar, Wang, ICML 2024",
+    family=REPARAMETERISATION,
+    tasks=ALL_TASKS,
+    optimises="a mask, then the sub-network",
+    recipe=recipe,
+)

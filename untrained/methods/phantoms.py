@@ -11,7 +11,7 @@ SHAPES = 20
 
 
 def phantoms(s: State, complex_image: bool = False) -> Tensor:
-    """A new image for every problem at every step, `(G, C, ...)`, largest magnitude 1.
+    """Draw a new image for every problem at every step, `(G, C, ...)`, largest magnitude 1.
 
     Up to 20 ellipses or rectangles of either sign on black, cut off below 0, their edges about a
     pixel wide; channels share the shapes and have intensities of their own. A complex image gets

@@ -1,4 +1,4 @@
-"""The `fast` and `best` presets: a method's own equations with our engine around them.
+"""Settings of `fast` and `best` for all methods; those of `paper` are in each method's file.
 
 A preset changes network, optimiser, rates, precision, stop, how residuals are weighted and which
 image is returned; never the input, the terms of the objective or the update.
@@ -12,14 +12,10 @@ from typing import Any
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import NetSpec, Recipe
+from untrained.errors import UserError
 from untrained.nets import Compact, SkipNet, UNet
 from untrained.rules import Average, HeldOut, Nearer
-
-PHOTOGRAPHS = ("denoise", "inpaint", "superres", "deblur", "nldeblur", "cs", "phase")
-"""Tasks whose images live in [0, 1]."""
-
-BOUNDED = ("inpaint", "nldeblur", "phase")
-"""Tasks whose measurements hardly hold an image in [0, 1] there: the network's head does."""
+from untrained.tasks import find_task
 
 PRESETS = {
     "fast": "the method's equations with a compact network, Muon, averaged output, held-out stop",
@@ -30,22 +26,32 @@ PRESETS = {
 STEPS = {"fast": 300, "best": 1000}
 
 SLACK = {"denoise": 0.005, "superres": 0.005, "inpaint": 0.1, "mri": 0.05, "ct": 0.25}
-"""Of the held-out stop, 0.03 elsewhere: the best by docs/stopping.md. The error on two or three
-views or columns is noisy, and measured pixels still get better when the held-out ones no longer do;
-noisy ones do not."""
+"""`slack` of the held-out stop per task, 0.03 elsewhere; chosen in docs/stopping.md. The error on
+two or three views or columns is noisy, and measured pixels still get better when the held-out ones
+no longer do; noisy ones do not."""
 
 SMALL_STEPS = ("mri", "ct", "superres", "deblur")
-"""Where much of the image is hardly measured, see `sequential`."""
+"""Tasks whose measurements say little about much of the image; `sequential` uses it."""
+
+
+def check_preset(name: str) -> None:
+    """Refuse the name of a preset that there is not.
+
+    Raises:
+        UserError: it is unknown.
+    """
+    if name not in PRESETS:
+        raise UserError(f"unknown preset '{name}'; known: {', '.join(PRESETS)}")
 
 
 def fast(method: Method, task: str, preset: str, source: str) -> Recipe:
-    """The engine of `fast` and `best` around `method`."""
+    """Put the engine of `fast` and `best` around `method`."""
     slack = SLACK.get(task, 0.03)
     wide = preset == "best"
     return Recipe(
         method=method,
         net=Compact(
-            widths=(32 if wide else 16, 32, 64, 128, 128), skip=16, sigmoid=task in BOUNDED
+            widths=(32 if wide else 16, 32, 64, 128, 128), skip=16, sigmoid=find_task(task).bounded
         ),
         engine=Engine("muon", lr=0.02, warmup=10, schedule="cosine", final=0.02),
         stop=HeldOut(fraction=0.05, patience=250, skip=20, slack=slack, again=True),
@@ -56,12 +62,15 @@ def fast(method: Method, task: str, preset: str, source: str) -> Recipe:
 
 
 def _closing(task: str) -> dict[str, Any]:
-    """How the image is moved towards the measurements: pixels cannot tell what others are like."""
+    """Choose how the image is moved towards the measurements.
+
+    Measured pixels cannot tell what the missing ones are like.
+    """
     return {"mu": 0.1} if task == "inpaint" else {"ask": True}
 
 
 def sequential(method: Method, task: str, preset: str, source: str) -> Recipe:
-    """The engine of `fast` and `best` around a method that follows its own output.
+    """Put the engine of `fast` and `best` around a method that follows its own output.
 
     Such a method has nothing to hold on to where nothing is measured, and long steps carry it
     away (docs/methods/aseqdip.md has the numbers): MRI, CT, deblurring and super-resolution take

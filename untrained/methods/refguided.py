@@ -11,10 +11,12 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
+from untrained.methods.card import CLEAN_IMAGES, LOW_DATA, Card
 from untrained.methods.inputs import nearest_guide
-from untrained.methods.presets import PHOTOGRAPHS, fast
+from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Average
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -47,19 +49,34 @@ class RefGuided(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(x_ref) - y||^2."""
+        """Compute ||A f(x_ref) - y||^2."""
         x = s.net(s["z"])
         return x, {"data": s.problem.misfit(x)}
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; `paper` is the baseline of aSeqDIP with DIP's network."""
+    """Return the settings of `preset` on `task`.
+
+    `paper` is the baseline of aSeqDIP with DIP's network.
+    """
     if preset != "paper":
         return fast(RefGuided(), task, preset, "reference-guided DIP with the fast engine")
     return Recipe(
         method=RefGuided(),
-        net=SKIP if task in PHOTOGRAPHS else replace(SKIP, sigmoid=False),
+        net=SKIP if find_task(task).unit_range else replace(SKIP, sigmoid=False),
         engine=Engine("adam", lr=0.01, precision="fp32"),
         output=Average(decay=0.99, keep_best=False),
         source="baseline of aSeqDIP, App. C.6: 4,000 steps; DIP's network and rate",
     )
+
+
+CARD = Card(
+    name="refguided",
+    title="reference-guided DIP: the input is a known, similar image",
+    source="Zhao, Zhao, Gan, Sensors 2020",
+    family=LOW_DATA,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+    needs=CLEAN_IMAGES,
+)

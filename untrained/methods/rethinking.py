@@ -13,6 +13,7 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.errors import UserError
+from untrained.methods.card import REGULARISATION, Card
 from untrained.nets import Compact, S2SNet
 from untrained.rules import Average, Rollback, ZeroCrossing
 
@@ -107,7 +108,7 @@ class Rethinking(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset`; `paper` is the authors' configuration."""
+    """Return the settings of `preset`; `paper` is the authors' configuration."""
     if preset != "paper":
         steps = {"fast": 300, "best": 1000}[preset]
         return Recipe(
@@ -127,3 +128,14 @@ def recipe(task: str, preset: str) -> Recipe:
         guard=Rollback(),
         source="authors' code: RAdam 0.1, times 0.9 every 300 of 3,000 steps, average 0.99",
     )
+
+
+CARD = Card(
+    name="rethinking",
+    title="DIP on Stein's unbiased risk estimate, stops by itself",
+    source="Jo, Chun, Choi, ICCV 2021",
+    family=REGULARISATION,
+    tasks=("denoise",),
+    optimises="the network",
+    recipe=recipe,
+)

@@ -13,10 +13,12 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import mse
+from untrained.methods.card import REGULARISATION, Card
 from untrained.methods.inputs import uniform_input
 from untrained.methods.presets import fast
 from untrained.nets import EXTRA_DEEP_UNET
 from untrained.rules import Average
+from untrained.tasks import ALL_TASKS
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class SelfGuided(Method):
         s.train("z", self.rate)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A E f(z + eta) - y||^2 + alpha ||E f(z + eta) - z||^2."""
+        """Compute ||A E f(z + eta) - y||^2 + alpha ||E f(z + eta) - z||^2."""
         z = s["z"]
         size = self.spread * z.detach().flatten(1).amax(1).reshape(-1, *[1] * (z.ndim - 1))
         eta = s.noise("eta", (self.draws, *z.shape[1:]), "uniform")
@@ -72,7 +74,10 @@ class SelfGuided(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; `paper` is the authors' notebook on MRI for all tasks."""
+    """Return the settings of `preset` on `task`.
+
+    `paper` is the authors' notebook on MRI for all tasks.
+    """
     if preset != "paper":
         made = fast(SelfGuided(), task, preset, "Self-Guided DIP with the fast engine")
         # Muon fits the random input before z has moved; ten times the notebook's rate of f does not
@@ -85,3 +90,14 @@ def recipe(task: str, preset: str) -> Recipe:
         output=Average(decay=0.99, keep_best=False),
         source="authors' notebook: Adam 3e-4, input 0.1, alpha 2, 4,000 steps; average 0.99 ours",
     )
+
+
+CARD = Card(
+    name="selfguided",
+    title="Self-Guided DIP: the input is trained with the network",
+    source="Liang, Bell, Qu, Wang, Ravishankar, IEEE TCI 2025",
+    family=REGULARISATION,
+    tasks=ALL_TASKS,
+    optimises="the network and its input",
+    recipe=recipe,
+)

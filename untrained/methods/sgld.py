@@ -12,10 +12,11 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
+from untrained.methods.card import REGULARISATION, Card
 from untrained.methods.inputs import jittered, uniform_input
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.nets import SKIP, Compact
 from untrained.rules import Posterior, Rollback
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class SGLD(Method):
     amplitude: float = 0.1
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z."""
+        """Count the channels of z."""
         return self.channels
 
     def start(self, s: State) -> None:
@@ -59,7 +60,7 @@ class SGLD(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(z + sigma_p eps) - y||^2."""
+        """Compute ||A f(z + sigma_p eps) - y||^2."""
         x = s.net(jittered(s, self.jitter))
         return x, {"data": s.problem.misfit(x, "norm")}
 
@@ -75,7 +76,9 @@ class SGLD(Method):
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; `paper` is the authors' denoising notebook everywhere.
+    """Return the settings of `preset` on `task`.
+
+    `paper` is the authors' denoising notebook everywhere.
 
     `fast` and `best` keep Adam at a constant rate, a smaller one, so that the walk stays near.
     """
@@ -90,9 +93,20 @@ def recipe(task: str, preset: str) -> Recipe:
         )
     return Recipe(
         method=SGLD(),
-        net=SKIP if task in PHOTOGRAPHS else replace(SKIP, sigmoid=False),
+        net=SKIP if find_task(task).unit_range else replace(SKIP, sigmoid=False),
         engine=Engine("adam", lr=0.01, weight_decay=5e-8, precision="fp32"),
         output=Posterior(burn_in=7000, every=50),
         guard=Rollback(),
         source="authors' denoising notebook: 20,000 steps, burn-in 7,000, mean of every 50th",
     )
+
+
+CARD = Card(
+    name="sgld",
+    title="DIP by Langevin dynamics, the mean of many samples",
+    source="Cheng, Gadelha, Maji, Sheldon, CVPR 2019",
+    family=REGULARISATION,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+)

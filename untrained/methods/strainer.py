@@ -12,9 +12,11 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Never
 from untrained.core.state import State
+from untrained.methods.card import CLEAN_IMAGES, LOW_DATA, WEIGHTS, Card, Training
 from untrained.methods.inputs import learned_level, pixel_coordinates
 from untrained.nets import Siren
 from untrained.rules import HeldOut, Last
+from untrained.tasks import ALL_TASKS
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class StrainerTraining(Method):
     inner: int = 1
 
     def input_channels(self, image_channels: int) -> int:
-        """One per axis of the image."""
+        """Count one per axis of the image."""
         return 2
 
     def start(self, s: State) -> None:
@@ -47,7 +49,7 @@ class StrainerTraining(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||g_i(h(r)) - x_i||^2."""
+        """Compute ||g_i(h(r)) - x_i||^2."""
         x = s.net(s["z"])
         return x, {"data": s.problem.misfit(x)}
 
@@ -69,7 +71,7 @@ class Strainer(Method):
     inner: int = 1
 
     def input_channels(self, image_channels: int) -> int:
-        """One per axis of the image."""
+        """Count one per axis of the image."""
         return 2
 
     def start(self, s: State) -> None:
@@ -79,7 +81,7 @@ class Strainer(Method):
         s["c"] = learned_level(s)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A c g(h(r)) - y||^2."""
+        """Compute ||A c g(h(r)) - y||^2."""
         x = s["c"] * s.net(s["z"])
         return x, {"data": s.problem.misfit(x)}
 
@@ -88,7 +90,7 @@ STEPS = {"fast": 500, "best": 2000, "paper": 2000}
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`: UGoDIT's; `fast` and `best` stop by themselves."""
+    """Return the settings of `preset` on `task`: UGoDIT's; `fast` and `best` stop by themselves."""
     return Recipe(
         method=Strainer(STEPS[preset]),
         net=Siren(),
@@ -100,7 +102,7 @@ def recipe(task: str, preset: str) -> Recipe:
 
 
 def training(task: str, preset: str) -> Recipe:
-    """The settings of the training; `paper` as in public re-uses, see `StrainerTraining`."""
+    """Return the settings of the training; `paper` as in public re-uses, see `StrainerTraining`."""
     return Recipe(
         method=StrainerTraining(STEPS[preset]),
         net=Siren(),
@@ -108,3 +110,21 @@ def training(task: str, preset: str) -> Recipe:
         output=Last(),
         source="UGoDIT, App. I: 6 sine layers, 2000 steps; rates of public re-uses",
     )
+
+
+CARD = Card(
+    name="strainer",
+    title="a coordinate network whose first layers were learned",
+    source="Vyas et al., NeurIPS 2024",
+    family=LOW_DATA,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+    needs=WEIGHTS,
+    training=Training(
+        title="the first layers of a coordinate network, from clean images",
+        learns_from=CLEAN_IMAGES,
+        recipe=training,
+        encoder=True,
+    ),
+)

@@ -12,10 +12,12 @@ from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.maths import tv
+from untrained.methods.card import REGULARISATION, Card
 from untrained.methods.inputs import jittered, uniform_input
-from untrained.methods.presets import PHOTOGRAPHS, fast
+from untrained.methods.presets import fast
 from untrained.nets import SKIP
 from untrained.rules import Last
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class TVDIP(Method):
     amplitude: float = 0.1
 
     def input_channels(self, image_channels: int) -> int:
-        """Depth of z."""
+        """Count the channels of z."""
         return self.channels
 
     def start(self, s: State) -> None:
@@ -59,7 +61,7 @@ class TVDIP(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A f(z) - y||^2 + lambda TV(f(z))."""
+        """Compute ||A f(z) - y||^2 + lambda TV(f(z))."""
         x = s.net(jittered(s, self.jitter))
         weight = self.lam * s.problem.adjoint_level
         return x, {"data": s.problem.misfit(x, "norm"), "tv": weight * tv(x)}
@@ -70,7 +72,7 @@ WEIGHTS = {"denoise": 0.05, "superres": 0.02, "inpaint": 0.01, "deblur": 0.002}
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`.
+    """Return the settings of `preset` on `task`.
 
     aSeqDIP (App. C.6) gives this baseline lambda = 1 and 4,000 steps without saying what is
     summed and what averaged; with sums on both sides lambda = 1 flattens any image in [0, 1], so
@@ -81,8 +83,19 @@ def recipe(task: str, preset: str) -> Recipe:
         return fast(method, task, preset, "TV-DIP's equations with the fast engine")
     return Recipe(
         method=method,
-        net=SKIP if task in PHOTOGRAPHS else replace(SKIP, sigmoid=False),
+        net=SKIP if find_task(task).unit_range else replace(SKIP, sigmoid=False),
         engine=Engine("adam", lr=0.01, precision="fp32"),
         output=Last(),
         source="aSeqDIP App. C.6: 4,000 steps, DIP's network, Adam 0.01; lambda ours (see docs)",
     )
+
+
+CARD = Card(
+    name="tvdip",
+    title="Deep Image Prior with total variation",
+    source="Liu, Sun, Xu, Kamilov, ICASSP 2019",
+    family=REGULARISATION,
+    tasks=ALL_TASKS,
+    optimises="the network",
+    recipe=recipe,
+)

@@ -15,10 +15,12 @@ from untrained.core.rule import Never
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import mse
+from untrained.methods.card import LOW_DATA, MEASUREMENTS, WEIGHTS, Card, Training
 from untrained.methods.lambdas import Lam, number, with_each_lambda
-from untrained.methods.presets import PHOTOGRAPHS, sequential
+from untrained.methods.presets import sequential
 from untrained.nets import MEDIUM_UNET, SKIP_SHARED
 from untrained.rules import Last
+from untrained.tasks import ALL_TASKS, find_task
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class UGoDITTraining(Method):
         s.train_net()
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A_i g_i(h(z_i)) - y_i||^2 + lambda ||g_i(h(z_i)) - z_i||^2."""
+        """Compute ||A_i g_i(h(z_i)) - y_i||^2 + lambda ||g_i(h(z_i)) - z_i||^2."""
         z = s["z"]
         x = s.net(z)
         return x, {"data": s.problem.misfit(x), "autoencoding": self.lam * mse(x, z)}
@@ -100,12 +102,12 @@ class UGoDIT(Method):
 
     @property
     def description(self) -> str:
-        """Which of the two encoders, and lambda."""
+        """Say which of the two encoders, and lambda."""
         encoder = "the learned encoder" if self.frozen else "one that is trained further"
         return f"{encoder} with lambda {self.lam:g}" if self.lam != "auto" else encoder
 
     def candidates(self) -> tuple[UGoDIT, ...]:
-        """One for each lambda to be tried."""
+        """Return the method with each lambda to be tried."""
         return with_each_lambda(self)
 
     def start(self, s: State) -> None:
@@ -116,7 +118,7 @@ class UGoDIT(Method):
         s.train_net(only=[n for n in s.weights if not (self.frozen and n in s.given)])
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
-        """||A g(h(z)) - y||^2 + lambda ||g(h(z)) - z||^2."""
+        """Compute ||A g(h(z)) - y||^2 + lambda ||g(h(z)) - z||^2."""
         z = s["z"]
         x = s.net(z)
         return x, {"data": s.problem.misfit(x), "autoencoding": number(self.lam) * mse(x, z)}
@@ -145,7 +147,7 @@ class RandomEncoder(UGoDIT):
 
     @property
     def description(self) -> str:
-        """What the encoder is, and lambda."""
+        """Say what the encoder is, and lambda."""
         encoder = "a random encoder, never trained,"
         return f"{encoder} with lambda {self.lam:g}" if self.lam != "auto" else encoder
 
@@ -195,7 +197,9 @@ def features(s: State, z: Tensor) -> list[Tensor]:
 
 
 def recipe(task: str, preset: str) -> Recipe:
-    """The settings of `preset` on `task`; `paper` is Sec. 4: Adam 1e-4, (N, K) = (2, 2000) for
+    """Return the settings of `preset` on `task`.
+
+    `paper` is Sec. 4: Adam 1e-4, (N, K) = (2, 2000) for
     MRI, (10, 2000) for photographs. `fast` and `best` train the encoder too where the image is
     so unlike those it was learned from that a quarter of the steps shows it.
     """
@@ -207,14 +211,17 @@ def recipe(task: str, preset: str) -> Recipe:
 
 
 def control(task: str, preset: str) -> Recipe:
-    """`recipe` with a random encoder, never trained; there is nothing to try instead of it."""
+    """Return `recipe` with a random encoder, never trained.
+
+    There is nothing to try instead of it.
+    """
     made, method = recipe(task, preset), RandomEncoder(inner=_inner(task))
     source = f"{made.source}; a control: the encoder is random and never trained"
     return replace(made, method=method, alternative=None, source=source)
 
 
 def training(task: str, preset: str) -> Recipe:
-    """The settings of Algorithm 1, likewise; `fast` takes 600 steps."""
+    """Return the settings of Algorithm 1, likewise; `fast` takes 600 steps."""
     method = UGoDITTraining(inner=_inner(task))
     if preset == "paper":
         return _paper(method, task)
@@ -223,14 +230,45 @@ def training(task: str, preset: str) -> Recipe:
 
 
 def _inner(task: str) -> int:
-    return 10 if task in PHOTOGRAPHS else 2
+    return 10 if find_task(task).unit_range else 2
 
 
 def _paper(method: Method, task: str) -> Recipe:
     return Recipe(
         method=method,
-        net=SKIP_SHARED if task in PHOTOGRAPHS else MEDIUM_UNET,
+        net=SKIP_SHARED if find_task(task).unit_range else MEDIUM_UNET,
         engine=Engine("adam", lr=1e-4, precision="fp32"),
         output=Last(),
         source="Liang, Alkhouri et al. 2025, Sec. 4; networks from the authors' code",
     )
+
+
+CONTROL = Card(
+    name="ugodit, random encoder",
+    title="a control of ugodit: a random encoder, never trained",
+    source="our own",
+    family=LOW_DATA,
+    tasks=ALL_TASKS,
+    optimises="the decoder, with input updates",
+    recipe=control,
+    control_of="ugodit",
+)
+
+CARD = Card(
+    name="ugodit",
+    title="aSeqDIP with an encoder learned from a few degraded images",
+    source="Liang, Alkhouri et al., NeurIPS 2025",
+    family=LOW_DATA,
+    tasks=ALL_TASKS,
+    optimises="the decoder, with input updates",
+    recipe=recipe,
+    needs=WEIGHTS,
+    training=Training(
+        title="a shared encoder from a few degraded images, a decoder for each",
+        learns_from=MEASUREMENTS,
+        recipe=training,
+        encoder=True,
+        decoders=True,
+    ),
+    control=CONTROL,
+)

@@ -40,7 +40,7 @@ NETS: dict[str, Any] = {
 
 
 def net_from_dict(values: dict[str, Any]) -> Any:
-    """A network's description from what `Recipe.to_dict` made of it.
+    """Build a network's description from the dict that `Recipe.to_dict` made of it.
 
     Raises:
         UserError: an unknown network, or a field that it does not have.

@@ -20,11 +20,12 @@ SHORT = 3  # pixels, the least that any kernel is taken for
 
 
 def carefully(call: Callable[..., Any], axes: int, extent: int, *given: Any, **named: Any) -> Any:
-    """`call(*given, **named)`, a convolution over `extent` pixels of what comes first, in float32
-    where bfloat16 autocast would get it wrong: on a CPU, where a side is less than that.
+    """Call a convolution, in float32 where bfloat16 autocast would get it wrong.
 
-    The weight gradients of oneDNN 3.12 (AVX512-BF16) take in memory there that nobody wrote: NaN
-    in one run and not in the next, or a crash. Tensors that short cost nothing.
+    `call(*given, **named)` is a convolution over `extent` pixels of the last `axes` axes of its
+    first argument. On a CPU, where a side is shorter than that, the weight gradients of oneDNN 3.12
+    (AVX512-BF16) read memory that was never written: NaN in one run and not in the next, or a
+    crash. In tensors that short float32 costs nothing.
     """
     x = given[0] if given else named["input"]
     halved = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
@@ -36,7 +37,7 @@ def carefully(call: Callable[..., Any], axes: int, extent: int, *given: Any, **n
 
 
 def with_careful_convolutions(module: nn.Module) -> nn.Module:
-    """The same module, its convolutions called `carefully`, whoever built it."""
+    """Make all convolutions of a module compute `carefully`, and return the module."""
     for part in module.modules():
         if isinstance(part, nn.modules.conv._ConvNd) and not hasattr(part, "careful"):
             part.__class__ = _careful(type(part))  # type: ignore[arg-type]
@@ -45,7 +46,7 @@ def with_careful_convolutions(module: nn.Module) -> nn.Module:
 
 @functools.cache
 def _careful(kind: type) -> type:
-    """A class of convolutions with the forward pass that is careful."""
+    """Derive from a class of convolutions one whose forward pass computes `carefully`."""
 
     def forward(self: Any, *given: Any, **named: Any) -> Any:
         extents = zip(self.kernel_size, self.dilation, strict=True)
@@ -79,7 +80,7 @@ def conv(
     bias: bool = True,
     padding: str = "zeros",
 ) -> nn.Module:
-    """Convolution with an odd kernel that keeps the size (divides it by `stride`).
+    """Build a convolution with an odd kernel that keeps the size (divides it by `stride`).
 
     Args:
         dim: spatial axes.
@@ -97,7 +98,7 @@ def conv(
 
 
 def norm(dim: int, channels: int) -> nn.Module:
-    """Batch normalisation by the statistics of the batch at hand, always.
+    """Build a batch normalisation that always uses the statistics of the batch at hand.
 
     Nothing is remembered between calls, so `eval()` changes nothing and a step has no hidden
     state. With one image in the batch these are the image's own statistics.
@@ -137,10 +138,10 @@ def unit(
     bias: bool = True,
     padding: str = "zeros",
 ) -> nn.Sequential:
-    """Convolution, batch normalisation, leaky ReLU of negative slope `slope` (0: ReLU).
+    """Chain a convolution, batch normalisation and leaky ReLU of negative slope `slope` (0: ReLU).
 
-    The activation overwrites the normalisation's output, which no gradient needs: one image-sized
-    tensor less per unit.
+    The activation overwrites the normalisation's output, which no gradient needs: this saves one
+    image-sized tensor per unit.
     """
     activation = nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True)
     return nn.Sequential(

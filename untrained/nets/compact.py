@@ -25,7 +25,7 @@ _TRANSPOSED: dict[int, Callable[..., Tensor]] = {
 
 
 class JoinUp(nn.Module):
-    """Nearest doubling, concatenation behind the side tensor and 3x3 convolution, in one go.
+    """Nearest doubling, concatenation behind the side tensor and 3x3 convolution at once.
 
     Doubling and then convolving with 3 taps per axis is one transposed convolution of stride 2
     with the 4 taps that overlap-adding the 3 with themselves gives: 4/9 of the products in 2D,
@@ -109,7 +109,7 @@ class Compact:
         check_depth(self.depth)
 
     def build(self, in_channels: int, out_channels: int, dim: int = 2) -> Hourglass:
-        """The network `(B, in_channels, *sides) -> (B, out_channels, *sides)`, any sides >= 2."""
+        """Build the network `(B, in_channels, *sides) -> (B, out_channels, *sides)`; sides >= 2."""
         multiple = 2 ** (len(per_scale(self.widths, self.depth)) - 1)
         return Hourglass(
             self.encoder(in_channels, dim),
@@ -120,7 +120,7 @@ class Compact:
         )
 
     def encoder(self, in_channels: int, dim: int = 2) -> Encoder:
-        """The stem, the way down and the side branches."""
+        """Build the encoder: the stem, the way down and the side branches."""
         check_build(in_channels, 1, dim)
         widths = per_scale(self.widths, self.depth)
         descents = [
@@ -135,7 +135,7 @@ class Compact:
         return Encoder(_unit(dim, in_channels, widths[0], 3), descents)
 
     def decoder(self, out_channels: int, dim: int = 2) -> Decoder:
-        """The way up and the head."""
+        """Build the decoder: the way up and the head."""
         check_build(1, out_channels, dim)
         widths = per_scale(self.widths, self.depth)
         ascents = [

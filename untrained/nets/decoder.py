@@ -64,7 +64,7 @@ class DeepDecoder:
         check_width("start", self.start, smallest=0)
 
     def build(self, in_channels: int, out_channels: int, dim: int = 2) -> Generator:
-        """The network `(B, in_channels, *input_sides) -> (B, out_channels, *sides)`."""
+        """Build the network `(B, in_channels, *input_sides) -> (B, out_channels, *sides)`."""
         check_build(in_channels, out_channels, dim)
         sides = _check_sides(self.sides, dim)
         if self.start:
@@ -115,7 +115,7 @@ class ConvDecoder:
         check_width("start", self.start)
 
     def build(self, in_channels: int, out_channels: int, dim: int = 2) -> Generator:
-        """The network `(B, in_channels, *input_sides) -> (B, out_channels, *sides)`."""
+        """Build the network `(B, in_channels, *input_sides) -> (B, out_channels, *sides)`."""
         check_build(in_channels, out_channels, dim)
         sides = _check_sides(self.sides, dim)
         grown = growth(sides, self.start, self.depth - 1)
@@ -134,7 +134,7 @@ class ConvDecoder:
 
 
 def growth(sides: tuple[int, ...], start: int, steps: int) -> list[tuple[int, ...]]:
-    """Sides from an input whose longest is `start` to the image's, in `steps` equal ratios."""
+    """List sides from an input's, the longest `start`, to the image's, in `steps` equal ratios."""
     longest = max(sides)
     first = tuple(max(1, min(side, start * side // longest)) for side in sides)
     return [

@@ -22,7 +22,7 @@ class Silent(nn.Module):
         self.branch = branch
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, C, *sides) -> (B, 1, *sides)`, all zero."""
+        """Return zeros `(B, 1, *sides)` for `(B, C, *sides)`."""
         return torch.zeros_like(self.branch(x))
 
 
@@ -57,7 +57,7 @@ class EdipUNet:
         check_depth(self.depth)
 
     def build(self, in_channels: int, out_channels: int, dim: int = 2) -> Hourglass:
-        """The network `(B, in_channels, *sides) -> (B, out_channels, *sides)`, any sides >= 2."""
+        """Build the network `(B, in_channels, *sides) -> (B, out_channels, *sides)`; sides >= 2."""
         check_build(in_channels, out_channels, dim)
         widths = per_scale(self.widths, self.depth)
         skips = per_scale(self.skip[::-1], len(widths) - 1)[::-1] if len(widths) > 1 else ()

@@ -57,7 +57,7 @@ def check_depth(depth: int | None) -> None:
 
 
 def check_build(in_channels: int, out_channels: int, dim: int) -> None:
-    """Raise UserError unless the arguments of a `build` make sense."""
+    """Raise UserError unless channels are positive ints and `dim` is 1, 2 or 3."""
     check_width("in_channels", in_channels)
     check_width("out_channels", out_channels)
     if dim not in DIMS:
@@ -65,7 +65,7 @@ def check_build(in_channels: int, out_channels: int, dim: int) -> None:
 
 
 def per_scale(widths: tuple[int, ...], depth: int | None) -> tuple[int, ...]:
-    """`widths` cut to `depth` entries, or its last entry repeated; unchanged for None."""
+    """Cut `widths` to `depth` entries, or repeat its last entry; None leaves it unchanged."""
     if depth is None:
         return widths
     return widths[:depth] + widths[-1:] * (depth - len(widths))

@@ -1,4 +1,4 @@
-"""The one shape all our convolutional networks have: down, across, and up again.
+"""The shape of all our convolutional networks: an encoder, side branches and a decoder.
 
 An `Encoder` and a `Decoder` are modules of their own because some methods share, freeze or
 transplant one of them.
@@ -16,7 +16,7 @@ from untrained.nets.sizes import crop_to, pad_to
 
 
 class Descent(nn.Module):
-    """One step down: `(what goes across or None, what goes deeper)`."""
+    """One step down: `(side branch's tensor or None, half-sized tensor)`."""
 
     def __init__(self, down: nn.Module, side: nn.Module | None) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Descent(nn.Module):
 
 
 class Ascent(nn.Module):
-    """One step up: enlarge, put behind what came across, convolve."""
+    """One step up: enlarge, concatenate behind the side branch's tensor, convolve."""
 
     def __init__(self, up: nn.Module, join: nn.Module) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Encoder(nn.Module):
     """Stem and descents, largest scale first.
 
     Attributes:
-        lean: compute what is inside a scale again in the backward pass instead of keeping it.
+        lean: compute the inner tensors of a scale again in the backward pass, to save memory.
     """
 
     lean = False
@@ -83,7 +83,7 @@ class Decoder(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor, sides: Sequence[Tensor | None]) -> Tensor:
-        """Map an encoder's answer to an image."""
+        """Map the features and side tensors of an encoder to an image."""
         for ascent, side in zip(self.ascents, reversed(sides), strict=True):
             x = run_block(ascent, x, side, lean=self.lean)
         return self.head(x)
@@ -130,7 +130,7 @@ class Hourglass(nn.Module):
 
 
 def _channels_last(x: Tensor) -> Tensor:
-    """The same tensor with its channels innermost in memory.
+    """Return the tensor with its channels innermost in memory.
 
     The CPU's 2-D convolutions pass this layout on from layer to layer and take up to a third less
     time in it; 3-D ones gain nothing. (`contiguous(memory_format=...)` would fail inside vmap.)
@@ -139,7 +139,7 @@ def _channels_last(x: Tensor) -> Tensor:
 
 
 def _match(x: Tensor, like: Tensor) -> Tensor:
-    """`x` padded with zeros on both ends to the sides of `like`, which a halving rounded down."""
+    """Pad `x` with zeros on both ends to the sides of `like`, which a halving rounded down."""
     pads: list[int] = []
     for axis in range(x.ndim - 1, 1, -1):
         missing = like.shape[axis] - x.shape[axis]

@@ -14,7 +14,7 @@ from untrained.errors import UserError
 
 
 class DrawnFrom(TorchDispatchMode):
-    """Inside, every random number that this thread asks of torch comes from `seed`.
+    """Context in which every random number that this thread asks of torch comes from `seed`.
 
     On a CPU these are the numbers that `torch.manual_seed(seed)` would give. The global generators
     are neither read nor written, and other threads are not concerned: what two threads build and
@@ -37,7 +37,7 @@ class DrawnFrom(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Call an operation; one that draws gets the generator of its device."""
+        """Call an operation; give one that draws the generator of its device."""
         named = kwargs or {}
         if torch.Tag.nondeterministic_seeded not in func.tags or named.get("generator") is not None:
             return func(*args, **named)
@@ -53,14 +53,14 @@ class DrawnFrom(TorchDispatchMode):
 
 
 def _device_of(args: tuple[Any, ...], named: dict[str, Any]) -> torch.device:
-    """Where an operation draws: on the device of its tensor, or where it makes a new one."""
+    """Find the device that an operation draws on: its tensor's, or that of the new tensor."""
     tensor = next((value for value in args if isinstance(value, Tensor)), None)
     return torch.device(named.get("device") or "cpu") if tensor is None else tensor.device
 
 
 @functools.cache
 def _drawing(func: Any) -> Callable[..., Any]:
-    """The same operation as one that takes a generator, as `rand` has beside its short form.
+    """Find the overload of an operation that takes a generator, such as `rand` has.
 
     Raises:
         UserError: there is none.

@@ -10,11 +10,11 @@ from torch.utils.checkpoint import checkpoint
 
 
 def run_block(block: nn.Module, *inputs: Tensor | None, lean: bool) -> Any:
-    """block(*inputs); with `lean` only its inputs are kept until the backward pass.
+    """Compute block(*inputs); with `lean` keep only its inputs until the backward pass.
 
-    The same bits either way. The backward pass computes the block again, with the weights it had:
-    those are handed on as arguments, because under `functional_call` a module holds them only
-    while it is called.
+    The result is bit-identical either way. The backward pass computes the block again, with the
+    weights it had: those are handed on as arguments, because under `functional_call` a module holds
+    them only while it is called.
     """
     if not lean:
         return block(*inputs)

@@ -42,7 +42,7 @@ class S2SNet:
         check_depth(self.depth)
 
     def build(self, in_channels: int, out_channels: int, dim: int = 2) -> Hourglass:
-        """The network `(B, in_channels, *sides) -> (B, out_channels, *sides)`, any sides >= 2."""
+        """Build the network `(B, in_channels, *sides) -> (B, out_channels, *sides)`; sides >= 2."""
         check_build(in_channels, out_channels, dim)
         inputs = (in_channels, *(self.down,) * (self.depth - 1))
         descents = [

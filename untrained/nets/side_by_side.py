@@ -18,6 +18,6 @@ class SideBySide(nn.Module):
             self.input_sides = copies[0].input_sides
 
     def forward(self, z: Tensor) -> Tensor:
-        """`(B, n C, ...) -> (B, n C', ...)`."""
+        """Map `(B, n C, ...)` to `(B, n C', ...)`, each network its part of the channels."""
         parts = zip(self.copies, z.chunk(len(self.copies), dim=1), strict=True)
         return torch.cat([network(part) for network, part in parts], dim=1)

@@ -30,7 +30,7 @@ class Features(nn.Module):
         nn.init.normal_(self.frequencies, 0.0, self.scale)
 
     def forward(self, v: Tensor) -> Tensor:
-        """Coordinates `(B, inputs, *sides)` -> `(B, 2 count, *sides)`."""
+        """Map coordinates `(B, inputs, *sides)` to features `(B, 2 count, *sides)`."""
         turns = 2 * math.pi * torch.einsum("ki,bi...->bk...", self.frequencies, v)
         return torch.cat([turns.sin(), turns.cos()], dim=1)
 
@@ -59,7 +59,7 @@ class Layer(nn.Module):
         nn.init.uniform_(weight, -self.bound, self.bound)
 
     def forward(self, v: Tensor) -> Tensor:
-        """`(B, inputs, *sides) -> (B, outputs, *sides)`."""
+        """Map `(B, inputs, *sides)` to `(B, outputs, *sides)`."""
         turned: Tensor = self.conv(v)
         return turned if self.last else torch.sin(self.omega * turned)
 
@@ -73,7 +73,7 @@ class SirenNetwork(nn.Module):
         self.decoder = decoder
 
     def forward(self, v: Tensor) -> Tensor:
-        """Coordinates `(B, inputs, *sides)` -> colours `(B, outputs, *sides)`."""
+        """Map coordinates `(B, inputs, *sides)` to colours `(B, outputs, *sides)`."""
         colours: Tensor = self.decoder(self.encoder(v))
         return colours
 
@@ -85,7 +85,7 @@ class Siren:
     Attributes:
         width: channels of every layer.
         layers: sine layers; the linear one behind them is the decoder.
-        omega: what arguments of the sines are multiplied by.
+        omega: factor of the sines' arguments.
         features: Gaussian Fourier features before the first layer; 0 = the coordinates themselves.
         scale: standard deviation of their frequencies, in turns per unit of the coordinates.
     """
@@ -104,7 +104,7 @@ class Siren:
             raise UserError(f"omega and scale must be positive, got {self.omega}, {self.scale}.")
 
     def build(self, in_channels: int, out_channels: int, dim: int = 2) -> SirenNetwork:
-        """The network `(B, in_channels, *sides) -> (B, out_channels, *sides)`, any sides."""
+        """Build the network `(B, in_channels, *sides) -> (B, out_channels, *sides)`, any sides."""
         check_build(in_channels, out_channels, dim)
         parts: list[nn.Module] = []
         inputs = in_channels

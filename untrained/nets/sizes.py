@@ -23,7 +23,7 @@ def pad_to(x: Tensor, multiple: int, smallest: int) -> Tensor:
 
     Returns:
         The enlarged tensor, the image in its middle; `x` itself where nothing is missing. The
-        reflection bounces to and fro, so a side may grow to more than its double.
+        reflection is repeated, so a side may grow to more than its double.
 
     Raises:
         UserError: a side is shorter than MIN_SIDE.
@@ -46,7 +46,7 @@ def pad_to(x: Tensor, multiple: int, smallest: int) -> Tensor:
 
 
 def crop_to(x: Tensor, sides: Sequence[int]) -> Tensor:
-    """The middle of `x` (B, C, *spatial) with the spatial `sides`; undoes `pad_to`."""
+    """Crop `x` (B, C, *spatial) to its middle of spatial `sides`; undoes `pad_to`."""
     for axis, side in enumerate(sides, start=2):
         extra = x.shape[axis] - side
         x = x.narrow(axis, extra // 2, side)
@@ -54,7 +54,7 @@ def crop_to(x: Tensor, sides: Sequence[int]) -> Tensor:
 
 
 def _bounce(side: int, target: int, device: torch.device) -> Tensor:
-    """Indices 0..side-1 reflected about both end pixels, `target` of them, the image centred."""
+    """List `target` indices 0..side-1, reflected about both end pixels, the image centred."""
     period = 2 * (side - 1)
     index = (torch.arange(target, device=device) - (target - side) // 2) % period
     return torch.minimum(index, period - index)

@@ -77,7 +77,7 @@ class SkipNet:
         check_depth(self.depth)
 
     def build(self, in_channels: int, out_channels: int, dim: int = 2) -> Hourglass:
-        """The network `(B, in_channels, *sides) -> (B, out_channels, *sides)`, any sides >= 2."""
+        """Build the network `(B, in_channels, *sides) -> (B, out_channels, *sides)`; sides >= 2."""
         multiple = 2 ** len(per_scale(self.down, self.depth))
         # reflection by k//2 pixels needs more than k//2 pixels at the deepest scale
         deepest = 1 + max(self.kernel_down, self.kernel_up, 3) // 2
@@ -90,7 +90,7 @@ class SkipNet:
         )
 
     def encoder(self, in_channels: int, dim: int = 2) -> Encoder:
-        """The way down: all strided and plain convolutions and the side branches."""
+        """Build the encoder: all strided and plain convolutions and the side branches."""
         check_build(in_channels, 1, dim)
         downs = per_scale(self.down, self.depth)
         skips = per_scale(self.skip, self.depth)
@@ -105,7 +105,7 @@ class SkipNet:
         return Encoder(nn.Identity(), descents)
 
     def decoder(self, out_channels: int, dim: int = 2) -> Decoder:
-        """The way up and the head."""
+        """Build the decoder: the way up and the head."""
         check_build(1, out_channels, dim)
         ups = per_scale(self.up, self.depth)
         skips = per_scale(self.skip, self.depth)

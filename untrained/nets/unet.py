@@ -59,7 +59,7 @@ class UNet:
         check_depth(self.depth)
 
     def build(self, in_channels: int, out_channels: int, dim: int = 2) -> Hourglass:
-        """The network `(B, in_channels, *sides) -> (B, out_channels, *sides)`, any sides >= 2."""
+        """Build the network `(B, in_channels, *sides) -> (B, out_channels, *sides)`; sides >= 2."""
         deepest = 2 ** (len(per_scale(self.widths, self.depth)) - 1)
         return Hourglass(
             self.encoder(in_channels, dim),
@@ -70,7 +70,7 @@ class UNet:
         )
 
     def encoder(self, in_channels: int, dim: int = 2) -> Encoder:
-        """The way down; every scale goes across as it is."""
+        """Build the encoder; the side branch of every scale is the identity."""
         check_build(in_channels, 1, dim)
         widths = per_scale(self.widths, self.depth)
         descents = [
@@ -83,7 +83,7 @@ class UNet:
         return Encoder(Gaussian(_double(dim, in_channels, widths[0], widths[0])), descents)
 
     def decoder(self, out_channels: int, dim: int = 2) -> Decoder:
-        """The way up and the head."""
+        """Build the decoder: the way up and the head."""
         check_build(1, out_channels, dim)
         widths = per_scale(self.widths, self.depth)
         ascents: list[Ascent] = []

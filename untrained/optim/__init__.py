@@ -1,4 +1,4 @@
-"""What `torch.optim` lacks and untrained networks gain from."""
+"""Optimisers that `torch.optim` lacks and untrained networks gain from."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ EPS = 1e-7
 
 
 def is_kernel(parameter: Tensor) -> bool:
-    """Whether a parameter (G, out, in, *taps) is worth orthogonalising.
+    """Return whether a parameter (G, out, in, *taps) is worth orthogonalising.
 
     It is with more than 4 outputs and more than 9 numbers per output. Heads, one-pixel branches,
     biases and normalisations are not.
@@ -134,7 +134,7 @@ class Muon(Optimizer):
         return loss
 
     def _muon(self, params: list[Tensor], group: dict[str, Any]) -> None:
-        """Step along the orthogonalised momentum of kernels of one shape, all in one go."""
+        """Step along the orthogonalised momentum of kernels of one shape, all at once."""
         mu = group["momentum"]
         directions = []
         for p in params:

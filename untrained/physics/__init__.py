@@ -1,16 +1,16 @@
 """Forward operators: y = A x with the exact adjoint, and the ways in for operators of others."""
 
-from untrained.physics.autograd import as_physics
-from untrained.physics.base import LinearPhysics, NonlinearPhysics
+from untrained.physics.base import LinearPhysics, NonlinearPhysics, Physics
 from untrained.physics.bkse import BKSE, NonlinearBlur, load_bkse, random_code
 from untrained.physics.bkse_network import BKSENetwork
 from untrained.physics.blur import Blur
-from untrained.physics.check import OperatorReport, check_operator, dot_test, is_linear
+from untrained.physics.check import OperatorReport, check_operator, dot_test
 from untrained.physics.coilmaps import espirit_maps, estimate_maps, lowres_maps
 from untrained.physics.compressed import CompressedSensing
 from untrained.physics.ct import CT, FanBeam
 from untrained.physics.deepinv import to_deepinv
 from untrained.physics.denoise import Denoise
+from untrained.physics.foreign import as_physics, is_linear
 from untrained.physics.inpaint import Inpaint, box_mask, random_mask
 from untrained.physics.masks import (
     calibration_block,
@@ -38,6 +38,7 @@ __all__ = [
     "NonlinearPhysics",
     "OperatorReport",
     "PhaseRetrieval",
+    "Physics",
     "Stack",
     "SuperRes",
     "as_physics",

@@ -1,8 +1,14 @@
-"""What every operator of ours shares. A user's own operator need not inherit from any of it."""
+"""The operator protocol: everything that the library asks an operator, with the defaults.
+
+Operators of ours inherit from `LinearPhysics` or `NonlinearPhysics` and override what they know
+better. A user's own operator needs no base class: `foreign.as_physics` wraps it. So code outside
+this folder asks every operator by the names below, and by no others.
+"""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -10,36 +16,76 @@ from torch import Tensor, nn
 
 from untrained.errors import UserError
 
-P = TypeVar("P", bound=nn.Module)
+P = TypeVar("P", bound="Physics")
+WEIGHTINGS = ("uniform", "ramp", "half-ramp")
+"""Names of the data weightings."""
 
 
 class Physics(nn.Module):
     """y = A(x), linear or not.
 
     Attributes:
-        task: the task's name (`denoise`, `mri`, ...), which selects recipes and displays.
         x_shape: shape of an image without the batch axis, e.g. `(C, H, W)`; None if any will do.
         y_shape: shape of a measurement without the batch axis; None if it follows x.
+        mask: buffer, 1 = measured, 0 = missing; None where everything is measured.
+        support: buffer, 1 where some measurement sees the image; None where that is everywhere.
+        task: name of the task (`denoise`, `mri`, ...), which selects recipes and displays.
         unit_range: True where images live in [0, 1] (photographs), so that nothing is rescaled.
         linear: False for a nonlinear operator.
+        complex_image: True where the two channels of an image are its real and imaginary part.
+        degree: d with A(c x) = c^d A(x) for c > 0; None, where there is none, bars rescaling.
+        norm_squared: the largest squared singular value; None: power iteration finds it.
+        weightings: names of the data weightings that `weight` knows, beside `uniform`.
+        classical_name: name of the algorithm behind `initial` where that is an answer of its own
+            and not only a start, for reports; empty otherwise.
+        matrix_free: True where a matrix too large to be stored is computed anew at every product.
+        matrix_bytes: memory that a stored matrix takes, or will take; 0 where there is none.
     """
 
     task: str = "custom"
     unit_range: bool = False
     linear: bool = True
+    complex_image: bool = False
+    degree: float | None = 1.0
+    norm_squared: float | None = None
+    weightings: tuple[str, ...] = ()
+    classical_name: str = ""
+    matrix_free: bool = False
+    matrix_bytes: int = 0
+    mask: Tensor | None
+    support: Tensor | None
 
     def __init__(self, x_shape: tuple[int, ...] | None, y_shape: tuple[int, ...] | None) -> None:
         super().__init__()
         self.x_shape = None if x_shape is None else tuple(int(n) for n in x_shape)
         self.y_shape = None if y_shape is None else tuple(int(n) for n in y_shape)
+        for name in ("mask", "support"):
+            # buffers, so that they move with the operator; a class may also define a property
+            if not hasattr(type(self), name):
+                self.register_buffer(name, None)
+
+    # the map ----------------------------------------------------------------------------------
 
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, *x_shape)` -> measurements `(B, *y_shape)`."""
-        raise TypeError(f"{type(self).__name__} does not define A")
+        """Map images `(B, *x_shape)` to measurements `(B, *y_shape)`."""
+        raise TypeError(f"{self.class_name()} does not define A")
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Measurements `(B, *y_shape)` -> image `(B, *x_shape)`; exact where A is linear."""
-        raise TypeError(f"{type(self).__name__} does not define A_adjoint")
+        """Map measurements `(B, *y_shape)` to images `(B, *x_shape)`; exact where A is linear."""
+        raise TypeError(f"{self.class_name()} does not define A_adjoint")
+
+    def A_vjp(self, x: Tensor, v: Tensor) -> Tensor:
+        """Apply J(x)^T to v, J the Jacobian of A at the images x `(B, *x_shape)`, v like y."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.A(x), x, v)
+        return gradient
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return A(x): no noise is added here."""
+        return self.A(x)
+
+    # for scale and solvers --------------------------------------------------------------
 
     def mean_squared_singular_value(self, weighting: str = "uniform") -> Tensor | float | None:
         r"""Give trace(A^H W A) / n exactly, where it is known; see `Problem`.
@@ -57,17 +103,128 @@ class Physics(nn.Module):
         """
         return None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`physics(x)` is `physics.A(x)`: no noise is added here."""
-        return self.A(x)
+    def weight(self, r: Tensor, name: str) -> Tensor:
+        """Apply the data weighting W^(1/2) of that name, one of `weightings`, to a residual."""
+        raise UserError(f"{self.class_name()} has no data weighting '{name}'")
+
+    # first images -----------------------------------------------------------------------------
+
+    def initial(self, y: Tensor) -> Tensor | None:
+        """Make a first image `(B, *x_shape)` of y; None where c A^H y is the best one known."""
+        return None
+
+    def fbp(self, y: Tensor) -> Tensor | None:
+        """Make an image by filtered backprojection; None where that means nothing."""
+        return None
+
+    def fill(self, x: Tensor, keep: Tensor) -> Tensor:
+        """Put something sensible into a first image where measurements are held out (keep = 0)."""
+        return x
+
+    # what may be held out ---------------------------------------------------------------------
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
-        """Measurements to hold out: bool `(1, *y.shape[1:])`, True = held out.
+        """Draw the measurements to hold out: bool `(1, *y.shape[1:])`, True = held out.
 
         The default draws positions of the last two axes (pixels), the same for every channel.
         `generator` lives on the CPU.
         """
         return draw_positions(y, 2, fraction, generator)
+
+    def scattered(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
+        """Draw single measurements to hold out, where `holdout` takes patches; see there."""
+        return self.holdout(y, fraction, generator)
+
+    def importance(self, y: Tensor, held: Tensor) -> Tensor | None:
+        """Weigh the held-out measurements by how much of what is missing each stands for.
+
+        Returns:
+            Weights that broadcast over y, 0 where nothing is held out; None: all count alike.
+        """
+        return None
+
+    # operators that do the same for less ------------------------------------------------------
+
+    def measuring_only(self, keep: Tensor) -> Physics | None:
+        """Return an operator with zeros but where `keep` is not 0, if it costs less; else None."""
+        return None
+
+    def hybrid(self, keep: Tensor | None = None) -> Physics | None:
+        """Return a cheaper operator in other measurements of equal distances; else None.
+
+        The operator returned translates by its `from_kspace` and `measured`.
+
+        Args:
+            keep: 0 where measurements are held out, like y; None where none are.
+        """
+        return None
+
+    def from_kspace(self, y: Tensor) -> Tensor:
+        """Translate measurements of the operator that was asked for this `hybrid`."""
+        return y
+
+    def measured(self, values: Tensor) -> Tensor:
+        """Pick, of one value for each of those measurements, the values of this one's own."""
+        return values
+
+    def few_views(self) -> Physics | None:
+        """Return an operator with zeros but for a few views, which tell a gain; else None."""
+        return None
+
+    def without_matrix(self) -> Physics:
+        """Return the same operator without its stored matrix, for when few products are asked."""
+        return self
+
+    # operators made of it ---------------------------------------------------------------------
+
+    def rescaled(self, gain: float) -> Physics | None:
+        """Return A / gain in constants of its own; None, where it cannot, has it wrapped."""
+        return None
+
+    def among(self, images: slice) -> Physics:
+        """Return the operator of some images of a batch."""
+        return self
+
+    def alone(self, index: int) -> Physics:
+        """Return the operator of image `index` of a batch."""
+        return self.among(slice(index, index + 1))
+
+    def joined(self, others: Sequence[Physics]) -> Physics | None:
+        """Return one operator for a batch of which each image had its own; None if none can."""
+        return self if all(one is self for one in others) else None
+
+    def on(self, device: torch.device | str) -> Physics:
+        """Return a copy of the operator on another device."""
+        return copy.deepcopy(self).to(device)
+
+    # words and shapes -------------------------------------------------------------------------
+
+    def class_name(self) -> str:
+        """Return the name of the operator's class, for messages; of a wrapped one, its own."""
+        return type(self).__name__
+
+    def described(self) -> str:
+        """Say in a few words what is measured; empty where nothing is known."""
+        if not self.x_shape:
+            return ""
+        channels = f"{self.x_shape[0]} channel{'s' if self.x_shape[0] > 1 else ''}"
+        return f"an image of {' x '.join(map(str, self.x_shape[1:]))}, {channels}"
+
+    def first_note(self) -> tuple[str, ...]:
+        """Note what was read, as the first note of a run; none where nothing is known."""
+        known = self.described()
+        return (f"read: {known}",) if known else ()
+
+    def image_shape(self, y: Tensor) -> tuple[int, ...]:
+        """Return `x_shape`, or else the shape of the adjoint's image of y, without batch axis."""
+        if self.x_shape is not None:
+            return self.x_shape
+        with torch.no_grad():
+            return tuple(self.A_adjoint(y[:1]).shape[1:])
+
+    def sampling_mask(self, y: Tensor) -> Tensor | None:
+        """Return `mask` if it has the axes of y, in the type of y; else None."""
+        return None if self.mask is None or self.mask.ndim != y.ndim else self.mask.to(y)
 
     def _check_x(self, x: Tensor) -> None:
         _check(self, "x", x, self.x_shape)
@@ -80,50 +237,34 @@ class LinearPhysics(Physics):
     """y = A x, with `A_adjoint` the exact adjoint of `A`."""
 
     def to_deepinv(self) -> Any:
-        """The same operator as a `deepinv.physics.LinearPhysics` (extra `deepinv`)."""
+        """Return the same operator as a `deepinv.physics.LinearPhysics` (extra `deepinv`)."""
         from untrained.physics.deepinv import to_deepinv
 
         return to_deepinv(self)
 
 
 class NonlinearPhysics(Physics):
-    """y = A(x) with a nonlinear A that automatic differentiation can follow.
-
-    Attributes:
-        classical_name: what `initial` is where it is an answer of its own and not only a start,
-            for reports; empty otherwise.
-    """
+    """y = A(x) with a nonlinear A that automatic differentiation can follow."""
 
     linear = False
-    classical_name: str = ""
-
-    def initial(self, y: Tensor) -> Tensor:
-        """Measurements `(B, *y_shape)` -> a first image `(B, *x_shape)`."""
-        raise TypeError(f"{type(self).__name__} does not define initial")
-
-    def A_vjp(self, x: Tensor, v: Tensor) -> Tensor:
-        """J(x)^T v, J the Jacobian of A at the image x `(B, *x_shape)`, v like measurements."""
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.A(x), x, v)
-        return gradient
+    degree: float | None = None
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """J^T y at a grey image of 1/2: a nonlinear A has no adjoint, `initial` is the start."""
+        """Apply J^T at a grey image of 1/2, for want of an adjoint; the start is `initial`."""
         self._check_y(y)
         half = torch.full((y.shape[0], *(self.x_shape or y.shape[1:])), 0.5)
         return self.A_vjp(half.to(y), y)
 
 
 def twin(physics: P) -> P:
-    """Another operator of the same constants, which are shared until one is replaced."""
+    """Return another operator of the same constants, shared until one of them is replaced."""
     other = copy.copy(physics)
     other._buffers = dict(physics._buffers)
     return other
 
 
 def among(physics: P, images: slice, *names: str) -> P:
-    """The operator of some images of a batch; `names` are the constants with a row for each."""
+    """Return the operator of some images of a batch; `names` are constants with a row for each."""
     some = twin(physics)
     for name in names:
         rows = getattr(physics, name)
@@ -132,7 +273,7 @@ def among(physics: P, images: slice, *names: str) -> P:
 
 
 def draw_positions(y: Tensor, axes: int, fraction: float, generator: torch.Generator) -> Tensor:
-    """A share of the positions along the last `axes` axes of y, bool `(1, *y.shape[1:])`.
+    """Draw a share of the positions along the last `axes` axes of y, bool `(1, *y.shape[1:])`.
 
     The axis of the batch is none of them, however few axes y has.
     """
@@ -140,9 +281,9 @@ def draw_positions(y: Tensor, axes: int, fraction: float, generator: torch.Gener
     return drawn.expand(1, *y.shape[1:]).to(y.device)
 
 
-def _check(owner: object, name: str, value: Tensor, shape: tuple[int, ...] | None) -> None:
+def _check(owner: Physics, name: str, value: Tensor, shape: tuple[int, ...] | None) -> None:
     if shape is not None and tuple(value.shape[1:]) != shape:
         raise UserError(
-            f"{type(owner).__name__}: {name} must be (B, {', '.join(map(str, shape))}), "
+            f"{owner.class_name()}: {name} must be (B, {', '.join(map(str, shape))}), "
             f"got {tuple(value.shape)}"
         )

@@ -58,12 +58,12 @@ class BKSE(NonlinearPhysics):
         self.register_buffer("fingerprint", torch.tensor(list(digest), dtype=torch.uint8))
 
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, 3, 256, 256)` in [0, 1] -> blurred image of the same shape, not clipped."""
+        """Blur images `(B, 3, 256, 256)` in [0, 1]; their shape stays, nothing is clipped."""
         self._check_x(x)
         return self.network(x, self.kernel.to(x.dtype))
 
     def initial(self, y: Tensor) -> Tensor:
-        """The blurred image, clipped to [0, 1]."""
+        """Return the blurred image, clipped to [0, 1]."""
         self._check_y(y)
         return y.clamp(0, 1)
 
@@ -79,13 +79,13 @@ class BKSE(NonlinearPhysics):
 
 
 def random_code(seed: int = 0) -> Tensor:
-    """A random BKSE kernel `(512, 2, 2)`: 1.2 times standard normal numbers."""
+    """Draw a random BKSE kernel `(512, 2, 2)`: 1.2 times standard normal numbers."""
     draw = np.random.default_rng(seed).standard_normal(KERNEL_SHAPE)
     return torch.from_numpy(CODE_SIZE * draw).to(torch.get_default_dtype())
 
 
 def load_bkse(path: str | Path, what: str = "weights") -> BKSENetwork:
-    """The network with the weights of a file such as the public `GOPRO_wVAE.pth`.
+    """Load the network with the weights of a file such as the public `GOPRO_wVAE.pth`.
 
     The file is read as tensors only: code in it is refused, not run. Entries of the
     `kernel_extractor`, which blurring does not use, are passed over.
@@ -112,7 +112,7 @@ def load_bkse(path: str | Path, what: str = "weights") -> BKSENetwork:
 
 
 def _fitting(content: object, wanted: dict[str, Tensor], label: str) -> dict[str, Tensor]:
-    """The entries of a weights file that the network needs, all of them checked."""
+    """Pick the entries of a weights file that the network needs, and check them all."""
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise UserError(
             f"{label} must hold a dictionary of tensors by name, as state_dict() gives; "
@@ -136,7 +136,7 @@ def _fitting(content: object, wanted: dict[str, Tensor], label: str) -> dict[str
 
 
 def weights_digest(network: BKSENetwork) -> str:
-    """SHA-256 of all weights, so that a measurement can name the network that made it."""
+    """Hash all weights (SHA-256), so that a measurement can name the network that made it."""
     digest = hashlib.sha256()
     for tensor in network.state_dict().values():
         digest.update(tensor.cpu().float().contiguous().numpy().tobytes())
@@ -177,25 +177,25 @@ class NonlinearBlur(NonlinearPhysics):
         self.blur = Blur(kernel, x_shape, boundary)
 
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, C, H, W)` -> blurred image of the same size, in [0, 1] where x is."""
+        """Blur images `(B, C, H, W)`; the result has their size, and is in [0, 1] where x is."""
         self._check_x(x)
         return pixels_from_light(_sensor(self.blur.A(light_from_pixels(x))))
 
     def initial(self, y: Tensor) -> Tensor:
-        """The blurred image, clipped to [0, 1]."""
+        """Return the blurred image, clipped to [0, 1]."""
         self._check_y(y)
         return y.clamp(0, 1)
 
 
 def light_from_pixels(x: Tensor) -> Tensor:
-    """The inverse sRGB curve: pixel values in [0, 1] -> linear light; below 0 the identity."""
+    """Invert the sRGB curve: pixel values in [0, 1] -> linear light; below 0 the identity."""
     curved = ((x.clamp_min(SLOPE * LINEAR_BELOW) + 0.055) / 1.055) ** 2.4
     light = torch.where(x <= SLOPE * LINEAR_BELOW, x / SLOPE, curved)
     return torch.where(x < 0, x, light)
 
 
 def pixels_from_light(u: Tensor) -> Tensor:
-    """The sRGB curve: linear light in [0, 1] -> pixel values; below 0 the identity."""
+    """Apply the sRGB curve: linear light in [0, 1] -> pixel values; below 0 the identity."""
     curved = 1.055 * u.clamp_min(LINEAR_BELOW) ** (1 / 2.4) - 0.055
     pixels = torch.where(u <= LINEAR_BELOW, SLOPE * u, curved)
     return torch.where(u < 0, u, pixels)

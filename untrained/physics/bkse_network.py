@@ -49,7 +49,7 @@ class BKSENetwork(nn.Module):
         )
 
     def forward(self, x: Tensor, kernel: Tensor) -> Tensor:
-        """Image `(B, 3, 256, 256)` in [0, 1] and code `(1 or B, 512, 2, 2)` -> blurred image."""
+        """Blur images `(B, 3, 256, 256)` in [0, 1] with the code `(1 or B, 512, 2, 2)`."""
         code = kernel.expand(x.shape[0], *KERNEL_SHAPE)
         return x + self.recon_trunk(self.adapter(self.feature_extractor(x), code))
 

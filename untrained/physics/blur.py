@@ -50,7 +50,7 @@ class Blur(LinearPhysics):
             self._check_fits(x_shape[-2], x_shape[-1])
 
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, C, H, W)` -> blurred image of the same size."""
+        """Blur images `(B, C, H, W)`; the result has their size."""
         self._check_x(x)
         height, width = self._check_fits(x.shape[-2], x.shape[-1])
         if self.boundary == "reflect":
@@ -60,7 +60,7 @@ class Blur(LinearPhysics):
         return torch.fft.irfft2(spectrum, s=size)[..., :height, :width]
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Correlation with the kernel, then the mirrored border folded back onto the image."""
+        """Correlate with the kernel, then fold the mirrored border back onto the image."""
         self._check_y(y)
         height, width = self._check_fits(y.shape[-2], y.shape[-1])
         size = self._fft_size(height, width)
@@ -93,12 +93,12 @@ class Blur(LinearPhysics):
         return float((kernel * (rows @ kernel @ columns)).sum()) / (height * width)
 
     def _padding(self) -> tuple[int, int, int, int]:
-        """(left, right, top, bottom) so that the valid part of the convolution is the image."""
+        """Return (left, right, top, bottom) so that the convolution has the image's size."""
         (h, w) = self.kernel.shape
         return w - 1 - w // 2, w // 2, h - 1 - h // 2, h // 2
 
     def _fft_size(self, height: int, width: int) -> tuple[int, int]:
-        """Circular needs the image's own size; the padded image may go up to a fast length."""
+        """Choose the size of the FFT: circular, the image's own; padded, up to a fast length."""
         if self.boundary == "circular":
             return height, width
         from scipy.fft import next_fast_len
@@ -107,7 +107,7 @@ class Blur(LinearPhysics):
         return next_fast_len(height + h - 1, real=True), next_fast_len(width + w - 1, real=True)
 
     def _transfer(self, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
-        """The kernel's spectrum, shifted so that the wanted part of the result starts at 0.
+        """Compute the kernel's spectrum, shifted so that the wanted part of the result starts at 0.
 
         It is recomputed at each call: one channel, against the image's channels back and forth.
         """
@@ -141,7 +141,7 @@ def _meetings(size: int, before: int, after: int) -> Tensor:
 
 
 def _fold(x: Tensor, before: int, after: int, size: int, axis: int) -> Tensor:
-    """Adjoint of mirror padding along one axis: each mirrored pixel returns to its source."""
+    """Apply the adjoint of mirror padding along one axis: pixels return to their source."""
     folded = x.narrow(axis, before, size)
     if before:
         mirrored = x.narrow(axis, 0, before).flip(axis)

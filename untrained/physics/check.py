@@ -12,7 +12,9 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.maths import power_iteration
-from untrained.physics.autograd import as_physics, device_of, image_shape, is_linear
+from untrained.physics.autograd import device_of
+from untrained.physics.base import WEIGHTINGS, Physics
+from untrained.physics.foreign import as_physics, has_adjoint, has_map, image_shape, is_linear
 
 ADJOINT_TOLERANCE = 1e-4
 UNDECLARED = (
@@ -38,7 +40,7 @@ def dot_test(
     seed: int = 0,
     batch: int = 1,
 ) -> float:
-    """|<A x, y> - <x, A^H y>| / (||A x|| ||y||), Claerbout's dot test, for random x.
+    """Compute |<A x, y> - <x, A^H y>| / (||A x|| ||y||) for random x: Claerbout's dot test.
 
     y is half random, half A x: two random vectors of a million entries are so nearly orthogonal
     that an adjoint wrong by 1 % would show as 1e-5 only.
@@ -73,7 +75,7 @@ def dot_test(
     return abs(_inner(Ax, y) - _inner(x, back)) / max(float(Ax.norm() * y.norm()), 1e-30)
 
 
-def require_function(operator: Any, x_shape: Sequence[int], name: str, batch: int = 1) -> None:
+def require_function(operator: Physics, x_shape: Sequence[int], name: str, batch: int = 1) -> None:
     """Refuse an operator that gives another answer for the same image.
 
     Raises:
@@ -96,15 +98,53 @@ def require_float32(y: Any, name: str) -> None:
         raise UserError(f"operator {name}: A must return float32, not {y.dtype}; {hint}")
 
 
-def _varies(operator: Any, x_shape: Sequence[int], batch: int = 1) -> str:
-    """How far A or A_adjoint is from being a function, in words, or empty."""
+def check_consistent(y: Tensor, physics: Physics, x_shape: tuple[int, ...]) -> None:
+    """Refuse measurements of another shape than the operator's."""
+    probe = torch.zeros(len(y), *x_shape, device=y.device)
+    with torch.no_grad():
+        got = tuple(_real(physics, "A", physics.A(probe)).shape[1:])
+        if physics.linear:
+            _real(physics, "A_adjoint", physics.A_adjoint(torch.zeros_like(y)))
+    if got != tuple(y.shape[1:]):
+        raise UserError(
+            f"y has shape {tuple(y.shape)} but {physics.class_name()}.A maps an image of shape "
+            f"(B, {', '.join(map(str, x_shape))}) to (B, {', '.join(map(str, got))}); "
+            "check the operator's settings or the measurement's layout"
+        )
+
+
+def check_weighting(weighting: str, physics: Physics) -> str:
+    """Return the weighting if there is one of that name and the operator can do it."""
+    if weighting not in WEIGHTINGS:
+        raise UserError(f"unknown data weighting '{weighting}'; known: {', '.join(WEIGHTINGS)}")
+    if weighting != "uniform" and weighting not in physics.weightings:
+        raise UserError(
+            f"data weighting '{weighting}' needs a physics with weight(r, name); "
+            f"{physics.class_name()} has none; use weighting='uniform'"
+        )
+    return weighting
+
+
+def _real(physics: Physics, name: str, values: Any) -> Tensor:
+    """Return what an operator gave, if it is a tensor of real floating values."""
+    if isinstance(values, Tensor) and values.is_floating_point():
+        return values
+    found = f"{values.dtype} values" if isinstance(values, Tensor) else type(values).__name__
+    raise UserError(
+        f"{physics.class_name()}.{name} must return a torch tensor of real floating values, got "
+        f"{found}; complex values travel as two real channels (untrained.maths.to_channels)"
+    )
+
+
+def _varies(operator: Physics, x_shape: Sequence[int], batch: int = 1) -> str:
+    """Say why A or A_adjoint is no function of its argument; empty where it is one."""
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(batch, *x_shape, generator=generator).to(device_of(operator))
     with torch.no_grad():
         found = [operator.A(x.clone()) for _ in range(REPEATS)]
         if _spread(found) > VARIES:
             return NO_FUNCTION.format("A")
-        if getattr(operator, "linear", True) and bool(found[0].isfinite().all()):
+        if operator.linear and bool(found[0].isfinite().all()):
             back = [operator.A_adjoint(found[0].clone()) for _ in range(REPEATS)]
             if _spread(back) > VARIES:
                 return NO_FUNCTION.format("A_adjoint")
@@ -112,7 +152,8 @@ def _varies(operator: Any, x_shape: Sequence[int], batch: int = 1) -> str:
 
 
 def _spread(answers: list[Tensor]) -> float:
-    """Largest distance of two answers, relative to the first; sums on a GPU differ by rounding."""
+    """Return the largest distance of two answers, relative to the first."""
+    # not asked to be 0 by the callers: sums on a GPU differ by rounding
     first, *others = (answer.double() for answer in answers)
     if any(other.shape != first.shape for other in others):
         return float("inf")
@@ -123,19 +164,20 @@ def _spread(answers: list[Tensor]) -> float:
 def adjoint_notes(
     operator: Any, x_shape: Sequence[int], name: str, batch: int = 1
 ) -> tuple[str, ...]:
-    """A note where an operator's own adjoint is inexact.
+    """Note where an operator's own adjoint is inexact.
 
     Raises:
         UserError: it is none, or the operator is no function.
     """
-    touched = _writes(operator, x_shape, batch)
+    physics = as_physics(operator, x_shape)
+    touched = _writes(physics, x_shape, batch)
     if touched:
         raise UserError(f"operator {name}: {touched}")
-    require_function(operator, x_shape, name, batch)
-    if not getattr(operator, "linear", True):
+    require_function(physics, x_shape, name, batch)
+    if not physics.linear:
         return ()
-    error = dot_test(operator, x_shape, batch=batch)
-    if not error <= WRONG_ADJOINT and batch == 1 and not is_linear(operator, x_shape):
+    error = dot_test(physics, x_shape, batch=batch)
+    if not error <= WRONG_ADJOINT and batch == 1 and not is_linear(physics, x_shape):
         raise UserError(f"operator {name}: {UNDECLARED}")
     if not error <= WRONG_ADJOINT:
         raise UserError(
@@ -147,15 +189,15 @@ def adjoint_notes(
     return ()
 
 
-def _writes(operator: Any, x_shape: Sequence[int], batch: int = 1) -> str:
-    """Which of A and A_adjoint changes what it is given, in words, or empty."""
+def _writes(operator: Physics, x_shape: Sequence[int], batch: int = 1) -> str:
+    """Say which of A and A_adjoint changes its argument in place; empty where neither does."""
     x = torch.rand(batch, *x_shape, generator=torch.Generator().manual_seed(0))
     given = x.to(device_of(operator), copy=True)
     with torch.no_grad():
         y = operator.A(given)
         if not torch.equal(given.cpu(), x):
             return IN_PLACE.format("A")
-        if getattr(operator, "linear", True) and bool(y.isfinite().all()):
+        if operator.linear and bool(y.isfinite().all()):
             before = y.clone()
             operator.A_adjoint(y)
             if not torch.equal(before, y):
@@ -164,7 +206,7 @@ def _writes(operator: Any, x_shape: Sequence[int], batch: int = 1) -> str:
 
 
 def _inner(a: Tensor, b: Tensor) -> float:
-    """Re<a, b>, summed in double so that the test measures the operator and not the sum."""
+    """Compute Re<a, b> in double, so that the test measures the operator and not the sum."""
     wide = torch.complex128 if a.is_complex() or b.is_complex() else torch.float64
     return float(torch.vdot(a.flatten().to(wide), b.flatten().to(wide)).real)
 
@@ -219,22 +261,20 @@ def check_operator(obj: Any, x_shape: Sequence[int] | None = None, seed: int = 0
     """
     shape = _shape(obj, x_shape)
     x = torch.rand(1, *shape, generator=torch.Generator().manual_seed(seed)).to(device_of(obj))
-    if callable(getattr(obj, "A", None)):
+    if has_map(obj):
         with torch.no_grad():
             require_float32(obj.A(x.clone()), type(obj).__name__)
     physics = as_physics(obj, shape)
-    said = bool(getattr(physics, "linear", True))
     misuse = _misuse(physics, shape)
-    linear = said and is_linear(physics, shape)
+    linear = physics.linear and is_linear(physics, shape)
     with torch.no_grad():
         y = physics.A(x)
         back_shape = tuple(physics.A_adjoint(y).shape)
         seconds_forward = _seconds(physics.A, x)
         seconds_adjoint = _seconds(physics.A_adjoint, y)
     error = dot_test(physics, shape, seed=seed) if linear and not misuse else None
-    own = callable(getattr(obj, "A_adjoint", None))
     ok, verdict = _verdict(linear, error, back_shape == tuple(x.shape), bool(y.isfinite().all()))
-    if ok and said and not linear:
+    if ok and physics.linear and not linear:
         ok, verdict = False, UNDECLARED
     if misuse:
         ok, verdict = False, misuse
@@ -244,7 +284,7 @@ def check_operator(obj: Any, x_shape: Sequence[int] | None = None, seed: int = 0
         y_shape=tuple(y.shape[1:]),
         dtype=str(y.dtype).removeprefix("torch."),
         linear=linear,
-        adjoint="own" if own else "derived by automatic differentiation",
+        adjoint="own" if has_adjoint(obj) else "derived by automatic differentiation",
         adjoint_error=error,
         norm=_norm(physics, shape, x) if linear else None,
         seconds_forward=seconds_forward,
@@ -254,8 +294,8 @@ def check_operator(obj: Any, x_shape: Sequence[int] | None = None, seed: int = 0
     )
 
 
-def _misuse(physics: Any, x_shape: Sequence[int]) -> str:
-    """What the operator does to a batch that it must not, or empty."""
+def _misuse(physics: Physics, x_shape: Sequence[int]) -> str:
+    """Say what the operator does to a batch that it must not; empty where all is well."""
     pair = torch.rand(2, *x_shape, generator=torch.Generator().manual_seed(0)).to(
         device_of(physics)
     )
@@ -289,7 +329,7 @@ def _verdict(
     return True, "linear, with an exact adjoint"
 
 
-def _norm(physics: Any, shape: tuple[int, ...], like: Tensor) -> float:
+def _norm(physics: Physics, shape: tuple[int, ...], like: Tensor) -> float:
     with torch.no_grad():
         largest = power_iteration(lambda x: physics.A_adjoint(physics.A(x)), (1, *shape), like)
     return largest**0.5

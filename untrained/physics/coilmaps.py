@@ -36,7 +36,7 @@ def estimate_maps(
     mask: Tensor | np.ndarray | None = None,
     how: Literal["auto", "espirit", "lowres"] = "auto",
 ) -> tuple[Tensor, How]:
-    """Maps by the best method at hand, and which one it was.
+    """Estimate coil maps by the best method at hand; return them and the method's name.
 
     `auto` takes ESPIRiT where the centre block is large enough for it, otherwise low-resolution
     maps.
@@ -65,7 +65,7 @@ def estimate_maps(
 def lowres_maps(
     kspace: Tensor | np.ndarray, mask: Tensor | np.ndarray | None = None, width: int = 24
 ) -> Tensor:
-    """Low-resolution coil images divided by their root sum of squares.
+    """Divide low-resolution coil images by their root sum of squares.
 
     The centre block, at most `width` x `width`, is weighted by a Hann window and transformed.
     Outside the object, where the quotient is noise, the maps continue smoothly from inside.
@@ -128,7 +128,7 @@ def espirit_maps(
     width: int = 24,
     crop: float = 0.95,
 ) -> Tensor:
-    r"""ESPIRiT maps (Uecker et al., MRM 71, 2014), one set.
+    r"""Estimate one set of ESPIRiT maps (Uecker et al., MRM 71, 2014).
 
     The patches of calibrated k-space (6 rows by up to 6 columns, all coils) span a small space
     V. A k-space all of whose patches lie in V is unchanged by :math:`\mathcal W`, the average of
@@ -178,7 +178,7 @@ def espirit_maps(
 
 
 def _patch_basis(block: Tensor) -> Tensor:
-    """Orthonormal patches `(K, coils, rows, columns)` that span those of the block."""
+    """Find orthonormal patches `(K, coils, rows, columns)` that span those of the block."""
     sides = [max(2, min(_PATCH, n * 3 // 7)) for n in block.shape[-2:]]
     patches = block.unfold(1, sides[0], 1).unfold(2, sides[1], 1)
     coils, down, across = patches.shape[:3]
@@ -189,7 +189,7 @@ def _patch_basis(block: Tensor) -> Tensor:
 
 
 def _projections(basis: Tensor, size: tuple[int, int]) -> Tensor:
-    """G `(H, W, coils, coils)`, from the correlations of the basis with itself in k-space."""
+    """Compute G `(H, W, coils, coils)` from correlations of the basis with itself in k-space."""
     _, coils, rows, columns = basis.shape
     lags = (2 * rows - 1, 2 * columns - 1)
     spectrum = torch.fft.fft2(basis, s=lags)
@@ -204,7 +204,7 @@ def _projections(basis: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _principal(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvectors `(coils, H, W)` of the largest eigenvalues `(H, W)`, by power iteration."""
+    """Find eigenvectors `(coils, H, W)` of the largest eigenvalues `(H, W)`, by power iteration."""
     draw = torch.Generator().manual_seed(0)
     vector = torch.randn(*matrices.shape[:-1], 1, dtype=matrices.dtype, generator=draw)
     value = torch.zeros(matrices.shape[:2])
@@ -216,7 +216,7 @@ def _principal(matrices: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _support(eigenvalue: Tensor, crop: float) -> Tensor:
-    """Where the object is, with a margin and without holes, `(H, W)` of 0 and 1.
+    """Find where the object is, with a margin and without holes, `(H, W)` of 0 and 1.
 
     On the sides that it fills for the most part it goes on to the border.
     """
@@ -245,7 +245,7 @@ def _to_the_border(planes: Tensor, least: float = 0.0) -> Tensor:
 def _data_and_block(
     kspace: Tensor | np.ndarray, mask: Tensor | np.ndarray | None
 ) -> tuple[Tensor, Tensor, tuple[int, int]]:
-    """k-space as complex64 on the CPU, its mask (H, W), the size of its fully sampled centre."""
+    """Return k-space as complex64 on the CPU, its mask (H, W), the size of its sampled centre."""
     data = as_tensor(kspace).cpu()
     if data.ndim != 3 or not data.is_complex():
         raise UserError(

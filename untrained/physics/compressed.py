@@ -61,32 +61,33 @@ class CompressedSensing(LinearPhysics):
         signs = 1.0 - 2.0 * (bits[n:] >> np.uint64(63)).astype(np.float64)
         self.register_buffer("signs", torch.from_numpy(signs).to(torch.get_default_dtype()))
         self.norm_squared = n / m
+        self._gain = math.sqrt(n / m)
 
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, C, H, W)` -> measurements `(B, C, m)`."""
+        """Map images `(B, C, H, W)` to measurements `(B, C, m)`."""
         self._check_x(x)
         spectrum = hartley(x.flatten(2) * self.signs.to(x.dtype))
-        return math.sqrt(self.norm_squared) * spectrum[..., self.rows]
+        return self._gain * spectrum[..., self.rows]
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Measurements `(B, C, m)` -> image `(B, C, H, W)`."""
+        """Map measurements `(B, C, m)` to images `(B, C, H, W)`."""
         self._check_y(y)
         spectrum = y.new_zeros(*y.shape[:2], len(self.signs)).index_copy(2, self.rows, y)
         x = hartley(spectrum) * self.signs.to(y.dtype)
-        return (math.sqrt(self.norm_squared) * x).unflatten(2, self.x_shape[1:])  # type: ignore[index]
+        return (self._gain * x).unflatten(2, self.x_shape[1:])  # type: ignore[index]
 
     def mean_squared_singular_value(self, weighting: str = "uniform") -> float:
         """Give 1: m of the n singular values are sqrt(n / m), the others 0."""
         return 1.0
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
-        """Measurements to hold out, bool `(1, C, m)`: the same draw in each channel."""
+        """Draw measurements to hold out, bool `(1, C, m)`: the same in each channel."""
         drawn = torch.rand(y.shape[-1], generator=generator) < fraction
         return drawn.expand(1, *y.shape[1:]).to(y.device)
 
 
 def hartley(x: Tensor) -> Tensor:
-    r"""The orthonormal discrete Hartley transform along the last axis, real to real.
+    r"""Apply the orthonormal discrete Hartley transform along the last axis, real to real.
 
     .. math:: h_k = \frac{1}{\sqrt n} \sum_j x_j (\cos + \sin)(2 \pi j k / n)
 

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from untrained.checks import whole
 from untrained.errors import UserError
 from untrained.physics import projector
 from untrained.physics.base import LinearPhysics, twin
+from untrained.physics.ct_geometry import FanBeam, Geometry, projection_matrix
 from untrained.physics.fbp import fbp, filter_detectors, ramp, whole_views
-from untrained.physics.footprint import FanBeam, Geometry, projection_matrix, whole
 from untrained.physics.masks import as_mask
 from untrained.physics.sparse import Product, Rows, sum_of_products
 
@@ -52,7 +53,7 @@ class CT(LinearPhysics):
     the detector coordinate scaled to the rotation centre is
     u = s * source_origin / (source_origin + t); the index grows with u.
 
-    The projection matrix (see `footprint.projection_matrix`) and its transpose are built when A or
+    The projection matrix (`ct_geometry.projection_matrix`) and its transpose are built when A or
     its adjoint is first asked for, and take about 16 bytes per pixel, view and bin touched (2.3
     bins for pixels as wide as the bins): 290 MB for 512 x 512 pixels and 30 views. Where they would
     take more than MOST_MATRIX bytes, the same entries are computed anew at every product, view by
@@ -76,7 +77,7 @@ class CT(LinearPhysics):
     """
 
     task = "ct"
-    unit_range = False
+    weightings = ("ramp", "half-ramp")
     root_ramp: Tensor
     project_value: Tensor
 
@@ -106,7 +107,9 @@ class CT(LinearPhysics):
         views = len(geometry.angles)
         super().__init__((channels, *geometry.image_shape), (channels, geometry.detectors, views))
         self.geometry = geometry
-        self.matrix_free = matrix_bytes(geometry) > MOST_MATRIX
+        size = matrix_bytes(geometry)
+        self.matrix_free = size > MOST_MATRIX
+        self.matrix_bytes = 0 if self.matrix_free else size
         self._which = list(range(views))  # views that are computed where there is no matrix
         response = ramp(geometry.detectors)
         root = np.sqrt(response / response.max()).astype(np.float32)
@@ -114,19 +117,8 @@ class CT(LinearPhysics):
         if mask is not None:
             self._leave_out(as_mask(mask))
 
-    @property
-    def matrix_bytes(self) -> int:
-        """What the matrix and its transpose take, or would; 0 for a scan too large for them."""
-        size = matrix_bytes(self.geometry)
-        return size if size <= MOST_MATRIX else 0
-
-    @property
-    def mask(self) -> Tensor | None:
-        """1 = measured, `(1, C, detectors, views)`; None where everything is."""
-        return self._buffers.get("measured")
-
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, C, H, W)` -> sinogram `(B, C, detectors, views)`."""
+        """Project images `(B, C, H, W)` to sinograms `(B, C, detectors, views)`."""
         self._check_x(x)
         batch, channels = x.shape[:2]
         images = self._ready(x).reshape(batch * channels, -1)
@@ -139,7 +131,7 @@ class CT(LinearPhysics):
         return rows.T.reshape(batch, channels, views, detectors).transpose(-1, -2).contiguous()
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Sinogram `(B, C, detectors, views)` -> unfiltered backprojection `(B, C, H, W)`."""
+        """Backproject sinograms `(B, C, detectors, views)`, unfiltered, to `(B, C, H, W)`."""
         self._check_y(y)
         batch, channels = y.shape[:2]
         if self.matrix_free:
@@ -152,7 +144,7 @@ class CT(LinearPhysics):
         return rows.T.reshape(batch, channels, *self.geometry.image_shape)
 
     def fbp(self, y: Tensor) -> Tensor:
-        """Filtered backprojection `(B, C, H, W)` of `(B, C, detectors, views)`; see `fbp.fbp`.
+        """Backproject `(B, C, detectors, views)`, filtered, to `(B, C, H, W)`; see `fbp.fbp`.
 
         What the mask leaves out is interpolated along the detector; lost views do not count.
         """
@@ -178,8 +170,8 @@ class CT(LinearPhysics):
         return filter_detectors(r, response)
 
     def _response(self, name: str, like: Tensor) -> Tensor:
-        """Response of the weighting `name` at every frequency along the detectors."""
-        if name not in ("ramp", "half-ramp"):
+        """Compute the response of the weighting `name` at every frequency along the detectors."""
+        if name not in self.weightings:
             raise ValueError(f"CT has no data weight {name!r}; it has 'ramp' and 'half-ramp'")
         response = self.root_ramp.to(like.device, like.dtype)
         return response if name == "ramp" else response.sqrt()
@@ -202,7 +194,7 @@ class CT(LinearPhysics):
         return squares / (height * width)
 
     def _metric(self, weighting: str) -> Tensor:
-        """W^T W of a weighting along the detectors, float64 `(detectors, detectors)`."""
+        """Compute W^T W of a weighting along the detectors, float64 `(detectors, detectors)`."""
         impulses = torch.eye(self.geometry.detectors, dtype=torch.float64)
         response = self._response(weighting, impulses)
         filtered = filter_detectors(impulses[None, None], response)[0, 0]
@@ -214,7 +206,7 @@ class CT(LinearPhysics):
         return projector.sum_of_products(self.geometry, self._which, metric, measured)
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
-        """Whole views to hold out: bool `(1, C, detectors, views)`, True = held out.
+        """Draw whole views to hold out: bool `(1, C, detectors, views)`, True = held out.
 
         max(1, round(fraction * views)) views are taken at even steps through the views sorted by
         angle, from a drawn start; up to half the views, no two of them are neighbours.
@@ -242,7 +234,7 @@ class CT(LinearPhysics):
         return held.expand(1, *y.shape[1:]).to(y.device)
 
     def measuring_only(self, keep: Tensor) -> CT:
-        """The same operator with zeros for all views but some, at the cost of those alone.
+        """Return the same operator with zeros for all views but some, at the cost of those alone.
 
         Args:
             keep: sinogram `(1, C, detectors, views)`, not 0 anywhere in a view that is kept.
@@ -257,7 +249,7 @@ class CT(LinearPhysics):
         return other
 
     def few_views(self) -> CT | None:
-        """The same operator with zeros for all views but a few, for what needs no more of them.
+        """Return the same operator with zeros for all views but a few, which tell a gain.
 
         None where all of them cost little: there is a matrix.
         """
@@ -268,7 +260,7 @@ class CT(LinearPhysics):
         return other
 
     def without_matrix(self) -> CT:
-        """The same operator, which computes its entries anew at every product.
+        """Return the same operator, which computes its entries anew at every product.
 
         Few products of a large scan, as around `fbp`, cost less than its matrix.
         """
@@ -294,7 +286,7 @@ class CT(LinearPhysics):
         return f"{span}, {scan.detectors} bins, {beam}, an image of {height} x {width}"
 
     def leaving_out(self, mask: Tensor | np.ndarray) -> CT:
-        """The same operator without the measurements where a mask is 0.
+        """Return the same operator without the measurements where a mask is 0.
 
         Args:
             mask: `(detectors, views)` of 0 and 1, 1 = measured.
@@ -307,7 +299,7 @@ class CT(LinearPhysics):
         return other
 
     def rescaled(self, gain: float) -> CT:
-        """The same operator divided by `gain`: its lengths are counted in another unit."""
+        """Return the same operator divided by `gain`: its lengths are counted in another unit."""
         other = twin(self)
         lengths = {n: getattr(self.geometry, n) / gain for n in ("pixel_size", "detector_pitch")}
         fan = self.geometry.fan
@@ -333,10 +325,10 @@ class CT(LinearPhysics):
         if self._has_matrix:
             self._keep_both(self._matrix("project").only(measured.T.flatten()))
         full = measured.expand(1, self.x_shape[0], *shape)  # type: ignore[index]
-        self.register_buffer("measured", full.to(self.root_ramp.dtype), persistent=False)
+        self.register_buffer("mask", full.to(self.root_ramp.dtype), persistent=False)
 
     def _seen_views(self) -> np.ndarray:
-        """Whether anything was measured in each view, bool `(views,)`."""
+        """Tell in which views anything was measured, bool `(views,)`."""
         if self.mask is None:
             return np.ones(len(self.geometry.angles), dtype=bool)
         return (self.mask[0, 0] != 0).any(0).cpu().numpy()
@@ -374,7 +366,7 @@ class CT(LinearPhysics):
         return Rows(*(self.get_buffer(f"{name}_{part}") for part in Rows._fields))
 
     def _ready(self, value: Tensor) -> Tensor:
-        """`value` in the precision of the matrix, which may only gain by it."""
+        """Bring `value` to the precision of the matrix, which must be no lower."""
         dtype = self.root_ramp.dtype
         if torch.promote_types(value.dtype, dtype) != dtype:
             raise ValueError(

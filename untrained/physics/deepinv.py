@@ -9,7 +9,7 @@ from untrained.errors import UserError
 
 
 def to_deepinv(physics: Any) -> Any:
-    """The operator as a `deepinv.physics.LinearPhysics` with the same `A` and `A_adjoint`.
+    """Make a `deepinv.physics.LinearPhysics` with the operator's `A` and `A_adjoint`.
 
     Shapes need no conversion: the layout of deepinv is ours. The operator becomes a submodule, so
     `.to(device)` moves it.

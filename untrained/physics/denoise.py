@@ -24,12 +24,12 @@ class Denoise(LinearPhysics):
         super().__init__(x_shape, x_shape)
 
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, C, H, W)` in [0, 1] -> the same tensor."""
+        """Return the image `(B, C, H, W)`, the same tensor."""
         self._check_x(x)
         return x
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Noisy image `(B, C, H, W)` -> the same tensor."""
+        """Return the noisy image `(B, C, H, W)`, the same tensor."""
         self._check_y(y)
         return y
 
@@ -38,11 +38,11 @@ class Denoise(LinearPhysics):
         return 1.0
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
-        """Pixels (voxels) to hold out, `(1, C, ...)`: the same draw in each channel."""
+        """Draw pixels (voxels) to hold out, `(1, C, ...)`: the same in each channel."""
         return draw_positions(y, y.ndim - 2, fraction, generator)
 
     def fill(self, x: Tensor, keep: Tensor) -> Tensor:
-        """x; where `keep` is 0 the mean of the pixels beside it (3 per axis) that are kept.
+        """Replace pixels where `keep` is 0 by the mean of those kept beside them (3 per axis).
 
         A method that starts from the noisy image would take pixels that are held out for black.
         """

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from untrained.physics.footprint import Geometry
+from untrained.physics.ct_geometry import Geometry
 
 Array = NDArray[Any]
 
@@ -26,7 +26,7 @@ FADE = 10.0
 
 
 def fbp(y: Tensor, geometry: Geometry) -> Tensor:
-    """Filtered backprojection: pixel-driven, linear interpolation, plain ramp filter.
+    """Backproject, filtered: pixel-driven, linear interpolation, plain ramp filter.
 
     Every view counts with half the gap to its neighbours (modulo 180 degrees for a parallel
     beam, 360 for a fan), so that angles may be unsorted, repeated and unequally spaced. When
@@ -90,7 +90,7 @@ def whole_views(y: Tensor, mask: Tensor, geometry: Geometry) -> tuple[Tensor, Ge
 
 
 def ramp(detectors: int) -> Array:
-    """Response of the band-limited ramp filter at unit spacing, zero padding included.
+    """Compute the response of the band-limited ramp filter at unit spacing, zero padding included.
 
     It is the transform of the exact spatial kernel, 1/4 at 0, -1/(pi n)^2 at odd n, 0 elsewhere,
     and therefore positive at frequency 0; its maximum is close to 1/2.
@@ -120,14 +120,17 @@ def filter_detectors(y: Tensor, response: Tensor) -> Tensor:
 
 
 def view_weights(geometry: Geometry) -> Array:
-    """Degrees each view stands for, `(views,)`; views at the same angle share them."""
+    """Compute the degrees each view stands for, `(views,)`; views at the same angle share them."""
     _, inverse, count, gaps = _views(geometry)
     return ((gaps + np.roll(gaps, 1)) / 2 / count)[inverse]
 
 
 def _views(geometry: Geometry) -> tuple[Array, Array, Array, Array]:
-    """Distinct view angles in a period, where each view is among them, how many views share
-    each, and the gap after each in degrees, a missing wedge replaced by the mean of the others.
+    """Sort the views by their angle in a period.
+
+    Returns:
+        The distinct angles, where each view is among them, how many views share each, and the gap
+        after each in degrees, a missing wedge replaced by the mean of the others.
     """
     # Rounding makes 0 and 180 the same direction in spite of float32 angles.
     folded = np.mod(np.round(np.asarray(geometry.angles), 4), geometry.period)
@@ -141,7 +144,7 @@ def _views(geometry: Geometry) -> tuple[Array, Array, Array, Array]:
 
 
 def _fan_weights(geometry: Geometry) -> Array:
-    """Obliquity times the ray's share among its two measurements, `(detectors, views)`."""
+    """Compute obliquity times the ray's share among its two measurements, `(detectors, views)`."""
     assert geometry.fan is not None
     distance = geometry.fan.source_origin
     u = (np.arange(geometry.detectors) - geometry.centre) * geometry.bin_width
@@ -154,7 +157,7 @@ def _fan_weights(geometry: Geometry) -> Array:
 
 
 def _presence(geometry: Geometry, angles: Array) -> Array:
-    """1 well inside the scanned arc, fading to 0 at its ends; 1 everywhere for a full turn."""
+    """Return 1 well inside the scanned arc, fading to 0 at its ends; 1 for a full turn."""
     distinct, _, _, gaps = _views(geometry)
     arc = gaps.sum()
     if arc > geometry.period - 1e-6:
@@ -189,7 +192,7 @@ def _backproject(q: Tensor, geometry: Geometry) -> Tensor:
 
 
 def _interpolate(row: Tensor, position: Tensor) -> Tensor:
-    """`(N, n)` sampled linearly at P positions, held at the ends; `(N, P)`."""
+    """Sample `(N, n)` linearly at P positions, held at the ends; `(N, P)`."""
     position = position.flatten().clamp_(0, row.shape[1] - 1)
     below = position.int()
     slope = torch.diff(row, append=row[:, -1:])

@@ -40,17 +40,19 @@ class Hybrid(LinearPhysics):
         self._measured = (..., lines) if across == -1 else (..., lines, slice(None))
 
     def among(self, images: slice) -> Hybrid:
-        """The operator of some images of a batch."""
+        """Return the operator of some images of a batch."""
         return self if len(self.before) == 1 else among(self, images, "before", "support")
 
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, 2, H, W)` -> `(B, 2, coils, H, columns)` or `(B, 2, coils, rows, W)`."""
+        """Map images `(B, 2, H, W)` to `(B, 2, coils, H, columns)` or `(B, 2, coils, rows, W)`."""
+        self._check_x(x)
         image = to_complex(x)[:, None]
         coils = image * self.before.to(image.dtype)
         return to_channels(self.measured(torch.fft.fft(coils, dim=self.across, norm="ortho")))
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """The adjoint, an image `(B, 2, H, W)`."""
+        """Apply the adjoint, to images `(B, 2, H, W)`."""
+        self._check_y(y)
         values = to_complex(y)
         full = values.new_zeros(*values.shape[:2], *self.before.shape[2:])
         full[self._measured] = values
@@ -64,11 +66,11 @@ class Hybrid(LinearPhysics):
         return share * mean_of_maps(self.before, self.support)
 
     def measured(self, values: Tensor) -> Tensor:
-        """Of values at every position of k-space `(..., H, W)`, those of the measured lines."""
+        """Pick those of the measured lines from values at all positions `(..., H, W)`."""
         return values[self._measured]
 
     def from_kspace(self, y: Tensor) -> Tensor:
-        """k-space `(B, 2, coils, H, W)` -> measurements of this operator; keeps distances."""
+        """Map k-space `(B, 2, coils, H, W)` to measurements of this operator; keeps distances."""
         along = -3 - self.across
         kspace = to_complex(y)
         kspace = kspace * self.after.to(kspace.dtype).conj()

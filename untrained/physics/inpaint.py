@@ -51,12 +51,12 @@ class Inpaint(LinearPhysics):
         self.register_buffer("mask", full[None].to(torch.get_default_dtype()))
 
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, C, H, W)` -> the same with missing pixels set to zero."""
+        """Set missing pixels of images `(B, C, H, W)` to zero."""
         self._check_x(x)
         return self._masked(x, "x")
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """The same as `A`: the operator is a projection."""
+        """Set missing pixels to zero, as `A` does: the operator is a projection."""
         self._check_y(y)
         return self._masked(y, "y")
 
@@ -65,7 +65,7 @@ class Inpaint(LinearPhysics):
         return float(self.mask.double().mean())
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
-        """Pixels to hold out, `(1, C, H, W)`: measured ones only, the same draw in each channel.
+        """Draw pixels to hold out, `(1, C, H, W)`: measured ones only, the same in each channel.
 
         Where pixels are missing in patches (`in_patches`) it is a patch of that kind: how well an
         image fills a hole is not told by single pixels, whose neighbours are known.
@@ -77,7 +77,7 @@ class Inpaint(LinearPhysics):
         return self.scattered(y, fraction, generator)
 
     def scattered(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
-        """Single pixels, whatever is missing: they tell how strongly to regularise."""
+        """Draw single pixels, whatever is missing: they tell how strongly to regularise."""
         return draw_positions(y, y.ndim - 2, fraction, generator) & self.mask.bool()
 
     def _masked(self, value: Tensor, name: str) -> Tensor:
@@ -92,7 +92,7 @@ def box_mask(
     box: tuple[int, int],
     place: tuple[int, int] | torch.Generator | None = None,
 ) -> Tensor:
-    """One missing rectangle.
+    """Make a mask with one missing rectangle.
 
     Args:
         size: `(H, W)` of the image.
@@ -134,7 +134,7 @@ def _random_start(spare: int, generator: torch.Generator) -> int:
 
 
 def random_mask(size: tuple[int, int], missing: float, seed: int = 0) -> Tensor:
-    """Pixels missing at random: exactly `round(missing * H * W)` of them.
+    """Draw a mask of pixels missing at random: exactly `round(missing * H * W)` of them.
 
     Args:
         size: `(H, W)`.

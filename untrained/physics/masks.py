@@ -1,4 +1,4 @@
-"""Sampling masks of MRI and the reading of masks. 1 (True) always means measured."""
+"""Masks: read or drawn for simulation, and gaps of pictures. 1 (True) always means measured."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from untrained.errors import UserError
 
 
 def as_tensor(values: Tensor | np.ndarray) -> Tensor:
-    """A tensor as it is; an array copied, since torch takes no flipped or read-only ones."""
+    """Return a tensor as it is, an array copied: torch takes no flipped or read-only ones."""
     return values if isinstance(values, Tensor) else torch.as_tensor(np.array(values))
 
 
 def as_mask(mask: Tensor | np.ndarray, name: str = "mask") -> Tensor:
-    """A mask of 0 and 1 (any dtype, any shape) -> bool tensor.
+    """Turn a mask of 0 and 1 (any dtype, any shape) into a bool tensor.
 
     Raises:
         UserError: a value other than 0 and 1, or nothing measured at all.
@@ -103,7 +103,7 @@ def _rows_or_columns(
 def vdrs_mask(
     ny: int, acceleration: float = 4.0, center_fraction: float = 0.08, seed: int = 0
 ) -> Tensor:
-    """Variable-density random columns, the mask of Liang et al. (Self-Guided DIP) and aSeqDIP.
+    """Draw variable-density columns, the mask of Liang et al. (Self-Guided DIP) and aSeqDIP.
 
     Of `int(ny / acceleration)` columns, `int(center_fraction * ny)` are the fully sampled centre;
     the rest are drawn without replacement, as many on the left as on the right (an odd one is
@@ -132,7 +132,7 @@ def vdrs_mask(
 def random_mask_columns(
     ny: int, acceleration: float = 4.0, center_fraction: float = 0.08, seed: int = 0
 ) -> Tensor:
-    """Uniform random columns around a full centre, fastMRI's random mask (Zbontar et al. 2018).
+    """Draw uniform columns around a full centre, fastMRI's random mask (Zbontar et al. 2018).
 
     Every column outside the centre of `round(ny * center_fraction)` is kept with the probability
     that makes the expected number of columns `ny / acceleration`.
@@ -164,7 +164,7 @@ def _check_columns(ny: int, acceleration: float, center_fraction: float) -> None
 
 
 def sampling_pattern(kspace: Tensor | np.ndarray) -> Tensor:
-    """The positions where any coil is non-zero: `(..., H, W)` k-space -> bool `(H, W)`.
+    """Find the positions where any coil is non-zero: `(..., H, W)` k-space -> bool `(H, W)`.
 
     Raises:
         UserError: fewer than two axes, or k-space that is zero everywhere.
@@ -179,7 +179,7 @@ def sampling_pattern(kspace: Tensor | np.ndarray) -> Tensor:
 
 
 def calibration_block(mask: Tensor | np.ndarray) -> tuple[int, int]:
-    """Size `(rows, columns)` of the largest fully sampled rectangle around the centre of k-space.
+    """Find the size `(rows, columns)` of the largest sampled rectangle around the centre.
 
     The block of size n along an axis of size N covers `N // 2 - n // 2` up to that plus n, so it
     stays centred where the FFT has its zero frequency. `(0, 0)` if the centre is not sampled.
@@ -201,7 +201,7 @@ def calibration_block(mask: Tensor | np.ndarray) -> tuple[int, int]:
 
 
 def centre_crop(size: tuple[int, int], block: tuple[int, int]) -> tuple[slice, slice]:
-    """Slices that cut the centred `block` out of an array of `size`."""
+    """Make the slices that cut the centred `block` out of an array of `size`."""
     rows, columns = (
         slice(n // 2 - b // 2, n // 2 - b // 2 + b) for n, b in zip(size, block, strict=True)
     )
@@ -209,7 +209,7 @@ def centre_crop(size: tuple[int, int], block: tuple[int, int]) -> tuple[slice, s
 
 
 def in_patches(measured: Tensor) -> Tensor:
-    """Whether pixels are missing in patches and not one by one, a bool of no axes.
+    """Tell whether pixels are missing in patches and not one by one, a bool of no axes.
 
     They are where many more of them lie 3 pixels or more from any measured one (5x5 pixels, all
     missing) than if each had been drawn alone.
@@ -226,7 +226,7 @@ def in_patches(measured: Tensor) -> Tensor:
 
 
 def moved_patches(measured: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
-    """Measured pixels that would be missing if the gaps lay somewhere else, a bool `(*sides)`.
+    """Draw measured pixels that would be missing if the gaps lay elsewhere, a bool `(*sides)`.
 
     At most `fraction` of the measured pixels: those nearest to one of them, so that what is held
     out is compact where the gaps are.

@@ -1,4 +1,4 @@
-"""Magnetic resonance imaging on a Cartesian grid, with one coil or many."""
+"""Cartesian MRI with one coil or many: A, its adjoint, and which columns are held out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c, to_channels, to_complex
-from untrained.physics.base import LinearPhysics, among, twin
+from untrained.physics.base import LinearPhysics, Physics, among, twin
 from untrained.physics.hybrid import Hybrid, mean_of_maps
 from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop, plane_mask
 
@@ -71,27 +71,27 @@ class MRI(LinearPhysics):
 
     @property
     def maps(self) -> Tensor:
-        """The coil maps, complex `(1 or B, coils, H, W)`."""
+        """Return the coil maps, complex `(1 or B, coils, H, W)`."""
         inner, _ = _shift_phases((self.mask.shape[-2], self.mask.shape[-1]))
         before = torch.view_as_complex(self._before)
         return before * inner.conj().to(before.device, before.dtype)
 
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, 2, H, W)` -> k-space `(B, 2, coils, H, W)`, zero where not sampled."""
+        """Map images `(B, 2, H, W)` to k-space `(B, 2, coils, H, W)`, zero where not sampled."""
         self._check_x(x)
         before, after = self._constants(x)
         kspace = torch.fft.fft2(to_complex(x)[:, None] * before, norm="ortho")
         return to_channels(kspace * after)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """k-space `(B, 2, coils, H, W)` -> image `(B, 2, H, W)` combined over coils."""
+        """Map k-space `(B, 2, coils, H, W)` to images `(B, 2, H, W)` combined over coils."""
         self._check_y(y)
         before, after = self._constants(y)
         coils = torch.fft.ifft2(to_complex(y) * after.conj(), norm="ortho")
         return to_channels((coils * before.conj()).sum(1))
 
     def hybrid(self, keep: Tensor | None = None) -> Hybrid | None:
-        """The same operator with less to compute, where whole lines are measured, and kept.
+        """Return the same operator with less to compute, where whole lines are measured, and kept.
 
         None for any other mask, or where `keep`, `(1, 2, coils, H, W)`, is no such mask.
         """
@@ -112,24 +112,20 @@ class MRI(LinearPhysics):
         return share * mean_of_maps(torch.view_as_complex(self._before), self.support)
 
     def sampled(self, coils: Tensor) -> Tensor:
-        """M F: coil images `(B, 2, coils, H, W)` -> k-space, zero where not sampled."""
+        """Apply M F: coil images `(B, 2, coils, H, W)` -> k-space, zero where not sampled."""
         return to_channels(fft2c(to_complex(coils))) * self.mask.to(coils.dtype)
 
     def coil_images(self, kspace: Tensor) -> Tensor:
-        """F^-1: k-space `(B, 2, coils, H, W)` -> coil images."""
+        """Apply F^-1: k-space `(B, 2, coils, H, W)` -> coil images."""
         return to_channels(ifft2c(to_complex(kspace)))
 
     def combine(self, coils: Tensor) -> Tensor:
-        """sum_c conj(S_c) x_c: coil images `(B, 2, coils, H, W)` -> image `(B, 2, H, W)`."""
+        """Sum conj(S_c) x_c over coils: `(B, 2, coils, H, W)` -> images `(B, 2, H, W)`."""
         images = to_complex(coils)
         return to_channels((images * self.maps.to(images.dtype).conj()).sum(1))
 
-    def alone(self, index: int) -> MRI:
-        """The operator of image `index` of a batch."""
-        return self.among(slice(index, index + 1))
-
     def weighing(self, weights: Tensor) -> MRI:
-        """The same operator with each coil's measurements multiplied by a weight, `(coils,)`."""
+        """Return the same operator with each coil's measurements times a weight, `(coils,)`."""
         other = twin(self)
         each = weights.to(self._before)[:, None, None, None]
         other._before = self._before * each
@@ -146,24 +142,24 @@ class MRI(LinearPhysics):
         return f"{coils} coil{'s' if coils > 1 else ''}, {height} x {width}, Cartesian, {share}"
 
     def rescaled(self, gain: float) -> MRI:
-        """The same operator divided by `gain`: its maps are."""
+        """Return the same operator divided by `gain`: its maps are."""
         other = twin(self)
         other._before = self._before / gain
         return other
 
     def among(self, images: slice) -> MRI:
-        """The operator of some images of a batch."""
+        """Return the operator of some images of a batch."""
         return self if len(self._before) == 1 else among(self, images, "_before", "support")
 
-    def joined(self, others: Sequence[MRI]) -> MRI | None:
-        """One operator for a batch of images, each seen through maps of its own.
+    def joined(self, others: Sequence[Physics]) -> MRI | None:
+        """Return one operator for a batch of images, each seen through maps of its own.
 
         None where the masks or the numbers of coils differ.
         """
-        each = [self, *others]
-        if not all(
+        each = [one for one in (self, *others) if isinstance(one, MRI)]
+        if len(each) <= len(others) or not all(
             torch.equal(self.mask, one.mask) and self._before.shape[1:] == one._before.shape[1:]
-            for one in others
+            for one in each[1:]
         ):
             return None
         whole = twin(self)
@@ -174,7 +170,7 @@ class MRI(LinearPhysics):
         return whole
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
-        """Samples to hold out, `(1, 2, coils, H, W)`: positions of k-space, shared by all coils.
+        """Draw samples to hold out, `(1, 2, coils, H, W)`: positions of k-space, for all coils.
 
         They lie outside the fully sampled centre block, which decides brightness and contrast. A
         mask of columns (or rows) gives up whole ones, at least three: what is missing there are
@@ -193,7 +189,7 @@ class MRI(LinearPhysics):
         return (drawn & outside).expand(1, *y.shape[1:]).to(y.device)
 
     def importance(self, y: Tensor, held: Tensor) -> Tensor | None:
-        r"""For how much of k-space each held-out sample stands, `(B, 1, 1, H, W)`; 0 elsewhere.
+        r"""Weigh held-out samples by the k-space that each stands for, `(B, 1, 1, H, W)`; else 0.
 
         A sample that was never measured is taken to be in error like the held-out one nearest to
         it in :math:`\log r`, r the distance from the centre (of a line: of whole lines), and in
@@ -244,17 +240,17 @@ class MRI(LinearPhysics):
 
 
 def _all_along(mask: Tensor) -> tuple[int, ...]:
-    """The axes along which a mask `(H, W)` does not change."""
+    """Find the axes along which a mask `(H, W)` does not change."""
     return tuple(i for i in (0, 1) if bool((mask == mask.narrow(i, 0, 1)).all()))
 
 
 def _along_lines(mask: Tensor) -> int | None:
-    """The axis along which whole lines are measured: 0 of columns, 1 of rows, else None."""
+    """Find the axis along which whole lines are measured: 0 of columns, 1 of rows, else None."""
     return next(iter(_all_along(mask)), None)
 
 
 def _log_radius(sampled: Tensor) -> Tensor:
-    """log of the distance from the centre of k-space; of a mask of lines, that of the line."""
+    """Compute the log distance from the centre of k-space; of a mask of lines, that of the line."""
     places = [torch.arange(n) - n // 2 + 0.0 for n in sampled.shape]
     along = _along_lines(sampled)
     if along is not None:
@@ -263,7 +259,7 @@ def _log_radius(sampled: Tensor) -> Tensor:
 
 
 def _slope(x: Tensor, y: Tensor) -> Tensor:
-    """Of the line through (x, y), for every row of y."""
+    """Compute the slope of the line through (x, y), for every row of y."""
     centred = x - x.mean()
     return (y * centred).sum(1) / centred.square().sum().clamp_min(1e-30)
 
@@ -283,7 +279,7 @@ def _checked_maps(maps: Tensor | np.ndarray) -> Tensor:
 
 
 def _full_mask(mask: Tensor, maps: Tensor | None, x_shape: tuple[int, int, int] | None) -> Tensor:
-    """The mask as `(H, W)`, agreeing with the maps and `x_shape`."""
+    """Bring the mask to `(H, W)`, agreeing with the maps and `x_shape`."""
     sizes = [(maps.shape[-2], maps.shape[-1])] if maps is not None else []
     if x_shape is not None:
         if len(x_shape) != 3 or x_shape[0] != 2:
@@ -307,7 +303,7 @@ def _full_mask(mask: Tensor, maps: Tensor | None, x_shape: tuple[int, int, int] 
 
 
 def _shift_phases(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Factors `(H, W)` before and after a plain FFT that make it the centred one."""
+    """Compute the factors `(H, W)` before and after a plain FFT that make it the centred one."""
     axes = [_axis_phases(n) for n in size]
     before = axes[0][0][:, None] * axes[1][0]
     after = axes[0][1][:, None] * axes[1][1]
@@ -321,6 +317,6 @@ def _axis_phases(n: int) -> tuple[Tensor, Tensor]:
 
 
 def _unit(turns: Tensor, n: int) -> Tensor:
-    """exp(2 pi i turns / n), exact where the angle is a multiple of pi."""
+    """Compute exp(2 pi i turns / n), exact where the angle is a multiple of pi."""
     angle = 2 * math.pi * (turns % n).double() / n
     return torch.polar(torch.ones_like(angle), angle)

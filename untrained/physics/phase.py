@@ -70,7 +70,7 @@ class PhaseRetrieval(NonlinearPhysics):
         self.complex_image = complex_image
 
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, C, H, W)` -> amplitudes `(B, C, H + 2 rows, W + 2 columns)`, all >= 0.
+        """Map images `(B, C, H, W)` to amplitudes `(B, C, H + 2 rows, W + 2 columns)`, all >= 0.
 
         Of a complex image there is one channel of amplitudes.
         """
@@ -79,7 +79,7 @@ class PhaseRetrieval(NonlinearPhysics):
         return fft2c(self._padded(fields)).abs()
 
     def initial(self, y: Tensor) -> Tensor:
-        """A first image `(B, C, H, W)` by hybrid input-output, then error reduction.
+        """Make a first image `(B, C, H, W)` by hybrid input-output, then error reduction.
 
         J. R. Fienup, Appl. Opt. 21, 1982: the iterate is given the measured amplitudes; where the
         result then leaves what is known of the image (zero around it, values in [0, 1], or of
@@ -108,7 +108,7 @@ class PhaseRetrieval(NonlinearPhysics):
         return best.reshape(*y.shape[:2], height, width)
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
-        """Amplitudes to hold out, bool `(1, C, H', W')`, the same draw in each channel.
+        """Draw amplitudes to hold out, bool `(1, C, H', W')`, the same in each channel.
 
         A real image has equal amplitudes at opposite frequencies: a pair is held out together, or
         one would tell the other. The zero frequency, the image's brightness, never is.
@@ -129,7 +129,7 @@ Map = Callable[[Tensor], Tensor]
 
 
 def _real_fourier(y: Tensor) -> tuple[Tensor, Map, Map, Map]:
-    """Of real images in [0, 1]: amplitudes, both transforms, and the nearest such image.
+    """Return amplitudes, both transforms and the nearest image, of real images in [0, 1].
 
     Centred amplitudes `(N, H', W')` become the half that `rfft2` gives, opposites averaged.
     """
@@ -148,7 +148,7 @@ def _real_fourier(y: Tensor) -> tuple[Tensor, Map, Map, Map]:
 
 
 def _complex_fourier(y: Tensor) -> tuple[Tensor, Map, Map, Map]:
-    """The same of complex images of magnitude at most 1."""
+    """Return the same of complex images of magnitude at most 1."""
     amplitudes = torch.fft.ifftshift(y, dim=(-2, -1)).clamp_min(0)
 
     def forward(x: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ def _complex_fourier(y: Tensor) -> tuple[Tensor, Map, Map, Map]:
 def _fienup(
     amplitudes: Tensor, start: Tensor, forward: Map, back: Map, nearest: Map
 ) -> tuple[Tensor, Tensor]:
-    """One run: images `(N, H, W)` from the corner of the frame, and their misfit `(N,)`.
+    """Run Fienup's iteration once: images `(N, H, W)` in the frame's corner, their misfit `(N,)`.
 
     Amplitudes do not tell where in its frame the image lies, and a corner needs no shifts.
     """
@@ -183,5 +183,5 @@ def _fienup(
 
 
 def _opposite(size: int) -> Tensor:
-    """Index of the frequency -k for every k of a centred spectrum."""
+    """Return the index of the frequency -k for every k of a centred spectrum."""
     return (2 * (size // 2) - torch.arange(size)) % size

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from untrained.physics.footprint import Geometry
+from untrained.physics.ct_geometry import Geometry
 
 TINY = 1e-30
 
@@ -30,12 +30,12 @@ class View(NamedTuple):
 
     @property
     def span(self) -> int:
-        """How many bins a pixel may touch, and bins of padding on either side."""
+        """Count the bins that a pixel may touch, and those of padding on either side."""
         return len(self.weights)
 
 
 def views(geometry: Geometry, which: list[int], like: Tensor) -> Iterator[View]:
-    """Compute the entries of `footprint.projection_matrix`, one view at a time.
+    """Compute the entries of `ct_geometry.projection_matrix`, one view at a time.
 
     Args:
         geometry: the scan.
@@ -53,7 +53,7 @@ def views(geometry: Geometry, which: list[int], like: Tensor) -> Iterator[View]:
 
 
 def project(x: Tensor, geometry: Geometry, which: list[int]) -> Tensor:
-    """Images `(N, P)` -> sinograms `(N, views, detectors)`, zero in views that are not wanted."""
+    """Project images `(N, P)` to `(N, views, detectors)`, zero in views that are not wanted."""
     y = x.new_zeros(len(x), len(geometry.angles), geometry.detectors)
     for view in views(geometry, which, x):
         for image, out in zip(x, y[:, view.number], strict=True):
@@ -66,7 +66,7 @@ def project(x: Tensor, geometry: Geometry, which: list[int]) -> Tensor:
 
 
 def backproject(y: Tensor, geometry: Geometry, which: list[int]) -> Tensor:
-    """Sinograms `(N, views, detectors)` -> images `(N, P)`: the transpose of `project`."""
+    """Backproject `(N, views, detectors)` to images `(N, P)`: the transpose of `project`."""
     h, w = geometry.image_shape
     x = y.new_zeros(len(y), h * w)
     for view in views(geometry, which, y):
@@ -126,7 +126,7 @@ class Product(torch.autograd.Function):
 
 
 def meets(geometry: Geometry) -> bool:
-    """Whether the shadow of the image falls on the detector in any view."""
+    """Tell whether the shadow of the image falls on the detector in any view."""
     none = torch.zeros(0, dtype=torch.float64)
     for view in views(geometry, list(range(len(geometry.angles))), none):
         seen = torch.nn.functional.pad(torch.ones(geometry.detectors), (view.span, 2 * view.span))
@@ -146,7 +146,7 @@ def _add(out: Tensor, at: Tensor, values: Tensor) -> None:
 def _parallel(
     geometry: Geometry, angle: float, like: Tensor
 ) -> tuple[Tensor, list[Tensor], float | Tensor]:
-    """First bin `(P,)`, the four corners of each trapezoid from its start, and its height.
+    """Find the first bin `(P,)`, the corners of each trapezoid from its start, and its height.
 
     In a parallel beam the trapezoids of all pixels are alike.
     """
@@ -165,7 +165,7 @@ def _parallel(
 def _fan(
     geometry: Geometry, angle: float, like: Tensor
 ) -> tuple[Tensor, list[Tensor], float | Tensor]:
-    """The same for a fan beam, where every pixel has a trapezoid of its own."""
+    """Find the same for a fan beam, where every pixel has a trapezoid of its own."""
     assert geometry.fan is not None
     h, w = geometry.image_shape
     size, distance = geometry.pixel_size, geometry.fan.source_origin
@@ -184,13 +184,13 @@ def _fan(
 
 
 def _line(count: int, step: float, like: Tensor) -> Tensor:
-    """`count` places around 0, float64 where the device has it: neighbours must be told apart."""
+    """Place `count` points around 0, in float64 where possible: neighbours must be told apart."""
     kind = torch.float32 if like.device.type == "mps" else torch.float64
     return (torch.arange(count, dtype=kind, device=like.device) - (count - 1) / 2) * step
 
 
 def _bin_means(breaks: list[Tensor], bins: int) -> list[Tensor]:
-    """Integrals over the bins [0, 1], [1, 2], ...; see `footprint._bin_means`."""
+    """Integrate over the bins [0, 1], [1, 2], ...; see `ct_geometry._bin_means`."""
     rise, rest, fall = breaks[1] - breaks[0], breaks[3] - breaks[1], breaks[3] - breaks[2]
     up_slope, down_slope = 0.5 / rise.clamp_min(TINY), 0.5 / fall.clamp_min(TINY)
     weights, below = [], torch.zeros_like(rise)
@@ -205,5 +205,5 @@ def _bin_means(breaks: list[Tensor], bins: int) -> list[Tensor]:
 
 
 def _clipped(u: float, start: Tensor, length: Tensor) -> Tensor:
-    """How far u has come past `start`, between 0 and `length`."""
+    """Return how far u has come past `start`, between 0 and `length`."""
     return torch.minimum((u - start).clamp_min_(0), length)

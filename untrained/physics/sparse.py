@@ -23,12 +23,12 @@ class Rows(NamedTuple):
     value: Tensor
 
     def like(self, other: Tensor) -> Rows:
-        """The same matrix where `other` is, its values of that type."""
+        """Return the same matrix where `other` is, its values of that type."""
         start, column = self.start.to(other.device), self.column.to(other.device)
         return Rows(start, column, self.value.to(other))
 
     def only(self, kept: Tensor) -> Rows:
-        """The same matrix, empty but for the rows that are `kept`, bool."""
+        """Return the same matrix, empty but for the rows that are `kept`, bool."""
         counts = self.start.diff() * kept
         start = _starts(counts)
         # where an entry lies here, and where it lay
@@ -37,7 +37,7 @@ class Rows(NamedTuple):
         return Rows(start, self.column[entries], self.value[entries])
 
     def transposed(self, width: int) -> Rows:
-        """The transpose of this matrix of `width` columns."""
+        """Return the transpose of this matrix of `width` columns."""
         rows = torch.arange(len(self.start) - 1, dtype=torch.int32, device=self.start.device)
         order = self.column.argsort(stable=True)
         start = _starts(self.column.bincount(minlength=width))
@@ -74,7 +74,7 @@ def sum_of_products(matrix: Rows, metric: Tensor, detectors: int) -> float:
 
 
 def _starts(counts: Tensor) -> Tensor:
-    """Where rows of so many entries start, and where the last one ends."""
+    """Compute where rows of so many entries start, and where the last one ends."""
     return functional.pad(counts.cumsum(0, dtype=torch.int32), (1, 0))
 
 
@@ -93,7 +93,7 @@ class Product(torch.autograd.Function):
 
 
 def _multiply(matrix: Rows, dense: Tensor, width: int) -> Tensor:
-    """`(rows, width)` sparse times `(width, k)` dense, by the fastest product the device has."""
+    """Multiply `(rows, width)` sparse by `(width, k)` dense, by the device's fastest product."""
     kind = (dense.device.type, dense.dtype)
     # Two matrix-vector products are quicker than one product with two columns (MKL).
     one_by_one = dense.shape[1] <= 2 and _has_product("mv", *kind)
@@ -111,7 +111,7 @@ _TRIAL = threading.Lock()
 
 @functools.cache
 def _has_product(name: str, device: str, dtype: torch.dtype) -> bool:
-    """Whether this build of torch multiplies compressed sparse rows there (mps does not).
+    """Test whether this build of torch multiplies compressed sparse rows there (mps does not).
 
     The trial also uses up torch's once-only warning that sparse rows are in beta.
     """
@@ -129,7 +129,7 @@ def _has_product(name: str, device: str, dtype: torch.dtype) -> bool:
 
 
 def _gather_product(matrix: Rows, dense: Tensor) -> Tensor:
-    """The same product from gathers and sums, a block of entries at a time: slow, everywhere."""
+    """Multiply by gathers and sums, a block of entries at a time: slow, everywhere."""
     rows = len(matrix.start) - 1
     out = dense.new_zeros(rows, dense.shape[1])
     for first in range(0, len(matrix.column), CHUNK):

@@ -49,15 +49,16 @@ class SuperRes(LinearPhysics):
             self.register_buffer(name, matrix)
 
     def A(self, x: Tensor) -> Tensor:
-        """Image `(B, C, H, W)` -> small image `(B, C, H / factor, W / factor)`."""
+        """Reduce images `(B, C, H, W)` to `(B, C, H / factor, W / factor)`."""
         self._check_x(x)
         if self.long:
             return _reduced(_reduced(x, self.factor, -2), self.factor, -1)
         return _both_sides(self.rows, x, self.columns)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Small image -> `(B, C, H, W)` by the transposed weights; darker than an interpolation by
-        about factor squared, as an adjoint must be.
+        """Spread small images to `(B, C, H, W)` by the transposed weights.
+
+        The result is darker than an interpolation by about factor squared, as an adjoint must be.
         """
         self._check_y(y)
         if self.long:
@@ -80,7 +81,7 @@ LONG = 4096
 
 
 def _reduced(x: Tensor, factor: int, axis: int) -> Tensor:
-    """One axis reduced, without a matrix."""
+    """Reduce one axis, without a matrix."""
     folded, weights = _taps(x.shape[axis], factor)
     x = x.movedim(axis, -1)
     windows = x[..., folded.to(x.device)]
@@ -88,7 +89,7 @@ def _reduced(x: Tensor, factor: int, axis: int) -> Tensor:
 
 
 def _spread(y: Tensor, factor: int, axis: int) -> Tensor:
-    """The transpose of `_reduced`."""
+    """Apply the transpose of `_reduced`."""
     size = y.shape[axis] * factor
     folded, weights = _taps(size, factor)
     y = y.movedim(axis, -1)
@@ -110,7 +111,7 @@ def _frobenius(size: int, factor: int) -> float:
 
 
 def _both_sides(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
-    """Left @ x @ right^T for every channel of every image."""
+    """Compute left @ x @ right^T for every channel of every image."""
     left, right = left.to(x.dtype), right.to(x.dtype)
     flat = x.reshape(-1, *x.shape[-2:])
     count = flat.shape[0]
@@ -120,14 +121,14 @@ def _both_sides(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
 
 
 def reduction_matrix(size: int, factor: int) -> Tensor:
-    """The `(size / factor, size)` matrix that reduces one axis; its rows sum to 1."""
+    """Build the `(size / factor, size)` matrix that reduces one axis; its rows sum to 1."""
     folded, weights = _taps(size, factor)
     matrix = torch.zeros(size // factor, size, dtype=torch.float64)
     return matrix.scatter_add_(1, folded, weights).to(torch.get_default_dtype())
 
 
 def _taps(size: int, factor: int) -> tuple[Tensor, Tensor]:
-    """Where each output looks and with which weight, int64 and float64 `(size / factor, 4 f)`."""
+    """Find each output's inputs and their weights, int64 and float64 `(size / factor, 4 f)`."""
     small = size // factor
     centre = (torch.arange(small, dtype=torch.float64) + 0.5) * factor - 0.5
     first = (centre - 2 * factor).floor().long() + 1
@@ -139,7 +140,7 @@ def _taps(size: int, factor: int) -> tuple[Tensor, Tensor]:
 
 
 def cubic(t: Tensor) -> Tensor:
-    """Keys' cubic kernel with a = -1/2 (IEEE Trans. ASSP 29, 1981): zero outside |t| < 2."""
+    """Evaluate Keys' cubic kernel, a = -1/2 (IEEE Trans. ASSP 29, 1981); zero outside [-2, 2]."""
     t = t.abs()
     near = 1.5 * t**3 - 2.5 * t**2 + 1
     far = -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from untrained.pretrain.train import LESSONS, Lesson, clean_problem, find_lesson, train
+from untrained.pretrain.train import clean_problem, find_trainable, train
 from untrained.pretrain.weights import Weights, load_weights
 
 __all__ = [
-    "LESSONS",
-    "Lesson",
     "Weights",
     "clean_problem",
-    "find_lesson",
+    "find_trainable",
     "load_weights",
     "train",
 ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,136 +12,56 @@ import torch
 from torch import Tensor
 
 from untrained.ambient import single_precision
-from untrained.core.machine import peak_memory_mb, pick_device
+from untrained.checks import whole
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
-from untrained.core.rule import Frame, Watch
-from untrained.core.solve import fit_together
-from untrained.core.state import AMONG, INPUT, State
-from untrained.digest import data_digest
+from untrained.core.rule import Frame
+from untrained.core.start import CHOICE, INPUT
+from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.errors import UserError
-from untrained.group import Group
+from untrained.machine import peak_memory_mb, pick_device
 from untrained.maths import level, magnitude
-from untrained.methods import (
-    ALL_TASKS,
-    LINEAR_TASKS,
-    PRESETS,
-    edip,
-    metadip,
-    nerp,
-    strainer,
-    ugodit,
-)
-from untrained.methods.presets import PHOTOGRAPHS
+from untrained.methods import METHODS
+from untrained.methods.card import CLEAN_IMAGES, Card, Training
+from untrained.methods.presets import check_preset
 from untrained.metrics import usual_range
 from untrained.physics import Denoise
-from untrained.physics.footprint import whole
 from untrained.pretrain.weights import Weights, scans_of
 from untrained.problem import Problem
+from untrained.problem.digest import data_digest
+from untrained.problem.group import Group
 from untrained.rules.watch import psnr_against
-
-MEASUREMENTS, IMAGES, GEOMETRY = "measurements", "clean images", "the geometry of a scan"
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """How the weights of one method are learned.
-
-    Attributes:
-        name: of the method that uses them.
-        title: one line.
-        learns_from: `measurements`, `clean images`, or `the geometry of a scan`.
-        tasks: where it applies.
-        recipe: (task, preset) -> Recipe of the training.
-        encoder: whether the encoder is kept, instead of the whole network.
-        decoders: whether the decoders are kept too, each image's.
-        input: whether the network's input is kept too.
-        drawn: whether the images are drawn, `batch` of them a step.
-    """
-
-    name: str
-    title: str
-    learns_from: str
-    tasks: tuple[str, ...]
-    recipe: Callable[[str, str], Recipe]
-    encoder: bool = False
-    decoders: bool = False
-    input: bool = False
-    drawn: bool = False
+from untrained.solver.fit import Fit
+from untrained.solver.procedure import fit_together
+from untrained.tasks import find_task
 
 
-_LESSONS = (
-    Lesson(
-        "ugodit",
-        "a shared encoder from a few degraded images, a decoder for each",
-        MEASUREMENTS,
-        ALL_TASKS,
-        ugodit.training,
-        encoder=True,
-        decoders=True,
-    ),
-    Lesson(
-        "edip",
-        "a network that turns back-projections of random shapes into the shapes",
-        GEOMETRY,
-        LINEAR_TASKS,
-        edip.training,
-        drawn=True,
-    ),
-    Lesson(
-        "metadip",
-        "a start from which DIP needs few steps, from clean images",
-        IMAGES,
-        ALL_TASKS,
-        metadip.training,
-        input=True,
-    ),
-    Lesson(
-        "strainer",
-        "the first layers of a coordinate network, from clean images",
-        IMAGES,
-        ALL_TASKS,
-        strainer.training,
-        encoder=True,
-    ),
-    Lesson(
-        "nerp",
-        "a coordinate network of an earlier image of the same object",
-        IMAGES,
-        ALL_TASKS,
-        nerp.training,
-    ),
-)
-
-LESSONS: dict[str, Lesson] = {lesson.name: lesson for lesson in _LESSONS}
-
-
-def find_lesson(method: str, task: str) -> Lesson:
-    """The lesson of a method.
+def find_trainable(method: str, task: str) -> Card:
+    """Return the card of a method whose weights can be learned for `task`.
 
     Raises:
-        UserError: a method without one, or one that does not do the task.
+        UserError: it starts from random weights, or does not do the task.
     """
-    lesson = LESSONS.get(method)
-    if lesson is None:
-        raise UserError(f"'{method}' learns nothing beforehand; these do: {', '.join(LESSONS)}")
-    if task not in lesson.tasks:
-        raise UserError(f"'{method}' does not do {task}; it does: {', '.join(lesson.tasks)}")
-    return lesson
+    card = METHODS.get(method)
+    if card is None or card.training is None:
+        able = [name for name, one in METHODS.items() if one.training is not None]
+        raise UserError(f"'{method}' learns nothing beforehand; these do: {', '.join(able)}")
+    if task not in card.tasks:
+        raise UserError(f"'{method}' does not do {task}; it does: {', '.join(card.tasks)}")
+    return card
 
 
-def lesson_recipe(
-    lesson: Lesson, task: str, preset: str, settings: Sequence[str] = (), steps: int = 0
+def training_recipe(
+    card: Card, task: str, preset: str, settings: Sequence[str] = (), steps: int = 0
 ) -> Recipe:
-    """The settings of a training, with `FIELD=VALUE` assignments and a budget of steps.
+    """Return the settings of a training, with `FIELD=VALUE` assignments and a budget of steps.
 
     Raises:
         UserError: an unknown preset or setting.
     """
-    if preset not in PRESETS:
-        raise UserError(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
+    check_preset(preset)
     steps = whole("steps", steps, least=0)
-    recipe = lesson.recipe(task, preset).with_settings(settings)
+    recipe = card.trained().recipe(task, preset).with_settings(settings)
     return recipe.with_steps(steps) if steps else recipe
 
 
@@ -160,7 +80,7 @@ def train(
     references: Sequence[Tensor | None] = (),
     watch: Sequence[Watch] = (),
     run_dir: str | Path | None = None,
-) -> tuple[Weights, Result]:
+) -> tuple[Weights, Fit]:
     """Learn the weights of `method`.
 
     Args:
@@ -180,7 +100,7 @@ def train(
         run_dir: keep a checkpoint there and resume from the one found there.
 
     Returns:
-        The weights, and the training as a result: its images are those of the networks that
+        The weights, and the fit of the training: its images are those of the networks that
         learned them, `(M, C, ...)`, and it is not `finished` if it was interrupted.
 
     Raises:
@@ -191,38 +111,39 @@ def train(
     if not problems:
         raise UserError("there is nothing to learn from: give at least one input")
     task = task or problems[0].task
-    lesson = find_lesson(method, task)
-    _require_fitting(lesson, task, problems)
-    recipe = lesson_recipe(lesson, task, preset, settings, steps)
-    group = learning_group(lesson, recipe, problems)
-    each: list[Watch] = [] if lesson.drawn else [EachMisfit()]
-    if references and not lesson.drawn:
+    card = find_trainable(method, task)
+    training = card.trained()
+    _require_fitting(card, task, problems)
+    recipe = training_recipe(card, task, preset, settings, steps)
+    group = learning_group(training, recipe, problems)
+    each: list[Watch] = [] if training.drawn else [EachMisfit()]
+    if references and not training.drawn:
         each.append(EachPSNR(group, references))
-    data = learned_from(lesson, problems)
-    result = fit_together(
+    data = learned_from(training, problems)
+    fit = fit_together(
         recipe,
         group,
         watch=[*each, *watch],
         seed=seed,
         device=device,
         run_dir=run_dir,
-        settings={"lesson": method, "data": data},
+        settings={"training": method, "data": data},
     )
-    result.peak_memory_mb = peak_memory_mb(pick_device(device))
+    fit = replace(fit, peak_memory_mb=peak_memory_mb(pick_device(device)))
     kept = {
         name: weight[0]
-        for name, weight in result.weights.items()
-        if not lesson.encoder or name.startswith("encoder.")
+        for name, weight in fit.weights.items()
+        if not training.encoder or name.startswith("encoder.")
     }
-    if lesson.decoders:
+    if training.decoders:
         kept |= {
-            f"{name}{AMONG}{image}": one
-            for name, weight in result.weights.items()
+            f"{name}{CHOICE}{image}": one
+            for name, weight in fit.weights.items()
             if name not in kept
             for image, one in enumerate(weight)
         }
-    if lesson.input and result.z is not None:
-        kept[INPUT] = result.z[0]
+    if training.input and fit.z is not None:
+        kept[INPUT] = fit.z[0]
     weights = Weights(
         method=method,
         task=task,
@@ -233,29 +154,29 @@ def train(
         data=tuple(data),
         scans=scans_of(problems),
         seed=seed,
-        steps=result.steps,
-        seconds=result.seconds,
-        misfit=_last_misfits(result, len(group)),
+        steps=fit.steps,
+        seconds=fit.seconds,
+        misfit=_last_misfits(fit, len(group)),
         tensors=kept,
     )
-    return weights, result
+    return weights, fit
 
 
-def learned_from(lesson: Lesson, problems: Sequence[Problem]) -> list[str]:
-    """A hash of what each problem is; of its operator alone where that is all that is learned."""
-    if not lesson.drawn:
+def learned_from(training: Training, problems: Sequence[Problem]) -> list[str]:
+    """Hash what each problem is; its operator alone where nothing else is learned from."""
+    if not training.drawn:
         return [data_digest(problem) for problem in problems]
     silent = [problem.with_measurements(torch.zeros_like(problem.y)) for problem in problems]
     return [data_digest(problem) for problem in silent]
 
 
-def _require_fitting(lesson: Lesson, task: str, problems: Sequence[Problem]) -> None:
-    """Images that the task reconstructs: its own measurements, or clean ones of its channels."""
-    channels = {"mri": 2, "ct": 1}.get(task)
+def _require_fitting(card: Card, task: str, problems: Sequence[Problem]) -> None:
+    """Refuse what the task does not reconstruct: other measurements, or other channels."""
+    channels = find_task(task).channels
     for problem in problems:
-        if lesson.learns_from != IMAGES and problem.task != task:
+        if card.trained().learns_from != CLEAN_IMAGES and problem.task != task:
             raise UserError(
-                f"'{lesson.name}' for {task} learns from measurements of {task}, and one of "
+                f"'{card.name}' for {task} learns from measurements of {task}, and one of "
                 f"{problem.task} was given"
             )
         if channels is not None and problem.x_shape[0] != channels:
@@ -265,15 +186,15 @@ def _require_fitting(lesson: Lesson, task: str, problems: Sequence[Problem]) -> 
             )
 
 
-def learning_group(lesson: Lesson, recipe: Recipe, problems: Sequence[Problem]) -> Group:
-    """What the networks of a training are fitted to side by side."""
+def learning_group(training: Training, recipe: Recipe, problems: Sequence[Problem]) -> Group:
+    """Group what the networks of a training are fitted to side by side."""
     alone = [problem.select(i) for problem in problems for i in range(len(problem))]
     batch = int(getattr(recipe.method, "batch", 0))
-    return Group(alone[:1] * batch if lesson.drawn else alone)
+    return Group(alone[:1] * batch if training.drawn else alone)
 
 
 def clean_problem(image: Tensor, unit_range: bool = True) -> Problem:
-    """A clean image `(1, C, ...)` as a problem whose measurements are its pixels.
+    """Make a problem of a clean image `(1, C, ...)`, whose measurements are its pixels.
 
     It is divided by the 99.9th percentile of its magnitudes unless images live in [0, 1].
     """
@@ -286,7 +207,7 @@ class EachMisfit(Watch):
     """The data term of every image, in columns of its own."""
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
-        """`data 1`, `data 2`, ..."""
+        """Give the columns `data 1`, `data 2`, ..."""
         return {f"data {g + 1}": value[None] for g, value in enumerate(frame.terms["data"])}
 
 
@@ -305,12 +226,15 @@ class EachPSNR(Watch):
             )
         self._known = {g: truth for g, truth in enumerate(references) if truth is not None}
         first = group.select(0)
-        self._complex, self._turned = first.complex_image, first.task == "phase"
-        unit = first.task in PHOTOGRAPHS
+        self._complex, self._turned = first.complex_image, first.traits.ambiguous_orientation
+        unit = first.traits.unit_range
         self._ranges = {g: usual_range(truth, unit=unit) for g, truth in self._known.items()}
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
-        """`psnr 1`, `psnr 2`, ... of this step's images; NaN where the reference is zero."""
+        """Give the columns `psnr 1`, `psnr 2`, ... of this step's images.
+
+        NaN where the reference is zero.
+        """
         images = s.problem.to_units(frame.x)
         return {
             f"psnr {g + 1}": torch.tensor([self._psnr(g, images[g : g + 1])]) for g in self._known
@@ -323,8 +247,8 @@ class EachPSNR(Watch):
         return psnr_against(truth, image, self._complex, self._turned, self._ranges[g])
 
 
-def _last_misfits(result: Result, count: int) -> tuple[float, ...]:
-    columns: dict[str, Any] = result.history
+def _last_misfits(fit: Fit, count: int) -> tuple[float, ...]:
+    columns: dict[str, Any] = fit.history
     if "data 1" not in columns:
         return (float(columns["data"][-1]),)
     return tuple(float(columns[f"data {g + 1}"][-1]) for g in range(count))

@@ -12,13 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from untrained.core.result import versions
-from untrained.core.state import AMONG
+from untrained._version import versions
+from untrained.core.start import CHOICE, StartWeights
 from untrained.errors import UserError
 from untrained.files import atomic_write, existing_file, require_new
 from untrained.nets import net_from_dict
 from untrained.problem import Problem
-from untrained.said import described
 
 FORMAT = 2
 """1 was learned with the data term divided by the largest squared singular value, and images of CT
@@ -64,13 +63,13 @@ class Weights:
 
     @property
     def net(self) -> Any:
-        """The description of the network that they belong to."""
+        """Return the description of the network that they belong to."""
         return net_from_dict(self.recipe["net"])
 
     @property
     def whole(self) -> bool:
-        """Whether they are all of the network's, and not its encoder's alone."""
-        return not all(name.startswith("encoder.") or AMONG in name for name in self.tensors)
+        """Tell whether they are all of the network's, and not its encoder's alone."""
+        return not all(name.startswith("encoder.") or CHOICE in name for name in self.tensors)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write a safetensors file, atomically.
@@ -97,8 +96,8 @@ class Weights:
         plain: dict[str, Any] = json.loads(json.dumps(values))
         return plain
 
-    def start(self, problem: Problem) -> Problem:
-        """The problem, whose network starts from them.
+    def start(self, problem: Problem) -> StartWeights:
+        """Return what the network of a problem starts from.
 
         Raises:
             UserError: its images have other channels.
@@ -109,7 +108,7 @@ class Weights:
                 f"these weights are for images of {self.image[0]} channel(s), and this one has "
                 f"{channels}; learn others from images like it"
             )
-        return problem.with_weights(self.tensors)
+        return StartWeights.from_tensors(self.tensors)
 
     def doubts(self, problem: Problem) -> tuple[str, ...]:
         """Say where a scan differs from those that they were learned for."""
@@ -122,7 +121,7 @@ class Weights:
         )
 
     def check(self, method: str, task: str) -> None:
-        """Whether they serve for a reconstruction.
+        """Refuse weights that do not serve for a reconstruction.
 
         Raises:
             UserError: they were learned for another method or task.
@@ -137,12 +136,12 @@ class Weights:
 
 def scans_of(problems: Sequence[Problem]) -> tuple[str, ...]:
     """Say what the operators of CT and MRI problems measure, each kind once."""
-    scans = [described(p.physics) for p in problems if p.task in ("ct", "mri")]
+    scans = [p.physics.described() for p in problems if p.traits.few_lines]
     return tuple(dict.fromkeys(scan for scan in scans if scan))
 
 
 def check_path(path: str | Path, *, overwrite: bool) -> Path:
-    """A place where weights may be written; raises as `Weights.save`."""
+    """Return where weights may be written; raises as `Weights.save`."""
     path = Path(path)
     if path.suffix != SUFFIX:
         raise UserError(f"weights are written as {SUFFIX}, and {path} ends otherwise")
@@ -190,7 +189,7 @@ def load_weights(path: str | Path) -> Weights:
 
 
 def _weights(facts: Any, tensors: dict[str, Tensor]) -> Weights:
-    """What `Weights.facts` were of; raises what damaged ones cause."""
+    """Rebuild what `Weights.facts` were of; raises what damaged ones cause."""
     if not isinstance(facts, dict):
         raise ValueError(f"its facts are {type(facts).__name__}")
     made_by = facts.pop("format")

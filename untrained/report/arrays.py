@@ -5,21 +5,23 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from untrained.tasks import find_task
+
 SPATIAL = {1: "X", 2: "YX", 3: "ZYX"}
 
 
 def is_complex(image: Tensor, task: str) -> bool:
-    """Whether the two channels of `(G, 2, ...)` are the real and imaginary part of one image."""
-    return task in ("mri", "phase") and image.shape[1] == 2
+    """Return whether the two channels of `(G, 2, ...)` are real and imaginary part of an image."""
+    return find_task(task).complex_image in ("always", "two-channel") and image.shape[1] == 2
 
 
 def is_stack(image: Tensor, axes: str) -> bool:
-    """Whether the first axis of `(G, C, ...)` counts slices; one slice of a stack stays a stack."""
+    """Return whether the first axis of `(G, C, ...)` counts slices; a stack may have only one."""
     return image.shape[0] > 1 or (axes.startswith("Z") and image.ndim == 4)
 
 
 def axes_of(image: Tensor, task: str, axes: str) -> str:
-    """Names of the saved array's axes: `YX`, `CYX` or `ZYX` (`ZCYX` for a stack in colour)."""
+    """Return the names of the saved array's axes: `YX`, `CYX`, `ZYX` (`ZCYX`: stack in colour)."""
     spatial = SPATIAL[image.ndim - 2]
     channels = "" if is_complex(image, task) or image.shape[1] == 1 else "C"
     stack = ("Z" if spatial == "YX" else "G") if is_stack(image, axes) else ""
@@ -27,7 +29,7 @@ def axes_of(image: Tensor, task: str, axes: str) -> str:
 
 
 def saved_array(image: Tensor, task: str, axes: str) -> np.ndarray:
-    """`(G, C, ...)` in the layout of `axes_of`: complex64 for a complex image, else float32."""
+    """Convert `(G, C, ...)` to the layout of `axes_of`: complex64 if complex, else float32."""
     array = image.detach().cpu().float().numpy()
     if is_complex(image, task):
         array = (array[:, 0] + 1j * array[:, 1]).astype(np.complex64)
@@ -37,17 +39,17 @@ def saved_array(image: Tensor, task: str, axes: str) -> np.ndarray:
 
 
 def saved_spread(std: Tensor, task: str, axes: str) -> np.ndarray:
-    """A standard deviation `(G, C, ...)` as a float32 array; see `real_spread`."""
+    """Convert a standard deviation `(G, C, ...)` to a float32 array; see `real_spread`."""
     return saved_array(real_spread(std, task), "", axes)
 
 
 def real_spread(std: Tensor, task: str) -> Tensor:
-    """`(G, C, ...)`; for a complex image one channel, the root of its parts' summed variances."""
+    """Return the spread `(G, C, ...)`; if complex, the root of the parts' summed variances."""
     return std.square().sum(1, keepdim=True).sqrt() if is_complex(std, task) else std
 
 
 def display_plane(image: Tensor, task: str) -> np.ndarray:
-    """What is shown of `(G, C, ...)`: `(H, W)`, or `(H, W, 3)` for three channels.
+    """Return the plane of `(G, C, ...)` to show: `(H, W)`, or `(H, W, 3)` for three channels.
 
     Magnitude of a complex image, the middle slice of a stack or volume, the middle channel where
     there are neither one nor three; a 1-D signal becomes a strip.

@@ -15,7 +15,7 @@ QUALITY = {"psnr": "image of the step", "psnr_output": "output"}
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: a value per row of the history (NaN = none).
+    """Hold one curve: a value per row of the history (NaN = none).
 
     Attributes:
         label: for the legend.
@@ -34,7 +34,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """One plot.
+    """Hold the curves and labels of one plot.
 
     Attributes:
         title, caption: for the page.
@@ -64,7 +64,7 @@ def charts(
     rule: Stop | None = None,
     after: str = "",
 ) -> list[Chart]:
-    """The plots a history gives: the objective, the stop rule's statistic, PSNR.
+    """Build the plots of a history: the objective, the stop rule's statistic, PSNR.
 
     Of several slices those of the first.
 
@@ -109,7 +109,7 @@ def charts(
 
 
 def why_not_lowest(values: np.ndarray, chosen: int, rule: Stop) -> str:
-    """Say why the chosen step is not the lowest of its rule's curve; empty where it is.
+    """Explain why the chosen step is not the lowest of its rule's curve; empty where it is.
 
     Args:
         values: the curve, from the first step of its phase on.
@@ -134,7 +134,7 @@ def why_not_lowest(values: np.ndarray, chosen: int, rule: Stop) -> str:
 
 
 def _phase_of(history: dict[str, list[float | str]], row: int) -> slice:
-    """The rows of the phase that a row is in."""
+    """Return the rows of the phase that contains `row`."""
     phases = history.get("phase") or [""] * len(history["step"])
     begin, end = row, row
     while begin and phases[begin - 1] == phases[row]:
@@ -145,7 +145,7 @@ def _phase_of(history: dict[str, list[float | str]], row: int) -> slice:
 
 
 def first_slice(history: dict[str, list[float | str]]) -> dict[str, list[float | str]]:
-    """The rows of the first slice, whose phases are called `slice N ...` where there are more."""
+    """Return the rows of the first slice; the phases of several are called `slice N ...`."""
     names = [SLICE.match(str(label)) for label in history.get("phase", [])]
     if not names or not all(names):
         return history
@@ -157,7 +157,7 @@ def first_slice(history: dict[str, list[float | str]]) -> dict[str, list[float |
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """The values that are neither NaN nor infinite."""
+    """Return the values that are neither NaN nor infinite."""
     return values[np.isfinite(values)]
 
 
@@ -195,7 +195,7 @@ def _place(history: dict[str, list[float | str]], row: int) -> str:
 
 
 def _boundaries(phases: list[float | str]) -> tuple[tuple[int, str], ...]:
-    """(row, label) of each phase, where there is more than one."""
+    """List (row, label) of each phase, where there is more than one."""
     starts = [i for i, label in enumerate(phases) if i == 0 or label != phases[i - 1]]
     return tuple((i, str(phases[i])) for i in starts) if len(starts) > 1 else ()
 

@@ -32,7 +32,7 @@ def tiff_of(array: np.ndarray, axes: str, depth: str) -> bytes:
 
 
 def typed(array: np.ndarray, name: str) -> np.ndarray:
-    """Values of [0, 1] as those of a type, whose largest is 1; floats unchanged."""
+    """Scale values of [0, 1] to a type, whose largest value is 1; keep floats unchanged."""
     dtype = np.dtype(name)
     if dtype.kind == "f":
         return array.astype(dtype)

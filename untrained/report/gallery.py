@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from untrained.core.result import Result
+from untrained.about import About
 from untrained.report import words
 from untrained.report.arrays import display_plane, is_complex, real_spread
 from untrained.report.pictures import (
@@ -22,13 +22,14 @@ from untrained.report.pictures import (
     number,
     png,
 )
+from untrained.solver.fit import Fit
 
 SMALL = 280  # pixels; below, the browser shows pixels as squares instead of blurring them
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture on the page; `scale` is the colour bar's two ends, empty for grey and RGB."""
+    """Hold a picture on the page; `scale` is the colour bar's two ends, empty for grey and RGB."""
 
     title: str
     caption: str
@@ -40,24 +41,23 @@ class Panel:
 
     @property
     def small(self) -> bool:
-        """Whether single pixels are worth seeing."""
+        """Whether the picture is so small that its pixels are shown as squares."""
         return max(self.width, self.height) < SMALL
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """The pictures, how many stand side by side, and what the grey ones show."""
+    """Hold the pictures, how many are side by side, and a note on the grey ones."""
 
     panels: list[Panel]
     columns: str
     note: str
 
 
-def gallery(result: Result) -> Gallery:
-    """Pictures in rows of the same order: measurement, classical, ours; reference, their errors."""
-    about = result.about
-    planes = {"ours": display_plane(result.image, about.task)}
-    same = about.classical_name == words.method_name(result)
+def gallery(fit: Fit, about: About) -> Gallery:
+    """Draw the pictures in one order: measurement, classical, ours; reference, their errors."""
+    planes = {"ours": display_plane(fit.image, about.task)}
+    same = about.classical_name == words.method_name(fit, about)
     others: dict[str, Tensor | None] = {
         "adjoint": about.adjoint,
         "classical": None if same else about.classical,
@@ -68,9 +68,9 @@ def gallery(result: Result) -> Gallery:
             planes[name] = display_plane(image, about.task)
     window = image_window(about.task, planes["ours"], planes.get("reference"))
     titles = {
-        "adjoint": words.input_name(result).capitalize(),
+        "adjoint": words.input_name(fit, about).capitalize(),
         "classical": f"Classical: {about.classical_name}",
-        "ours": f"Reconstruction: {words.method_name(result)}",
+        "ours": f"Reconstruction: {words.method_name(fit, about)}",
         "reference": "Reference",
     }
     shown = [
@@ -78,23 +78,23 @@ def gallery(result: Result) -> Gallery:
     ]
     shown += _error_panels(planes, titles)
     return Gallery(
-        shown + _spread_panel(result),
+        shown + _spread_panel(fit, about),
         "three" if "classical" in planes else "two",
-        f"{_detail(result)}All images share one window: {window.text}.",
+        f"{_detail(fit, about)}All images share one window: {window.text}.",
     )
 
 
-def _detail(result: Result) -> str:
-    said = ["magnitude"] if is_complex(result.image, result.about.task) else []
-    if len(result.image) > 1:
-        said.append(f"slice {len(result.image) // 2} of 0 to {len(result.image) - 1}")
-    elif result.image.ndim == 5:
+def _detail(fit: Fit, about: About) -> str:
+    said = ["magnitude"] if is_complex(fit.image, about.task) else []
+    if len(fit.image) > 1:
+        said.append(f"slice {len(fit.image) // 2} of 0 to {len(fit.image) - 1}")
+    elif fit.image.ndim == 5:
         said.append("the middle slice")
     return f"{', '.join(said).capitalize()}. " if said else ""
 
 
 def grey_panel(title: str, plane: np.ndarray, window: Window) -> Panel:
-    """A picture in a window, as it is."""
+    """Draw an image in a window, without a colour scale."""
     uri = data_uri(png(grey_levels(plane, window), LONGEST_SIDE))
     height, width = plane.shape[:2]
     return Panel(title, "", f"{title}, {width} by {height} pixels", uri, width, height)
@@ -124,10 +124,10 @@ def _error_panels(planes: dict[str, np.ndarray], titles: dict[str, str]) -> list
     ]
 
 
-def _spread_panel(result: Result) -> list[Panel]:
-    if result.std is None:
+def _spread_panel(fit: Fit, about: About) -> list[Panel]:
+    if fit.std is None:
         return []
-    plane = display_plane(real_spread(result.std, result.about.task), "")
+    plane = display_plane(real_spread(fit.std, about.task), "")
     plane = plane.mean(axis=-1) if plane.ndim == 3 else plane
     window = colour_window(plane)
     caption = (

@@ -1,4 +1,4 @@
-"""One HTML file that says what was done, how good it is, why it ended and how to repeat it."""
+"""The HTML report, whose template is page.html: what was done, how good it is, how to repeat it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from untrained.core.result import Result, versions
+from untrained._version import versions
+from untrained.about import About
 from untrained.report import words
 from untrained.report.after import after_the_curves
 from untrained.report.charts import Chart, charts
 from untrained.report.gallery import gallery
 from untrained.report.pictures import colour_gradient, data_uri
 from untrained.report.plots import DARK, LIGHT, draw, pixels_of
+from untrained.solver.fit import Fit
+from untrained.tasks import find_task
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plot:
-    """A chart on the page, for a light and a dark background."""
+    """Hold a chart on the page, drawn for a light and for a dark background."""
 
     title: str
     caption: str
@@ -34,7 +37,7 @@ class Plot:
 
 
 def page_template(path: Path) -> Template:
-    """A page's template; it may include the files beside it and those of this folder."""
+    """Load a page's template; it may include files beside it and those of this folder."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -48,46 +51,46 @@ def page_template(path: Path) -> Template:
     return environment.get_template(path.name)
 
 
-def render_page(result: Result) -> str:
-    """The report of a result as one self-contained HTML page (no scripts, no links outside)."""
-    of_input = words.input_metrics(result)
+def render_page(fit: Fit, about: About) -> str:
+    """Render the report of a result as one HTML page (no scripts, no links outside)."""
+    of_input = words.input_metrics(fit, about)
     return page_template(Path(__file__).with_name("page.html")).render(
-        method=words.method_name(result),
-        about=result.about,
-        verdict=words.verdict(result, of_input),
-        warning=words.state_of(result),
-        gallery=gallery(result),
+        method=words.method_name(fit, about),
+        about=about,
+        verdict=words.verdict(fit, about, of_input),
+        warning=words.state_of(fit),
+        gallery=gallery(fit, about),
         gradient=colour_gradient(),
-        metrics=metric_table(result, of_input),
-        stops=result.stop,
-        finished=result.finished,
-        plots=_plots(result),
-        settings=settings_tables(result),
-        source="" if result.recipe is None else result.recipe.source,
-        weighting="uniform" if result.recipe is None else result.recipe.weighting,
-        repeat=repeat_facts(result),
-        hints=words.hints(result),
+        metrics=metric_table(fit, about, of_input),
+        stops=fit.stop,
+        finished=fit.finished,
+        plots=_plots(fit, about),
+        settings=settings_tables(fit),
+        source="" if fit.recipe is None else fit.recipe.source,
+        weighting="uniform" if fit.recipe is None else fit.recipe.weighting,
+        repeat=repeat_facts(fit),
+        hints=words.hints(fit, about),
         version=versions()["untrained"],
     )
 
 
 @dataclass(frozen=True)
 class Table:
-    """The measures of a report: a name for every column, and a label and texts for every row."""
+    """Hold the table of measures: a name per column, and a label and texts per row."""
 
     caption: str
     names: list[str]
     rows: list[tuple[str, list[str]]]
 
 
-def metric_table(result: Result, of_input: dict[str, float]) -> Table | None:
-    """The measures of our image and of those beside it; None where nothing was measured.
+def metric_table(fit: Fit, about: About, of_input: dict[str, float]) -> Table | None:
+    """Build the table of measures of our image and of others; None if nothing was measured.
 
     Args:
-        result: what is reported.
+        fit, about: what is reported.
         of_input: the measures of the adjoint image, see `words.input_metrics`.
     """
-    about, method = result.about, words.method_name(result)
+    method = words.method_name(fit, about)
     mixture, measured = about.mixture, about.metrics or {}
     rows: list[tuple[str, dict[str, float]]] = [(method, measured)]
     errors: dict[str, float | None] = {}
@@ -98,7 +101,7 @@ def metric_table(result: Result, of_input: dict[str, float]) -> Table | None:
     if about.classical_name not in ("", method):
         rows.append((about.classical_name, about.classical_metrics or {}))
     if of_input:
-        rows.append((words.input_name(result), of_input))
+        rows.append((words.input_name(fit, about), of_input))
     held_out = any(error is not None for error in errors.values())
     if not measured and not held_out:
         return None
@@ -110,23 +113,22 @@ def metric_table(result: Result, of_input: dict[str, float]) -> Table | None:
             for row, (label, _) in zip(texts, rows, strict=True)
         ]
     return Table(
-        _caption(result, held_out),
+        _caption(fit, about, held_out),
         [words.metric_label(name) for name in names] + ["held-out error"] * held_out,
         [
-            (words.row_label(result, label), row)
+            (words.row_label(fit, about, label), row)
             for (label, _), row in zip(rows, texts, strict=True)
         ],
     )
 
 
-def _caption(result: Result, held_out: bool) -> str:
-    """What the numbers of the table compare."""
-    about, parts = result.about, []
+def _caption(fit: Fit, about: About, held_out: bool) -> str:
+    """Describe what the numbers of the table compare."""
+    parts = []
     if about.metrics:
         width = "" if about.data_range is None else f", range {about.data_range:.4g}"
-        parts.append(
-            f"Against the reference{width}{', by magnitude' if about.task == 'mri' else ''}."
-        )
+        always = find_task(about.task).complex_image == "always"
+        parts.append(f"Against the reference{width}{', by magnitude' if always else ''}.")
     if held_out:
         parts.append(
             "Held-out error: on measurements that were hidden from both at the chosen step, in the "
@@ -136,7 +138,7 @@ def _caption(result: Result, held_out: bool) -> str:
 
 
 def drawn(chart: Chart) -> Plot:
-    """A chart as it stands on a page."""
+    """Draw a chart for a page."""
     return Plot(
         chart.title,
         chart.caption,
@@ -147,21 +149,21 @@ def drawn(chart: Chart) -> Plot:
     )
 
 
-def _plots(result: Result) -> list[Plot]:
-    about, stop = result.about, result.stop[0]
-    reached = words.first_classical_psnr(result)
+def _plots(fit: Fit, about: About) -> list[Plot]:
+    stop = fit.stop[0]
+    reached = words.first_classical_psnr(fit, about)
     level = None if reached is None or not np.isfinite(reached) else (reached, about.classical_name)
-    rule = None if result.recipe is None else result.recipe.stop
-    after = after_the_curves(result)
-    shown = charts(result.history, result.origins, stop.step, level, rule, after)
+    rule = None if fit.recipe is None else fit.recipe.stop
+    after = after_the_curves(fit, about)
+    shown = charts(fit.history, fit.origins, stop.step, level, rule, after)
     return [drawn(chart) for chart in shown]
 
 
-def settings_tables(result: Result) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """(part, its name, (what `--set` calls it, value) ...) for each part of the recipe."""
-    if result.recipe is None:
+def settings_tables(fit: Fit) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """List (part, its name, (name in `--set`, value) ...) for each part of the recipe."""
+    if fit.recipe is None:
         return []
-    parts = {k: v for k, v in result.recipe.to_dict().items() if isinstance(v, dict)}
+    parts = {k: v for k, v in fit.recipe.to_dict().items() if isinstance(v, dict)}
     return [
         (part, str(values["name"]), _flat(values, "" if part == "method" else f"{part}."))
         for part, values in parts.items()
@@ -187,17 +189,17 @@ def _value_text(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def repeat_facts(result: Result) -> list[tuple[str, str]]:
-    """What another person needs for the same bits, and what it cost."""
-    memory, begun = result.peak_memory_mb, result.resumed_from
+def repeat_facts(fit: Fit) -> list[tuple[str, str]]:
+    """List what another person needs for the same bits, and what the run cost."""
+    memory, begun = fit.peak_memory_mb, fit.resumed_from
     facts = {
-        "Seed": str(result.seed),
-        "Optimiser steps": str(result.steps),
-        "Device": result.device,
-        "Precision": result.precision,
-        "Threads": str(result.threads),
-        "Wall time": words.duration(result.seconds),
-        "CPU time": words.duration(result.cpu_seconds),
+        "Seed": str(fit.seed),
+        "Optimiser steps": str(fit.steps),
+        "Device": fit.device,
+        "Precision": fit.precision,
+        "Threads": str(fit.threads),
+        "Wall time": words.duration(fit.seconds),
+        "CPU time": words.duration(fit.cpu_seconds),
         "Peak memory": "unknown" if memory is None else f"{memory:.0f} MiB",
         "Resumed at step": ", ".join(map(str, begun)),
         "Versions": ", ".join(f"{name} {value}" for name, value in versions().items()),

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from untrained.methods.presets import PHOTOGRAPHS
+from untrained.tasks import find_task
 
-MAYBE_UNIT = (*PHOTOGRAPHS, "custom")
 LONGEST_SIDE = 1200
 COLOURS = "magma"
 
 
 @dataclass(frozen=True)
 class Window:
-    """The values shown as black and white (or as the ends of the colour scale), in words too."""
+    """Hold the values shown as black and white (or the ends of the colour scale), with a text."""
 
     low: float
     high: float
@@ -25,7 +24,7 @@ class Window:
 
 
 def image_window(task: str, plane: np.ndarray, reference: np.ndarray | None) -> Window:
-    """The window common to all pictures of a result.
+    """Compute the window common to all pictures of a result.
 
     [0, 1] for photographs; for MRI and CT from 0 to the 99.5th percentile of the reference, or
     of the reconstruction where there is none. Data of other tasks far outside [0, 1] get their
@@ -33,9 +32,10 @@ def image_window(task: str, plane: np.ndarray, reference: np.ndarray | None) -> 
     """
     shown, name = (plane, "reconstruction") if reference is None else (reference, "reference")
     low, high = percentiles(shown, 0.5, 99.5)
-    if task in MAYBE_UNIT and low >= -0.25 and high <= 1.25:
+    maybe_unit = not find_task(task).few_lines  # the values of scans have units of their own
+    if maybe_unit and low >= -0.25 and high <= 1.25:
         return Window(0.0, 1.0, "black is 0, white is 1")
-    if task in MAYBE_UNIT:
+    if maybe_unit:
         ends = f"black is {number(low)}, white is {number(high)}"
         text = f"{ends} (0.5th and 99.5th percentile of the {name})"
         return _not_empty(Window(low, high, text))
@@ -44,18 +44,18 @@ def image_window(task: str, plane: np.ndarray, reference: np.ndarray | None) -> 
 
 
 def colour_window(*maps: np.ndarray) -> Window:
-    """From 0 to the 99.5th percentile of all the maps together."""
+    """Compute a window from 0 to the 99.5th percentile of all the maps together."""
     _, high = percentiles(np.concatenate([m.ravel() for m in maps]), 0.0, 99.5)
     return _not_empty(Window(0.0, high, f"0 to {number(high)} (99.5th percentile)"))
 
 
 def number(value: float) -> str:
-    """Three digits; a minus sign instead of a hyphen, where a line could break."""
+    """Format a number with three digits, and a minus sign at which no line breaks."""
     return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 def percentiles(values: np.ndarray, lower: float, upper: float) -> tuple[float, float]:
-    """Two percentiles of the finite values; (0, 1) where none is finite."""
+    """Compute two percentiles of the finite values; (0, 1) where none is finite."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
@@ -64,25 +64,25 @@ def percentiles(values: np.ndarray, lower: float, upper: float) -> tuple[float, 
 
 
 def difference(plane: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """|plane - reference| `(H, W)`, the mean over colours."""
+    """Compute |plane - reference| `(H, W)`, the mean over colours."""
     error = np.abs(plane - reference)
     return error.mean(axis=-1) if error.ndim == 3 else error
 
 
 def grey_levels(plane: np.ndarray, window: Window) -> np.ndarray:
-    """8-bit `(H, W)` or `(H, W, 3)`; everything outside the window is clipped."""
+    """Convert to 8-bit `(H, W)` or `(H, W, 3)`; values outside the window are clipped."""
     return np.round(255.0 * in_window(plane, window)).astype(np.uint8)
 
 
 def colours(plane: np.ndarray, window: Window) -> np.ndarray:
-    """8-bit RGB `(H, W, 3)` of a map on the colour scale."""
+    """Convert a map to 8-bit RGB `(H, W, 3)` on the colour scale."""
     from matplotlib import colormaps
 
     return colormaps[COLOURS](in_window(plane, window), bytes=True)[..., :3]
 
 
 def colour_gradient(stops: int = 9) -> list[str]:
-    """The colour scale as hexadecimal colours, low to high."""
+    """List the colour scale as hexadecimal colours, low to high."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
@@ -90,7 +90,7 @@ def colour_gradient(stops: int = 9) -> list[str]:
 
 
 def png(pixels: np.ndarray, longest: int | None = None) -> bytes:
-    """PNG file of 8-bit pixels, made smaller where a side exceeds `longest`."""
+    """Encode 8-bit pixels as PNG, made smaller where a side exceeds `longest`."""
     from PIL import Image
 
     picture = Image.fromarray(np.ascontiguousarray(pixels))
@@ -104,7 +104,7 @@ def png(pixels: np.ndarray, longest: int | None = None) -> bytes:
 
 
 def data_uri(picture: bytes) -> str:
-    """A PNG as the address of an image inside the page."""
+    """Encode a PNG as the address of an image inside the page."""
     return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
 
 

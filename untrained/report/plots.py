@@ -26,9 +26,7 @@ PSNR_SPAN = 15.0  # dB below the highest value shown; the first steps are far lo
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of one colour scheme: the page's paper, text and axes, grid, and the lines (Okabe
-    and Ito's).
-    """
+    """Hold one colour scheme: paper, text and axes, grid, and the lines (Okabe and Ito's)."""
 
     paper: str
     text: str
@@ -45,7 +43,7 @@ DARK = Theme(
 
 
 def draw(chart: Chart, theme: Theme) -> bytes:
-    """A chart as a PNG file with a transparent background."""
+    """Draw a chart as a PNG file with a transparent background."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     stream = io.BytesIO()
@@ -54,7 +52,7 @@ def draw(chart: Chart, theme: Theme) -> bytes:
 
 
 def figure_of(chart: Chart, theme: Theme) -> Figure:
-    """The matplotlib figure of a chart."""
+    """Draw the matplotlib figure of a chart."""
     from matplotlib.figure import Figure
 
     width, height = _size(chart)
@@ -89,7 +87,7 @@ def figure_of(chart: Chart, theme: Theme) -> Figure:
 
 
 def pixels_of(chart: Chart) -> tuple[int, int]:
-    """Width and height of a drawn chart."""
+    """Return width and height of a drawn chart, in pixels."""
     width, height = _size(chart)
     return int(width * DPI + 1e-6), int(height * DPI + 1e-6)
 
@@ -99,7 +97,7 @@ def _size(chart: Chart) -> tuple[float, float]:
 
 
 def _key_height(chart: Chart) -> float:
-    """Inches of the legend, which stands below the axes, where it covers no curve."""
+    """Compute the height of the legend in inches; it is below the axes, where it hides no curve."""
     labels = _labels(chart)
     return KEY_LINE * -(-len(labels) // _columns(labels)) + 0.1
 
@@ -109,7 +107,7 @@ def _columns(labels: list[str]) -> int:
 
 
 def _labels(chart: Chart) -> list[str]:
-    """The legend's lines; those of curves and levels that lie below the plot say so."""
+    """List the legend's lines; curves and levels below the plot are marked as such."""
     curves = [(line.label.lstrip("_"), finite(line.values)) for line in chart.lines]
     if chart.level is not None:
         curves.append((chart.level[1], np.array([chart.level[0]])))
@@ -124,7 +122,7 @@ def _labels(chart: Chart) -> list[str]:
 
 
 def _marked(chart: Chart) -> tuple[int, float] | None:
-    """Step and value of the chosen step, where there is one to be marked."""
+    """Return step and value of the chosen step, where there is one to be marked."""
     if chart.chosen is None:
         return None
     value = float(chart.lines[-1].values[chart.chosen])
@@ -144,7 +142,7 @@ def _style(axes: Axes, theme: Theme) -> None:
 
 
 def _plot(axes: Axes, line: Line, colour: str, boundaries: tuple[tuple[int, str], ...]) -> None:
-    """One curve, not joined across phases."""
+    """Plot one curve, not joined across phases."""
     marker = "o" if np.isfinite(line.values).sum() < 3 else None
     starts = [start for start, _ in boundaries] or [0]
     for begin, end in zip(starts, [*starts[1:], len(line.values)], strict=True):
@@ -161,7 +159,7 @@ def _plot(axes: Axes, line: Line, colour: str, boundaries: tuple[tuple[int, str]
 
 
 def _logarithmic(axes: Axes, chart: Chart) -> None:
-    """A logarithmic axis labelled with plain numbers, a few per decade where there are few."""
+    """Make the axis logarithmic with plain numbers, a few per decade if it spans little."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     values = finite(np.concatenate([line.values for line in chart.lines]))
@@ -173,7 +171,7 @@ def _logarithmic(axes: Axes, chart: Chart) -> None:
 
 
 def _span(chart: Chart) -> tuple[float, float]:
-    """The values that a plot of PSNR shows: PSNR_SPAN below the highest, and a margin."""
+    """Return the range of a plot of PSNR: from PSNR_SPAN below the highest, with a margin."""
     values = finite(np.concatenate([line.values for line in chart.lines]))
     levels = [] if chart.level is None else [chart.level[0]]
     high = max([values.max(), *levels])
@@ -183,7 +181,7 @@ def _span(chart: Chart) -> tuple[float, float]:
 
 
 def _mark(axes: Axes, chart: Chart, theme: Theme) -> None:
-    """Mark the chosen step."""
+    """Mark the chosen step by a circle."""
     place = _marked(chart)
     if place is not None:
         axes.plot(

@@ -12,7 +12,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from untrained.core.result import Result, versions
+from untrained._version import versions
+from untrained.about import About
 from untrained.errors import UserError
 from untrained.folder import FILES, RESULT, Folder, Write, hold
 from untrained.report.arrays import axes_of, display_plane, saved_array, saved_spread
@@ -20,17 +21,18 @@ from untrained.report.deep import TIFF, png_of, tiff_of, typed
 from untrained.report.page import render_page
 from untrained.report.pictures import Window, grey_levels, image_window, in_window, png
 from untrained.report.words import method_name
+from untrained.solver.fit import Fit
 
 
 def save_result(
-    result: Result, directory: str | Path, *, overwrite: bool = False, finished: bool = True
+    fit: Fit, about: About, directory: str | Path, *, overwrite: bool = False, finished: bool = True
 ) -> Path:
     """Write a result's files into a folder.
 
     See `write_result` for the files. The old result stays whole until all new files are written.
 
     Args:
-        result: what to write.
+        fit, about: what to write.
         directory: where to; made if missing.
         overwrite: replace a finished result of this program.
         finished: False for an interrupted run: everything but `result.json`, which is left out
@@ -53,14 +55,14 @@ def save_result(
         _require_replaceable(Folder(place), overwrite)
     with hold(place) as folder:
         _require_replaceable(folder, overwrite)
-        write_result(result, folder, finished=finished)
+        write_result(fit, about, folder, finished=finished)
         if overwrite:
             folder.forget_states()  # a run that was not finished would replace this one
     return place
 
 
 def _require_replaceable(folder: Folder, overwrite: bool) -> None:
-    """Refuse a folder with files of others, or with the work of an unfinished run unasked."""
+    """Refuse a folder with files of others, or with an unfinished run without `overwrite`."""
     folder.require_own(FILES)
     if folder.unfinished and not overwrite:
         raise UserError(
@@ -69,7 +71,7 @@ def _require_replaceable(folder: Folder, overwrite: bool) -> None:
         )
 
 
-def write_result(result: Result, folder: Folder, *, finished: bool = True) -> None:
+def write_result(fit: Fit, about: About, folder: Folder, *, finished: bool = True) -> None:
     """Write a result's files into a folder that is held.
 
     `reconstruction.npy` (see `arrays.axes_of`), `reconstruction.png` (of 16 bits where the input
@@ -78,7 +80,7 @@ def write_result(result: Result, folder: Folder, *, finished: bool = True) -> No
     `result.json`, which lists the others with their hashes.
 
     Args:
-        result: what to write.
+        fit, about: what to write.
         folder: where to.
         finished: as for `save_result`.
 
@@ -86,44 +88,43 @@ def write_result(result: Result, folder: Folder, *, finished: bool = True) -> No
         UserError: the folder holds files of such names that this program did not write.
     """
     if not finished:
-        result = dataclasses.replace(result, finished=False)
+        fit = dataclasses.replace(fit, finished=False)
     page, history = (
-        render_page(result).encode(errors="backslashreplace"),
-        history_csv(result.history),
+        render_page(fit, about).encode(errors="backslashreplace"),
+        history_csv(fit.history),
     )
     files = {
-        **_images(result),
+        **_images(fit, about),
         "history.csv": lambda stream: stream.write(history),
         "report.html": lambda stream: stream.write(page),
     }
-    folder.publish(files, summary(result) if result.finished else None)
+    folder.publish(files, summary(fit, about) if fit.finished else None)
 
 
-def summary(result: Result) -> dict[str, Any]:
+def summary(fit: Fit, about: About) -> dict[str, Any]:
     """Return the contents of `result.json`, plain JSON values; what is not finite is null."""
-    about = result.about
     classical = None
     if about.classical is not None:
         classical = {"method": about.classical_name, "metrics": about.classical_metrics}
     facts = {
-        "method": method_name(result),
+        "method": method_name(fit, about),
         "preset": about.preset,
         "task": about.task,
-        "recipe": None if result.recipe is None else result.recipe.to_dict(),
-        "seed": result.seed,
+        "recipe": None if fit.recipe is None else fit.recipe.to_dict(),
+        "seed": fit.seed,
         "seeds": about.seeds,
-        "device": result.device,
-        "precision": result.precision,
-        "threads": result.threads,
+        "device": fit.device,
+        "precision": fit.precision,
+        "threads": fit.threads,
         "versions": versions(),
-        "steps": result.steps,
-        "stop": dataclasses.asdict(result.stop[0]),
-        "seconds": result.seconds,
-        "cpu_seconds": result.cpu_seconds,
-        "peak_memory_mb": result.peak_memory_mb,
-        "resumed_from": result.resumed_from,
+        "steps": fit.steps,
+        "stop": dataclasses.asdict(fit.stop[0]),
+        "seconds": fit.seconds,
+        "cpu_seconds": fit.cpu_seconds,
+        "peak_memory_mb": fit.peak_memory_mb,
+        "resumed_from": fit.resumed_from,
         "weights": about.weights,
-        "axes": axes_of(result.image, about.task, about.axes),
+        "axes": axes_of(fit.image, about.task, about.axes),
         "metrics": about.metrics,
         "classical": classical,
         "mixture": None if about.mixture is None else dataclasses.asdict(about.mixture),
@@ -137,7 +138,7 @@ def summary(result: Result) -> dict[str, Any]:
 
 
 def history_csv(history: dict[str, list[float | str]]) -> bytes:
-    """One row per step, `phase` and `step` first; NaN is an empty field.
+    """Write one row per step, `phase` and `step` first; NaN is an empty field.
 
     Numbers are written by `repr`, the shortest text that reads back as the same float64, so that
     equal histories give equal bytes.
@@ -162,13 +163,12 @@ def _cell(name: str, value: float | str) -> str:
     return str(int(value)) if name == "step" else repr(float(value))
 
 
-def _images(result: Result) -> dict[str, Write]:
-    """Return what writes the arrays and pictures, by file name."""
-    about = result.about
-    plane = display_plane(result.image, about.task)
+def _images(fit: Fit, about: About) -> dict[str, Write]:
+    """Return the functions that write the arrays and pictures, by file name."""
+    plane = display_plane(fit.image, about.task)
     reference = None if about.reference is None else display_plane(about.reference, about.task)
     window = image_window(about.task, plane, reference)
-    images = {"reconstruction": result.image}
+    images = {"reconstruction": fit.image}
     if about.classical is not None:
         images["classical"] = about.classical
     files: dict[str, Write] = {}
@@ -179,8 +179,8 @@ def _images(result: Result) -> dict[str, Write]:
         axes = axes_of(image, about.task, about.axes)
         if about.depth.startswith(TIFF) and array.dtype.kind == "f" and len(axes) < 4:
             files[f"{name}.tif"] = _deep(array, axes, about.depth)
-    if result.std is not None:
-        files["std.npy"] = _array(saved_spread(result.std, about.task, about.axes))
+    if fit.std is not None:
+        files["std.npy"] = _array(saved_spread(fit.std, about.task, about.axes))
     return files
 
 
@@ -199,7 +199,7 @@ def _picture(plane: np.ndarray, window: Window, depth: str) -> Callable[[IO[byte
 
 
 def plain_values(value: Any) -> Any:
-    """Turn values into those of JSON: NaN and infinity become null, anything unknown its text."""
+    """Convert values to those of JSON: NaN and infinity become null, unknown types their text."""
     if isinstance(value, dict):
         return {str(key): plain_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

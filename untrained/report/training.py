@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from untrained.core.result import Result, versions
+from untrained._version import versions
+from untrained.about import About
 from untrained.folder import Folder, Write
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.metrics import psnr, usual_range
 from untrained.report import words
 from untrained.report.arrays import display_plane
@@ -19,6 +19,8 @@ from untrained.report.gallery import Panel, grey_panel
 from untrained.report.page import drawn, page_template, repeat_facts, settings_tables
 from untrained.report.pictures import image_window
 from untrained.report.save import history_csv, plain_values
+from untrained.solver.fit import Fit
+from untrained.tasks import find_task
 
 if TYPE_CHECKING:
     from untrained.pretrain import Weights
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 MOST = 12  # images shown
 
 
-def write_training(result: Result, weights: Weights, folder: Folder, name: str) -> None:
+def write_training(fit: Fit, about: About, weights: Weights, folder: Folder, name: str) -> None:
     """Write the weights, `history.csv`, `report.html` and, last, `result.json`, all or none.
 
     Args:
@@ -39,21 +41,21 @@ def write_training(result: Result, weights: Weights, folder: Folder, name: str) 
         UserError: there are files of such names that this program did not write.
     """
     run = {
-        "stop": vars(result.stop[0]),
+        "stop": vars(fit.stop[0]),
         "metrics": None,
         "classical": None,
-        "psnr": _psnrs(result),
-        "notes": list(result.about.notes),
-        "command": result.about.command,
-        "cpu_seconds": result.cpu_seconds,
-        "device": result.device,
-        "precision": result.precision,
-        "threads": result.threads,
-        "resumed_from": result.resumed_from,
-        "peak_memory_mb": result.peak_memory_mb,
+        "psnr": _psnrs(fit, about),
+        "notes": list(about.notes),
+        "command": about.command,
+        "cpu_seconds": fit.cpu_seconds,
+        "device": fit.device,
+        "precision": fit.precision,
+        "threads": fit.threads,
+        "resumed_from": fit.resumed_from,
+        "peak_memory_mb": fit.peak_memory_mb,
     }
-    history = history_csv(result.history)
-    page = render_training(result, weights).encode(errors="backslashreplace")
+    history = history_csv(fit.history)
+    page = render_training(fit, about, weights).encode(errors="backslashreplace")
     learned = weights.content()
     files: dict[str, Write] = {
         name: lambda stream: stream.write(learned),
@@ -63,30 +65,29 @@ def write_training(result: Result, weights: Weights, folder: Folder, name: str) 
     folder.publish(files, plain_values({**weights.facts(), **run}))
 
 
-def render_training(result: Result, weights: Weights) -> str:
-    """The report of a training as one self-contained HTML page."""
-    shown = [_panels(result, g) for g in range(min(MOST, len(result.image)))]
+def render_training(fit: Fit, about: About, weights: Weights) -> str:
+    """Render the report of a training as one self-contained HTML page."""
+    shown = [_panels(fit, about, g) for g in range(min(MOST, len(fit.image)))]
     return page_template(Path(__file__).with_name("training.html")).render(
         weights=weights,
-        about=result.about,
-        rows=shown if result.about.adjoint is not None else shown[:4],
-        more=len(result.image) - len(shown),
-        inputs=_inputs(result, weights),
-        plots=[drawn(chart) for chart in _charts(result)],
-        settings=settings_tables(result),
-        source="" if result.recipe is None else result.recipe.source,
-        repeat=repeat_facts(result),
-        time=words.duration(result.seconds),
+        about=about,
+        rows=shown if about.adjoint is not None else shown[:4],
+        more=len(fit.image) - len(shown),
+        inputs=_inputs(fit, about, weights),
+        plots=[drawn(chart) for chart in _charts(fit)],
+        settings=settings_tables(fit),
+        source="" if fit.recipe is None else fit.recipe.source,
+        repeat=repeat_facts(fit),
+        time=words.duration(fit.seconds),
         version=versions()["untrained"],
     )
 
 
-def _panels(result: Result, g: int) -> list[Panel]:
-    """Image g before and after, and what it truly is where that is known, in one window."""
-    about = result.about
+def _panels(fit: Fit, about: About, g: int) -> list[Panel]:
+    """Draw image g before and after, and its reference where that is known, in one window."""
     images: dict[str, Tensor | None] = {
         "before": about.adjoint,
-        "its network": result.image,
+        "its network": fit.image,
         "reference": about.reference,
     }
     planes = {
@@ -98,9 +99,9 @@ def _panels(result: Result, g: int) -> list[Panel]:
     return [grey_panel(f"{g + 1}: {name}", plane, window) for name, plane in planes.items()]
 
 
-def _inputs(result: Result, weights: Weights) -> list[dict[str, str]]:
-    """A row per image: file, final data term, PSNR where a reference is known."""
-    rows, known = [], _psnrs(result)
+def _inputs(fit: Fit, about: About, weights: Weights) -> list[dict[str, str]]:
+    """List a row per image: file, final data term, PSNR where a reference is known."""
+    rows, known = [], _psnrs(fit, about)
     for g, entry in enumerate(weights.inputs):
         row = {"name": entry["name"], "sha256": entry["sha256"][:12], "psnr": ""}
         alone = weights.misfit[g] if len(weights.misfit) == len(weights.inputs) else None
@@ -111,20 +112,20 @@ def _inputs(result: Result, weights: Weights) -> list[dict[str, str]]:
     return rows
 
 
-def _psnrs(result: Result) -> list[float]:
-    """Of each image that was learned from; none where a reference is missing."""
-    references = result.about.reference
+def _psnrs(fit: Fit, about: About) -> list[float]:
+    """Compute the PSNR of each image learned from, in dB; empty where a reference is missing."""
+    references = about.reference
     if references is None:
         return []
-    unit = result.about.task in PHOTOGRAPHS
+    unit = find_task(about.task).unit_range
     return [
         psnr(image, one, data_range=usual_range(one[None], unit=unit))
-        for image, one in zip(result.image, references, strict=True)
+        for image, one in zip(fit.image, references, strict=True)
     ]
 
 
-def _charts(result: Result) -> list[Chart]:
-    history: dict[str, Any] = result.history
+def _charts(fit: Fit) -> list[Chart]:
+    history: dict[str, Any] = fit.history
     names = [name for name in history if name.startswith("data ")] or ["data"]
     lines = [
         Line(name.replace("data", "image") if name != "data" else name, np.array(history[name]))
@@ -142,7 +143,7 @@ def _charts(result: Result) -> list[Chart]:
         curves = (Line(name.replace("psnr", "image"), np.array(history[name])) for name in scored)
         seen = "Of the images whose reference is known; the training does not see it."
         found.append(Chart("PSNR", seen, tuple(curves), unit="dB"))
-    terms = [n for n in history if result.origins.get(n) == "objective" and n != "data"]
+    terms = [n for n in history if fit.origins.get(n) == "objective" and n != "data"]
     if terms:
         others = tuple(Line(name, np.array(history[name])) for name in terms)
         found.append(Chart("Other terms", "Of the first image.", others, log=True))

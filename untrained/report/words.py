@@ -1,4 +1,4 @@
-"""What the report says in words: the verdict, what to try next, numbers with units."""
+"""Write the texts of a report: the verdict, what to try next, numbers with units."""
 
 from __future__ import annotations
 
@@ -7,23 +7,17 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from untrained.core.loop import DIVERGED
+from untrained.about import About
 from untrained.core.recipe import Recipe
-from untrained.core.result import Result
 from untrained.methods import METHODS
-from untrained.methods.presets import PHOTOGRAPHS
 from untrained.metrics import comparable, nrmse, psnr, ssim, usual_range
 from untrained.report.arrays import is_complex
+from untrained.solver.fit import Fit
+from untrained.solver.stage import DIVERGED
+from untrained.tasks import find_task
 
 FLAT = 1e-3  # standard deviation over the largest value
 LEVEL = 0.05  # dB; smaller differences round to 0.0
-INPUT_NAMES = {
-    "denoise": "measurement",
-    "inpaint": "measurement",
-    "nldeblur": "measurement",
-    "mri": "zero-filled adjoint",
-    "ct": "back-projection",
-}
 DECIMALS = {
     "psnr": ("{:.2f} dB", "PSNR"),
     "ssim": ("{:.3f}", "SSIM"),
@@ -33,30 +27,29 @@ DECIMALS = {
 
 @dataclass(frozen=True)
 class Hint:
-    """One thing to try next: what to add to the command, and what for."""
+    """Hold one thing to try next: what to add to the command, and its purpose."""
 
     option: str
     text: str
 
 
-def method_name(result: Result) -> str:
-    """The method's name, from the recipe where nobody said it."""
-    if result.about.method or result.recipe is None:
-        return result.about.method or "unnamed method"
-    return str(result.recipe.to_dict()["method"]["name"])
+def method_name(fit: Fit, about: About) -> str:
+    """Return the method's name, from the recipe where `about` has none."""
+    if about.method or fit.recipe is None:
+        return about.method or "unnamed method"
+    return str(fit.recipe.to_dict()["method"]["name"])
 
 
-def input_name(result: Result) -> str:
-    """What `about.adjoint` is for this task."""
-    adjoint = result.about.adjoint
-    if adjoint is not None and adjoint.shape != result.image.shape:
+def input_name(fit: Fit, about: About) -> str:
+    """Return the name of `about.adjoint` for this task."""
+    adjoint = about.adjoint
+    if adjoint is not None and adjoint.shape != fit.image.shape:
         return "measurement"
-    return INPUT_NAMES.get(result.about.task, "adjoint")
+    return find_task(about.task).input_name
 
 
-def input_metrics(result: Result) -> dict[str, float]:
-    """PSNR, SSIM and NRMSE of the adjoint image; empty without a reference of its shape."""
-    about = result.about
+def input_metrics(fit: Fit, about: About) -> dict[str, float]:
+    """Compute PSNR, SSIM and NRMSE of the adjoint image; empty without a matching reference."""
     if about.adjoint is None or about.reference is None or about.data_range is None:
         return {}
     if about.adjoint.shape != about.reference.shape:
@@ -69,39 +62,40 @@ def input_metrics(result: Result) -> dict[str, float]:
     }
 
 
-def first_classical_psnr(result: Result) -> float | None:
-    """PSNR of the classical answer to the first slice, whose curves are drawn; None without one."""
-    about = result.about
-    if len(result.image) == 1 or about.classical is None or about.reference is None:
+def first_classical_psnr(fit: Fit, about: About) -> float | None:
+    """Return the PSNR of the classical answer to the first slice, in dB; None without one.
+
+    The curves of the report are those of the first slice.
+    """
+    if len(fit.image) == 1 or about.classical is None or about.reference is None:
         return (about.classical_metrics or {}).get("psnr")
-    return _of_the_first(result, about.classical)
+    return _of_the_first(fit, about, about.classical)
 
 
-def first_psnr(result: Result) -> float | None:
-    """PSNR of the first slice of the image; None without a reference."""
-    if len(result.image) == 1 or result.about.reference is None:
-        return (result.about.metrics or {}).get("psnr")
-    return _of_the_first(result, result.image)
+def first_psnr(fit: Fit, about: About) -> float | None:
+    """Return the PSNR of the first slice of the image, in dB; None without a reference."""
+    if len(fit.image) == 1 or about.reference is None:
+        return (about.metrics or {}).get("psnr")
+    return _of_the_first(fit, about, fit.image)
 
 
-def _of_the_first(result: Result, images: Tensor) -> float | None:
-    about = result.about
+def _of_the_first(fit: Fit, about: About, images: Tensor) -> float | None:
     assert about.reference is not None
     pair = (
-        comparable(image[:1], is_complex(result.image, about.task))
+        comparable(image[:1], is_complex(fit.image, about.task))
         for image in (images, about.reference)
     )
     image, truth = pair
-    width = usual_range(truth, unit=about.task in PHOTOGRAPHS)
+    width = usual_range(truth, unit=find_task(about.task).unit_range)
     return psnr(image, truth, data_range=width) if width > 0 else None
 
 
-def verdict(result: Result, of_input: dict[str, float]) -> str:
-    """One line: how good it is where a reference tells, else what was done."""
-    about, name = result.about, method_name(result)
+def verdict(fit: Fit, about: About, of_input: dict[str, float]) -> str:
+    """Write one line: how good the image is if a reference is known, else what was done."""
+    name = method_name(fit, about)
     reached = (about.metrics or {}).get("psnr")
     if reached is None or math.isnan(reached):
-        return _what_was_done(result)
+        return _what_was_done(fit, about)
     if math.isinf(reached):
         return f"{name}: equal to the reference, pixel by pixel."
     parts = [f"{name}: {reached:.1f} dB"]
@@ -109,62 +103,62 @@ def verdict(result: Result, of_input: dict[str, float]) -> str:
     if about.mixture is not None and about.mixture.classical != about.classical_name:
         own = (about.mixture.classical_metrics or {}).get("psnr")
         others.append(("its classical image", own))
-    others.append((f"the {input_name(result)}", of_input.get("psnr")))
+    others.append((f"the {input_name(fit, about)}", of_input.get("psnr")))
     parts += [
         _gap(reached - value, other)
         for other, value in others
         if value is not None and math.isfinite(value) and other not in ("", name)
     ]
-    made = "" if about.mixture is None else f"; made of {about.mixture.said}"
+    made = "" if about.mixture is None else f"; made of {about.mixture.shares}"
     return ", ".join(parts) + made
 
 
-def state_of(result: Result) -> str:
-    """A warning where the run did not end as it should; empty otherwise."""
-    if not result.finished:
+def state_of(fit: Fit) -> str:
+    """Return a warning where the run did not end as it should; empty otherwise."""
+    if not fit.finished:
         return "Not finished: this is the image so far, and the run can be taken up again."
-    if any(stop.rule == DIVERGED for stop in result.stop):
+    if any(stop.rule == DIVERGED for stop in fit.stop):
         return "The run diverged: this is the last image that could be kept."
-    if is_flat(result):
+    if is_flat(fit):
         return "The image is flat: the network draws nothing, whatever its input."
     return ""
 
 
-def is_flat(result: Result) -> bool:
-    """Whether an image hardly varies, as that of a network with a layer that is cut off."""
-    planes = result.image.flatten(1)
+def is_flat(fit: Fit) -> bool:
+    """Return whether an image is nearly constant, as from a network with a layer cut off."""
+    planes = fit.image.flatten(1)
     return bool((planes.std(1) <= FLAT * planes.abs().amax(1)).any())
 
 
-def hints(result: Result) -> list[Hint]:
-    """What to try next."""
-    if not result.finished:
+def hints(fit: Fit, about: About) -> list[Hint]:
+    """List what to try next."""
+    if not fit.finished:
         return [Hint("--resume", "go on from where this run was interrupted")]
-    if result.recipe is None:
+    if fit.recipe is None:
         return [Hint("--method auto", "fit an untrained network and compare")]
-    rule, found = result.stop[0].rule, []
+    rule, found = fit.stop[0].rule, []
     if rule == DIVERGED:
-        rate = result.recipe.engine.lr / 3
+        rate = fit.recipe.engine.lr / 3
         found.append(Hint(f"--set engine.lr={rate:.1g}", "smaller steps, against divergence"))
-    if is_flat(result) and "keep" in result.recipe.to_dict()["method"]:
+    if is_flat(fit) and "keep" in fit.recipe.to_dict()["method"]:
         found.append(Hint("--set keep=0.2", "keep more weights: a layer may be cut off"))
     if rule == "budget":
-        found += _more_steps(result.recipe, result.stop[0].step)
+        found += _more_steps(fit.recipe, fit.stop[0].step)
     if rule not in ("budget", DIVERGED):
         found.append(
             Hint("--stop none", "use the whole budget and see whether it stopped too early")
         )
-    if _below_classical(result) and result.about.classical_name in METHODS:
+    if _below_classical(fit, about) and about.classical_name in METHODS:
         text = "the answer that was better here, or use its image (classical.npy)"
-        found.append(Hint(f"--method {result.about.classical_name}", text))
-    if result.about.preset != "best":
+        found.append(Hint(f"--method {about.classical_name}", text))
+    if about.preset != "best":
         found.append(Hint("--preset best", "quality regardless of time"))
     text = "another random start: where two seeds differ, the data do not decide"
-    return [*found, Hint(f"--seed {result.seed + 1}", text)]
+    return [*found, Hint(f"--seed {fit.seed + 1}", text)]
 
 
 def _more_steps(recipe: Recipe, chosen: int) -> list[Hint]:
-    """A budget in which the stop rule has a say, where it had none or took the last step."""
+    """Suggest a larger budget where the stop rule could not act, or took the last step."""
     rule, budget = recipe.stop, recipe.budget
     if not math.isfinite(rule.earliest) or not rule.chooses or chosen < budget:
         return []
@@ -179,7 +173,7 @@ def _more_steps(recipe: Recipe, chosen: int) -> list[Hint]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Format seconds in units that are easy to read."""
     if seconds < 10:
         return f"{seconds:.2g} s"
     if seconds < 120:
@@ -189,10 +183,10 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def row_label(result: Result, label: str) -> str:
-    """The heading of an image's row: what it is made of, or that ours is mixed with it."""
-    mixture = result.about.mixture
-    if label == method_name(result):
+def row_label(fit: Fit, about: About, label: str) -> str:
+    """Return the heading of an image's row, with its part in a mixture if there is one."""
+    mixture = about.mixture
+    if label == method_name(fit, about):
         return label if mixture is None else f"{label}, {mixture.percent} % network"
     if mixture is not None and label == mixture.classical:
         return f"its classical image: {label}"
@@ -200,24 +194,24 @@ def row_label(result: Result, label: str) -> str:
 
 
 def metric_label(name: str) -> str:
-    """The heading of a metric's column."""
+    """Return the heading of a metric's column."""
     return DECIMALS[name][1] if name in DECIMALS else name.upper()
 
 
 def metric_text(name: str, value: float | None) -> str:
-    """A metric's value with its unit."""
+    """Format a metric's value with its unit."""
     if value is None or math.isnan(value):
         return "–"
     return DECIMALS.get(name, ("{:.4f}", ""))[0].format(value)
 
 
-def _what_was_done(result: Result) -> str:
-    name, time = method_name(result), f"{duration(result.seconds)} on {result.device}"
+def _what_was_done(fit: Fit, about: About) -> str:
+    name, time = method_name(fit, about), f"{duration(fit.seconds)} on {fit.device}"
     missing = "There is no reference, so the quality was not measured."
-    if result.recipe is None:
+    if fit.recipe is None:
         return f"{name}: a classical reconstruction in {time}. {missing}"
-    made = "an untrained network" if result.about.mixture is None else result.about.mixture.said
-    return f"{name}: {made}, fitted in {result.steps} steps, {time}. {missing}"
+    made = "an untrained network" if about.mixture is None else about.mixture.shares
+    return f"{name}: {made}, fitted in {fit.steps} steps, {time}. {missing}"
 
 
 def _gap(decibels: float, other: str) -> str:
@@ -228,7 +222,7 @@ def _gap(decibels: float, other: str) -> str:
     )
 
 
-def _below_classical(result: Result) -> bool:
-    ours = (result.about.metrics or {}).get("psnr")
-    theirs = (result.about.classical_metrics or {}).get("psnr")
+def _below_classical(fit: Fit, about: About) -> bool:
+    ours = (about.metrics or {}).get("psnr")
+    theirs = (about.classical_metrics or {}).get("psnr")
     return ours is not None and theirs is not None and theirs - ours >= LEVEL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from untrained.core.rule import Frame, Last, MaxSteps, Never, Output, Stop
-from untrained.core.state import Memory
+from untrained.core.rule_memory import Memory
 from untrained.rules.guard import Rollback
 from untrained.rules.output import Average, Blend, Closing, Nearer, Posterior
 from untrained.rules.parse import RULES, parse_stop

@@ -52,14 +52,14 @@ class Autoencoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, channels, side, ...)` -> the same shape."""
+        """Encode and decode images, `(B, channels, side, ...)` -> the same shape."""
         code = self.code(self.encoder(x).flatten(1))
         result: Tensor = self.decoder(code.unflatten(1, self.shape))
         return result
 
 
 def structure(channels: int, dim: int, side: int) -> Autoencoder:
-    """The autoencoder without weights, for `functional_call`: it draws no random numbers."""
+    """Build the autoencoder without weights, for `functional_call`; no random number is drawn."""
     with torch.device("meta"):
         return Autoencoder(channels, dim, side)
 

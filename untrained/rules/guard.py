@@ -31,11 +31,14 @@ class Rollback(Guard):
     every: int = 1
 
     def start(self, s: State, m: Memory) -> None:
-        """Nothing stored yet."""
+        """Set the stored data term to infinity: no weights are stored yet."""
         m["level"] = torch.full((s.size,), float("inf"), device=s.device)
 
     def see(self, s: State, m: Memory, terms: dict[str, Tensor]) -> None:
-        """Compare, then store or restore: weights and data term are of the same image."""
+        """Store the weights, or restore the stored ones where the data term rose too much.
+
+        The data term is that of the weights as they are, before the optimiser's update.
+        """
         if (s.step + 1) % self.every:
             return
         data = terms["data"]

@@ -1,4 +1,4 @@
-"""What rules share that wait for a number to have had its minimum.
+"""Functions that stop rules share which wait for the minimum of a number.
 
 The memory holds the number of this step (`value`), its minimum (`best`) and where that was (`best
 step`), whether this step is a new one (`improved`), and the step; each `(G,)`.
@@ -9,16 +9,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from untrained.core.state import Memory, State
+from untrained.core.rule_memory import Memory
+from untrained.core.state import State
 
 
 def full(s: State, value: float) -> Tensor:
-    """`value` for every problem, `(G,)`."""
+    """Return a tensor `(G,)` that holds `value` for every problem."""
     return torch.full((s.size,), value, device=s.device)
 
 
 def start_minimum(s: State, m: Memory) -> None:
-    """No minimum yet."""
+    """Initialise the memory: the minimum is infinite, and its step 0."""
     m["value"] = full(s, float("nan"))
     m["best"] = full(s, float("inf"))
     m["best step"] = full(s, 0.0)
@@ -27,7 +28,10 @@ def start_minimum(s: State, m: Memory) -> None:
 
 
 def see_minimum(m: Memory, step: int, value: Tensor, slack: float = 0.0) -> None:
-    """Take in the number of `step`; within the fraction `slack` of the minimum it is a new one."""
+    """Record the number of `step`, and whether it is a new minimum.
+
+    It counts as one if it is below the minimum so far times 1 + `slack`.
+    """
     value = value.float()
     good = value < m["best"] * (1 + slack)
     m["value"] = value
@@ -38,22 +42,23 @@ def see_minimum(m: Memory, step: int, value: Tensor, slack: float = 0.0) -> None
 
 
 def improved(m: Memory) -> Tensor | None:
-    """Whether this step is a new minimum; None before there is a first one.
+    """Return whether this step is a new minimum, bool `(G,)`; None before there is a first one.
 
-    A run that ends before its rule had an opinion returns its newest image, not its first.
+    Until then every step counts as the best, so that a run that ends early returns its newest
+    image, not its first.
     """
     seen = torch.isfinite(m["best"])
     return m["improved"] | ~seen if bool(seen.any()) else None
 
 
 def waited(m: Memory, patience: int) -> Tensor:
-    """Whether there was a minimum and `patience` steps went by without a new one."""
+    """Return whether `patience` steps have passed since the last new minimum, bool `(G,)`."""
     seen = torch.isfinite(m["best"])
     return seen & (m["step"] - m["best step"] >= patience)
 
 
 def no_decrease(m: Memory, what: str, patience: int, slack: float = 0.0) -> str:
-    """The reason: where the minimum was, and how long was waited."""
+    """Return the reason for the end: the minimum, its step, and the patience."""
     best, step = float(m["best"][0]), int(m["best step"][0])
     if slack:
         return (

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from untrained.classical import data_step, guide
+from untrained.classical import baseline, data_step
 from untrained.core.rule import Memory, Output
 from untrained.core.state import State
 from untrained.errors import UserError
@@ -19,7 +19,7 @@ CLOSINGS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 """Weights mu of the closing step that are tried, from hardly any step to nearly all data."""
 
 CLASSICAL_ERROR = "held-out error of the classical image"
-"""Its column of the history."""
+"""Name of the column of the history that holds the held-out error of the classical image x_c."""
 
 MARGIN = 0.99  # an error that is lower by less is no reason for a step
 
@@ -55,8 +55,8 @@ class Closing(Output):
         if not 0 <= self.decay < 1:
             raise UserError(f"output.decay must be at least 0 and below 1, got {self.decay}")
 
-    def judged(self, fit: Problem, image: Tensor, held: Problem) -> dict[str, float]:
-        """mu of the smallest error; 0 where no step is better by 1 %."""
+    def choose_on_held_out(self, fit: Problem, image: Tensor, held: Problem) -> dict[str, float]:
+        """Choose the mu of the smallest held-out error; 0 where no step lowers the error by 1 %."""
         if self.mu or not (self.ask and fit.linear):
             return {}
         errors = {mu: float(held.misfit(data_step(fit, image, mu))) for mu in CLOSINGS}
@@ -65,11 +65,11 @@ class Closing(Output):
         return {"closing mu": best if enough else 0.0}
 
     def finish(self, problem: Problem, image: Tensor) -> Tensor:
-        """The image after the closing step."""
+        """Return the image after the closing step, in the shape of `image`."""
         return data_step(problem, image, self.mu) if self.mu and problem.linear else image
 
-    def settled(self, row: dict[str, float]) -> Closing:
-        """Keep the weight that was found, if one was."""
+    def with_choices_fixed(self, row: dict[str, float]) -> Closing:
+        """Return the rule with the weight mu that was chosen, if one was."""
         return replace(self, **_asked(row))
 
 
@@ -89,10 +89,10 @@ class Average(Closing):
     name: ClassVar[str] = "average"
 
     def start(self, s: State, m: Memory) -> None:
-        """Nothing until the first image."""
+        """Leave the memory empty: the average starts at the first image."""
 
     def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
-        """The average, this image included."""
+        """Return the average of the images up to this one."""
         return _average(s, m, x, self.decay)
 
 
@@ -112,28 +112,28 @@ class Nearer(Closing):
     newest: float = 0.0
 
     def start(self, s: State, m: Memory) -> None:
-        """Nothing until the first image."""
+        """Store the choice `newest`, which holds where nothing is held out."""
         m["newest"] = torch.full((s.size,), self.newest, device=s.device)
 
     def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
-        """The better of the two, by the error on `held`."""
+        """Return the average or the newest image, whichever has the smaller error on `held`."""
         average = _average(s, m, x, self.decay)
         if held is not None:
             m["newest"] = (held.misfit(x) < held.misfit(average)).float()
         return average + _like(m["newest"], x) * (x - average)
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
-        """Whether it is the newest image."""
+        """Return whether the newest image was taken (1) or the average (0), `(G,)`."""
         return {"newest": m["newest"]}
 
-    def settled(self, row: dict[str, float]) -> Nearer:
-        """Keep the choice of the chosen step."""
+    def with_choices_fixed(self, row: dict[str, float]) -> Nearer:
+        """Return the rule with the choice, newest or average, that was made at the chosen step."""
         return replace(self, newest=row["newest"], **_asked(row))
 
 
 @dataclass(frozen=True)
 class Blend(Closing):
-    r"""The average of the images, mixed with the classical image x_c that `classical.guide` gives.
+    r"""The average of the images, mixed with the classical image x_c of `classical.baseline`.
 
     .. math:: x_\alpha = \alpha \bar x_t + (1 - \alpha)\, x_c, \qquad
               \alpha = \arg\min_{[0, 1]} \|A_h x_\alpha - y_h\|^2_W
@@ -171,13 +171,13 @@ class Blend(Closing):
             )
 
     def start(self, s: State, m: Memory) -> None:
-        """The share; the rest waits for the first image."""
+        """Store alpha = `share`; the average and x_c are computed with the first image."""
         m["share"] = torch.full((s.size,), self.share, device=s.device)
 
     def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
-        """The mixture, this image included."""
+        """Return the mixture x_alpha of the average and x_c, this image included in the average."""
         if "classical" not in m:
-            m["classical"] = guide(s.problem)
+            m["classical"] = baseline(s.problem)
             if held is not None:
                 m["unexplained"] = _measured(held, held.y - held.A(m["classical"]))
                 m["classical error"] = s.problem.expected_misfit(m["classical"], held)
@@ -189,25 +189,33 @@ class Blend(Closing):
         return m["classical"] + _like(m["share"], x) * difference
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
-        """The network's share alpha, and the held-out error of the classical image alone."""
+        """Return the network's share alpha, and the held-out error of the classical image alone."""
         known = {CLASSICAL_ERROR: m["classical error"]} if "classical error" in m else {}
         return {"network share": m["share"], **known}
 
-    def leans_on(self, m: Memory) -> Tensor | None:
-        """x_c, once there is one."""
+    def classical_image(self, m: Memory) -> Tensor | None:
+        """Return the classical image x_c; None before the first step."""
         if "classical" not in m:
             return None
         return m["classical"]
 
     def _best(self, step: Tensor, wanted: Tensor) -> Tensor:
-        """alpha, where the step to the network should explain what the classical image does not."""
+        """Compute the alpha that minimises the held-out error of the mixture, in closed form.
+
+        Args:
+            step: change of the held-out measurements from x_c to the average, whitened, `(G, M)`.
+            wanted: held-out residual of x_c, whitened, `(G, M)`.
+
+        Returns:
+            alpha in [0, 1], `(G,)`.
+        """
         along, size = (step * wanted).sum(1), step.square().sum(1).clamp_min(1e-30)
         left = wanted.square().sum(1) - along.square() / size
         known = self.prior * left.clamp_min(0)
         return ((along + known * self.share) / (size + known)).clamp(0, 1)
 
-    def settled(self, row: dict[str, float]) -> Blend:
-        """Keep the share of the chosen step."""
+    def with_choices_fixed(self, row: dict[str, float]) -> Blend:
+        """Return the rule with the share alpha of the chosen step."""
         return replace(self, share=row["network share"], **_asked(row))
 
 
@@ -227,15 +235,15 @@ class Posterior(Output):
     every: int = 50
 
     def within(self, steps: int, budget: int) -> Posterior:
-        """The burn-in keeps its share."""
+        """Scale the burn-in by steps / budget."""
         return replace(self, burn_in=steps * self.burn_in // budget)
 
     def start(self, s: State, m: Memory) -> None:
-        """No sample yet."""
+        """Set the number of samples to zero."""
         m["count"] = torch.zeros(s.size, device=s.device)
 
     def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
-        """The mean, this image included if it counts."""
+        """Return the mean of the samples so far, this image included if it is one of them."""
         after = s.step + 1 - self.burn_in
         if after > 0 and (after - 1) % self.every == 0:
             m["count"] = m["count"] + 1
@@ -251,12 +259,12 @@ def _average(s: State, m: Memory, x: Tensor, decay: float) -> Tensor:
 
 
 def _asked(row: dict[str, float]) -> dict[str, Any]:
-    """Fields of a `Closing` whose weight is known."""
+    """Return the fields of a `Closing` whose weight mu was chosen; empty where none was."""
     return {"mu": row["closing mu"], "ask": False} if "closing mu" in row else {}
 
 
 def _step(held: Problem, start: Tensor, end: Tensor) -> Tensor:
-    """What the measurements change by from one image to the other."""
+    """Compute the change A(end) - A(start) of the held-out measurements between two images."""
     return held.A(end - start) if held.linear else held.A(end) - held.A(start)
 
 

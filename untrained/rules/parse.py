@@ -35,11 +35,12 @@ NUMBERS = {
     "lowest": "",
     "none": "",
 }
-"""What the number behind a name sets; `patience` where nothing is said."""
+"""Name of a rule -> the field that the number after the colon sets (empty: it takes none).
+`patience` for rules that are not listed."""
 
 
 def parse_stop(text: str) -> Stop:
-    """Text -> stop rule. `&` binds tighter than `|`; there are no parentheses.
+    """Parse a stop rule from text; `&` binds tighter than `|`, and there are no parentheses.
 
     A number after a colon sets the rule's main field: `steps:500`, `time:60`, `wmv:300`
     (patience), `heldout:100`, `selfval:500`, `discrepancy:0.9`.

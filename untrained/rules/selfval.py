@@ -38,7 +38,7 @@ class SelfValidation(Stop):
     The autoencoder g (see `Autoencoder`) is trained beside the run on its last W images, and
     tested on each image before it learns it. Images that keep their structure become easy to
     repeat; when noise comes in, which differs from step to step, they become harder. The run
-    ends when e has not fallen below its minimum for `patience` steps. There is no opinion before
+    ends when e has not fallen below its minimum for `patience` steps. It does not end before
     the window is full.
 
     The images are taken on a grid of `side` points per axis by dropping pixels (or repeating
@@ -77,16 +77,16 @@ class SelfValidation(Stop):
 
     @property
     def ignored(self) -> int:
-        """Until the window is full."""
+        """Number of steps before the window is full, which cannot be the best."""
         return self.window - 1
 
     @property
     def earliest(self) -> float:
-        """`patience` steps after the first minimum there can be."""
+        """First step that can end a run: `patience` steps after the earliest possible minimum."""
         return self.window + self.patience
 
     def start(self, s: State, m: Memory) -> None:
-        """Draw the autoencoder's weights; the window is empty."""
+        """Draw the autoencoder's weights for every problem; the window is empty."""
         start_minimum(s, m)
         channels, dim = s.problem.x_shape[0], len(s.problem.x_shape) - 1
         with DrawnFrom(0):  # building draws weights that are drawn again
@@ -101,7 +101,7 @@ class SelfValidation(Stop):
         m["updates"] = full(s, 0.0)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """Put the image into the window; once it is full, test the autoencoder and train it."""
+        """Put the image into the window; once it is full, test the autoencoder, then train it."""
         x = _on_grid(frame.x, self.side)
         if "ring" not in m:
             m["ring"] = x.new_zeros(len(x), self.window, *x.shape[1:])
@@ -119,7 +119,7 @@ class SelfValidation(Stop):
                 self._update(net, m, g, m["ring"][g, chosen])
 
     def _update(self, net: nn.Module, m: Memory, g: int, images: Tensor) -> None:
-        """One Adam step of problem g's autoencoder; its statistics and weights change in place."""
+        """Take one Adam step of problem g's autoencoder; weights and statistics change in place."""
         net.train()
         tensors = _own(net, m, g)
         names = [name for name, _ in net.named_parameters()]
@@ -137,19 +137,19 @@ class SelfValidation(Stop):
             tensors[name].sub_(self.lr / (1 - BETAS[0] ** count) * mean / scale)
 
     def done(self, m: Memory) -> Tensor:
-        """No new minimum for `patience` steps."""
+        """Return whether `patience` steps went by without a new minimum, bool `(G,)`."""
         return waited(m, self.patience)
 
     def improved(self, m: Memory) -> Tensor | None:
-        """A new minimum at this step; None before the first."""
+        """Return whether this step is a new minimum, bool `(G,)`; None before the first one."""
         return improved(m)
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
-        """The error of the autoencoder."""
+        """Return the error e of the autoencoder on this step's image, `(G,)`."""
         return {"autoencoder error": m["value"]}
 
     def reason(self, m: Memory) -> str:
-        """Where the minimum was."""
+        """Return the reason for the end: the step and the value of the minimum."""
         return no_decrease(m, "the error of the autoencoder", self.patience)
 
 
@@ -163,7 +163,7 @@ def _drawn(net: nn.Module, seed: int) -> dict[str, Tensor]:
 
 
 def _own(net: nn.Module, m: Memory, g: int) -> dict[str, Tensor]:
-    """Weights and statistics of problem g, views into the memory."""
+    """Return weights and statistics of problem g's autoencoder, as views into the memory."""
     return {name: m[f"net/{name}"][g] for name in net.state_dict()}
 
 

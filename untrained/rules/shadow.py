@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from untrained.core.rule import Frame, Memory, Stop, Watch
+from untrained.core.rule import Frame, Memory, Stop
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.errors import UserError
 
 PREFIX = "shadow"
@@ -18,12 +19,12 @@ PREFIX = "shadow"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a rule would have made of a run.
+    """Hold the steps at which a rule would have ended a run, and which it would have chosen.
 
     Attributes:
         stopped: the step at which it would have ended the run; None if it never did.
         chosen: the step it would have returned: its best up to then, by its own statistic; the
-            last one of a rule without a statistic, or before it had an opinion.
+            last one of a rule without a statistic, or before the first minimum of the statistic.
         psnr, psnr_output: of the step's image and of the output at `chosen`, where the run's
             history has them (a reference was given for the record).
     """
@@ -70,7 +71,7 @@ class Shadow(Watch):
         self._rules = dict(rules)
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
-        """Show the frame to every rule that has not ended yet; their numbers for the history."""
+        """Show the frame to every rule that has not ended; return their columns of the history."""
         found: dict[str, Tensor] = {}
         for name, rule in self._rules.items():
             m = s.memory(f"{PREFIX}/{name}")
@@ -86,7 +87,7 @@ class Shadow(Watch):
 
 
 def verdicts(history: Mapping[str, list[float | str]]) -> dict[str, Verdict]:
-    """What the rules of a `Shadow` would have made of the first phase of a run, by name."""
+    """Return, by name, what the rules of a `Shadow` would have done in the first phase of a run."""
     phases = history.get("phase", [])
     known = history.get(next((n for n in history if n.endswith("/chosen")), ""), [])
     rows = range(sum(phase == phases[0] for phase in phases))
@@ -116,7 +117,10 @@ def _start(s: State, m: Memory, rule: Stop) -> None:
 
 
 def _look(s: State, m: Memory, rule: Stop, frame: Frame) -> None:
-    """One step of a rule; a problem whose run it would have ended keeps what was chosen then."""
+    """Show a step to a rule, and record its end and its best step.
+
+    A problem whose run the rule would have ended keeps the step that was best then.
+    """
     running = m["stopped"].isnan()
     if not bool(running.any()):
         return

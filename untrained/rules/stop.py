@@ -29,7 +29,7 @@ from untrained.rules.minimum import (
 )
 
 HELD_OUT_ERROR = "held-out error"
-"""Its column of the history."""
+"""Name of the column of the history that holds the error on the held-out measurements."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class TimeLimit(Stop):
     seconds: float = 600.0
 
     def start(self, s: State, m: Memory) -> None:
-        """The clock starts with the first step seen."""
+        """Start the clock; no time is used yet."""
         m["used"] = torch.zeros(s.size, dtype=torch.float64)
         m["last"] = torch.full((s.size,), time.monotonic(), dtype=torch.float64)
         m["process"] = torch.full((s.size,), os.getpid())
         m["done"] = torch.zeros(s.size, dtype=torch.bool, device=s.device)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """Add the time since the last step."""
+        """Add the wall time since the last step."""
         now = torch.full_like(m["last"], time.monotonic())
         if int(m["process"][0]) == os.getpid():
             m["used"] = m["used"] + (now - m["last"])
@@ -57,11 +57,11 @@ class TimeLimit(Stop):
         m["done"] = (m["used"] >= self.seconds).to(m["done"].device)
 
     def done(self, m: Memory) -> Tensor:
-        """True once the time is used up."""
+        """Return whether the time is used up, bool `(G,)`."""
         return m["done"]
 
     def reason(self, m: Memory) -> str:
-        """The limit."""
+        """Return the reason for the end: the limit in seconds."""
         return f"the time limit of {self.seconds:g} s was reached"
 
 
@@ -73,27 +73,27 @@ class Lowest(Stop):
 
     @property
     def earliest(self) -> float:
-        """Never."""
+        """Infinity: the rule never ends a run."""
         return math.inf
 
     def start(self, s: State, m: Memory) -> None:
-        """No minimum yet."""
+        """Initialise the memory: no minimum yet."""
         start_minimum(s, m)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """The sum of the objective's terms."""
+        """Record the objective, the sum of its terms, and whether it is a new minimum."""
         see_minimum(m, frame.step, torch.stack(list(frame.terms.values())).sum(0))
 
     def done(self, m: Memory) -> Tensor:
-        """False."""
+        """Return False for every problem, bool `(G,)`."""
         return torch.zeros_like(m["improved"])
 
     def improved(self, m: Memory) -> Tensor | None:
-        """A new minimum at this step."""
+        """Return whether this step is a new minimum, bool `(G,)`; None before the first one."""
         return improved(m)
 
     def reason(self, m: Memory) -> str:
-        """It never ends a run, so it has none."""
+        """Return what the rule looks for, since it never ends a run."""
         return "the step of the lowest objective was sought"
 
 
@@ -118,20 +118,20 @@ class WMV(Stop):
 
     @property
     def ignored(self) -> int:
-        """Until the window is full."""
+        """Number of steps before the window is full, which cannot be the best."""
         return self.window - 1
 
     @property
     def earliest(self) -> float:
-        """`patience` steps after the first minimum there can be."""
+        """First step that can end a run: `patience` steps after the earliest possible minimum."""
         return self.window + self.patience
 
     def start(self, s: State, m: Memory) -> None:
-        """An empty window."""
+        """Initialise the memory: no minimum yet, and an empty window."""
         start_minimum(s, m)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """Put the image into the window; once it is full, measure the variance."""
+        """Put the image into the window; once it is full, compute the variance."""
         x = frame.x.flatten(1)
         if "ring" not in m:
             m["ring"] = x.new_zeros(len(x), self.window, x.shape[1])
@@ -143,19 +143,19 @@ class WMV(Stop):
         see_minimum(m, frame.step, variance)
 
     def done(self, m: Memory) -> Tensor:
-        """No new minimum for `patience` steps."""
+        """Return whether `patience` steps went by without a new minimum, bool `(G,)`."""
         return waited(m, self.patience)
 
     def improved(self, m: Memory) -> Tensor | None:
-        """A new minimum at this step; None before the first."""
+        """Return whether this step is a new minimum, bool `(G,)`; None before the first one."""
         return improved(m)
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
-        """The variance."""
+        """Return the windowed moving variance VAR, `(G,)`; NaN before the window is full."""
         return {"moving variance": m["value"]}
 
     def reason(self, m: Memory) -> str:
-        """Where the minimum was."""
+        """Return the reason for the end: the step and the value of the minimum."""
         return no_decrease(m, "the moving variance of the images", self.patience)
 
 
@@ -183,21 +183,21 @@ class EMV(Stop):
 
     @property
     def ignored(self) -> int:
-        """`skip`."""
+        """Number of steps at the start that cannot be the best: `skip`."""
         return self.skip
 
     @property
     def earliest(self) -> float:
-        """`patience` steps after the first minimum there can be."""
+        """First step that can end a run: `patience` steps after the earliest possible minimum."""
         return self.skip + 1 + self.patience
 
     def start(self, s: State, m: Memory) -> None:
-        """No mean yet."""
+        """Initialise the memory: no minimum yet, and variance 0."""
         start_minimum(s, m)
         m["variance"] = full(s, 0.0)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """One step of the recursion; the mean starts at the first image."""
+        """Update mean and variance by this step's image; the first image is the first mean."""
         if "mean" not in m:
             m["mean"] = frame.x
         d = frame.x - m["mean"]
@@ -208,28 +208,28 @@ class EMV(Stop):
             see_minimum(m, frame.step, m["variance"])
 
     def done(self, m: Memory) -> Tensor:
-        """No new minimum for `patience` steps."""
+        """Return whether `patience` steps went by without a new minimum, bool `(G,)`."""
         return waited(m, self.patience)
 
     def improved(self, m: Memory) -> Tensor | None:
-        """A new minimum at this step; None before the first."""
+        """Return whether this step is a new minimum, bool `(G,)`; None before the first one."""
         return improved(m)
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
-        """The variance."""
+        """Return the exponential moving variance V, `(G,)`; NaN for the first `skip` steps."""
         return {"moving variance": m["value"]}
 
     def reason(self, m: Memory) -> str:
-        """Where the minimum was."""
+        """Return the reason for the end: the step and the value of the minimum."""
         return no_decrease(m, "the exponential moving variance of the images", self.patience)
 
 
 def _how_to_say_sigma(problem: Problem) -> str:
-    """Where a file or a command says how strong the noise is."""
-    if problem.task == "mri":
-        return "on mri no file says it"
+    """Describe where the noise level is given for this problem: file or option, and its unit."""
+    if not problem.traits.sigma_in_file:
+        return f"on {problem.task} no file says it"
     scale = "on the 0..255 scale" if problem.unit_range else "in the units of the measurements"
-    option = "give --sigma, or " if problem.task == "denoise" else ""
+    option = "give --sigma, or " if problem.traits.sigma_option else ""
     return f"{option}store it in the file as 'sigma', {scale}"
 
 
@@ -247,7 +247,7 @@ class Discrepancy(Stop):
     tau: float = 1.0
 
     def start(self, s: State, m: Memory) -> None:
-        """Check that the noise level is known."""
+        """Check that the noise level is known; the ratio is infinite before the first step."""
         if s.problem.sigma is None or s.problem.sigma <= 0:
             raise UserError(
                 f"the discrepancy stop needs the noise level: {_how_to_say_sigma(s.problem)} (in "
@@ -257,21 +257,21 @@ class Discrepancy(Stop):
         m["step"] = full(s, 0.0)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """Compare the residual of the output image with the noise level."""
+        """Compute the mean squared residual of the output image over sigma^2."""
         assert s.problem.sigma is not None
         m["ratio"] = s.problem.residual_mean_square(frame.out) / s.problem.sigma**2
         m["step"] = torch.full_like(m["step"], frame.step)
 
     def done(self, m: Memory) -> Tensor:
-        """The residual has reached the noise level."""
+        """Return whether mean squared residual over sigma^2 is at most tau, bool `(G,)`."""
         return m["ratio"] <= self.tau
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
-        """Mean squared residual over sigma^2."""
+        """Return the mean squared residual over sigma^2, `(G,)`."""
         return {"discrepancy": m["ratio"]}
 
     def reason(self, m: Memory) -> str:
-        """The ratio reached."""
+        """Return the reason for the end: the ratio that was reached, and the step."""
         return (
             f"the residual reached the noise level: mean |Ax-y|^2 / sigma^2 = "
             f"{float(m['ratio'][0]):.3f} <= {self.tau:g} at step {int(m['step'][0])}"
@@ -286,8 +286,8 @@ class HeldOut(Stop):
     measurements (pixels; k-space samples outside the calibration block; whole CT views) is split
     off before the method sees anything. Fitting noise helps to explain the measurements that are
     fitted and nothing else, so the error on the others turns up when overfitting begins. Needs no
-    noise level. A physics with `importance` (MRI) is asked for the error on everything instead,
-    see `Problem.expected_misfit`.
+    noise level. For a physics with `importance` (MRI) the error on all measurements is estimated
+    instead, see `Problem.expected_misfit`.
 
     Args:
         fraction: share of the measurements held out.
@@ -297,8 +297,8 @@ class HeldOut(Stop):
             on few held-out measurements is itself noisy; with a falling learning rate the later
             of two equal steps is the better one.
         again: afterwards fit all measurements for the chosen number of steps.
-        more: where nothing spoke for an earlier step than the last, the fit of all measurements
-            goes on from the weights there for this share of the steps instead; 0 = never.
+        more: the warm refit. Where the last step was the best, the fit of all measurements starts
+            from its weights, for this fraction of the steps; 0 = it always starts anew.
     """
 
     name: ClassVar[str] = "heldout"
@@ -317,40 +317,40 @@ class HeldOut(Stop):
 
     @property
     def holdout(self) -> float:
-        """The fraction held out."""
+        """Fraction of the measurements that is held out."""
         return self.fraction
 
     @property
     def refit(self) -> bool:
-        """Whether everything is fitted again."""
+        """Whether all measurements are fitted afterwards, for the chosen number of steps."""
         return self.again
 
     @property
-    def carry(self) -> float:
-        """`more`."""
+    def warm_refit(self) -> float:
+        """Steps of a refit that starts from the last weights, as a fraction of those before it."""
         return self.more
 
     @property
     def ignored(self) -> int:
-        """`skip`."""
+        """Number of steps at the start that cannot be the best: `skip`."""
         return self.skip
 
     @property
     def tolerance(self) -> float:
-        """`slack`."""
+        """Fraction above the minimum within which a step still counts as best: `slack`."""
         return self.slack
 
     @property
     def earliest(self) -> float:
-        """`patience` steps after the first minimum there can be."""
+        """First step that can end a run: `patience` steps after the earliest possible minimum."""
         return self.skip + 1 + self.patience
 
     def start(self, s: State, m: Memory) -> None:
-        """No minimum yet."""
+        """Initialise the memory: no minimum yet."""
         start_minimum(s, m)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """Measure the output image on what was held out."""
+        """Compute the error of the output image on the held-out measurements."""
         if frame.held is None:
             raise ValueError("the held-out rule was run without held-out measurements")
         error = s.problem.expected_misfit(frame.out, frame.held)
@@ -360,17 +360,17 @@ class HeldOut(Stop):
             m["value"] = error
 
     def done(self, m: Memory) -> Tensor:
-        """No new minimum for `patience` steps."""
+        """Return whether `patience` steps went by without a new minimum, bool `(G,)`."""
         return waited(m, self.patience)
 
     def improved(self, m: Memory) -> Tensor | None:
-        """A new minimum at this step; None before the first."""
+        """Return whether this step is a new minimum, bool `(G,)`; None before the first one."""
         return improved(m)
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
-        """The held-out error."""
+        """Return the error on the held-out measurements, `(G,)`."""
         return {HELD_OUT_ERROR: m["value"]}
 
     def reason(self, m: Memory) -> str:
-        """Where the minimum was."""
+        """Return the reason for the end: the step and the value of the minimum."""
         return no_decrease(m, "the error on the held-out measurements", self.patience, self.slack)

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from untrained.core.rule import Frame, Stopped, Watch
+from untrained.core.rule import Frame, Stopped
 from untrained.core.state import State
+from untrained.core.watch import Watch
 from untrained.metrics import comparable, psnr, same_view
 
 LEAST = 10.0  # seconds that a comparison gets where the time limit has passed
@@ -47,7 +48,10 @@ class Reference(Watch):
         self._turned = turned
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
-        """`psnr` of this step's image and `psnr_output` of the output, before any closing step."""
+        """Return the PSNR of this step's image (`psnr`) and of the output (`psnr_output`), in dB.
+
+        The output is measured before any closing step.
+        """
         return {"psnr": self._psnr(s, frame.x), "psnr_output": self._psnr(s, frame.out)}
 
     def _psnr(self, s: State, image: Tensor) -> Tensor:
@@ -59,7 +63,7 @@ class Reference(Watch):
         return torch.tensor(values)
 
     def alone(self, row: int) -> Reference:
-        """The same for problem `row` alone."""
+        """Return a watcher of the same kind for problem `row` alone."""
         row = row if len(self._truth) > 1 else 0
         return Reference([self._truth[row]], [self._ranges[row]], self._turned)
 
@@ -67,7 +71,7 @@ class Reference(Watch):
 def psnr_against(
     truth: Tensor, image: Tensor, complex_image: bool, turned: bool, data_range: float
 ) -> float:
-    """Compare an image `(1, C, ...)` with the truth, in dB; arguments as of `Reference`."""
+    """Compute the PSNR of an image `(1, C, ...)` in dB; arguments as of `Reference`."""
     truth = same_view(truth, image) if turned else truth
     pair = (comparable(one, complex_image) for one in (image, truth))
     return psnr(*pair, data_range=data_range)
@@ -82,7 +86,7 @@ class Progress(Watch):
         self._told = 0.0
 
     def prepare(self, phase: str) -> None:
-        """A line in the bar's place."""
+        """Show a line in place of the bar until the first step."""
         from tqdm import tqdm
 
         if sys.stderr.isatty():
@@ -92,7 +96,7 @@ class Progress(Watch):
             )
 
     def begin(self, phase: str, total: int, step: int) -> None:
-        """Open the bar."""
+        """Open the bar at `step` of `total`."""
         from tqdm import tqdm
 
         self.end(phase)
@@ -108,7 +112,7 @@ class Progress(Watch):
         )
 
     def step(self, frame: Frame, columns: dict[str, float]) -> None:
-        """Move it."""
+        """Advance the bar by one step, and show the PSNR or the data term beside it."""
         if self._bar is None:
             return
         if math.isfinite(columns.get("psnr_output", math.nan)):
@@ -123,13 +127,13 @@ class Progress(Watch):
         return f"{self._label} {f'x{count} ' if count > 1 else ''}{name}".strip()
 
     def say(self, text: str) -> None:
-        """A line above it."""
+        """Print a line above the bar."""
         from tqdm import tqdm
 
         tqdm.write(textwrap.fill(text, 79), file=sys.stderr)
 
     def busy(self, what: str, seconds: float) -> None:
-        """A line in the bar's place; every 10 s a line where there is no terminal."""
+        """Show a line in place of the bar; where there is no terminal, print one every 10 s."""
         text = f"{self._label}: {what}, {seconds:.0f} s so far"
         if sys.stderr.isatty():
             if self._bar is None:
@@ -140,7 +144,7 @@ class Progress(Watch):
             self.say(text)
 
     def end(self, phase: str) -> None:
-        """Close it."""
+        """Close the bar."""
         self._told = 0.0
         if self._bar is not None:
             self._bar.close()
@@ -155,11 +159,11 @@ class Clock(Watch):
         self._began = time.monotonic()
 
     def left(self) -> float:
-        """What is left of the limit, and a little where nothing is."""
+        """Return the seconds that are left of the limit, at least 10."""
         return max(LEAST, self._seconds - (time.monotonic() - self._began))
 
     def interrupted(self) -> Stopped | None:
-        """The limit, once it has passed."""
+        """Return the reason to pause once the limit has passed; None before."""
         if time.monotonic() - self._began < self._seconds:
             return None
         return Stopped(
@@ -194,11 +198,11 @@ class Interrupt(Watch):
         self.asked = True
 
     def left(self) -> float:
-        """Nothing, once one of them came."""
+        """Return 0 once a signal has arrived, infinity before."""
         return 0.0 if self.asked else math.inf
 
     def interrupted(self) -> Stopped | None:
-        """Whether one of them came."""
+        """Return the reason to pause once a signal has arrived; None before."""
         if not self.asked:
             return None
         return Stopped(INTERRUPTED, 0, "it was interrupted; --resume goes on from here")

@@ -50,12 +50,12 @@ class ZeroCrossing(Stop):
             raise UserError(f"stop.decay must be at least 0 and below 1, got {self.decay}")
 
     def start(self, s: State, m: Memory) -> None:
-        """No mean yet."""
+        """Initialise the memory: the mean is infinite before the first step."""
         m["mean"] = full(s, float("inf"))
         m["step"] = full(s, 0.0)
 
     def see(self, s: State, m: Memory, frame: Frame) -> None:
-        """Add this step's objective to the mean."""
+        """Update the running mean of SURE, the sum of the objective's terms, by this step."""
         if NEEDED not in frame.terms:
             raise UserError(
                 "the zero-crossing stop needs a method that minimises SURE, with a term "
@@ -68,15 +68,15 @@ class ZeroCrossing(Stop):
         m["step"] = torch.full_like(m["step"], frame.step)
 
     def done(self, m: Memory) -> Tensor:
-        """The mean is below zero."""
+        """Return whether the running mean is below zero, bool `(G,)`."""
         return m["mean"] < 0
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
-        """The running mean of SURE."""
+        """Return the running mean of SURE, `(G,)`."""
         return {"mean of SURE": m["mean"]}
 
     def reason(self, m: Memory) -> str:
-        """Where it crossed."""
+        """Return the reason for the end: the mean below zero, and the step."""
         return (
             f"the estimated risk fell below zero ({float(m['mean'][0]):.3g}) at step "
             f"{int(m['step'][0])}"

@@ -1,0 +1,173 @@
+"""File formats: one module each, and the dispatch from a file's suffix to its reader.
+
+A new format is one module that makes a `PictureFormat`, `ArrayFormat` or `NamedArraysFormat`, and
+one row in `FORMATS`; every loader finds it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from untrained.data.formats.advice import other_format
+from untrained.data.formats.base import (
+    ArrayFile,
+    ArrayFormat,
+    Format,
+    NamedArraysFormat,
+    PictureFormat,
+)
+from untrained.data.formats.hdf5 import HDF5
+from untrained.data.formats.jpeg import JPEG
+from untrained.data.formats.npy import NPY
+from untrained.data.formats.npz import NPZ
+from untrained.data.formats.png import PNG
+from untrained.data.formats.tiff import TIFF
+from untrained.files import existing_file
+
+__all__ = [
+    "FORMATS",
+    "ArrayFile",
+    "find_format",
+    "has_named_arrays",
+    "has_one_slice",
+    "is_lossy",
+    "is_numeric",
+    "is_picture",
+    "named_array_suffixes",
+    "numeric_suffixes",
+    "open_arrays",
+    "picture_suffixes",
+    "read_pixels",
+    "stack_suffixes",
+    "stored_depth",
+    "unnamed_array_suffixes",
+]
+
+FORMATS: dict[str, Format] = {
+    found.name: found
+    for found in (
+        PNG,
+        JPEG,
+        TIFF,
+        NPY,
+        NPZ,
+        HDF5,
+    )
+}
+
+
+def find_format(path: str | Path) -> Format | None:
+    """Find the format of a file by its suffix; None where there is none."""
+    suffix = Path(path).suffix.lower()
+    return next((one for one in FORMATS.values() if suffix in one.suffixes), None)
+
+
+def picture_suffixes() -> tuple[str, ...]:
+    """List the suffixes of files that are read as a picture."""
+    return _suffixes(PictureFormat, ArrayFormat)
+
+
+def numeric_suffixes() -> tuple[str, ...]:
+    """List the suffixes of files whose numbers are taken as they are."""
+    return _suffixes(ArrayFormat, NamedArraysFormat)
+
+
+def named_array_suffixes() -> tuple[str, ...]:
+    """List the suffixes of files of arrays with names."""
+    return _suffixes(NamedArraysFormat)
+
+
+def unnamed_array_suffixes() -> tuple[str, ...]:
+    """List the suffixes of files that hold one array without a name."""
+    return _suffixes(ArrayFormat)
+
+
+def stack_suffixes() -> tuple[str, ...]:
+    """List the suffixes of pictures whose pages may be slices."""
+    return tuple(
+        suffix
+        for one in FORMATS.values()
+        if isinstance(one, PictureFormat) and one.slices
+        for suffix in one.suffixes
+    )
+
+
+def is_picture(path: str | Path) -> bool:
+    """Tell whether a file is read as a picture, by its suffix."""
+    return isinstance(find_format(path), PictureFormat | ArrayFormat)
+
+
+def is_numeric(path: str | Path) -> bool:
+    """Tell whether a file's numbers are taken as they are, by its suffix."""
+    return isinstance(find_format(path), ArrayFormat | NamedArraysFormat)
+
+
+def has_named_arrays(path: str | Path) -> bool:
+    """Tell whether a file holds arrays with names, by its suffix."""
+    return isinstance(find_format(path), NamedArraysFormat)
+
+
+def has_one_slice(path: str | Path) -> bool:
+    """Tell whether the channels of a file can only be colours, by its suffix."""
+    found = find_format(path)
+    return isinstance(found, PictureFormat) and not found.slices
+
+
+def is_lossy(path: str | Path) -> bool:
+    """Tell whether a file's compression changes pixels, by its suffix."""
+    found = find_format(path)
+    return isinstance(found, PictureFormat) and found.lossy
+
+
+def read_pixels(
+    path: str | Path, what: str = "input", pages: bool = False
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read the numbers of a picture as they are stored, unchecked, and notes.
+
+    Args:
+        path: file of one of `picture_suffixes`.
+        what: name of the argument, for messages.
+        pages: whether the pages of a stack are read, as slices.
+    """
+    file = existing_file(path, what)
+    found = find_format(file)
+    if isinstance(found, ArrayFormat):
+        return found.read(file, what), ()
+    if isinstance(found, PictureFormat):
+        array, notes = found.read(file, what, pages)
+        return array, tuple(notes)
+    raise other_format(file, what, f"one of {', '.join(picture_suffixes())}")
+
+
+@contextmanager
+def open_arrays(path: str | Path, what: str = "input") -> Iterator[ArrayFile]:
+    """Open a file of arrays with names for safe reading.
+
+    Raises:
+        UserError: no such file, an unknown suffix, or contents that are damaged or of another
+            kind than the suffix says. Reading raises it for a missing key, an object array, a
+            header that disagrees with the file, and an array that is too large.
+    """
+    file = existing_file(path, what)
+    found = find_format(file)
+    if not isinstance(found, NamedArraysFormat):
+        raise other_format(file, what, f"one of {', '.join(named_array_suffixes())}")
+    with found.open(file, what) as arrays:
+        yield arrays
+
+
+def stored_depth(path: str | Path) -> str:
+    """Tell how a picture file stores its values, as of `PictureFormat.depth`; "" for all else."""
+    found = find_format(path)
+    try:
+        return found.depth(Path(path)) if isinstance(found, PictureFormat) else ""
+    except Exception:  # it was read a moment ago; a decoder raises anything
+        return ""
+
+
+def _suffixes(*kinds: type[Format]) -> tuple[str, ...]:
+    return tuple(s for one in FORMATS.values() if isinstance(one, kinds) for s in one.suffixes)

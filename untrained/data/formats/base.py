@@ -1,0 +1,193 @@
+"""The kinds of file formats, and what their readers share.
+
+Files come from strangers: nothing is unpickled, and nothing allocated on trust. An array is read
+only after its header and the size its container gives for it agree, and after that size has been
+compared with the memory at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from untrained.errors import UserError
+
+MOST_NAMES = 12
+COMPLEX_FIELDS = (("real", "imag"), ("re", "im"), ("r", "i"))
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format; of one of the three kinds below.
+
+    Attributes:
+        name, description: as `untrained list formats` shows them.
+        suffixes: in lower case, with the dot; the reader of a file is found by them.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    description: str
+
+
+PixelReader = Callable[[Path, str, bool], tuple[np.ndarray, list[str]]]
+
+
+def no_depth(path: Path) -> str:
+    """Return "": 8 bits, for which the picture of a result is enough."""
+    return ""
+
+
+@dataclass(frozen=True)
+class PictureFormat(Format):
+    """A format of pictures, whose integers are shades of a range.
+
+    Attributes:
+        read: file, name of the argument for messages, whether pages are slices -> pixels
+            `(C, H, W)` in the file's own integer or float type, and notes on what was changed.
+        slices: whether a file may hold the slices of a volume as pages.
+        lossy: whether the compression changes pixels.
+        depth: file -> how its values are stored, so that a result can be stored alike: `png16`,
+            `tiff uint8|uint16|int8|int16|float32`, or "".
+    """
+
+    read: PixelReader
+    slices: bool = False
+    lossy: bool = False
+    depth: Callable[[Path], str] = no_depth
+
+
+@dataclass(frozen=True)
+class ArrayFormat(Format):
+    """A format of one array without a name, whose numbers are measurements or pixels.
+
+    Attributes:
+        read: file, name of the argument for messages -> the array.
+    """
+
+    read: Callable[[Path, str], np.ndarray]
+
+
+@dataclass(frozen=True)
+class NamedArraysFormat(Format):
+    """A format of arrays with names.
+
+    Attributes:
+        open: file, name of the argument for messages -> the file, open within a `with` statement.
+    """
+
+    open: Callable[[Path, str], AbstractContextManager[ArrayFile]]
+
+
+class ArrayFile(Protocol):
+    """Named arrays in one file, read one at a time."""
+
+    path: Path
+    keys: tuple[str, ...]
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Return the shape of an array, from its header alone."""
+        ...
+
+    def read(self, key: str, index: int | None = None) -> np.ndarray:
+        """Read the array, or entry `index` of its first axis."""
+        ...
+
+    def nested(self) -> tuple[str, ...]:
+        """Name arrays in groups, which are read by their whole path only."""
+        ...
+
+    def label(self, key: str) -> str:
+        """Name an array for a message."""
+        ...
+
+    def offer(self, key: str) -> None:
+        """Add an array inside groups, `group/name`, to the keys, where the format has groups."""
+        ...
+
+    def reversed_axes(self, key: str) -> bool:
+        """Tell whether the array was written with its last axis first."""
+        ...
+
+
+@contextmanager
+def reporting_damage(path: Path, key: str | None) -> Iterator[None]:
+    """Report whatever a damaged file makes the readers raise as one readable error."""
+    place = str(path) if key is None else f"'{key}' in {path}"
+    try:
+        yield
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise UserError(f"{place} does not fit into memory") from error
+    except Exception as error:
+        # zipfile, zlib, h5py and numpy raise a dozen kinds of exceptions on damaged bytes
+        raise UserError(f"{place} cannot be read, the file is damaged: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the first sentence of what a library says, without advice for its own callers.
+
+    numpy's is to trust the file and to allow pickles, which would run what is in it.
+    """
+    text = str(error) or type(error).__name__
+    for sign in ("To allow loading", "If you fully trust", "allow_pickle"):
+        text = text.partition(sign)[0]
+    return text.rstrip(" ,.;:(") or type(error).__name__
+
+
+def to_native(array: np.ndarray) -> np.ndarray:
+    """Give an array the machine's byte order, and double precision in place of long double.
+
+    torch takes neither of them, and both are legitimate files.
+    """
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    if array.dtype.kind == "c" and array.dtype.itemsize > 16:
+        return array.astype(np.complex128)
+    if array.dtype.isnative:
+        return array
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def complex_fields(dtype: np.dtype) -> tuple[str, ...]:
+    """Find the two fields of a record that is a complex number, as in MATLAB v7.3; or ()."""
+    names = tuple(dtype.names or ())
+    if tuple(name.lower() for name in names) not in COMPLEX_FIELDS:
+        return ()
+    part = dtype[names[0]]
+    # any other layout is damage, over which the HDF5 library itself may fall
+    plain = part.kind == "f" and dtype[names[1]] == part and dtype.itemsize == 2 * part.itemsize
+    return names if plain and _offsets(dtype) == [0, part.itemsize] else ()
+
+
+def _offsets(dtype: np.dtype) -> list[int]:
+    """List where the fields of a record begin, in bytes."""
+    return [dtype.fields[name][1] for name in dtype.names or ()] if dtype.fields else []
+
+
+def require_keys(file: ArrayFile, *keys: str) -> None:
+    """Raise a UserError that lists the keys present unless all of `keys` are among them."""
+    missing = [key for key in keys if key not in file.keys]
+    if missing:
+        raise UserError(
+            f"{file.path} lacks {list_names(missing)}; it holds {describe_contents(file)}"
+        )
+
+
+def describe_contents(file: ArrayFile) -> str:
+    """Name the arrays of a file for a message, those in groups as well."""
+    inside = file.nested()
+    return list_names(file.keys) + (f", and in groups {list_names(inside)}" if inside else "")
+
+
+def list_names(keys: tuple[str, ...] | list[str]) -> str:
+    """List names for a message, quoted and separated by commas."""
+    more = f" and {len(keys) - MOST_NAMES} more" if len(keys) > MOST_NAMES else ""
+    names = [key if len(key) <= 60 else f"{key[:56]} ..." for key in keys[:MOST_NAMES]]
+    return ", ".join(f"'{name}'" for name in names) + more or "no arrays"

@@ -1,0 +1,1 @@
+"""Loaders: one module a task, from a file to measurements."""

@@ -1,0 +1,91 @@
+"""Load a picture or volume with missing pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from untrained.data.formats import (
+    is_lossy,
+)
+from untrained.data.lost import LOST, unmark_invalid
+from untrained.data.measurement import Measurement
+from untrained.data.parameters import (
+    note_replaced,
+    read_mask,
+)
+from untrained.data.tasks.photo import Photo, photo_measurement, read_photo
+from untrained.doubts.photographs import (
+    hole_doubts,
+    mask_doubts,
+)
+from untrained.errors import UserError, from_file
+from untrained.physics.inpaint import Inpaint
+
+
+def load_inpaint(
+    path: str | Path,
+    *,
+    mask: str | Path | None = None,
+    volume: bool = False,
+    key: str | None = None,
+) -> Measurement:
+    """Load a picture or volume with missing pixels.
+
+    Args:
+        path: picture, or .npz with `measurement` and `mask`.
+        mask: picture or array of the picture's size, white or 1 where pixels are measured. None
+            takes the file's `mask`, or else treats pixels that are 0 in all channels as missing.
+            NaN, infinite values and those far outside [0, 1] are missing whatever the mask says.
+        volume: the file holds `(D, H, W)`, to be fitted as a whole; the mask likewise, or
+            `(H, W)` for all slices.
+        key: name of the array that is measured, where that is not `measurement`.
+
+    Raises:
+        UserError: unreadable file, a mask of another size or with values between 0 and 1, or no
+            mask and no black pixel, or a volume of one slice.
+    """
+    photo = read_photo(path, "mask", volume, keep_lost=True, key=key)
+    notes = photo.notes
+    chosen: np.ndarray
+    if mask is not None:
+        chosen, more = read_mask(mask, volume)
+        notes += (*more, *note_replaced("--mask", chosen, "mask", photo.extra))
+    elif photo.extra is not None:
+        chosen = photo.extra
+    else:
+        chosen = _black_pixels(photo.y, path)
+        notes += ("no mask was given: pixels that are 0 in every channel count as missing",)
+        if photo.lost is not None:
+            notes += (LOST.format(int(photo.lost.any(0).sum())),)
+        elif photo.y.ndim == 4:
+            notes += hole_doubts(photo.y[0].numpy(), chosen, is_lossy(path))
+    if volume and chosen.ndim == 2 and chosen.shape == photo.y.shape[-2:]:
+        chosen = np.broadcast_to(chosen, photo.y.shape[2:])
+        notes += ("the mask holds for every slice",)
+    if photo.lost is not None:
+        chosen, more = unmark_invalid(chosen, photo.lost)
+        notes += more
+    with from_file(path if mask is None else mask):
+        physics = Inpaint(chosen, tuple(photo.y.shape[1:]))
+    if bool((physics.mask == 1).all()):
+        raise UserError(
+            f"{mask or path}: the mask marks every pixel as measured, so that there is nothing to "
+            "fill in; it is 0 or black where pixels are missing (transparency does not count)"
+        )
+    measured = physics.mask.bool().expand_as(photo.y)[0].numpy()
+    notes += mask_doubts(photo.y[0].numpy(), measured, str(mask or path))
+    photo = Photo(physics.A(photo.y), photo.reference, photo.sigma, None, notes)
+    return photo_measurement("inpaint", path, photo, physics, photo.sigma, notes)
+
+
+def _black_pixels(y: Tensor, path: str | Path) -> np.ndarray:
+    measured = np.any(y[0].numpy() != 0, axis=0)
+    if measured.all():
+        raise UserError(
+            f"{path} has no black pixel and no mask says what is missing: give --mask FILE "
+            "(white = measured)"
+        )
+    return measured

@@ -1,0 +1,1 @@
+"""Carry out a reconstruction: plan, fit, measure, estimate."""

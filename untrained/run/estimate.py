@@ -1,0 +1,219 @@
+"""Estimate the memory and time of a run before it: `--dry-run`; `solver/memory.py` counts.
+
+The network is first traced on torch's `meta` device, which computes nothing and counts what the
+backward pass has to keep. Where that fits into memory, a few real steps of the very run are then
+taken and measured, for LIMIT seconds at most; where it does not, or where they take longer, the
+count itself is the answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from untrained.core.recipe import Recipe
+from untrained.core.role import role
+from untrained.core.rule import Frame
+from untrained.core.watch import Watch
+from untrained.machine import available_memory, peak_memory_mb, pick_device
+from untrained.methods import Card
+from untrained.pretrain.train import learning_group, training_recipe
+from untrained.problem import Problem
+from untrained.problem.group import Group
+from untrained.run.plan import Plan
+from untrained.solver.fit import Fit
+from untrained.solver.memory import memory_need
+from untrained.solver.procedure import fit_together, solve_recipe
+from untrained.waiting import TimeIsUp, tick, waiting
+
+STEPS = 5
+WARM = 2
+LIMIT = 2.0  # seconds of measuring: with start and reading the answer comes within 5
+OVERHEAD = 2.0  # of a step over its products alone: normalisation, optimiser, operator
+REPORT_MB = 60.0  # drawing the report, after the network's memory has been given back
+
+
+def estimate(
+    chosen: Plan, problem: Problem, device: str = "auto", *, seeds: int = 1, slices: int = 1
+) -> dict[str, Any]:
+    """Estimate the steps, time and memory of a run, as plain values.
+
+    Args:
+        chosen: the plan.
+        problem: its measurements.
+        device: where it would run.
+        seeds: how many are averaged; those after the first fit all measurements at once.
+        slices: how many images follow one another.
+
+    Returns:
+        `method preset task network parameters steps seconds peak_memory_mb measured note`;
+        `seconds` is of all optimiser steps of the whole budget, which a stop rule may cut short;
+        `measured` tells whether real steps were taken.
+    """
+    place = pick_device(device)
+    facts: dict[str, Any] = {
+        "method": chosen.card.name,
+        "preset": chosen.preset,
+        "task": chosen.task,
+        "device": str(place),
+    }
+    if chosen.recipe is None:
+        return {**facts, "note": "a classical method: seconds, and no network"}
+    recipe, one, stop = chosen.recipe, problem.select(0), chosen.recipe.stop
+    start = chosen.start(one)
+    passes = 1 + (stop.warm_refit or 1.0) if stop.refit else 1.0
+    passes += len(recipe.candidates) * recipe.trial / recipe.budget + (seeds - 1)
+
+    def take(few: Recipe, **how: Any) -> Fit:
+        few = replace(few, method=few.candidates[0], alternative=None)
+        return solve_recipe(few, one, device=device, start=start, **how)
+
+    return facts | _needs(recipe, one, place, passes, slices, take)
+
+
+def estimate_training(
+    card: Card,
+    task: str,
+    problems: Sequence[Problem],
+    *,
+    preset: str = "fast",
+    settings: Sequence[str] = (),
+    steps: int = 0,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Estimate a training; arguments as of `pretrain.train`, the answer as of `estimate`."""
+    place = pick_device(device)
+    recipe = training_recipe(card, task, preset, settings, steps)
+    group = learning_group(card.trained(), recipe, problems)
+
+    def take(few: Recipe, **how: Any) -> Fit:
+        return fit_together(few, group, device=device, **how)
+
+    facts = {"method": card.name, "preset": preset, "task": task, "device": str(place)}
+    return facts | {"images": len(group)} | _needs(recipe, group, place, 1.0, 1, take)
+
+
+def _needs(
+    recipe: Recipe,
+    problem: Problem | Group,
+    place: torch.device,
+    passes: float,
+    runs: int,
+    take: Callable[..., Fit],
+) -> dict[str, Any]:
+    """Estimate network, steps, time and memory of `runs` runs of `passes` times the budget.
+
+    `take` takes a few real steps of one.
+    """
+    need = memory_need(recipe, problem)
+    facts: dict[str, Any] = {
+        "network": _network(recipe),
+        "parameters": need.parameters,
+        "image": list(problem.x_shape),
+        "steps": round(recipe.budget * passes) * runs,
+    }
+    room = available_memory(place)
+    if need.lean > room:
+        note = f"needs more than the {room / 2**20:.0f} MiB that are free here; nothing was run"
+        peak = (peak_memory_mb(torch.device("cpu")) or 0.0) + need.lean / 2**20
+        return {**facts, "seconds": None, "peak_memory_mb": peak, "measured": False, "note": note}
+    # without its matrix (see `CT.without_matrix`) a step takes another time
+    large = problem.select(0).physics.matrix_free
+    measured = None if large else _measure(recipe, take)
+    if measured is None:
+        return facts | _counted(recipe, problem, place, need.full, passes * runs)
+    per_step, start = measured
+    peak_now = peak_memory_mb(place)
+    note = f"measured over {STEPS - WARM} real steps"
+    if isinstance(problem, Problem):
+        note += f"; the stop rule {role(recipe.stop, recipe.budget)}"
+    if need.full > room:
+        note += "; memory is short, so that inner images are computed twice instead of kept"
+    return {
+        **facts,
+        "seconds_per_step": round(per_step, 4),
+        "seconds": round((start + per_step * recipe.budget * passes) * runs, 1),
+        "peak_memory_mb": None if peak_now is None else round(peak_now + REPORT_MB),
+        "measured": True,
+        "note": note,
+    }
+
+
+def _counted(
+    recipe: Recipe, problem: Problem | Group, place: torch.device, kept: float, passes: float
+) -> dict[str, Any]:
+    """Estimate time and memory by counting, where real steps take too long to be measured."""
+    per_step = OVERHEAD * _products(recipe, problem) / _rate(place)
+    bytes_of = problem.select(0).physics.matrix_bytes
+    peak = (peak_memory_mb(torch.device("cpu")) or 0.0) + (kept + bytes_of) / 2**20 + REPORT_MB
+    return {
+        "seconds_per_step": round(per_step, 4),
+        "seconds": round(per_step * recipe.budget * passes, 1),
+        "peak_memory_mb": round(peak),
+        "measured": False,
+        "note": f"counted: a few real steps, and what comes before them, take over {LIMIT:g} s "
+        "here; the time is that of the network alone, a rough guess",
+    }
+
+
+def _products(recipe: Recipe, problem: Problem | Group) -> float:
+    """Count the floating-point operations of a step's forward and backward pass."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    inputs = recipe.method.copies * recipe.method.input_channels(problem.x_shape[0])
+    counter = FlopCounterMode(display=False)
+    with torch.device("meta"):
+        module = recipe.build(problem.select(0))
+        sides = getattr(module, "input_sides", problem.x_shape[1:])
+        with counter, torch.no_grad():
+            module(torch.empty(len(problem), inputs, *sides))
+    return 3.0 * counter.get_total_flops()
+
+
+def _rate(place: torch.device) -> float:
+    """Measure the floating-point operations a second of a convolution like a network's."""
+    x, weight = torch.ones(1, 32, 96, 96, device=place), torch.ones(32, 32, 3, 3, device=place)
+    times = []
+    for _ in range(4):
+        began = time.perf_counter()
+        float(torch.nn.functional.conv2d(x, weight, padding=1).sum())
+        times.append(time.perf_counter() - began)
+    return 2.0 * 9 * 32 * 32 * 96 * 96 / max(min(times), 1e-9)
+
+
+class _Stopwatch(Watch):
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def step(self, frame: Frame, columns: dict[str, float]) -> None:
+        self.times.append(time.perf_counter())
+        tick()
+
+
+def _measure(recipe: Recipe, take: Callable[..., Fit]) -> tuple[float, float] | None:
+    """Measure (seconds per step, seconds before the first) on a few real steps of every phase.
+
+    They are taken with a checkpoint, so that its writing counts in time and in peak memory. None
+    where they take longer than LIMIT.
+    """
+    watch = _Stopwatch()
+    try:
+        with tempfile.TemporaryDirectory() as folder, waiting(LIMIT):
+            result = take(replace(recipe, steps=STEPS), watch=[watch], run_dir=folder)
+    except TimeIsUp:
+        return None
+    first = watch.times[:STEPS]
+    per_step = (first[-1] - first[WARM - 1]) / (len(first) - WARM)
+    return per_step, max(0.0, result.seconds - per_step * result.steps)
+
+
+def _network(recipe: Recipe) -> str:
+    net: Any = recipe.net
+    given = [f"{f.name}={getattr(net, f.name)!r}" for f in dataclasses.fields(net)]
+    return f"{type(net).__name__}({', '.join(given)})"

@@ -1,0 +1,312 @@
+"""Evaluate a fit: the classical answer beside it, its measures, and remarks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from untrained.about import About, Mixture
+from untrained.classical import CLASSICAL, SHOWN, baseline_name
+from untrained.core.watch import Watch
+from untrained.doubts import level_doubts, residual_doubts
+from untrained.errors import UserError
+from untrained.metrics import (
+    OTHER_UNITS,
+    comparable,
+    known_part,
+    nrmse,
+    other_units,
+    psnr,
+    same_view,
+    ssim,
+    usual_range,
+)
+from untrained.problem import Problem
+from untrained.problem.digest import reference_digests
+from untrained.rules.output import CLASSICAL_ERROR
+from untrained.rules.stop import HELD_OUT_ERROR
+from untrained.run.plan import Plan
+from untrained.solver.fit import Fit
+from untrained.waiting import TimeIsUp, waiting
+
+COMPARISON, BESIDE_CLASSICAL = 300.0, 60.0
+"""Seconds that the classical answer may take beside a network's image, and beside a classical
+one."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Hold the classical answer beside a fit.
+
+    Attributes:
+        name: its method; empty without one.
+        image: `(G, C, ...)` in the units of the measurements.
+        notes: why there is none, or what it shows of the measurements.
+    """
+
+    name: str = ""
+    image: Tensor | None = None
+    notes: tuple[str, ...] = ()
+
+
+def evaluate(
+    chosen: Plan,
+    problem: Problem,
+    fit: Fit,
+    *,
+    truth: Tensor | None,
+    data_range: float | None,
+    data: Sequence[str],
+    seeds: int,
+    compare: bool,
+    watch: Sequence[Watch] = (),
+) -> About:
+    """Compare a fit with the classical answer, measure it against the reference, and remark on it.
+
+    Args:
+        chosen, problem, fit: what was planned, of what, and what came of it.
+        truth, data_range: a reference and the range of its PSNR, if there is one.
+        data: a hash of measurements and operator of each image.
+        seeds: how many seeds the image is the mean of.
+        compare: whether the classical answer is computed.
+        watch: watchers, which show how long that takes and may end it.
+    """
+    method = chosen.card.name
+    adjoint: Tensor | None = problem.to_units(problem.estimate())
+    mixture = _mixture(problem, fit)
+    beside = _compare(method, problem, fit, adjoint, watch) if compare else Comparison()
+    if beside.image is adjoint:  # shown once
+        adjoint = None
+    classical, reference = beside.image, truth
+    if problem.traits.ambiguous_orientation:
+        # Amplitudes do not tell how an image is turned: everything is shown as the image is.
+        adjoint, classical, reference = (
+            None if other is None else same_view(other, fit.image)
+            for other in (adjoint, classical, reference)
+        )
+
+    scores = partial(_scores, problem, fit, reference, data_range)
+    if mixture is not None:
+        mixture = replace(mixture, classical_metrics=scores(fit.guide))
+    return About(
+        task=chosen.task,
+        method=method,
+        preset="" if chosen.recipe is None else chosen.preset,
+        data=tuple(data),
+        reference_data=tuple(reference_digests(truth)),
+        seeds=seeds,
+        notes=(
+            *_notes(chosen, problem, fit, mixture),
+            *beside.notes,
+            *_of_the_reference(problem, fit.image, reference),
+        ),
+        adjoint=adjoint,
+        classical=classical,
+        classical_name=beside.name,
+        reference=reference,
+        data_range=data_range,
+        weights=_origin_of_weights(chosen),
+        metrics=scores(fit.image),
+        classical_metrics=scores(classical),
+        mixture=mixture,
+    )
+
+
+def _notes(chosen: Plan, problem: Problem, fit: Fit, mixture: Mixture | None) -> tuple[str, ...]:
+    """Collect the notes on the plan and on the fit."""
+    return (
+        *_of_the_weights(chosen, problem),
+        *chosen.notes,
+        *_of_the_output(problem, fit, mixture),
+        *(level_doubts(float(problem.scale[0])) if problem.unit_range else ()),
+    )
+
+
+def _origin_of_weights(chosen: Plan) -> dict[str, Any] | None:
+    """Return the origin of the learned weights that a plan starts from; None without any."""
+    if chosen.weights is None:
+        return None
+    facts = chosen.weights.facts()
+    return {name: facts[name] for name in ("method", "inputs", "seed")}
+
+
+def _of_the_weights(chosen: Plan, problem: Problem) -> tuple[str, ...]:
+    """Return notes on the learned weights that a plan starts from."""
+    learned = chosen.weights
+    if learned is None:
+        return ()
+    files = ", ".join(entry.get("name", "") for entry in learned.inputs) or "what was given"
+    return (
+        *learned.doubts(problem),
+        f"it has the network and the start that {learned.method} learned from {files}",
+    )
+
+
+def _mixture(problem: Problem, fit: Fit) -> Mixture | None:
+    """Describe the mixture with a classical image, if there is one; of several images the first."""
+    shares = fit.history.get("network share")
+    if not shares:
+        return None
+    # an unfinished refit counts its own steps, in which nothing of this changes
+    row = fit.stop[0].step - 1 if fit.finished and fit.stop[0].step else -1
+
+    def known(column: str) -> float | None:
+        value = float(fit.history[column][row]) if column in fit.history else math.nan
+        return value if math.isfinite(value) else None
+
+    return Mixture(
+        float(shares[row]), baseline_name(problem), known(HELD_OUT_ERROR), known(CLASSICAL_ERROR)
+    )
+
+
+def _of_the_output(problem: Problem, fit: Fit, mixture: Mixture | None) -> tuple[str, ...]:
+    """Return notes on the choices of the output rule; of several images those of the first."""
+    which = "the image" if len(problem) == 1 else "the first image"
+    notes: tuple[str, ...] = (fit.dropped,) if fit.dropped else ()
+    if fit.recipe is not None and fit.recipe.undecided and fit.finished:
+        notes += (
+            f"{which} was fitted with {fit.final_recipe().method.description}, which in trials "
+            "predicted held-out measurements best",
+        )
+    if mixture is not None:
+        notes += (f"{which} is {mixture.shares}",)
+    if (mu := fit.history.get("closing mu")) and float(mu[0]):
+        notes += (
+            f"{which} was moved towards the measurements at the end (mu {float(mu[0]):g}), since "
+            "that predicts held-out ones better",
+        )
+    return notes
+
+
+def _compare(
+    method: str, problem: Problem, fit: Fit, adjoint: Tensor | None, watch: Sequence[Watch]
+) -> Comparison:
+    """Find the classical answer: total variation, or the algorithm behind a nonlinear `initial`.
+
+    Args:
+        method: what made the image; where that is the classical method, the image is its answer.
+        problem, fit: what was fitted.
+        adjoint: the image that every method starts from; of a nonlinear operator it is the answer.
+        watch: watchers, which show how long it takes and may end it.
+    """
+    own = problem.physics.classical_name
+    name, image, notes = SHOWN if problem.linear else own, None, []
+    if name == method:
+        image = fit.image
+    elif problem.linear:
+        try:
+            image = problem.to_units(_classical_answer(problem, fit, watch))
+            if not bool(image.isfinite().all()):
+                raise UserError("it became infinite or NaN")
+        except UserError as error:  # the fit itself is there: only the comparison is left out
+            name, image = "", None
+            notes.append(f"there is no classical answer beside it: {error}")
+    elif own:
+        image = adjoint
+    if image is not None and name == SHOWN:
+        notes += _of_the_views(problem, image)
+    return Comparison(name, image, tuple(notes))
+
+
+def _classical_answer(problem: Problem, fit: Fit, watch: Sequence[Watch]) -> Tensor:
+    """Compute the classical answer, unless it takes too long.
+
+    Raises:
+        UserError: it does; says what to do.
+    """
+    ask = f"--method {SHOWN} makes one, and takes its time"
+    if fit.recipe is None and problem.physics.few_views() is not None:
+        raise UserError(f"of a scan this large it takes far longer than the image; {ask}")
+    usual = COMPARISON if fit.recipe is not None else BESIDE_CLASSICAL
+    limit = min([usual, *(one.left() for one in watch)])
+
+    def tell(seconds: float) -> bool:
+        for one in watch:
+            one.busy(f"comparing with {SHOWN}", seconds)
+        return any(one.left() == 0 for one in watch)
+
+    try:
+        with waiting(limit, tell):
+            return problem.cached(SHOWN, CLASSICAL[SHOWN])
+    except TimeIsUp:
+        why = f"it took longer than {limit:.0f} s" if limit else "the run was interrupted"
+        raise UserError(f"{why}; {ask}; --no-compare leaves it out") from None
+    finally:
+        for one in watch:
+            one.end("comparison")
+
+
+def _of_the_views(problem: Problem, classical: Tensor) -> tuple[str, ...]:
+    """Return notes on views of a CT scan that total variation cannot explain."""
+    if problem.traits.measures != "views":
+        return ()
+    images = problem.from_units(classical)
+    each = (residual_doubts(one, images[i : i + 1]) for i, one in enumerate(problem.each()))
+    return tuple(dict.fromkeys(note for notes in each for note in notes))
+
+
+def _of_the_reference(problem: Problem, image: Tensor, truth: Tensor | None) -> tuple[str, ...]:
+    """Return a note where the reference seems to show the image in other units."""
+    if truth is None:
+        return ()
+    image, truth = (comparable(x, problem.complex_image) for x in (image, truth))
+    times = other_units(image, truth)
+    return () if times is None else (OTHER_UNITS.format(times),)
+
+
+def _scores(
+    problem: Problem,
+    fit: Fit,
+    reference: Tensor | None,
+    data_range: float | None,
+    image: Tensor | None,
+) -> dict[str, float] | None:
+    """Measure an image against the reference, turned as the image is where that is ambiguous."""
+    if image is None or reference is None or data_range is None:
+        return None
+    turned = problem.traits.ambiguous_orientation and image is not fit.image
+    against = same_view(reference, image) if turned else reference
+    return _measured(problem, image, against, data_range)
+
+
+def _measured(problem: Problem, image: Tensor, truth: Tensor, width: float) -> dict[str, float]:
+    """Measure PSNR, SSIM and NRMSE; complex images by magnitude."""
+    image, truth = (comparable(x, problem.complex_image) for x in (image, truth))
+    return {
+        "psnr": psnr(image, truth, data_range=width),
+        "ssim": ssim(image, truth, data_range=width),
+        "nrmse": nrmse(image, truth),
+    }
+
+
+def checked_reference(
+    truth: Tensor | None, data_range: float | None, problem: Problem
+) -> tuple[Tensor | None, float | None]:
+    """Check a reference, if there is one, against the image's shape; find the range of its PSNR."""
+    if truth is None:
+        return None, data_range
+    if not isinstance(truth, Tensor) or not bool(truth[known_part(truth)].isfinite().all()):
+        found = "NaN or infinite values" if isinstance(truth, Tensor) else type(truth).__name__
+        raise UserError(
+            f"truth must be a torch tensor of finite values (NaN around a part of it: not known "
+            f"there), got {found}"
+        )
+    expected = (len(problem.y), *problem.x_shape)
+    if tuple(truth.shape) != expected:
+        raise UserError(
+            f"the reference has shape {tuple(truth.shape)}, but the image is {expected}; crop or "
+            "convert the reference (complex images are two channels)"
+        )
+    truth = truth.detach().float()
+    width = data_range
+    if width is None:
+        width = usual_range(comparable(truth, problem.complex_image), unit=problem.unit_range)
+    if not 0 < width < float("inf"):
+        found = f"data_range={width}" if data_range is not None else "a reference of zeros"
+        raise UserError(f"the range of the PSNR must be positive and finite, got {found}")
+    return truth, width

@@ -1,0 +1,1 @@
+"""Fit a network to measurements: the loop, and what is done before, around and after it."""

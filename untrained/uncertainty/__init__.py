@@ -1,0 +1,1 @@
+"""Estimate how much an image varies, by the spread over seeds."""
