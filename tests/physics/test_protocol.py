@@ -17,7 +17,7 @@ from untrained.physics.foreign import OPTIONAL, Foreign
 from untrained.physics.rescaled import Rescaled
 
 PACKAGE = Path(ut.__file__).parent
-DOCS = PACKAGE.parent / "docs" / "operators.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "operators.md"
 PROTOCOL = {name for name in vars(Physics) if name[0] != "_"} | set(OPTIONAL)
 
 
