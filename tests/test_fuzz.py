@@ -12,7 +12,7 @@ SMALL_NET = ("--steps", "2", "--set", "net.widths=4,8")
 
 
 def test_every_reader_reads_or_refuses(tmp_path, monkeypatch):
-    """One mutant of each, and a quarter of the valid files.
+    """Run one mutant of each reader, and a quarter of the valid files.
 
     In the test's own process, where a mutant that kills it would be noticed by everybody.
     """

@@ -123,7 +123,7 @@ def test_a_killed_process_costs_only_its_own_job(custom: Path) -> None:
 def test_a_job_that_always_dies_fails_and_only_the_missing_is_done_again(
     custom: Path, in_this_process: type[Executor]
 ) -> None:
-    """What a killed process looks like is shown above; here a call says that its process died."""
+    """Fail the jobs of a call whose process died; the test above kills a real process."""
     jobs, out = opened(custom)
     calls: list[str] = []
 

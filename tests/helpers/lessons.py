@@ -43,7 +43,7 @@ def inputs(name: str, count: int = 2) -> list[Problem]:
 
 @cache
 def learned(name: str, steps: int = 6) -> Weights:
-    """What `learn` gives; computed once, and not to be changed."""
+    """Learn once for all tests and return the weights, which must not be changed."""
     return learn(name, steps)
 
 

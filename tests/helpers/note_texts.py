@@ -52,7 +52,7 @@ def text_of(node: ast.AST) -> str:
 
 
 def gives_notes(function: ast.FunctionDef, file: str) -> bool:
-    """Whether a function makes notes, by what it returns, takes or names."""
+    """Tell whether a function makes notes, from its return type, arguments and names."""
     if function.name in ALSO.get(file, ()):
         return True
     returns = ast.unparse(function.returns) if function.returns else ""

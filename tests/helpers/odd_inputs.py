@@ -195,7 +195,7 @@ def half() -> np.ndarray:
 
 
 def inverted() -> tuple[np.ndarray, np.ndarray]:
-    """What is called measured holds next to nothing, and the rest the picture."""
+    """Make a picture whose pixels marked as measured are nearly zero and the others are not."""
     mask = half()
     return np.where(mask, 1e-4 * NOISY, NOISY).astype(np.float32), mask
 

@@ -159,7 +159,7 @@ def test_every_card_says_what_kind_of_method_it_is_and_what_it_needs() -> None:
 
 
 def test_no_class_is_without_a_row() -> None:
-    """What is learned beforehand has its table in tests/pretrain: every training of a card."""
+    """Require a row in the table of tests/pretrain for every training of a card."""
     here = {type(recipe.method) for recipe in TABLE.values()}
     trainings = {
         type(training_recipe(card, card.tasks[0], "fast").method)

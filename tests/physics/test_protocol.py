@@ -191,7 +191,7 @@ def test_what_a_stranger_knows_is_passed_on(gain: float) -> None:
 
 
 def test_what_stands_beside_a_mask_is_ignored() -> None:
-    """Of ours, and of an operator of a user, with or without an adjoint."""
+    """Check operators of ours and of a user, with and without an adjoint."""
     mask = random_mask((6, 6), 0.5)
 
     class Masked:

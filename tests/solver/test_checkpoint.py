@@ -81,7 +81,7 @@ def test_a_sealed_state_of_other_contents_is_refused(
 
 @pytest.mark.parametrize("layout", [None, 1, 99])
 def test_a_state_of_another_layout_is_refused(state: Path, layout: int | None) -> None:
-    """Those of the commits before layouts were counted have none, and parts of other names."""
+    """Refuse states written before the layout had a number, whose parts have other names."""
     content = torch.load(state, weights_only=True)
     del content["layout"]
     content["finished"]["0/fit"] = {"outcomes": []}

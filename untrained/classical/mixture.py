@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,7 @@ from untrained.classical.block_matching import match_blocks
 from untrained.classical.low_rank import lowrank, shrink_groups
 from untrained.classical.nonlocal_bayes import BLOCKS, likeliest, nlbayes
 from untrained.classical.pair_of_priors import settings, solve_at, two_priors
-from untrained.classical.shares import least_quadratic, split_noise_shares, sure_shares
+from untrained.classical.shares import least_squares, split_noise_shares, sure_shares
 from untrained.classical.sliding_dct import dct_denoise
 from untrained.classical.total_variation import rough_tv, tv_weight
 from untrained.classical.weight import SEED, noise_level
@@ -18,6 +20,7 @@ from untrained.errors import UserError
 from untrained.problem import Problem
 
 OF_TWO = 0.7  # share of `two_priors` where too few lines or views were measured to find one
+OWN_SHARE = "share of two priors"  # name of s in the problem's cache
 SPARSE = 5  # distance of two blocks where shares are found
 
 
@@ -41,7 +44,7 @@ def denoised(problem: Problem) -> Tensor:
     Returns:
         `(1, C, *sides)` in the problem's units.
     """
-    weight, shares = tv_weight(problem), _shares(problem)
+    weight, shares = tv_weight(problem), _found_once(problem, "shares", _search)
     return torch.einsum("k,k...->...", shares.to(problem.y), candidates(problem, weight))
 
 
@@ -68,9 +71,11 @@ def candidates(problem: Problem, weight: float, sparse: bool = False) -> Tensor:
     return torch.stack([first, pass_after(first), low, flat])
 
 
-def _shares(problem: Problem) -> Tensor:
-    """Find s, float64 `(4,)`, once per problem; see `Problem.after`."""
-    return problem.cached("shares", _search) if problem.part is None else _shares(problem.part)
+def _found_once(problem: Problem, name: str, search: Callable[[Problem], Tensor]) -> Tensor:
+    """Find the shares of a mixture once: on the part solved before, where there is one."""
+    if problem.part is not None:
+        return _found_once(problem.part, name, search)
+    return problem.cached(name, search)
 
 
 def _search(problem: Problem) -> Tensor:
@@ -95,19 +100,12 @@ def deblurred(problem: Problem) -> Tensor:
     Returns:
         `(1, C, H, W)` in the problem's units.
     """
-    share = float(_deblurring_share(problem))
+    share = float(_found_once(problem, OWN_SHARE, _search_deblurring))
     return rough_tv(problem, tv_weight(problem)).lerp(_two(problem), share)
 
 
 def _two(problem: Problem) -> Tensor:
     return problem.cached("two priors", two_priors)
-
-
-def _deblurring_share(problem: Problem) -> Tensor:
-    """Find s, float64, no axes, once per problem; see `Problem.after`."""
-    if problem.part is not None:
-        return _deblurring_share(problem.part)
-    return problem.cached("share of two priors", _search_deblurring)
 
 
 def _search_deblurring(problem: Problem) -> Tensor:
@@ -155,14 +153,8 @@ def filled(problem: Problem) -> Tensor:
     Returns:
         `(1, C, H, W)` in the problem's units.
     """
-    return problem.cached("lowrank", lowrank).lerp(_two(problem), float(_filling_share(problem)))
-
-
-def _filling_share(problem: Problem) -> Tensor:
-    """Find s, float64, no axes, once per problem; see `Problem.after`."""
-    if problem.part is not None:
-        return _filling_share(problem.part)
-    return problem.cached("share of two priors", _search_filling)
+    share = float(_found_once(problem, OWN_SHARE, _search_filling))
+    return problem.cached("lowrank", lowrank).lerp(_two(problem), share)
 
 
 def _search_filling(problem: Problem) -> Tensor:
@@ -174,4 +166,4 @@ def _search_filling(problem: Problem) -> Tensor:
     shrink = float(problem.scale[0] / fit.scale[0])
     made = (solve_at(fit, level * shrink, coupling, SPARSE), lowrank(fit))
     off = torch.stack([held.visible(held.A(x) - held.y).flatten().double() for x in made])
-    return least_quadratic(off @ off.T, off.new_zeros(2))[0]
+    return least_squares(off)[0]

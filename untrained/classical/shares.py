@@ -83,6 +83,18 @@ def split_noise_shares(problem: Problem, images: Images, pilot: Tensor) -> Tenso
 
     made = images(problem.with_measurements(problem.y + SPLIT * noise))
     off = torch.stack([undone(x).flatten() for x in made])
+    return least_squares(off)
+
+
+def least_squares(off: Tensor) -> Tensor:
+    """Minimise ||sum_k s_k off_k||^2 over shares s >= 0 of sum one.
+
+    Args:
+        off: float64 `(K, n)`, the residual of each image.
+
+    Returns:
+        s, float64 `(K,)` on the CPU.
+    """
     return least_quadratic(off @ off.T, off.new_zeros(len(off)))
 
 
