@@ -26,6 +26,7 @@ LAYERS = (
     "physics",
     "problem",
     "classical",
+    "priors",
     "core",
     "solver",
     "rules",

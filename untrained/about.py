@@ -59,6 +59,7 @@ class About:
         classical: the classical answer `(G, C, ...)`, and its name.
         reference: the reference `(G, C, ...)`, used for reporting only, and the PSNR's range.
         weights: where the learned weights come from that it started from, None without any.
+        prior: the pre-trained network that the method asked, see `Prior.facts`; None without any.
         metrics, classical_metrics: `psnr`, `ssim`, ... against the reference.
         mixture: what the image is made of, where it leans on a classical one; of several images
             of one call the first, of several slices the mean.
@@ -81,6 +82,7 @@ class About:
     reference: Tensor | None = None
     data_range: float | None = None
     weights: dict[str, Any] | None = None
+    prior: dict[str, Any] | None = None
     metrics: dict[str, float] | None = None
     classical_metrics: dict[str, float] | None = None
     mixture: Mixture | None = None

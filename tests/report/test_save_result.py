@@ -47,6 +47,7 @@ KEYS = [
         "peak_memory_mb",
         "resumed_from",
         "weights",
+        "prior",
     ),
     *("axes", "metrics", "classical", "mixture", "notes", "source", "data", "reference", "command"),
     *("files", "signature"),

@@ -24,6 +24,7 @@ from untrained.errors import Diverged, UserError, from_file
 from untrained.folder import STATE
 from untrained.machine import pick_device
 from untrained.pretrain import load_weights
+from untrained.priors import load_prior, split_name
 from untrained.problem import Problem
 from untrained.problem.digest import reference_digests
 from untrained.report import summary as result_facts
@@ -55,6 +56,7 @@ def reconstruct_file(task: str, path: str, options: Options, load: Load) -> int:
         steps=options.steps,
         stop=options.stop,
         output=options.output,
+        prior=load_prior(options.prior) if options.prior else None,
     )
     chosen.check_guide(bool(options.guide))
     with at_most_threads(options.threads):
@@ -84,7 +86,8 @@ def input_files(paths: Sequence[str], options: Options, load: Load) -> list[str 
     named = [value for name, value in load.keywords.items() if name != "key"]
     values = [value for value in named if isinstance(value, str)]
     code = [value.rpartition(":")[0] for value in (*values, options.method)]  # FILE.py:CALLABLE
-    return [*paths, options.reference, options.weights, *options.guide, *values, *code]
+    prior = split_name(options.prior)[0] if options.prior else None
+    return [*paths, options.reference, options.weights, prior, *options.guide, *values, *code]
 
 
 def _into(

@@ -35,6 +35,7 @@ class Options:
     reference: str | None = None
     guide: tuple[str, ...] = ()
     weights: str | None = None
+    prior: str | None = None
     device: str = "auto"
     threads: int | None = None
     time_limit: float | None = None
@@ -116,6 +117,13 @@ _OPTIONS = (
         default=None,
         help="What `pretrain` has learned, for ugodit (a control without), edip, metadip, "
         "strainer, nerp.",
+    ),
+    click.option(
+        "--prior",
+        metavar="FILE[:ARCH]",
+        default=None,
+        help="A pre-trained network, for the methods that ask one; only tensors are read, no code "
+        "is run. ARCH names its layout, where the file alone does not tell.",
     ),
     click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
     click.option(

@@ -12,7 +12,7 @@ from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.optim import Muon
 
-OPTIMISERS = ("adam", "radam", "muon", "sgd")
+OPTIMISERS = ("adam", "adamw", "radam", "muon", "sgd", "none")
 PRECISIONS = ("auto", "fp32", "bf16")
 SCHEDULES = ("constant", "cosine", "steps")
 
@@ -22,8 +22,9 @@ class Engine:
     """Hold the settings of the optimiser, and the precision of the network.
 
     Args:
-        optimiser: `adam`; `radam`; `muon` (orthogonalised momentum on convolution kernels, Adam
-            on the rest); `sgd` (no momentum).
+        optimiser: `adam`; `adamw` (weight decay apart from the gradient); `radam`; `muon`
+            (orthogonalised momentum on convolution kernels, Adam on the rest); `sgd` (no
+            momentum); `none`, for a method that trains nothing and does all in `advance`.
         lr: learning rate; with Muon, that of the kernels.
         lr_other: with Muon, Adam's rate for everything else.
         warmup: steps over which the rate rises linearly to its value.
@@ -31,7 +32,8 @@ class Engine:
             times `drop` after every `every` steps.
         final: the cosine schedule's last factor.
         every, drop: of the schedule `steps`.
-        weight_decay: of Adam and RAdam, added to the gradient as a multiple of the weights.
+        weight_decay: of Adam and RAdam, added to the gradient as a multiple of the weights; of
+            AdamW, taken off the weights at each step as a multiple of the rate.
         clip: largest norm of the gradient over everything trained; 0 = no clipping.
         precision: of the network: `fp32`, `bf16` (autocast), or `auto`: bf16 where the device
             multiplies it natively (CUDA from Ampere on, CPUs with AMX or AVX512-BF16), fp32
@@ -84,8 +86,11 @@ class Engine:
     def optimizer(self, s: State) -> torch.optim.Optimizer:
         """Build the torch optimiser of every tensor that the method chose to train."""
         trained = list(s.trained())
-        if not trained:
-            raise ValueError("the method trains nothing: call s.train_net() or s.train(name)")
+        if self.optimiser == "none" and not trained:
+            return torch.optim.SGD([torch.zeros(0)], lr=self.lr)  # torch wants one tensor
+        if not trained or self.optimiser == "none":
+            has = "something, and the engine's optimiser is none" if trained else "nothing"
+            raise ValueError(f"the method trains {has}: see s.train_net() and s.train(name)")
         if self.optimiser == "muon":
             inside = [w for name, w, rate in trained if name.startswith("net/") and rate == 1.0]
             muon = Muon(inside, self.lr, adam_lr=self.lr_other)
@@ -102,6 +107,8 @@ class Engine:
             return torch.optim.SGD(groups, lr=self.lr)
         if self.optimiser == "radam":
             return torch.optim.RAdam(groups, lr=self.lr, weight_decay=self.weight_decay)
+        if self.optimiser == "adamw":
+            return torch.optim.AdamW(groups, lr=self.lr, weight_decay=self.weight_decay, fused=True)
         return torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay, fused=True)
 
     def factor(self, step: int, total: int) -> float:

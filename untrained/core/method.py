@@ -26,11 +26,13 @@ class Method(ABC):
         nonlinear: True when the method needs no adjoint and so accepts nonlinear physics.
         copies: networks of the recipe's design side by side, each with weights of its own; their
             inputs and outputs are joined along the channels.
+        restarts: True when the optimiser forgets its moments after every round.
     """
 
     name: ClassVar[str]
     nonlinear: ClassVar[bool] = False
     copies: ClassVar[int] = 1
+    restarts: ClassVar[bool] = False
     rounds: int
     inner: int
 

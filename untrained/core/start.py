@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from untrained.priors import Prior
+
 INPUT = "input"
 """Name, among learned tensors, of the network's input z that the weights were learned with."""
 
@@ -32,12 +34,14 @@ class StartWeights:
             take those that explain its measurements best.
         input: the network's input that belongs to the weights, if there is one.
         log_rates: natural logarithm of the learning rate that was learned for a layer, by name.
+        prior: a frozen pre-trained network that the method may ask; it is no start of weights.
     """
 
     network: dict[str, Tensor] = field(default_factory=dict)
     decoders: tuple[dict[str, Tensor], ...] = ()
     input: Tensor | None = None
     log_rates: dict[str, Tensor] = field(default_factory=dict)
+    prior: Prior | None = None
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> StartWeights:
@@ -67,4 +71,5 @@ class StartWeights:
             decoders=tuple(moved(one) for one in self.decoders),
             input=None if self.input is None else self.input.to(device),
             log_rates=moved(self.log_rates),
+            prior=None if self.prior is None else self.prior.to(device),
         )

@@ -19,8 +19,11 @@ from untrained.core.rule_memory import Memory, assign
 from untrained.core.start import LOG_RATE, StartWeights
 from untrained.errors import UserError
 from untrained.nets import initialise
+from untrained.priors import Denoiser, Reconstructor
 from untrained.problem import Problem
 from untrained.problem.group import Group
+
+NO_PRIOR = "this method asks a pre-trained network: give --prior FILE, or prior= in Python"
 
 
 class State:
@@ -79,6 +82,25 @@ class State:
     def size(self) -> int:
         """Number of problems G."""
         return len(self.rows)
+
+    # a pre-trained network ---------------------------------------------------------------------
+    @property
+    def denoiser(self) -> Denoiser:
+        """Return the pre-trained denoiser that the run was given.
+
+        Raises:
+            UserError: it was given none, or another kind of network.
+        """
+        if not isinstance(self.start.prior, Denoiser):
+            raise UserError(f"{NO_PRIOR} (a denoiser)")
+        return self.start.prior
+
+    @property
+    def reconstructor(self) -> Reconstructor:
+        """Return the trained reconstructor that the run was given; raises as `denoiser`."""
+        if not isinstance(self.start.prior, Reconstructor):
+            raise UserError(f"{NO_PRIOR} (a trained reconstructor)")
+        return self.start.prior
 
     # the method's variables -------------------------------------------------------------------
     def __getitem__(self, name: str) -> Tensor:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from untrained.methods.aseqdip import CARD as ASEQDIP_CARD, ASeqDIP
 from untrained.methods.autoencoder import CARD as AUTOENCODER_CARD, Autoencoder
-from untrained.methods.card import Card, find_recipe
+from untrained.methods.card import Card, PRIOR, find_recipe
 from untrained.methods.classical import CARDS as CLASSICAL
 from untrained.methods.convdecoder import CARD as CONVDECODER_CARD, ConvDecoderFit
 from untrained.methods.deepdecoder import CARD as DEEPDECODER_CARD, DeepDecoderFit
@@ -67,6 +67,7 @@ __all__ = [
     "METHODS",
     "OES",
     "PRESETS",
+    "PRIOR",
     "SGLD",
     "TVDIP",
     "ASeqDIP",

@@ -13,6 +13,7 @@ EARLY_STOPPING = "early stopping"
 REGULARISATION = "regularisation"
 REPARAMETERISATION = "re-parameterisation"
 HYBRID = "hybrid"
+PRETRAINED = "pre-trained"
 LOW_DATA = "low-data"
 
 FAMILIES = {
@@ -22,6 +23,7 @@ FAMILIES = {
     REPARAMETERISATION: "other weights or another network stand for the image",
     HYBRID: "a network together with another reconstruction or a denoiser",
     LOW_DATA: "a few other images, real or drawn, help",
+    PRETRAINED: "a network that has seen many images: no Deep Image Prior, but its rival",
 }
 """What keeps the noise out of a method's image. Early stopping, regularisation, re-parameterisation
 and hybrid are the Sections III-A to III-D of the tutorial "Understanding Untrained Deep Models for
@@ -31,6 +33,7 @@ that learn from a few images."""
 NOTHING = "nothing"
 CLEAN_IMAGES = "clean images"
 WEIGHTS = "learned weights"
+PRIOR = "a pre-trained network"
 """What a method needs beside the measurements (`Card.needs`)."""
 
 MEASUREMENTS = "measurements"
@@ -76,8 +79,10 @@ class Card:
         tasks: where it applies.
         optimises: what it fits; `nothing` for a formula, `the image` for a classical solver.
         recipe: (task, preset) -> Recipe; None for a classical method.
-        needs: what it needs beside the measurements: NOTHING, CLEAN_IMAGES (`--guide`) or
-            WEIGHTS (`--weights`).
+        needs: what it needs beside the measurements: NOTHING, CLEAN_IMAGES (`--guide`),
+            WEIGHTS (`--weights`) or PRIOR (`--prior`).
+        prior: which kind of pre-trained network it can use, `DENOISER` or `RECONSTRUCTOR` of
+            `untrained.priors`; "" for none.
         training: how its weights are learned, where it needs some.
         control: of a pre-trained method, what is run without weights; None where it needs them.
         control_of: of a control, the method that it is held against.
@@ -92,6 +97,7 @@ class Card:
     optimises: str
     recipe: RecipeOf | None = None
     needs: str = NOTHING
+    prior: str = ""
     training: Training | None = None
     control: Card | None = None
     control_of: str = ""

@@ -18,6 +18,7 @@ from untrained.methods.card import HYBRID, Card
 from untrained.methods.inputs import jittered, uniform_input
 from untrained.methods.presets import fast
 from untrained.nets import SKIP
+from untrained.priors import DENOISER
 from untrained.rules import Average
 from untrained.tasks import LINEAR_TASKS, find_task
 
@@ -60,7 +61,7 @@ class DeepRED(Method):
         mu: of the splitting.
         strength: standard deviation of the noise that D removes, in the image's units, > 0.
         denoiser: `nlm`, `tv`, `dct`, `lowrank`, `nlbayes`, or `package.module:function` (image
-            `(C, H, W)`, strength -> image).
+            `(C, H, W)`, strength -> image). A pre-trained one (`--prior`) takes its place.
         scheme: `red`, `admm` or `hqs`.
         cache: updates of x for which one D(x) is kept; 1 = it is made for each (`red` only).
         fresh: whether x and u move by a new f(z), or by the output of the step before.
@@ -128,7 +129,7 @@ class DeepRED(Method):
         if self.scheme == "red":
             x = (self.beta * self._denoised(s) + self.mu * (f + u)) / (self.beta + self.mu)
         else:
-            x = find_denoiser(self.denoiser)(f + u, self.strength)
+            x = self._denoise(s, f + u)
         if s.problem.unit_range:
             x = x.clamp(0, 1)
         s["x"] = x
@@ -139,10 +140,16 @@ class DeepRED(Method):
         """D(x), new or kept."""
         if s.step // self.inner % self.cache:
             return s["D(x)"]
-        denoised = find_denoiser(self.denoiser)(s["x"], self.strength)
+        denoised = self._denoise(s, s["x"])
         if self.cache > 1:
             s["D(x)"] = denoised
         return denoised
+
+    def _denoise(self, s: State, x: Tensor) -> Tensor:
+        """D(x): of the pre-trained denoiser where the run was given one."""
+        if s.start.prior is not None:
+            return s.denoiser.denoise(x, self.strength)
+        return find_denoiser(self.denoiser)(x, self.strength)
 
 
 def recipe(task: str, preset: str) -> Recipe:
@@ -178,5 +185,6 @@ CARD = Card(
     family=HYBRID,
     tasks=LINEAR_TASKS,
     optimises="the network, with updates of the image",
+    prior=DENOISER,
     recipe=recipe,
 )

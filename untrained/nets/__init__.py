@@ -9,6 +9,7 @@ from untrained.nets.compact import Compact
 from untrained.nets.decoder import ConvDecoder, DeepDecoder
 from untrained.nets.edip import EdipUNet
 from untrained.nets.initialise import initialise
+from untrained.nets.no_net import NoNet
 from untrained.nets.randomness import DrawnFrom
 from untrained.nets.s2s import S2SNet
 from untrained.nets.side_by_side import SideBySide
@@ -72,6 +73,7 @@ __all__ = [
     "DeepDecoder",
     "DrawnFrom",
     "EdipUNet",
+    "NoNet",
     "S2SNet",
     "SideBySide",
     "Siren",

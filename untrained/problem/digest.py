@@ -13,14 +13,15 @@ from torch import Tensor
 from untrained.problem.problem import Problem
 
 
-def data_digest(problem: Problem, also: Mapping[str, Tensor] | None = None) -> str:
+def data_digest(problem: Problem, also: Mapping[str, Tensor] | None = None, text: str = "") -> str:
     """Hash the measurements, the noise level and all that the operator is.
 
     Args:
         problem: the problem.
         also: further tensors that the answer depends on.
+        text: the hash of a file that it depends on, too.
     """
-    digest = hashlib.sha256(repr(problem.sigma).encode())
+    digest = hashlib.sha256((repr(problem.sigma) + text).encode())
     for value in (problem.y, problem.guide, dict(also or {}), problem.physics):
         _digest(digest, value, seen=set())
     return digest.hexdigest()[:16]

@@ -124,6 +124,7 @@ def summary(fit: Fit, about: About) -> dict[str, Any]:
         "peak_memory_mb": fit.peak_memory_mb,
         "resumed_from": fit.resumed_from,
         "weights": about.weights,
+        "prior": about.prior,
         "axes": axes_of(fit.image, about.task, about.axes),
         "metrics": about.metrics,
         "classical": classical,

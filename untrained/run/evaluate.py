@@ -111,6 +111,7 @@ def evaluate(
         reference=reference,
         data_range=data_range,
         weights=_origin_of_weights(chosen),
+        prior=None if chosen.prior is None else chosen.prior.facts(),
         metrics=scores(fit.image),
         classical_metrics=scores(classical),
         mixture=mixture,
@@ -121,6 +122,7 @@ def _notes(chosen: Plan, problem: Problem, fit: Fit, mixture: Mixture | None) ->
     """Collect the notes on the plan and on the fit."""
     return (
         *_of_the_weights(chosen, problem),
+        *_of_the_prior(chosen),
         *chosen.notes,
         *_of_the_output(problem, fit, mixture),
         *(level_doubts(float(problem.scale[0])) if problem.unit_range else ()),
@@ -144,6 +146,18 @@ def _of_the_weights(chosen: Plan, problem: Problem) -> tuple[str, ...]:
     return (
         *learned.doubts(problem),
         f"it has the network and the start that {learned.method} learned from {files}",
+    )
+
+
+def _of_the_prior(chosen: Plan) -> tuple[str, ...]:
+    """Return a note on the pre-trained network that a plan asks."""
+    if chosen.prior is None:
+        return ()
+    origin, count = chosen.prior.provenance, chosen.prior.parameter_count
+    return (
+        f"it asks {chosen.prior.kind} that was trained elsewhere ({origin.architecture}, "
+        f"{count:,} weights{f', from {origin.file}' if origin.file else ''}): what its training "
+        "images had in common can appear in the image, measured or not",
     )
 
 

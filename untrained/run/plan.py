@@ -13,11 +13,12 @@ from untrained.core.recipe import Recipe
 from untrained.core.rule import Output, Stop
 from untrained.core.start import StartWeights
 from untrained.errors import UserError, shown
-from untrained.methods import METHODS, Card, find_recipe
+from untrained.methods import METHODS, PRIOR, Card, find_recipe
 from untrained.methods.find import find_card
 from untrained.methods.own import own_card
 from untrained.methods.presets import check_preset
 from untrained.pretrain import Weights
+from untrained.priors import Prior
 from untrained.problem import Problem
 from untrained.problem.digest import data_digest
 from untrained.rules import Average, Closing, Last, parse_stop
@@ -31,7 +32,8 @@ OUTPUTS = ("auto", "last", "average", "best")
 class Plan:
     """Describe what will be run: a method's card, and for a network method its recipe.
 
-    `weights` are those that a pre-trained method starts from.
+    `weights` are those that a pre-trained method starts from, `prior` the pre-trained network that
+    a method asks.
     """
 
     card: Card
@@ -39,6 +41,7 @@ class Plan:
     preset: str
     recipe: Recipe | None
     weights: Weights | None = None
+    prior: Prior | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -55,12 +58,16 @@ class Plan:
         )
 
     def start(self, problem: Problem) -> StartWeights | None:
-        """Return the learned weights that the network of a problem starts from, if any."""
-        return None if self.weights is None else self.weights.start(problem)
+        """Return what was learned elsewhere for the run of a problem: weights, a prior, or None."""
+        start = None if self.weights is None else self.weights.start(problem)
+        if self.prior is None:
+            return start
+        return replace(start or StartWeights(), prior=self.prior)
 
     def digest(self, problem: Problem) -> str:
-        """Compute a hash of what a run depends on beside its settings: problem, learned weights."""
-        return data_digest(problem, {} if self.weights is None else self.weights.tensors)
+        """Compute a hash of what a run depends on beside its settings: data, weights, prior."""
+        file = "" if self.prior is None else self.prior.provenance.sha256
+        return data_digest(problem, {} if self.weights is None else self.weights.tensors, file)
 
     def seeds(self, asked: int) -> int:
         """Return the number of runs that are averaged.
@@ -107,6 +114,7 @@ def plan(
     stop: str | Stop = "auto",
     output: str | Output = "auto",
     weights: Weights | None = None,
+    prior: Prior | None = None,
 ) -> Plan:
     """Turn names and settings into what will be run.
 
@@ -126,10 +134,11 @@ def plan(
         weights: what a pre-trained method starts from; its network takes the place of the
             recipe's. With the method `auto`, the method that they were learned for. Without them
             `ugodit` is its control, a random encoder, never trained, and the others are refused.
+        prior: the pre-trained network that the method asks.
 
     Raises:
-        UserError: an unknown name or setting, a method that does not do the task, weights that
-            are missing, not asked for, or of another method or task.
+        UserError: an unknown name or setting, a method that does not do the task, weights or a
+            prior that are missing, not asked for, or of another method, task or kind.
     """
     if isinstance(settings, str):
         raise UserError(f"settings must be a list of FIELD=VALUE, got the text '{settings}'")
@@ -141,6 +150,7 @@ def plan(
     _check_given("output", output, Output, "untrained.rules.Output")
     card = _card_of(method, task)
     _check_weights(card, task, weights)
+    _check_prior(card, prior)
     if weights is None and card.control is not None:
         card = card.control
     check_preset(preset)
@@ -161,7 +171,7 @@ def plan(
     recipe = replace(recipe, output=chosen)
     recipe = recipe.with_settings(settings)
     recipe.check()
-    return Plan(card, task, preset, recipe, weights)
+    return Plan(card, task, preset, recipe, weights, prior)
 
 
 def _check_given(name: str, value: Any, kind: type, public: str) -> None:
@@ -231,6 +241,28 @@ def _check_weights(card: Card, task: str, weights: Weights | None) -> None:
         )
     if weights is not None:
         weights.check(card.name, task)
+
+
+def _check_prior(card: Card, prior: Prior | None) -> None:
+    """Refuse a prior of the wrong kind, one that is missing, or one that nothing would ask."""
+    if prior is None:
+        if card.needs == PRIOR:
+            raise UserError(
+                f"'{card.name}' asks {card.prior} that was trained elsewhere: give --prior FILE "
+                "(prior= in Python)"
+            )
+        return
+    if not card.prior:
+        users = [one.name for one in METHODS.values() if one.prior == prior.kind]
+        raise UserError(
+            f"'{card.name}' asks no pre-trained network; {prior.kind} serves "
+            f"{', '.join(users) or 'no method'} (--method); leave --prior out"
+        )
+    if card.prior != prior.kind:
+        raise UserError(
+            f"'{card.name}' asks {card.prior}, and --prior is {prior.kind} "
+            f"({prior.provenance.architecture})"
+        )
 
 
 def _refuse_network_options(

@@ -27,6 +27,7 @@ from untrained.physics import Physics, as_physics
 from untrained.physics.check import adjoint_notes
 from untrained.physics.foreign import is_ours
 from untrained.pretrain import Weights, load_weights
+from untrained.priors import Prior, load_prior
 from untrained.problem import Problem
 from untrained.problem.scaling import own_level
 from untrained.result import Result
@@ -59,6 +60,7 @@ def reconstruct(
     sigma: float | None = None,
     guide: Tensor | None = None,
     weights: str | Path | Weights | None = None,
+    prior: str | Path | Prior | None = None,
     data_range: float | None = None,
     settings: Sequence[str] = (),
     steps: int = 0,
@@ -86,6 +88,8 @@ def reconstruct(
         guide: clean images of similar content `(M, C, ...)`, for the methods that need some.
         weights: a file that `untrained pretrain` wrote, or what `pretrain.train` returned, for
             the methods that start from learned weights.
+        prior: a pre-trained network, or its `FILE` or `FILE:ARCHITECTURE`, for the methods that
+            ask one.
         data_range: range of the PSNR; default 1 for photographs, max |truth| otherwise.
         settings: `FIELD=VALUE` assignments as with `--set`.
         steps: budget in optimiser steps; 0 = the preset's.
@@ -124,6 +128,7 @@ def reconstruct(
         stop=stop,
         output=output,
         weights=learned,
+        prior=load_prior(prior) if isinstance(prior, str | Path) else prior,
     )
     chosen.check_guide(guide is not None)
     if uncertainty is not None and chosen.seeds(seeds) < 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from untrained.core.rule import Guard, Last, Never, Output, Stop
 from untrained.core.start import StartWeights
 from untrained.core.watch import Watch
 from untrained.nets import Compact
+from untrained.priors import Prior
 from untrained.problem import Problem
 from untrained.result import Result
 from untrained.solver.procedure import solve_recipe
@@ -37,6 +39,7 @@ def solve(
     device: str | torch.device = "auto",
     run_dir: str | Path | None = None,
     start: StartWeights | None = None,
+    prior: Prior | None = None,
 ) -> Result:
     """Fit an untrained network to a problem.
 
@@ -54,6 +57,7 @@ def solve(
         device: `auto`, `cpu`, `cuda`, `mps`.
         run_dir: keep a checkpoint there, and take up the one found there.
         start: weights learned elsewhere, that the network starts from (`Weights.start`).
+        prior: a pre-trained network that the method asks.
 
     Returns:
         The result; `result.image` is `(G, C, ...)` in the units of the measurements.
@@ -72,6 +76,8 @@ def solve(
         weighting=problem.weighting,
         steps=steps,
     )
+    if prior is not None:
+        start = replace(start or StartWeights(), prior=prior)
     fit = solve_recipe(
         recipe, problem, watch=watch, seed=seed, device=device, run_dir=run_dir, start=start
     )

@@ -76,7 +76,8 @@ def take_step(stage: Stage, watch: tuple[Watch, ...]) -> None:
 
     require_gradients(x, terms)
     # One sum over the problems: each has weights of its own, so that their gradients stay apart.
-    objective.sum().backward()
+    if objective.requires_grad:  # of a method that trains nothing it does not
+        objective.sum().backward()
     recipe.engine.clip_gradients(s)
     terms = {name: value.detach() for name, value in terms.items()}
     # The guard comes after the gradients and before the update: it may put older weights in
@@ -94,6 +95,8 @@ def take_step(stage: Stage, watch: tuple[Watch, ...]) -> None:
         # After the rules, since it may change z, from which the next image is made.
         if s.step % recipe.method.inner == 0:
             recipe.method.advance(s)
+            if recipe.method.restarts:
+                stage.optimizer = recipe.engine.optimizer(s)
     stage.updating = False
     stage.book(stopwatch)
     # Last of all: problems that end leave the state, and the others go on in a smaller one.

@@ -89,6 +89,8 @@ def solve_each(
     """
     recipe.check()  # before `_context`, which makes the run's folder
     place = pick_device(device)
+    if start is not None and start.prior is not None:
+        settings = {**(settings or {}), "prior": start.prior.provenance.sha256}
     context = _context(
         recipe, seeds, threads_for(problems[0].x_shape[1:]), watch, place, run_dir, settings
     )
