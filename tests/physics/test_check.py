@@ -73,6 +73,7 @@ ELSEWHERE = {
     "PhaseRetrieval": "test_encoded.py",
     "BKSE": "test_nonlinear_blur.py",
     "NonlinearBlur": "test_nonlinear_blur.py",
+    "EIT": "test_eit.py",
 }
 """Nonlinear operators, which have tests of their own."""
 

@@ -10,6 +10,8 @@ from untrained.physics.compressed import CompressedSensing
 from untrained.physics.ct import CT, FanBeam
 from untrained.physics.deepinv import to_deepinv
 from untrained.physics.denoise import Denoise
+from untrained.physics.eit import EIT
+from untrained.physics.eit_mesh import Mesh, disc_mesh
 from untrained.physics.foreign import as_physics, is_linear
 from untrained.physics.inpaint import Inpaint, box_mask, random_mask
 from untrained.physics.masks import (
@@ -26,6 +28,7 @@ from untrained.physics.superres import SuperRes
 __all__ = [
     "BKSE",
     "CT",
+    "EIT",
     "MRI",
     "BKSENetwork",
     "Blur",
@@ -34,6 +37,7 @@ __all__ = [
     "FanBeam",
     "Inpaint",
     "LinearPhysics",
+    "Mesh",
     "NonlinearBlur",
     "NonlinearPhysics",
     "OperatorReport",
@@ -45,6 +49,7 @@ __all__ = [
     "box_mask",
     "calibration_block",
     "check_operator",
+    "disc_mesh",
     "dot_test",
     "espirit_maps",
     "estimate_maps",
