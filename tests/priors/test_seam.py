@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 import untrained as ut
@@ -72,6 +73,17 @@ def test_a_prior_is_frozen_and_asked_by_channel(tmp_path: Path) -> None:
     x = torch.rand(2, 3, 12, 12)
     each = torch.cat([prior.denoise(x[:, c : c + 1], 0.1) for c in range(3)], 1)
     torch.testing.assert_close(prior.denoise(x, 0.1), each)
+
+
+def test_a_safetensors_file_is_read(tmp_path: Path) -> None:
+    tensors = torch.load(dncnn(tmp_path / "w.pth"), weights_only=True)
+    save_file(tensors, tmp_path / "w.safetensors")
+    x = torch.rand(1, 1, 12, 12)
+    same = load_prior(tmp_path / "w.pth").denoise(x, 0.1)
+    assert torch.equal(load_prior(tmp_path / "w.safetensors").denoise(x, 0.1), same)
+    (tmp_path / "w.safetensors").write_bytes(b"\xff" * 100)
+    with pytest.raises(ut.UserError, match="cannot be read as tensors"):
+        load_prior(tmp_path / "w.safetensors")
 
 
 def test_the_result_says_which_prior_was_asked(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         UserError: it is damaged, holds other things than tensors, or values that are not finite.
     """
     try:
-        loaded: Any = torch.load(file, map_location="cpu", weights_only=True)
+        loaded = _loaded(file)
     except Exception as error:  # torch raises many kinds, of pickle, zipfile and its own
         raise UserError(
             f"--prior: {file} cannot be read as tensors: {error}; a file that needs code to be "
@@ -91,3 +91,12 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise UserError(f"--prior: {file} is damaged: '{name}' holds NaN or infinite values")
     return dict(loaded)
+
+
+def _loaded(file: Path) -> Any:
+    """Read a file of either kind; nothing in it is executed."""
+    if file.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(file)
+    return torch.load(file, map_location="cpu", weights_only=True)
