@@ -34,6 +34,7 @@ LAYERS = (
     "pretrain",
     "doubts",
     "data",
+    "lab",
     "uncertainty",
     "about",
     "report",
