@@ -40,6 +40,7 @@ LAYERS = (
     "report",
     "result",
     "run",
+    "explore",
     "bench",
     "cli",
     "untrained",  # the names that a user imports, each loaded when asked for

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 LONGEST = 1000
 """Characters of a message; what a file or a library of others says may be of any length."""
@@ -32,6 +33,25 @@ class Note(UserWarning):
     Each note of `Result.notes` is also given as one warning of this category;
     `warnings.simplefilter("ignore", untrained.Note)` silences them.
     """
+
+
+class Doubt(str):
+    """A note that says what looks wrong in the input, not one on a decision that was made."""
+
+    __slots__ = ()
+
+
+P = ParamSpec("P")
+
+
+def doubting(find: Callable[P, tuple[str, ...]]) -> Callable[P, tuple[str, ...]]:
+    """Make a function that returns notes return each of them as a `Doubt`."""
+
+    @functools.wraps(find)
+    def found(*given: P.args, **named: P.kwargs) -> tuple[str, ...]:
+        return tuple(Doubt(note) for note in find(*given, **named))
+
+    return found
 
 
 class Diverged(RuntimeError):

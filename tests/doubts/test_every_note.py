@@ -72,6 +72,7 @@ from odd_inputs import (
     simulate,
     spilled,
     turned,
+    with_prior,
 )
 from PIL import Image
 
@@ -224,6 +225,7 @@ ROWS = (
     Row("was dropped from the mean", deblur(*network("--seeds", "2", "--set", "stop.again=false",
         method="dip", steps=30)), None, (("untrained.solver.loop.off_track", jumping),)),
     Row("it has the network and the start that", learned),
+    Row("that was trained elsewhere (", with_prior),
     Row("shows what learning is worth", lambda f: [
         *denoise(measurement=NOISY)(f), *network(method="ugodit")], lambda: {
         **photo(NOISY)(), "method": "ugodit", "steps": 2, "settings": SMALL[1::2]}),

@@ -265,6 +265,17 @@ def learned(folder: Path) -> Command:
     return [*ct()(folder), "--weights", folder / "w.safetensors", "--steps", "2"]
 
 
+def with_prior(folder: Path) -> Command:
+    tensors = {f"model.{2 * i}.bias": torch.zeros(n) for i, n in enumerate((4, 1))}
+    tensors |= {
+        "model.0.weight": torch.zeros(4, 1, 3, 3),
+        "model.2.weight": torch.zeros(1, 4, 3, 3),
+    }
+    torch.save(tensors, folder / "prior.pth")
+    given = ["--prior", folder / "prior.pth"]
+    return [*denoise(measurement=NOISY)(folder), *network(method="deepred"), *given]
+
+
 def fastmri(rows: int, columns: int) -> Callable[[Path], Path]:
     shown = np.ones((2, rows, columns))
     return lambda folder: hdf(

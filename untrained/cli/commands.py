@@ -12,6 +12,7 @@ from untrained.cli.bench import bench
 from untrained.cli.check import check_operator
 from untrained.cli.demo import demo
 from untrained.cli.evaluate import evaluate
+from untrained.cli.explore import explore
 from untrained.cli.interrupt import INTERRUPTED, MESSAGE
 from untrained.cli.listing import listing
 from untrained.cli.pretrain import pretrain
@@ -33,6 +34,7 @@ for command in (
     pretrain,
     simulate,
     evaluate,
+    explore,
     listing,
     check_operator,
     bench,

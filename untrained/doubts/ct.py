@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.errors import UserError
+from untrained.errors import Doubt, UserError, doubting
 from untrained.physics.ct import CT
 from untrained.physics.ct_geometry import Geometry
 from untrained.problem import Problem
@@ -28,6 +28,7 @@ OFF_CENTRE = 1.0  # bins
 SURE = 5.0  # standard errors
 
 
+@doubting
 def angles_doubts(angles: np.ndarray) -> tuple[str, ...]:
     """Warn where the angles span less than 2 pi degrees: they may be in radians."""
     if len(angles) >= 8 and float(np.ptp(angles)) < 2 * np.pi:
@@ -35,6 +36,7 @@ def angles_doubts(angles: np.ndarray) -> tuple[str, ...]:
     return ()
 
 
+@doubting
 def lengths_doubts(geometry: Geometry) -> tuple[str, ...]:
     """Doubt an image that is far wider, or narrower, than what the detector sees of it."""
     seen = geometry.detectors * geometry.bin_width
@@ -50,6 +52,7 @@ def lengths_doubts(geometry: Geometry) -> tuple[str, ...]:
     )
 
 
+@doubting
 def sinogram_doubts(sinogram: np.ndarray, label: str) -> tuple[str, ...]:
     """Doubt what does not look like line integrals -log(I / I0).
 
@@ -106,7 +109,7 @@ def find_unmeasured(sinogram: np.ndarray) -> tuple[np.ndarray | None, tuple[str,
         notes.append(_left_out("detector bin", bins, sinogram[~lost][:, bins], "dead", "view"))
     if lost.any():
         notes.append(_left_out("view", lost, sinogram[lost], "lost", "bin"))
-    return ~(lost[:, None] | bins[None]), tuple(notes)
+    return ~(lost[:, None] | bins[None]), tuple(Doubt(note) for note in notes)
 
 
 def unmeasured_in_any(
@@ -158,6 +161,7 @@ def _left_out(what: str, which: np.ndarray, values: np.ndarray, state: str, of: 
     )
 
 
+@doubting
 def centre_doubts(sinogram: np.ndarray, geometry: Geometry) -> tuple[str, ...]:
     """Doubt the rotation centre of a parallel scan by the centre of mass of every view.
 
@@ -193,6 +197,7 @@ def centre_doubts(sinogram: np.ndarray, geometry: Geometry) -> tuple[str, ...]:
     )
 
 
+@doubting
 def residual_doubts(problem: Problem, image: Tensor) -> tuple[str, ...]:
     """Doubt the geometry where an image fits the views worse than noise explains.
 

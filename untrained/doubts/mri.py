@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from untrained.errors import UserError
+from untrained.errors import Doubt, UserError, doubting
 
 PEAKED = 4.0  # largest energy of an axis of k-space over its mean
 FLAT = 2.5
@@ -22,6 +22,7 @@ QUIET = 0.05  # amplitude of a line over that of its neighbours: not measured
 WINDOW = 32
 
 
+@doubting
 def layout_doubts(kspace: np.ndarray, label: str) -> tuple[str, ...]:
     """Doubt the order of axes and the centre of k-space.
 
@@ -178,6 +179,7 @@ def _window(count: int) -> np.ndarray:
     return np.where(distance < WINDOW / 2, np.cos(math.pi * distance / WINDOW) ** 2, 0.0)
 
 
+@doubting
 def line_doubts(kspace: np.ndarray) -> tuple[str, ...]:
     """Doubt lines that hold next to nothing between lines that hold much: they count as measured.
 
@@ -243,7 +245,7 @@ def noise_note(noise: np.ndarray) -> str:
     """Say how unequal the noise of the coils is, and what was done about it."""
     off = [i for i in np.argsort(-np.abs(np.log(noise))) if max(noise[i], 1 / noise[i]) > 2][:4]
     each = ", ".join(f"coil {i} {noise[i]:.3g}" for i in sorted(int(i) for i in off))
-    return (
+    return Doubt(
         f"the noise of coils is unequal (times the median: {each}, counted from 0): each coil "
         "was divided by its own, so that noisy ones count less"
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from untrained.errors import UserError
+from untrained.errors import UserError, doubting
 
 # Daubechies' wavelet with two vanishing moments, high-pass half, unit norm.
 DB2 = (-0.4829629131445341, 0.8365163037378079, -0.2241438680420134, -0.1294095225512604)
@@ -51,6 +51,7 @@ def estimate_noise(y: Tensor) -> float:
     return sum(levels) / max(1, len(levels)) / MEDIAN_OF_ABSOLUTE_NORMAL
 
 
+@doubting
 def sigma_doubts(y: Tensor, sigma: float, option: bool) -> tuple[str, ...]:
     """Doubt a noise level that is far from what a picture looks like.
 
@@ -74,6 +75,7 @@ def sigma_doubts(y: Tensor, sigma: float, option: bool) -> tuple[str, ...]:
     )
 
 
+@doubting
 def level_doubts(level: float) -> tuple[str, ...]:
     """Say that a picture is worked on at its own level; 1 is the usual one."""
     if level == 1:
@@ -108,6 +110,7 @@ def _is_photograph(kernel: np.ndarray) -> bool:
     )
 
 
+@doubting
 def kernel_doubts(kernel: np.ndarray, label: str) -> tuple[str, ...]:
     """Doubt a blur kernel that is a photograph, or whose mass is not about its middle.
 
@@ -156,6 +159,7 @@ def kernel_doubts(kernel: np.ndarray, label: str) -> tuple[str, ...]:
     return ()
 
 
+@doubting
 def mask_doubts(y: np.ndarray, measured: np.ndarray, label: str) -> tuple[str, ...]:
     """Doubt a mask that is inverted: what it calls measured holds one value, and the rest not.
 
@@ -187,6 +191,7 @@ def mask_doubts(y: np.ndarray, measured: np.ndarray, label: str) -> tuple[str, .
     return ()
 
 
+@doubting
 def hole_doubts(y: np.ndarray, measured: np.ndarray, lossy: bool) -> tuple[str, ...]:
     """Doubt holes found as exact zeros whose rims are nearly black: a lossy file blurs them.
 
@@ -213,6 +218,7 @@ def hole_doubts(y: np.ndarray, measured: np.ndarray, lossy: bool) -> tuple[str, 
     )
 
 
+@doubting
 def amplitude_doubts(amplitudes: np.ndarray, label: str) -> tuple[str, ...]:
     """Doubt Fourier amplitudes `(C, H, W)` whose zero frequency is not in the middle.
 

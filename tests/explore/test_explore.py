@@ -1,0 +1,124 @@
+"""`explore` tells the task, names what is wrong first, and nothing where nothing is."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from untrained.cli.commands import status as main
+from untrained.data.phantoms import birdcage_maps, brain, shepp_logan
+from untrained.errors import UserError
+from untrained.explore import explore
+from untrained.maths import fft2c
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("explore") / "clean.png"
+    Image.fromarray((255 * np.squeeze(shepp_logan(64))).astype(np.uint8)).save(path)
+    return path
+
+
+SIMULATED = {
+    "denoise": (),
+    "inpaint": (),
+    "superres": ("--factor", "2"),
+    "deblur": (),
+    "cs": (),
+    "phase": (),
+    "ct": ("--angles", "40"),
+}
+
+
+@pytest.mark.parametrize("task", SIMULATED)
+def test_a_simulated_file_is_read_as_its_task_and_nothing_is_suspicious(
+    task: str, clean: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "m.npz"
+    assert main(["simulate", task, str(clean), "--out", str(out), *SIMULATED[task]]) == 0
+    found = explore(out)
+    assert (found.task, found.suspicious) == (task, ())
+    assert shlex.split(found.command)[:4] == ["untrained", "reconstruct", task, str(out)]
+
+
+def kspace(coils: int = 8) -> np.ndarray:
+    images = torch.from_numpy(birdcage_maps(coils, (64, 64)) * brain(64))
+    values: np.ndarray = fft2c(images).numpy()
+    return values
+
+
+def test_kspace_of_any_name_is_read_as_mri(tmp_path: Path) -> None:
+    path = tmp_path / "scan.npz"
+    np.savez(path, raw=kspace(), note=np.asarray("a scan"))
+    found = explore(path)
+    assert (found.task, found.suspicious) == ("mri", ())
+    assert "--key raw" in found.command
+
+
+def test_coils_that_come_last_are_named_first(tmp_path: Path) -> None:
+    path = tmp_path / "scan.npz"
+    np.savez(path, kspace=np.moveaxis(kspace(), 0, -1))
+    found = explore(path)
+    assert "coils" in found.suspicious[0]
+    assert "moveaxis" in found.suspicious[0]
+    assert found.command == ""
+
+
+def test_a_rotation_centre_that_is_off_is_named_first(clean: Path, tmp_path: Path) -> None:
+    path = tmp_path / "scan.npz"
+    main(["simulate", "ct", str(clean), "--out", str(path), "--angles", "40"])
+    arrays = dict(np.load(path))
+    arrays["sinogram"] = np.roll(arrays["sinogram"], 4, axis=1)
+    np.savez(tmp_path / "moved.npz", **arrays)
+    assert "rotation centre" in explore(tmp_path / "moved.npz").suspicious[0]
+
+
+def test_angles_that_run_the_other_way_are_suspicious(clean: Path, tmp_path: Path) -> None:
+    path = tmp_path / "scan.npz"
+    main(["simulate", "ct", str(clean), "--out", str(path), "--angles", "40", "--noise", "0.001"])
+    arrays = dict(np.load(path))
+    # a slice without symmetry: turned the other way it fits no image
+    arrays["angles"] = -arrays["angles"] + 20.0 * np.sin(np.radians(3 * arrays["angles"]))
+    np.savez(tmp_path / "turned.npz", **arrays)
+    assert "geometry" in explore(tmp_path / "turned.npz").suspicious[0]
+
+
+def test_the_command_line_shows_everything_and_replaces_nothing(
+    clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = clean.read_bytes()
+    assert main(["explore", str(clean)]) == 0
+    said = capsys.readouterr().out
+    assert "Nothing looks suspicious" in said
+    assert "Next: untrained reconstruct denoise" in said
+    with Image.open("untrained-out/explore-clean.png") as picture:
+        assert picture.size[0] > 300
+    assert main(["explore", str(clean)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["explore", str(clean), "--json", "--overwrite"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["arrays"][0]["shape"] == [1, 64, 64]
+    assert facts["suspicious"] == []
+    assert clean.read_bytes() == before
+
+
+def test_its_own_input_is_never_the_picture(clean: Path, tmp_path: Path) -> None:
+    before = clean.read_bytes()
+    assert main(["explore", str(clean), "--out", str(clean), "--overwrite"]) == 2
+    assert clean.read_bytes() == before
+
+
+def test_a_file_that_says_nothing_asks_for_a_task(tmp_path: Path) -> None:
+    path = tmp_path / "odd.npz"
+    np.savez(path, table=np.arange(7))
+    assert explore(path).task == ""
+    assert main(["explore", str(path)]) == 2
+    with pytest.raises(UserError, match="there is no task 'ctt'; known: denoise"):
+        explore(path, "ctt")
