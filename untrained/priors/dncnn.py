@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from untrained.errors import UserError
 from untrained.priors.base import Denoiser, Provenance
+from untrained.priors.fitting import load_exactly
 
-SIGMA = 25 / 255
-"""Noise level that the files of KAIR named `dncnn_25` were trained on; it stands in no file."""
+SIGMA = 25
+"""Noise level of KAIR's files, of 255, where the name of the file (`dncnn_15.pth`) tells none."""
 
 
 class DnCNN(Denoiser):
@@ -48,8 +51,11 @@ def build_dncnn(tensors: Mapping[str, Tensor], provenance: Provenance) -> DnCNN:
     if not chained or shapes[0][1] != shapes[-1][0]:
         raise UserError(f"its kernels {shapes} make no chain of 3x3 convolutions, as DnCNN has")
     layers: list[nn.Module] = []
-    for outputs, inputs, *_ in shapes:
-        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
-    network = nn.Sequential(*layers[:-1])
-    network.load_state_dict({name.removeprefix("model."): one for name, one in tensors.items()})
-    return DnCNN(network, provenance, channels=shapes[0][1], levels=(SIGMA, SIGMA))
+    with torch.device("meta"):
+        for outputs, inputs, *_ in shapes:
+            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
+        network = nn.Sequential(*layers[:-1])
+    load_exactly(network, {name.removeprefix("model."): one for name, one in tensors.items()})
+    told = re.search(r"dncnn_?(\d+)", provenance.file.lower())
+    sigma = (int(told[1]) if told else SIGMA) / 255
+    return DnCNN(network, provenance, channels=shapes[0][1], levels=(sigma, sigma))

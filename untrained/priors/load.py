@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.files import existing_file
+from untrained.files import existing_file, sha256
 from untrained.priors.base import Prior, Provenance
 from untrained.priors.dncnn import build_dncnn, is_dncnn
+from untrained.priors.mnist import build_mnist, is_mnist
+from untrained.priors.scico import build_scico, is_scico
+from untrained.priors.tensors import read_licence, read_tensors
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Architecture:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "dncnn": Architecture("DnCNN as KAIR stores it", is_dncnn, build_dncnn),
+    "scico": Architecture("DnCNN as SCICO stores it", is_scico, build_scico),
+    "mnist": Architecture("DDPM of handwritten digits, 28 x 28", is_mnist, build_mnist),
 }
 """What `--prior FILE:NAME` names; without a name the first that recognises the file is taken."""
 
@@ -53,50 +55,31 @@ def load_prior(path: str | Path) -> Prior:
     """
     name, named = split_name(str(path))
     file = existing_file(name, "--prior")
-    tensors = read_tensors(file)
-    found = [n for n, one in ARCHITECTURES.items() if one.recognises(tensors)]
-    if named and named not in found:
-        looks = f"; it looks like {found[0]}" if found else ""
-        raise UserError(f"--prior: {file} does not have the layout of {named}{looks}")
-    if not found:
-        first = ", ".join(list(tensors)[:3])
-        raise UserError(
-            f"--prior: the layout of {file} ({len(tensors)} tensors: {first}, ...) is none of "
-            f"{', '.join(ARCHITECTURES)}"
-        )
-    architecture = named or found[0]
-    provenance = Provenance(architecture, file.name, hashlib.sha256(file.read_bytes()).hexdigest())
     try:
-        return ARCHITECTURES[architecture].build(tensors, provenance)
+        return _built(file, named, read_tensors(file))
     except UserError as error:
         raise UserError(f"--prior: {file}: {error}") from error
 
 
-def read_tensors(file: Path) -> dict[str, Tensor]:
-    """Read the tensors of a file by name.
-
-    Raises:
-        UserError: it is damaged, holds other things than tensors, or values that are not finite.
-    """
-    try:
-        loaded = _loaded(file)
-    except Exception as error:  # torch raises many kinds, of pickle, zipfile and its own
+def _built(file: Path, named: str, tensors: Mapping[str, Tensor]) -> Prior:
+    """Build the prior of tensors, by the architecture that was named or else is recognised."""
+    found = [name for name, one in ARCHITECTURES.items() if one.recognises(tensors)]
+    if named and named not in found:
+        looks = f"; it looks like {found[0]}" if found else ""
+        raise UserError(f"it does not have the layout of {named}{looks}")
+    if not found:
+        first = ", ".join(list(tensors)[:3])
         raise UserError(
-            f"--prior: {file} cannot be read as tensors: {error}; a file that needs code to be "
-            "read is never loaded: save its state_dict() alone, as .safetensors"
-        ) from error
-    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise UserError(f"--prior: {file} holds no state_dict (names and tensors)")
-    for name, tensor in loaded.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise UserError(f"--prior: {file} is damaged: '{name}' holds NaN or infinite values")
-    return dict(loaded)
-
-
-def _loaded(file: Path) -> Any:
-    """Read a file of either kind; nothing in it is executed."""
-    if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(file)
-    return torch.load(file, map_location="cpu", weights_only=True)
+            f"its layout ({len(tensors)} tensors: {first}, ...) is none of "
+            f"{', '.join(ARCHITECTURES)}"
+        )
+    name = named or found[0]
+    provenance = Provenance(name, file.name, sha256(file), read_licence(file))
+    try:
+        return ARCHITECTURES[name].build(tensors, provenance)
+    except UserError:
+        raise
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        # shapes that are odd enough show only where the network is built
+        told = str(error).strip().splitlines()[:1]
+        raise UserError(f"its tensors make no network of {name}: {''.join(told)}") from error
