@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_priors import small_prior
 from torch import Tensor
 
 from untrained import METHODS, Problem, nets
@@ -19,7 +20,16 @@ from untrained.core.state import State
 from untrained.core.watch import Watch
 from untrained.errors import UserError
 from untrained.methods import PRESETS, find_recipe
-from untrained.methods.card import CLASSICAL, FAMILIES, LOW_DATA, NOTHING, WEIGHTS
+from untrained.methods.card import (
+    CLASSICAL,
+    FAMILIES,
+    HYBRID,
+    LOW_DATA,
+    NOTHING,
+    PRETRAINED,
+    PRIOR,
+    WEIGHTS,
+)
 from untrained.nets import UNet, initialise, normalisations
 from untrained.physics import MRI, Denoise, Inpaint, PhaseRetrieval
 from untrained.pretrain.train import training_recipe
@@ -41,7 +51,11 @@ def small(method: Method, net: object = SMALL, engine: Engine = ADAM) -> Recipe:
 TABLE: dict[str, Recipe] = {
     "aseqdip": small(m.ASeqDIP(6)),
     "autoencoder": small(m.Autoencoder(12, training=5)),
+    "cddip": small(m.CDDIP(4, inner=3), engine=Engine("adamw", lr=0.01, precision="fp32")),
     "convdecoder": small(m.ConvDecoderFit(12, channels=6), nets.ConvDecoder(6, depth=3, start=4)),
+    "ddip": small(
+        m.DDIP(4, inner=3, rank=2), nets.NoNet(), Engine("adamw", lr=1e-3, precision="fp32")
+    ),
     "deepdecoder": small(m.DeepDecoderFit(12, channels=6), nets.DeepDecoder(6, depth=2)),
     "deepred": small(m.DeepRED(4, inner=3, denoiser="tv")),
     "dip": small(m.DIP(12, walk=0.02)),
@@ -60,6 +74,7 @@ TABLE: dict[str, Recipe] = {
     "sgld": small(m.SGLD(12, noise=0.1)),
     "strainer": small(m.Strainer(12), nets.Siren(8, 2)),
     "tvdip": small(m.TVDIP(12)),
+    "udig": small(m.UDiGDIP(6)),
     "ugodit": small(m.UGoDIT(6)),
 }
 # of the weights; all of them elsewhere
@@ -67,6 +82,7 @@ TRAINED = {"drp": "normalisations", "nerp": "layers", "oes": "sub-network", "ugo
 DETERMINED = ("edip", "nerp")  # by the learned weights and the measurements: nothing is drawn
 VARIABLES = {
     "autoencoder": {"z"},
+    "ddip": {f"lora/network.{layer}.weight/{which}" for layer in (0, 2) for which in "AB"},
     "dop": {"g", "h"},
     "drp": {"z", "gain", "offset"},
     "selfguided": {"z"},
@@ -136,7 +152,8 @@ def learned(name: str, problem: Problem) -> dict[str, Tensor]:
 
 
 def start_for(name: str, problem: Problem) -> StartWeights:
-    return StartWeights.from_tensors(learned(name, problem))
+    start = StartWeights.from_tensors(learned(name, problem))
+    return replace(start, prior=small_prior()) if METHODS[name].needs == PRIOR else start
 
 
 def run(name: str, problem: Problem, **options: object) -> Result:
@@ -149,13 +166,13 @@ def test_the_table_has_every_network_method() -> None:
 
 
 def test_every_card_says_what_kind_of_method_it_is_and_what_it_needs() -> None:
-    assert {card.family for card in METHODS.values()} == set(FAMILIES)
+    assert {card.family for card in METHODS.values()} | {PRETRAINED} == set(FAMILIES)
     for name, card in METHODS.items():
         assert card.name == name
         assert card.classical == (card.family == CLASSICAL) == (name in ANSWERS)
         assert (card.training is not None) == (card.needs == WEIGHTS)
         if card.needs != NOTHING:
-            assert card.family == LOW_DATA
+            assert card.family in ((HYBRID, PRETRAINED) if card.needs == PRIOR else (LOW_DATA,))
 
 
 def test_no_class_is_without_a_row() -> None:
@@ -266,7 +283,8 @@ def test_every_task_has_a_recipe_whose_network_can_be_built(name: str, preset: s
         assert recipe.budget > 0
         problem = mri() if task == "mri" else photograph()
         with torch.device("meta"):
-            assert sum(p.numel() for p in recipe.build(problem).parameters()) > 0
+            count = sum(p.numel() for p in recipe.build(problem).parameters())
+        assert (count == 0) == isinstance(recipe.net, nets.NoNet)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,8 +7,10 @@ from __future__ import annotations
 from untrained.methods.aseqdip import CARD as ASEQDIP_CARD, ASeqDIP
 from untrained.methods.autoencoder import CARD as AUTOENCODER_CARD, Autoencoder
 from untrained.methods.card import Card, PRIOR, find_recipe
+from untrained.methods.cddip import CARD as CDDIP_CARD, CDDIP
 from untrained.methods.classical import CARDS as CLASSICAL
 from untrained.methods.convdecoder import CARD as CONVDECODER_CARD, ConvDecoderFit
+from untrained.methods.ddip import CARD as DDIP_CARD, DDIP
 from untrained.methods.deepdecoder import CARD as DEEPDECODER_CARD, DeepDecoderFit
 from untrained.methods.deepred import CARD as DEEPRED_CARD, DeepRED
 from untrained.methods.dip import CARD as DIP_CARD, DIP
@@ -28,6 +30,7 @@ from untrained.methods.selfguided import CARD as SELFGUIDED_CARD, SelfGuided
 from untrained.methods.sgld import CARD as SGLD_CARD, SGLD
 from untrained.methods.strainer import CARD as STRAINER_CARD, Strainer
 from untrained.methods.tvdip import CARD as TVDIP_CARD, TVDIP
+from untrained.methods.udig import CARD as UDIG_CARD, UDiGDIP
 from untrained.methods.ugodit import CARD as UGODIT_CARD, UGoDIT
 
 METHODS: dict[str, Card] = {
@@ -49,6 +52,9 @@ METHODS: dict[str, Card] = {
         HOUSE_CARD,
         FILLIN_CARD,
         DEEPRED_CARD,
+        UDIG_CARD,
+        DDIP_CARD,
+        CDDIP_CARD,
         REFGUIDED_CARD,
         AUTOENCODER_CARD,
         UGODIT_CARD,
@@ -60,6 +66,8 @@ METHODS: dict[str, Card] = {
 }
 
 __all__ = [
+    "CDDIP",
+    "DDIP",
     "DIP",
     "DOP",
     "DRP",
@@ -85,6 +93,7 @@ __all__ = [
     "Rethinking",
     "SelfGuided",
     "Strainer",
+    "UDiGDIP",
     "UGoDIT",
     "find_recipe",
 ]

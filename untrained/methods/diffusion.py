@@ -179,3 +179,8 @@ def conjugate_gradients(
         previous, energy = energy, sum_squares(r)
         d = r + per_problem(energy / previous.clamp_min(1e-30), d) * d
     return u
+
+
+def within_steps(rounds: int, inner: int, steps: int) -> tuple[int, int]:
+    """Share a budget of optimiser steps out: (levels, steps at each), levels kept where it can."""
+    return (rounds, steps // rounds) if steps >= rounds else (max(1, steps), 1)
