@@ -16,6 +16,7 @@ import click
 import numpy as np
 import pytest
 import torch
+from small_priors import small_prior
 
 import untrained as ut
 from untrained.cli.commands import commands
@@ -202,7 +203,9 @@ def test_every_command_shown_parses_and_its_names_and_settings_exist(
     if line.split()[1] != "reconstruct":
         return
     chosen = {k: given[k] for k in ("method", "preset", "settings", "stop", "output")}
-    assert plan(line.split()[2], steps=given["steps"] or 0, **chosen).task == line.split()[2]
+    prior = small_prior() if given["prior"] else None
+    found = plan(line.split()[2], steps=given["steps"] or 0, prior=prior, **chosen)
+    assert found.task == line.split()[2]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

@@ -251,7 +251,8 @@ def test_methods_are_listed_under_their_family(capsys) -> None:
     assert call("list", "methods") == 0
     parts = capsys.readouterr().out.split("\n\n")
     assert parts[0].startswith("auto ")
-    for part, family in zip(parts[1:], FAMILIES, strict=True):
+    families = {card.family for card in METHODS.values()}
+    for part, family in zip(parts[1:], [f for f in FAMILIES if f in families], strict=True):
         heading, *lines = part.splitlines()
         assert heading == f"{family.upper()}: {FAMILIES[family]}"
         named = [line.split()[0] for line in lines if line[0] != " "]
