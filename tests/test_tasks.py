@@ -49,9 +49,9 @@ def test_every_task_is_read_and_has_a_row() -> None:
 
 
 def test_linear_tasks_are_those_whose_operator_may_be_linear() -> None:
-    assert set(ALL_TASKS) - set(LINEAR_TASKS) == {"nldeblur", "phase"}
+    assert set(ALL_TASKS) - set(LINEAR_TASKS) == {"nldeblur", "phase", "eit"}
 
 
-@pytest.mark.parametrize("name", ["", "eit", "my task"])
+@pytest.mark.parametrize("name", ["", "video", "my task"])
 def test_an_unknown_name_has_the_row_of_custom(name: str) -> None:
     assert find_task(name).name == "custom"

@@ -103,6 +103,7 @@ _ROWS = (
         sigma_in_file=False,
     ),
     Task("ct", channels=1, measures="views", input_name="back-projection"),
+    Task("eit", linear=False, channels=1, input_name="one linearised step"),
     Task("custom", complex_image="operator"),
 )
 

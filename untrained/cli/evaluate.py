@@ -7,6 +7,11 @@ import math
 
 import click
 
+from untrained.errors import UserError
+
+PLAIN = ("psnr", "ssim", "ktc", "resistive", "conductive")
+"""Measures of which four decimals are shown."""
+
 
 @click.command()
 @click.argument("image")
@@ -28,8 +33,22 @@ import click
     help="Of fastMRI's reconstruction_rss or _esc, where a file has no reference [default: as "
     "many as IMAGE, or the middle one].",
 )
+@click.option(
+    "--score",
+    type=click.Choice(["ktc"]),
+    default=None,
+    help="In place of PSNR: the score of the Kuopio Tomography Challenge 2023, for eit; REFERENCE "
+    "holds the classes 0 background, 1 resistive, 2 conductive.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def evaluate(image: str, reference: str, data_range: str, index: int | None, as_json: bool) -> None:
+def evaluate(
+    image: str,
+    reference: str,
+    data_range: str,
+    index: int | None,
+    score: str | None,
+    as_json: bool,
+) -> None:
     """Compare IMAGE with REFERENCE: PSNR, SSIM, NRMSE.
 
     Complex images are compared by magnitude; neither image is rescaled to the other. Of phase
@@ -37,20 +56,28 @@ def evaluate(image: str, reference: str, data_range: str, index: int | None, as_
     """
     from untrained.cli.closing import note_lines
     from untrained.data.evaluate import evaluate_files, evaluate_notes
+    from untrained.data.ktc_files import score_files
     from untrained.report.save import plain_values
 
-    found = evaluate_files(image, reference, data_range, index)
-    for note in evaluate_notes(image, reference, index):
+    if score is None:
+        found = evaluate_files(image, reference, data_range, index)
+        notes = evaluate_notes(image, reference, index)
+    elif data_range != "auto" or index is not None:
+        raise UserError("--score ktc takes neither --range nor --slice; leave them out")
+    else:
+        found, notes = score_files(image, reference)
+    for note in notes:
         click.echo("\n".join(note_lines(note)), err=True)
     if as_json:
         click.echo(json.dumps(plain_values(found), indent=2))
         return
+    width = max(8, *map(len, found))
     for name, value in found.items():
-        click.echo(f"{name:<8} {_text(name, value)}")
+        click.echo(f"{name:<{width}} {_text(name, value)}")
 
 
 def _text(name: str, value: float) -> str:
     """Write a dash for what is no number, such as SSIM where a side is below 11 pixels."""
     if math.isnan(value):
         return "-"
-    return f"{value:.4f}" if name in ("psnr", "ssim") else f"{value:.4g}"
+    return f"{value:.4f}" if name in PLAIN else f"{value:.4g}"

@@ -174,6 +174,46 @@ def ct(
 @reconstruct.command()
 @click.argument("input_file", metavar="INPUT")
 @click.option(
+    "--mesh",
+    default=None,
+    metavar="FILE",
+    help="Triangles and electrodes: nodes, elements, electrodes (.npz, .h5), or g, H, elfaces "
+    "(.mat) [default: the file's own, else a disc].",
+)
+@click.option(
+    "--reference-voltages",
+    default=None,
+    metavar="FILE",
+    help="Voltages of the empty tank, as the challenge's ref.mat [default: the file's own].",
+)
+@click.option(
+    "--ktc-level",
+    "level",
+    type=click.IntRange(1, 7),
+    default=None,
+    help="Leave out what this level of the Kuopio Tomography Challenge does: the first 2 (n - 1) "
+    "electrodes.",
+)
+@_KEY
+@shared_options
+def eit(
+    options: Options,
+    input_file: str,
+    mesh: str | None,
+    reference_voltages: str | None,
+    level: int | None,
+    key: str | None,
+) -> int:
+    """Reconstruct conductivity from voltages at electrodes."""
+    load = partial(
+        TASKS["eit"].load, mesh=mesh, reference_voltages=reference_voltages, level=level, key=key
+    )
+    return reconstruct_file("eit", input_file, options, load)
+
+
+@reconstruct.command()
+@click.argument("input_file", metavar="INPUT")
+@click.option(
     "--physics",
     required=True,
     metavar="MODULE:CALLABLE|FILE.py:CALLABLE",

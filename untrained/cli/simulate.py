@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from untrained.data.simulate.ct import simulate_ct
+from untrained.data.simulate.eit import LEVELS, RANGE, Tank, simulate_eit
 from untrained.data.simulate.encoded import simulate_cs, simulate_nldeblur, simulate_phase
 from untrained.data.simulate.mri import simulate_mri
 from untrained.data.simulate.photos import (
@@ -216,6 +217,79 @@ def ct(files: Files, angles: int, noise: float) -> None:
     """Project a picture along parallel rays."""
     notes = simulate_ct(files.clean, files.out, seed=files.seed, angles=angles, noise=noise)
     files.wrote(notes)
+
+
+@simulate.command()
+@_shared
+@click.option(
+    "--noise", type=float, default=0.001, show_default=True, help="Relative standard deviation."
+)
+@click.option(
+    "--electrodes", type=int, default=Tank.electrodes, show_default=True, help="Of the disc."
+)
+@click.option("--mesh", default=None, metavar="FILE", help="In place of the disc.")
+@click.option(
+    "--ktc-level",
+    "level",
+    type=click.IntRange(LEVELS[0], LEVELS[-1]),
+    default=1,
+    show_default=True,
+    help="Without the first 2 (n - 1) electrodes, as in the Kuopio Tomography Challenge.",
+)
+@click.option(
+    "--impedance",
+    type=float,
+    default=Tank.impedance,
+    show_default=True,
+    help="Mean contact impedance, length over conductivity.",
+)
+@click.option(
+    "--impedance-spread",
+    "spread",
+    type=float,
+    default=Tank.spread,
+    show_default=True,
+    help="Standard deviation of its logarithm between electrodes.",
+)
+@click.option(
+    "--conductivity",
+    default=None,
+    metavar="LOW,HIGH",
+    help=f"Of black and white [default: floats as they are, else {RANGE[0]},{RANGE[1]}].",
+)
+@click.option("--no-reference", is_flag=True, help="No reference voltages of the background.")
+def eit(
+    files: Files,
+    noise: float,
+    electrodes: int,
+    mesh: str | None,
+    level: int,
+    impedance: float,
+    spread: float,
+    conductivity: str | None,
+    no_reference: bool,
+) -> None:
+    """Drive currents through a picture of conductivity."""
+    tank = Tank(
+        electrodes=electrodes,
+        mesh=mesh,
+        level=level,
+        impedance=impedance,
+        spread=spread,
+        conductivity=_range(conductivity),
+        water=not no_reference,
+    )
+    files.wrote(simulate_eit(files.clean, files.out, seed=files.seed, noise=noise, tank=tank))
+
+
+def _range(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"--conductivity {text}: expected LOW,HIGH, for example 0.1,1.5") from None
+    return low, high
 
 
 def _box(text: str | None) -> tuple[int, int] | None:

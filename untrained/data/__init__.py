@@ -19,6 +19,7 @@ from untrained.data.references import (
     with_references,
 )
 from untrained.data.simulate.ct import simulate_ct
+from untrained.data.simulate.eit import simulate_eit
 from untrained.data.simulate.encoded import simulate_cs, simulate_nldeblur, simulate_phase
 from untrained.data.simulate.mri import simulate_mri
 from untrained.data.simulate.photos import (
@@ -32,6 +33,7 @@ from untrained.data.tasks.ct import load_ct
 from untrained.data.tasks.custom import load_custom
 from untrained.data.tasks.deblur import load_deblur
 from untrained.data.tasks.denoise import load_denoise
+from untrained.data.tasks.eit import load_eit
 from untrained.data.tasks.inpaint import load_inpaint
 from untrained.data.tasks.mri import load_mri
 from untrained.data.tasks.nldeblur import load_nldeblur
@@ -191,6 +193,15 @@ TASKS: dict[str, TaskFiles] = {
             "or TIFF with --angles",
             guarded(load_ct),
             simulate_ct,
+        ),
+        TaskFiles(
+            "eit",
+            "Reconstruct conductivity from voltages at electrodes around a body.",
+            ".npz or .h5 (voltages, injections, patterns; optionally reference_voltages, and the "
+            "mesh as nodes, elements, electrodes), or a .mat of the Kuopio Tomography Challenge "
+            "2023",
+            guarded(load_eit),
+            simulate_eit,
         ),
         TaskFiles(
             "custom",
