@@ -44,7 +44,7 @@ def test_what_simulate_writes_is_read_back(tmp_path, arrays):
     assert one.physics.x_shape == (1, 24, 24)
     assert one.physics.background == pytest.approx(0.8, rel=0.1)
     assert one.sigma == float(arrays["sigma"]) > 0
-    inside = one.physics.grid.inside
+    inside = one.physics.grid.averages.sum(axis=0).reshape(24, 24) > 0
     assert np.array_equal(one.reference[0, 0].numpy()[inside], arrays["reference"][inside])
     assert (one.reference[0, 0].numpy()[~inside] == np.float32(one.physics.background)).all()
 
@@ -297,7 +297,7 @@ def test_voltages_are_those_of_a_finer_model(tmp_path):
         truth = one.physics.changed(impedance=1e-2, offset=None, order=2)
         found = truth.A(one.reference)[0, 0].numpy()
         off = np.abs(found - stored["voltages"])
-    assert 0 < off.max() < 0.002 * np.abs(found).max()
+    assert 0 < off.max() < 0.005 * np.abs(found).max()
 
 
 def test_noise_and_contacts_depend_on_the_seed_alone(tmp_path):

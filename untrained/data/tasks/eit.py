@@ -226,5 +226,6 @@ def _reference(beside: _Beside, physics: EIT, path: str | Path) -> torch.Tensor 
             f"{shown(beside.reference)}; store the right 'image_shape' beside it"
         )
     values = single_precision(beside.reference, label)
-    inside = physics.grid.inside
-    return torch.from_numpy(np.where(inside, values, np.float32(physics.background)))[None, None]
+    # a pixel counts if any triangle has a part in it, not only its centre
+    seen = np.asarray(physics.grid.averages.sum(axis=0)).reshape(values.shape) > 0
+    return torch.from_numpy(np.where(seen, values, np.float32(physics.background)))[None, None]
