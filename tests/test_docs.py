@@ -289,12 +289,21 @@ def test_the_snippets_of_the_python_page_run(quiet: Path) -> None:
 def test_the_files_that_the_file_page_writes_are_read(quiet: Path) -> None:
     rng = np.random.default_rng(0)
     kspace = rng.standard_normal((2, 24, 24)) + 1j * rng.standard_normal((2, 24, 24))
-    run_blocks("files.md", {"kspace": kspace, "sinogram": rng.random((12, 24))}, {})
+    turns = np.eye(16) - np.roll(np.eye(16), 1, axis=0)
+    tank = ut.physics.EIT(ut.physics.disc_mesh(16), 1e-3 * turns, turns, (1, 16, 16))
+    given = {
+        "kspace": kspace,
+        "sinogram": rng.random((12, 24)),
+        "voltages": tank.A(torch.ones(1, 1, 16, 16))[0, 0].numpy(),
+    }
+    run_blocks("files.md", given, {})
     scan = TASKS["mri"].load("scan.npz", maps="lowres")
     assert isinstance(scan, list)
     assert scan[0].y.shape == (1, 2, 2, 24, 24)
     (parallel,) = TASKS["ct"].load("views.npz")
     (fan,) = TASKS["ct"].load("fan.npz")
+    (body,) = TASKS["eit"].load("tank.npz")
+    assert body.physics.background == pytest.approx(1, rel=1e-4)
     (again,) = TASKS["ct"].load("views.npz", geometry=_written("fan.json", "files.md"))
     assert parallel.physics.geometry.fan is None
     assert fan.physics.geometry.fan == ut.physics.FanBeam(300.0, 450.0)
