@@ -28,11 +28,12 @@ from untrained.data import TASKS, read_clean
 from untrained.errors import UserError, from_file
 from untrained.files import require_not_input, sha256
 from untrained.folder import RESULT, Folder
-from untrained.methods import METHODS, Card
+from untrained.methods import Card
 from untrained.methods.card import CLEAN_IMAGES, MEASUREMENTS
 from untrained.pretrain import Weights, clean_problem, train
-from untrained.pretrain.train import learned_from, training_recipe
+from untrained.pretrain.train import TRAINABLE, going_on, learned_from, training_recipe
 from untrained.pretrain.weights import check_path
+from untrained.priors import Prior, load_prior
 from untrained.problem import Problem
 from untrained.report import write_training
 from untrained.rules.watch import Clock, Interrupt, Progress
@@ -41,6 +42,8 @@ from untrained.threads import at_most_threads
 
 APART = {"--method", "--stop", "--output", "--seeds", "--reference", "--guide", "--weights"}
 """Options of `reconstruct` that a training has not."""
+PRIOR = "--prior"
+"""The option that the training of a prior has: the network that it goes on from."""
 LOADERS_NAMES = {"index": "slice", "bkse": "weights"}
 """What a loader calls some options of `reconstruct`."""
 
@@ -52,27 +55,36 @@ def pretrain() -> None:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is learned from: problems, their true images where a file has them, and the files."""
+    """What is learned from: problems, their true images where a file has them, and the files.
+
+    `prior` is what the training of a prior goes on from.
+    """
 
     problems: list[Problem]
     references: list[torch.Tensor | None]
     files: list[dict[str, str]]
     notes: tuple[str, ...]
+    prior: Prior | None = None
 
 
 def _command(card: Card, task: str) -> click.Command:
     """Make `pretrain METHOD TASK`, with the task's own options where measurements are read."""
 
     def learn(options: Options, inputs: tuple[str, ...], **own: Any) -> int:
+        noisy = own.pop("noisy", None) or 0.0
         load = partial(TASKS[task].load, **{LOADERS_NAMES.get(k, k): v for k, v in own.items()})
-        return _learn(card, task, inputs, options, load)
+        return _learn(card, task, inputs, options, load, noisy)
 
     learn.__doc__ = f"Learn {card.trained().title}.\n\nINPUT is {_what(card)}."
     learn.__name__ = task
     shown = f"To {TASKS[task].description[0].lower()}{TASKS[task].description[1:]}"
     command = click.command(name=task, short_help=shown)(shared_options(learn))
-    command.params = [p for p in command.params if not APART & set(p.opts)]
-    own = [] if card.trained().learns_from == CLEAN_IMAGES else _own_options(task)
+    training = card.trained()
+    apart = APART | ({PRIOR} if training.keep is None else set())
+    command.params = [p for p in command.params if not apart & set(p.opts)]
+    own = [] if training.learns_from == CLEAN_IMAGES else _own_options(task)
+    if training.keep is not None and training.learns_from == CLEAN_IMAGES:
+        own = [_noisy()]
     argument = click.Argument(["inputs"], nargs=-1, required=True, metavar="INPUT...")
     # A new option: click does not mind `required` set on one that was declared with a default.
     out = click.Option(
@@ -84,6 +96,16 @@ def _command(card: Card, task: str) -> click.Command:
         if "--time-limit" in parameter.opts and isinstance(parameter, click.Option):
             parameter.help = "Pause after S seconds, without weights yet; --resume goes on."
     return command
+
+
+def _noisy() -> click.Option:
+    return click.Option(
+        ["--noisy"],
+        type=click.FloatRange(min=0, min_open=True),
+        default=None,
+        metavar="SIGMA",
+        help="The images have white noise of this standard deviation, in units of their files.",
+    )
 
 
 def _own_options(task: str) -> list[click.Parameter]:
@@ -105,6 +127,7 @@ def _learn(
     paths: Sequence[str],
     options: Options,
     load: Load,
+    noisy: float = 0.0,
 ) -> int:
     assert options.out is not None
     given = input_files(paths, options, load)
@@ -113,7 +136,9 @@ def _learn(
     out = check_path(options.out, overwrite=options.overwrite or resumed or options.dry_run)
     require_not_input([out], given)
     with at_most_threads(options.threads):
-        inputs = _read(card, task, paths, load)
+        inputs = _read(card, task, paths, load, noisy)
+        if options.prior:
+            inputs = replace(inputs, prior=load_prior(options.prior))
         if options.dry_run:
             return _dry_run(card, task, inputs, options)
         with open_directory(
@@ -158,12 +183,14 @@ def _same_settings(
 ) -> None:
     """Refuse finished weights that were learned with other settings."""
     recipe = training_recipe(card, task, options.preset, options.settings, options.steps)
+    if inputs.prior is not None:
+        recipe, _ = going_on(card, recipe, inputs.prior, inputs.problems)
     wanted = {
         "method": card.name,
         "task": task,
         "recipe": recipe.to_dict(),
         "inputs": inputs.files,
-        "data": learned_from(card.trained(), inputs.problems),
+        "data": learned_from(card.trained(), inputs.problems, inputs.prior),
         "seed": options.seed,
     }
     require_same(facts, wanted, "these weights were learned with")
@@ -189,6 +216,7 @@ def _into(
             device=options.device,
             inputs=inputs.files,
             references=inputs.references,
+            prior=inputs.prior,
             watch=watch,
             run_dir=directory.path,
         )
@@ -215,7 +243,7 @@ def _about(weights: Weights, inputs: Inputs, card: Card) -> About:
         command=command_line(),
         notes=inputs.notes,
     )
-    if card.trained().drawn:
+    if card.trained().drawn or card.trained().keep is not None:
         return about
     known = [reference for reference in inputs.references if reference is not None]
     return replace(
@@ -225,7 +253,7 @@ def _about(weights: Weights, inputs: Inputs, card: Card) -> About:
     )
 
 
-def _read(card: Card, task: str, paths: Sequence[str], load: Load) -> Inputs:
+def _read(card: Card, task: str, paths: Sequence[str], load: Load, noisy: float) -> Inputs:
     problems: list[Problem] = []
     references: list[torch.Tensor | None] = []
     files: list[dict[str, str]] = []
@@ -236,7 +264,7 @@ def _read(card: Card, task: str, paths: Sequence[str], load: Load) -> Inputs:
     for path in paths:
         if card.trained().learns_from == CLEAN_IMAGES:
             image = read_clean(task, path)
-            found = [clean_problem(image, unit_range=find_task(task).unit_range)]
+            found = [clean_problem(image, find_task(task).unit_range, noisy)]
             references.append(None)
             names = [Path(path).name]
         else:
@@ -246,7 +274,8 @@ def _read(card: Card, task: str, paths: Sequence[str], load: Load) -> Inputs:
             references += [m.reference for m in slices]
             names = [Path(m.source).name for m in slices]
             notes += [f"{m.source}: {note}" for m in slices for note in m.notes]
-        if problems and found[0].x_shape != problems[0].x_shape:
+        one_shape = card.trained().keep is None
+        if one_shape and problems and found[0].x_shape != problems[0].x_shape:
             raise UserError(
                 f"{path} has an image of {found[0].x_shape} and {paths[0]} one of "
                 f"{problems[0].x_shape}: images that are learned from together have one shape; "
@@ -276,7 +305,9 @@ def _report(out: Path, beside: Path, facts: dict[str, Any], options: Options) ->
         click.echo(f"{method} learned from {count} input(s) in {facts['seconds']:.0f} s")
         click.echo(f"weights  {out}")
         click.echo(f"report   {beside / 'report.html'}")
-        click.echo(f"next     untrained reconstruct {task} INPUT --weights {out}")
+        prior = TRAINABLE[method].prior
+        how = "--method METHOD --prior" if prior else "--weights"
+        click.echo(f"next     untrained reconstruct {task} INPUT {how} {out}")
     return 0
 
 
@@ -289,6 +320,5 @@ def _group(card: Card) -> click.Group:
 
 
 _add: Callable[[click.Command], None] = pretrain.add_command
-for _card in METHODS.values():
-    if _card.pretrained:
-        _add(_group(_card))
+for _card in TRAINABLE.values():
+    _add(_group(_card))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from untrained.core.recipe import Recipe
 from untrained.methods.presets import check_preset
 
@@ -56,6 +58,8 @@ class Training:
         decoders: whether the decoders are kept too, each image's.
         input: whether the network's input is kept too.
         drawn: whether the images are drawn, `batch` of them a step.
+        keep: of the training of a prior, which is one network for a batch of `batch` crops or
+            scans a step: (weights) -> the tensors of its file; None elsewhere.
     """
 
     title: str
@@ -65,6 +69,7 @@ class Training:
     decoders: bool = False
     input: bool = False
     drawn: bool = False
+    keep: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
 
 
 @dataclass(frozen=True)

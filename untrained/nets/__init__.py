@@ -10,6 +10,7 @@ from untrained.nets.decoder import ConvDecoder, DeepDecoder
 from untrained.nets.edip import EdipUNet
 from untrained.nets.initialise import initialise
 from untrained.nets.no_net import NoNet
+from untrained.nets.noise_unet import NoiseUNet
 from untrained.nets.randomness import DrawnFrom
 from untrained.nets.s2s import S2SNet
 from untrained.nets.side_by_side import SideBySide
@@ -46,7 +47,7 @@ def net_from_dict(values: dict[str, Any]) -> Any:
     Raises:
         UserError: an unknown network, or a field that it does not have.
     """
-    known = {kind.__name__: kind for kind in NETS.values()}
+    known = {kind.__name__: kind for kind in (*NETS.values(), NoiseUNet)}
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "name"}
     if values.get("name") not in known:
         raise UserError(f"unknown network {values.get('name')!r}; known: {', '.join(known)}")
@@ -74,6 +75,7 @@ __all__ = [
     "DrawnFrom",
     "EdipUNet",
     "NoNet",
+    "NoiseUNet",
     "S2SNet",
     "SideBySide",
     "Siren",

@@ -15,7 +15,7 @@ from untrained.ambient import single_precision
 from untrained.checks import whole
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Frame
-from untrained.core.start import CHOICE, INPUT
+from untrained.core.start import CHOICE, INPUT, StartWeights
 from untrained.core.state import State
 from untrained.core.watch import Watch
 from untrained.errors import UserError
@@ -26,14 +26,24 @@ from untrained.methods.card import CLEAN_IMAGES, Card, Training
 from untrained.methods.presets import check_preset
 from untrained.metrics import usual_range
 from untrained.physics import Denoise
+from untrained.pretrain import denoiser
 from untrained.pretrain.weights import Weights, scans_of
+from untrained.priors import Prior
+from untrained.priors.edm import EDMDenoiser
 from untrained.problem import Problem
 from untrained.problem.digest import data_digest
 from untrained.problem.group import Group
+from untrained.problem.training_set import TrainingSet
 from untrained.rules.watch import psnr_against
 from untrained.solver.fit import Fit
 from untrained.solver.procedure import fit_together
 from untrained.tasks import find_task
+
+TRAINABLE: dict[str, Card] = {
+    **{name: card for name, card in METHODS.items() if card.training is not None},
+    denoiser.CARD.name: denoiser.CARD,
+}
+"""What `untrained pretrain` trains: weights of methods, and priors for them."""
 
 
 def find_trainable(method: str, task: str) -> Card:
@@ -42,9 +52,9 @@ def find_trainable(method: str, task: str) -> Card:
     Raises:
         UserError: it starts from random weights, or does not do the task.
     """
-    card = METHODS.get(method)
-    if card is None or card.training is None:
-        able = [name for name, one in METHODS.items() if one.training is not None]
+    card = TRAINABLE.get(method)
+    if card is None:
+        able = list(TRAINABLE)
         raise UserError(f"'{method}' learns nothing beforehand; these do: {', '.join(able)}")
     if task not in card.tasks:
         raise UserError(f"'{method}' does not do {task}; it does: {', '.join(card.tasks)}")
@@ -80,11 +90,12 @@ def train(
     references: Sequence[Tensor | None] = (),
     watch: Sequence[Watch] = (),
     run_dir: str | Path | None = None,
+    prior: Prior | None = None,
 ) -> tuple[Weights, Fit]:
     """Learn the weights of `method`.
 
     Args:
-        method: `ugodit`, `edip`, `metadip`, `strainer` or `nerp`.
+        method: `ugodit`, `edip`, `metadip`, `strainer` or `nerp`; or `denoiser`, a prior.
         problems: what is learned from, one measurement each: degraded images with physics of
             their own (`ugodit`), clean images (`clean_problem`), or a scan whose geometry is
             used and whose measurements are not (`edip`).
@@ -98,6 +109,7 @@ def train(
             every step (`psnr 1`, `psnr 2`, ...); the training itself does not see it.
         watch: watchers.
         run_dir: keep a checkpoint there and resume from the one found there.
+        prior: what the training of a prior goes on from.
 
     Returns:
         The weights, and the fit of the training: its images are those of the networks that
@@ -115,11 +127,15 @@ def train(
     training = card.trained()
     _require_fitting(card, task, problems)
     recipe = training_recipe(card, task, preset, settings, steps)
-    group = learning_group(training, recipe, problems)
-    each: list[Watch] = [] if training.drawn else [EachMisfit()]
-    if references and not training.drawn:
+    start = None
+    if prior is not None:
+        recipe, start = going_on(card, recipe, prior, problems)
+    group = learning_group(training, recipe, problems, task)
+    apart = not training.drawn and training.keep is None  # an image keeps its place on the axis G
+    each: list[Watch] = [EachMisfit()] if apart else []
+    if references and apart:
         each.append(EachPSNR(group, references))
-    data = learned_from(training, problems)
+    data = learned_from(training, problems, prior)
     fit = fit_together(
         recipe,
         group,
@@ -128,8 +144,53 @@ def train(
         device=device,
         run_dir=run_dir,
         settings={"training": method, "data": data},
+        start=start,
     )
     fit = replace(fit, peak_memory_mb=peak_memory_mb(pick_device(device)))
+    weights = Weights(
+        method=method,
+        task=task,
+        preset=preset,
+        image=tuple(group.x_shape),
+        recipe=recipe.to_dict(),
+        inputs=tuple(dict(entry) for entry in inputs),
+        data=tuple(data),
+        scans=scans_of(problems),
+        seed=seed,
+        steps=fit.steps,
+        seconds=fit.seconds,
+        misfit=_last_misfits(fit, len(group)),
+        tensors=_kept(training, fit),
+    )
+    return weights, fit
+
+
+def going_on(
+    card: Card, recipe: Recipe, prior: Prior, problems: Sequence[Problem]
+) -> tuple[Recipe, StartWeights]:
+    """Return the recipe with the network of a prior, and its weights to start from.
+
+    Raises:
+        UserError: it is none of ours, or for images of other channels.
+    """
+    if card.name != denoiser.NAME or not isinstance(prior, EDMDenoiser):
+        raise UserError(
+            f"--prior: a training of '{card.name}' goes on from what `untrained pretrain "
+            f"{card.name}` wrote, and this is {prior.provenance.architecture}"
+        )
+    channels = problems[0].x_shape[0]
+    if prior.channels != channels:
+        raise UserError(
+            f"--prior: it is for images of {prior.channels} channel(s), and these have {channels}"
+        )
+    start = StartWeights(network=dict(prior.network.named_parameters()), prior=prior)
+    return replace(recipe, net=prior.net), start
+
+
+def _kept(training: Training, fit: Fit) -> dict[str, Tensor]:
+    """Choose what of a fit goes into the file of weights."""
+    if training.keep is not None:
+        return training.keep(fit.weights)
     kept = {
         name: weight[0]
         for name, weight in fit.weights.items()
@@ -144,30 +205,20 @@ def train(
         }
     if training.input and fit.z is not None:
         kept[INPUT] = fit.z[0]
-    weights = Weights(
-        method=method,
-        task=task,
-        preset=preset,
-        image=tuple(group.x_shape),
-        recipe=recipe.to_dict(),
-        inputs=tuple(dict(entry) for entry in inputs),
-        data=tuple(data),
-        scans=scans_of(problems),
-        seed=seed,
-        steps=fit.steps,
-        seconds=fit.seconds,
-        misfit=_last_misfits(fit, len(group)),
-        tensors=kept,
-    )
-    return weights, fit
+    return kept
 
 
-def learned_from(training: Training, problems: Sequence[Problem]) -> list[str]:
-    """Hash what each problem is; its operator alone where nothing else is learned from."""
-    if not training.drawn:
-        return [data_digest(problem) for problem in problems]
-    silent = [problem.with_measurements(torch.zeros_like(problem.y)) for problem in problems]
-    return [data_digest(problem) for problem in silent]
+def learned_from(
+    training: Training, problems: Sequence[Problem], prior: Prior | None = None
+) -> list[str]:
+    """Hash what each problem is, its operator alone where nothing else is learned from.
+
+    The hash of the file of a prior that the training goes on from comes last.
+    """
+    if training.drawn:
+        problems = [p.with_measurements(torch.zeros_like(p.y)) for p in problems]
+    known = [] if prior is None else [prior.provenance.sha256[:16]]
+    return [data_digest(problem) for problem in problems] + known
 
 
 def _require_fitting(card: Card, task: str, problems: Sequence[Problem]) -> None:
@@ -186,21 +237,33 @@ def _require_fitting(card: Card, task: str, problems: Sequence[Problem]) -> None
             )
 
 
-def learning_group(training: Training, recipe: Recipe, problems: Sequence[Problem]) -> Group:
-    """Group what the networks of a training are fitted to side by side."""
+def learning_group(
+    training: Training, recipe: Recipe, problems: Sequence[Problem], task: str
+) -> Group:
+    """Group what the networks of a training are fitted to side by side, or one to batches of.
+
+    Raises:
+        UserError: images that do not go together.
+    """
+    method: Any = recipe.method
+    if training.keep is not None:
+        multiple = getattr(recipe.net, "multiple", 1)
+        turned = find_task(task).complex_image != "never" and problems[0].x_shape[0] == 2
+        return TrainingSet(problems, method.batch, method.crop, multiple, turned)
     alone = [problem.select(i) for problem in problems for i in range(len(problem))]
-    batch = int(getattr(recipe.method, "batch", 0))
-    return Group(alone[:1] * batch if training.drawn else alone)
+    return Group(alone[:1] * getattr(method, "batch", 0) if training.drawn else alone)
 
 
-def clean_problem(image: Tensor, unit_range: bool = True) -> Problem:
+def clean_problem(image: Tensor, unit_range: bool = True, noise: float = 0.0) -> Problem:
     """Make a problem of a clean image `(1, C, ...)`, whose measurements are its pixels.
 
-    It is divided by the 99.9th percentile of its magnitudes unless images live in [0, 1].
+    It is divided by the 99.9th percentile of its magnitudes unless images live in [0, 1]. An image
+    that is not clean has white noise of standard deviation `noise`, in its own units.
     """
     if not unit_range:
-        image = image / level(magnitude(image) if image.shape[1] == 2 else image.abs())
-    return Problem(image, Denoise(tuple(image.shape[1:])))
+        size = float(level(magnitude(image) if image.shape[1] == 2 else image.abs()))
+        image, noise = image / size, noise / size
+    return Problem(image, Denoise(tuple(image.shape[1:])), sigma=noise or None)
 
 
 class EachMisfit(Watch):

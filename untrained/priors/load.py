@@ -12,6 +12,7 @@ from untrained.errors import UserError
 from untrained.files import existing_file, sha256
 from untrained.priors.base import Prior, Provenance
 from untrained.priors.dncnn import build_dncnn, is_dncnn
+from untrained.priors.edm import build_edm, is_edm
 from untrained.priors.mnist import build_mnist, is_mnist
 from untrained.priors.scico import build_scico, is_scico
 from untrained.priors.tensors import read_licence, read_tensors
@@ -33,6 +34,7 @@ class Architecture:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
+    "untrained-denoiser": Architecture("written by `pretrain denoiser`", is_edm, build_edm),
     "dncnn": Architecture("DnCNN as KAIR stores it", is_dncnn, build_dncnn),
     "scico": Architecture("DnCNN as SCICO stores it", is_scico, build_scico),
     "mnist": Architecture("DDPM of handwritten digits, 28 x 28", is_mnist, build_mnist),

@@ -90,7 +90,7 @@ def estimate_training(
     """Estimate a training; arguments as of `pretrain.train`, the answer as of `estimate`."""
     place = pick_device(device)
     recipe = training_recipe(card, task, preset, settings, steps)
-    group = learning_group(card.trained(), recipe, problems)
+    group = learning_group(card.trained(), recipe, problems, task)
 
     def take(few: Recipe, **how: Any) -> Fit:
         return fit_together(few, group, device=device, **how)

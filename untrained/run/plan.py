@@ -17,7 +17,7 @@ from untrained.methods import METHODS, PRIOR, Card, find_recipe
 from untrained.methods.find import find_card
 from untrained.methods.own import own_card
 from untrained.methods.presets import check_preset
-from untrained.pretrain import Weights
+from untrained.pretrain import TRAINABLE, Weights
 from untrained.priors import Prior
 from untrained.problem import Problem
 from untrained.problem.digest import data_digest
@@ -143,6 +143,7 @@ def plan(
     if isinstance(settings, str):
         raise UserError(f"settings must be a list of FIELD=VALUE, got the text '{settings}'")
     steps = whole("steps", steps, least=0, most=MOST_STEPS)
+    _refuse_prior(weights)
     if weights is not None and method == "auto":
         method = weights.method
     _check_given("method", method, Method, "untrained.Method")
@@ -225,6 +226,16 @@ def _with_method(recipe: Recipe, method: Method) -> Recipe:
         alternative=recipe.alternative if method == recipe.method else None,
         source=recipe.source if ours else f"{type(method).__name__} in a recipe of {method.name}",
     )
+
+
+def _refuse_prior(weights: Weights | None) -> None:
+    """Refuse the weights of a prior, which methods ask, and do not start from."""
+    card = None if weights is None else TRAINABLE.get(weights.method)
+    if card is not None and card.prior:
+        raise UserError(
+            f"these are the weights of {card.title}, which methods ask and "
+            "do not start from: give the file as --prior (prior= in Python)"
+        )
 
 
 def _check_weights(card: Card, task: str, weights: Weights | None) -> None:

@@ -120,6 +120,7 @@ def fit_together(
     device: str | torch.device = "auto",
     run_dir: str | Path | None = None,
     settings: dict[str, Any] | None = None,
+    start: StartWeights | None = None,
 ) -> Fit:
     """Fit problems of their own physics in one go, by networks that share what the method says.
 
@@ -131,6 +132,7 @@ def fit_together(
     context = _context(
         recipe, [seed], threads_for(group.x_shape[1:]), watch, place, run_dir, settings
     )
+    context = replace(context, start=start)
     with use_threads(context.checkpoint.threads):
         fitted = run_stage(context, StageInput(FIRST, [recipe] * len(group), group, [seed]))
     return _completed(fitted[0], recipe, seed, context)
