@@ -16,6 +16,7 @@ from untrained import load_weights
 from untrained.cli.pretrain import LOADERS_NAMES, _own_options
 from untrained.cli.reconstruct import reconstruct
 from untrained.data import TASKS
+from untrained.priors import load_prior
 
 SMALL = ["--set", "net.widths=4,6", "--set", "net.skip=2", "--quiet"]
 QUICK = ["--steps", "6", *SMALL]
@@ -65,6 +66,34 @@ def test_clean_pictures_are_learned_from(
     learned = ["--weights", tmp_path / "w.safetensors", "--steps", 4, "--quiet"]
     place = ["--out", tmp_path / "out"]
     assert call("reconstruct", "denoise", pictures[2], *learned, *place) == 0
+
+
+def test_a_denoiser_is_learned_from_pictures_of_any_size_and_asked(
+    pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    np.save(tmp_path / "wide.npy", np.load(pictures[0])[:, :19])
+    prior = tmp_path / "prior.safetensors"
+    sets = ["--set", "net.widths=4,4", "--set", "net.features=4", "--set", "batch=2"]
+    command = ["pretrain", "denoiser", "denoise", tmp_path / "wide.npy", pictures[1]]
+    command += ["--noisy", 0.1, "--steps", 4, *sets, "--out", prior]
+    assert call(*command, "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 4
+    assert not prior.exists()
+    assert call(*command) == 0
+    assert "--method METHOD --prior" in capsys.readouterr().out
+    facts = json.loads((tmp_path / "prior-training" / "result.json").read_text())
+    assert [entry["name"] for entry in facts["inputs"]] == ["wide.npy", "1.npy"]
+    assert facts["image"] == [1, 18, 18]
+    assert load_prior(prior).levels[0] == pytest.approx(0.1)
+    asked = ["--method", "deepred", "--prior", prior, "--steps", 4, "--quiet"]
+    assert call("reconstruct", "denoise", pictures[2], *asked, "--out", tmp_path / "out") == 0
+    again = [*command[:-1], tmp_path / "more.safetensors", "--prior", prior, "--quiet"]
+    assert call(*again) == 0
+    assert call(*again, "--resume") == 0
+    assert call(*again[:-3], "--resume") == 2
+    assert "data" in capsys.readouterr().err
+    assert call("reconstruct", "denoise", pictures[2], "--weights", prior) == 2
+    assert "give the file as --prior" in capsys.readouterr().err
 
 
 def test_a_time_limit_is_a_pause_and_no_success(

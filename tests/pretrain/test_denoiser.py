@@ -38,7 +38,7 @@ def smooth(seed: int, side: int = 16) -> Tensor:
     return torch.nn.functional.interpolate(coarse, size=side, mode="bilinear")
 
 
-def learn(steps: int = 4, images: list[Problem] | None = None, more: tuple = (), **options):  # noqa: ANN201
+def learn(steps: int = 4, images: list[Problem] | None = None, more: tuple = (), **options):
     images = images or [clean_problem(smooth(i)) for i in range(3)]
     options = {"task": "denoise", "settings": (*SMALL, *more), "steps": steps} | options
     return train("denoiser", images, **options)[0]
@@ -75,7 +75,9 @@ def test_the_network_sees_and_predicts_numbers_of_variance_one() -> None:
         wanted = (x0 - without) / (one - without)  # what F has to say for D = x0
         assert float(seen[0][:, 0].std()) == pytest.approx(1, abs=0.01)
         assert float(wanted.std()) == pytest.approx(1, abs=0.01)
-        torch.testing.assert_close(seen[0][:, 1], (sigma.log() / 4)[:, None, None].expand(-1, 32, 32))
+        torch.testing.assert_close(
+            seen[0][:, 1], (sigma.log() / 4)[:, None, None].expand(-1, 32, 32)
+        )
 
 
 def blurred(x: Tensor) -> Tensor:
@@ -112,7 +114,7 @@ def test_with_one_image_the_denoiser_tends_to_it(tmp_path: Path) -> None:
     image = smooth(3)
     prior = loaded(
         tmp_path,
-        steps=400,
+        steps=250,
         images=[clean_problem(image)],
         more=("flips=none", "engine.lr=0.01", "average=0.98", "centre=3", "batch=4"),
     )
@@ -128,7 +130,7 @@ def test_noisy_images_alone_teach_a_denoiser_down_to_their_own_level(tmp_path: P
         for i, image in enumerate(clean)
     ]
     prior = loaded(
-        tmp_path, steps=150, images=noisy, more=("engine.lr=0.01", "average=0.95", "batch=8")
+        tmp_path, steps=100, images=noisy, more=("engine.lr=0.01", "average=0.95", "batch=8")
     )
     assert prior.levels[0] == pytest.approx(noise)
     test = smooth(100)
