@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 import torch
 from small_priors import small_prior
+from weight_files import APPLIED, trained
 
 import untrained as ut
 from untrained.cli.commands import commands
 from untrained.core.recipe import Recipe
 from untrained.data import TASKS
+from untrained.priors import Prior
 from untrained.run.plan import plan
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -194,6 +196,11 @@ def parse(line: str, resilient: bool = False) -> click.Context:
 ALL_LINES = [(page, line) for page in PAGES for line in command_lines(page)]
 
 
+def _prior_of(method: str) -> Prior:
+    """A prior of the kind that a command's method asks."""
+    return trained(APPLIED[method]) if method in APPLIED else small_prior()
+
+
 @pytest.mark.parametrize(("page", "line"), ALL_LINES, ids=[line for _, line in ALL_LINES])
 def test_every_command_shown_parses_and_its_names_and_settings_exist(
     page: Path, line: str, monkeypatch: pytest.MonkeyPatch
@@ -203,7 +210,7 @@ def test_every_command_shown_parses_and_its_names_and_settings_exist(
     if line.split()[1] != "reconstruct":
         return
     chosen = {k: given[k] for k in ("method", "preset", "settings", "stop", "output")}
-    prior = small_prior() if given["prior"] else None
+    prior = _prior_of(chosen["method"]) if given["prior"] else None
     found = plan(line.split()[2], steps=given["steps"] or 0, prior=prior, **chosen)
     assert found.task == line.split()[2]
 

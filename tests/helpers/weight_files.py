@@ -238,3 +238,59 @@ def _claiming_msgpack() -> bytes:
 
     packed = msgpack.packb(((50_000, 50_000), "float32", b"\0" * 64))
     return msgpack.packb({"params": {"kernel": msgpack.ExtType(1, packed)}})
+
+
+# trained reconstructors ------------------------------------------------------------------------
+
+
+def hammernik(stages: int = 2, filters: int = 3, side: int = 5, gaussians: int = 7) -> Tensors:
+    found = {}
+    for i in range(stages):
+        found |= {
+            f"cell_list.{i}.conv_kernel": draw(filters, 1, side, side, 2, seed=i),
+            f"cell_list.{i}.lamb": torch.tensor(0.5 + 0.1 * i),
+            f"cell_list.{i}.activation.w": draw(1, filters, 1, 1, gaussians, seed=i),
+        }
+    return found
+
+
+def d5c5(parts: int = 2, width: int = 4) -> Tensors:
+    found = {}
+    for i in range(parts):
+        sizes = [2, width, width, 2]
+        for j in range(3):
+            kernel = draw(sizes[j + 1], sizes[j], 3, 3, seed=5 * i + j)
+            found[f"arr_{len(found)}"] = kernel
+            found[f"arr_{len(found)}"] = draw(sizes[j + 1], seed=5 * i + j)
+    return found
+
+
+def modl(layers: int = 3, width: int = 4, *, normalised: bool = True) -> Tensors:
+    found: Tensors = {"dc.lam": torch.tensor([0.3])}
+    sizes = [2, *[width] * (layers - 1), 2]
+    step = 3 if normalised else 2
+    for i in range(layers):
+        inputs, outputs = sizes[i], sizes[i + 1]
+        found[f"dw.nw.{step * i}.weight"] = draw(outputs, inputs, 3, 3, seed=i)
+        found[f"dw.nw.{step * i}.bias"] = draw(outputs, seed=i)
+        if normalised:
+            found |= {
+                f"dw.nw.{step * i + 1}.weight": 1 + draw(outputs, seed=i),
+                f"dw.nw.{step * i + 1}.bias": draw(outputs, seed=i + 3),
+                f"dw.nw.{step * i + 1}.running_mean": draw(outputs, seed=i + 5),
+                f"dw.nw.{step * i + 1}.running_var": 1 + draw(outputs, seed=i + 7),
+                f"dw.nw.{step * i + 1}.num_batches_tracked": torch.tensor(5),
+            }
+    return found
+
+
+APPLIED = {"cascade": "d5c5", "modl": "modl", "varnet": "hammernik"}
+"""Methods that apply a trained network, with a layout of theirs."""
+
+
+def trained(name: str, tensors: Tensors | None = None) -> Any:
+    """Build the small reconstructor of a layout."""
+    from untrained.priors import ARCHITECTURES, Provenance
+
+    layout = {"hammernik": hammernik, "d5c5": d5c5, "modl": modl}[name]
+    return ARCHITECTURES[name].build(layout() if tensors is None else tensors, Provenance(name))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from untrained.methods.aseqdip import CARD as ASEQDIP_CARD, ASeqDIP
 from untrained.methods.autoencoder import CARD as AUTOENCODER_CARD, Autoencoder
+from untrained.methods.cascade import CARD as CASCADE_CARD, Cascade
 from untrained.methods.card import Card, PRIOR, find_recipe
 from untrained.methods.cddip import CARD as CDDIP_CARD, CDDIP
 from untrained.methods.classical import CARDS as CLASSICAL
@@ -21,6 +22,7 @@ from untrained.methods.edip import CARD as EDIP_CARD, EDIP
 from untrained.methods.fillin import CARD as FILLIN_CARD, FillIn
 from untrained.methods.house import CARD as HOUSE_CARD, House
 from untrained.methods.metadip import CARD as METADIP_CARD, MetaDIP
+from untrained.methods.modl import CARD as MODL_CARD, MoDL
 from untrained.methods.nerp import CARD as NERP_CARD, NeRP
 from untrained.methods.oes import CARD as OES_CARD, OES
 from untrained.methods.presets import PRESETS
@@ -32,6 +34,7 @@ from untrained.methods.strainer import CARD as STRAINER_CARD, Strainer
 from untrained.methods.tvdip import CARD as TVDIP_CARD, TVDIP
 from untrained.methods.udig import CARD as UDIG_CARD, UDiGDIP
 from untrained.methods.ugodit import CARD as UGODIT_CARD, UGoDIT
+from untrained.methods.varnet import CARD as VARNET_CARD, VarNet
 
 METHODS: dict[str, Card] = {
     card.name: card
@@ -62,6 +65,9 @@ METHODS: dict[str, Card] = {
         METADIP_CARD,
         STRAINER_CARD,
         NERP_CARD,
+        VARNET_CARD,
+        MODL_CARD,
+        CASCADE_CARD,
     )
 }
 
@@ -81,6 +87,7 @@ __all__ = [
     "ASeqDIP",
     "Autoencoder",
     "Card",
+    "Cascade",
     "ConvDecoderFit",
     "DeepDecoderFit",
     "DeepRED",
@@ -88,6 +95,7 @@ __all__ = [
     "FillIn",
     "House",
     "MetaDIP",
+    "MoDL",
     "NeRP",
     "RefGuided",
     "Rethinking",
@@ -95,5 +103,6 @@ __all__ = [
     "Strainer",
     "UDiGDIP",
     "UGoDIT",
+    "VarNet",
     "find_recipe",
 ]

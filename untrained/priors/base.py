@@ -178,9 +178,14 @@ class Denoiser(Prior):
 
 
 class Reconstructor(Prior):
-    """Reconstruct an image from measurements by a network that was trained to do so."""
+    """Reconstruct an image from measurements by a network that was trained to do so.
+
+    Attributes:
+        method: the method that applies it; no other does.
+    """
 
     kind: ClassVar[str] = RECONSTRUCTOR
+    method: ClassVar[str]
 
     @abstractmethod
     def reconstruct(self, problem: Problem) -> Tensor:

@@ -11,9 +11,12 @@ from torch import Tensor
 from untrained.errors import UserError
 from untrained.files import existing_file, sha256
 from untrained.priors.base import Prior, Provenance
+from untrained.priors.d5c5 import build_d5c5, is_d5c5
 from untrained.priors.dncnn import build_dncnn, is_dncnn
 from untrained.priors.edm import build_edm, is_edm
+from untrained.priors.hammernik import build_hammernik, is_hammernik
 from untrained.priors.mnist import build_mnist, is_mnist
+from untrained.priors.modl import build_modl, is_modl
 from untrained.priors.scico import build_scico, is_scico
 from untrained.priors.tensors import read_licence, read_tensors
 
@@ -38,6 +41,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "dncnn": Architecture("DnCNN as KAIR stores it", is_dncnn, build_dncnn),
     "scico": Architecture("DnCNN as SCICO stores it", is_scico, build_scico),
     "mnist": Architecture("DDPM of handwritten digits, 28 x 28", is_mnist, build_mnist),
+    "hammernik": Architecture("variational network", is_hammernik, build_hammernik),
+    "modl": Architecture("MoDL", is_modl, build_modl),
+    "d5c5": Architecture("D5C5, a cascade for one coil", is_d5c5, build_d5c5),
 }
 """What `--prior FILE:NAME` names; without a name the first that recognises the file is taken."""
 

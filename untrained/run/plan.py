@@ -18,7 +18,7 @@ from untrained.methods.find import find_card
 from untrained.methods.own import own_card
 from untrained.methods.presets import check_preset
 from untrained.pretrain import TRAINABLE, Weights
-from untrained.priors import Prior
+from untrained.priors import Prior, Reconstructor
 from untrained.problem import Problem
 from untrained.problem.digest import data_digest
 from untrained.rules import Average, Closing, Last, parse_stop
@@ -87,6 +87,11 @@ class Plan:
             raise UserError(
                 f"'{self.card.name}' starts from learned weights and draws nothing at random: "
                 "every seed gives the same image; leave seeds out"
+            )
+        if asked > 1 and isinstance(self.prior, Reconstructor):
+            raise UserError(
+                f"'{self.card.name}' applies a trained network and draws nothing at random: every "
+                "seed gives the same image; leave seeds out"
             )
         return 1 if self.recipe is None else max(asked, self.recipe.seeds)
 
@@ -273,6 +278,11 @@ def _check_prior(card: Card, prior: Prior | None) -> None:
         raise UserError(
             f"'{card.name}' asks {card.prior}, and --prior is {prior.kind} "
             f"({prior.provenance.architecture})"
+        )
+    if isinstance(prior, Reconstructor) and prior.method != card.name:
+        raise UserError(
+            f"'{card.name}' applies a network of its own kind, and --prior is "
+            f"{prior.provenance.architecture}: that is --method {prior.method}"
         )
 
 
