@@ -96,6 +96,23 @@ def test_a_denoiser_is_learned_from_pictures_of_any_size_and_asked(
     assert "give the file as --prior" in capsys.readouterr().err
 
 
+def test_an_unrolled_network_is_learned_from_pairs(
+    pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    pairs = []
+    for i, picture in enumerate(pictures[:2]):
+        pairs.append(tmp_path / f"y{i}.npz")
+        assert call("simulate", "denoise", picture, "--out", pairs[-1]) == 0
+    sets = ["--set", "net.widths=4,4", "--set", "net.cascades=2", "--steps", 4]
+    out = tmp_path / "v.safetensors"
+    capsys.readouterr()
+    assert call("pretrain", "varnet", "denoise", *pairs, *sets, "--out", out) == 0
+    assert load_prior(out).provenance.architecture == "untrained-varnet"
+    other = tmp_path / "w.safetensors"
+    assert call("pretrain", "varnet", "denoise", pictures[0], *sets, "--out", other) == 2
+    assert "needs a 'reference'" in capsys.readouterr().err
+
+
 def test_a_time_limit_is_a_pause_and_no_success(
     pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -29,7 +29,7 @@ from untrained.errors import UserError, from_file
 from untrained.files import require_not_input, sha256
 from untrained.folder import RESULT, Folder
 from untrained.methods import Card
-from untrained.methods.card import CLEAN_IMAGES, MEASUREMENTS
+from untrained.methods.card import CLEAN_IMAGES, MEASUREMENTS, PAIRS
 from untrained.pretrain import Weights, clean_problem, train
 from untrained.pretrain.train import TRAINABLE, going_on, learned_from, training_recipe
 from untrained.pretrain.weights import check_path
@@ -118,6 +118,7 @@ def _what(card: Card) -> str:
     return {
         MEASUREMENTS: "a measurement each, as `reconstruct` reads it",
         CLEAN_IMAGES: "a clean image each",
+        PAIRS: "a measurement with its 'reference' each",
     }.get(card.trained().learns_from, "a scan; its geometry is used, its measurements are not")
 
 
@@ -174,6 +175,7 @@ def _dry_run(card: Card, task: str, inputs: Inputs, options: Options) -> int:
         settings=options.settings,
         steps=options.steps,
         device=options.device,
+        references=inputs.references,
     )
     return say_needs(facts, options)
 
@@ -190,7 +192,7 @@ def _same_settings(
         "task": task,
         "recipe": recipe.to_dict(),
         "inputs": inputs.files,
-        "data": learned_from(card.trained(), inputs.problems, inputs.prior),
+        "data": learned_from(card.trained(), inputs.problems, inputs.prior, inputs.references),
         "seed": options.seed,
     }
     require_same(facts, wanted, "these weights were learned with")
@@ -274,7 +276,7 @@ def _read(card: Card, task: str, paths: Sequence[str], load: Load, noisy: float)
             references += [m.reference for m in slices]
             names = [Path(m.source).name for m in slices]
             notes += [f"{m.source}: {note}" for m in slices for note in m.notes]
-        one_shape = card.trained().keep is None
+        one_shape = card.name != "denoiser"  # which takes crops
         if one_shape and problems and found[0].x_shape != problems[0].x_shape:
             raise UserError(
                 f"{path} has an image of {found[0].x_shape} and {paths[0]} one of "

@@ -40,6 +40,7 @@ PRIOR = "a pre-trained network"
 
 MEASUREMENTS = "measurements"
 GEOMETRY = "the geometry of a scan"
+PAIRS = "measurements with their true images"
 """What weights are learned from (`Training.learns_from`), or CLEAN_IMAGES."""
 
 RecipeOf = Callable[[str, str], Recipe]
@@ -52,7 +53,7 @@ class Training:
 
     Attributes:
         title: one line.
-        learns_from: `measurements`, `clean images`, or `the geometry of a scan`.
+        learns_from: MEASUREMENTS, CLEAN_IMAGES, GEOMETRY or PAIRS.
         recipe: (task, preset) -> Recipe of the training.
         encoder: whether the encoder is kept, instead of the whole network.
         decoders: whether the decoders are kept too, each image's.

@@ -27,6 +27,7 @@ from untrained.nets.skip import (
 )
 from untrained.nets.surgery import normalisations
 from untrained.nets.unet import EXTRA_DEEP_UNET, MEDIUM_UNET, SHALLOW_UNET, UNet
+from untrained.nets.unrolled import ModlNet, VarNetNet
 
 NETS: dict[str, Any] = {
     "skip": SkipNet,
@@ -47,7 +48,7 @@ def net_from_dict(values: dict[str, Any]) -> Any:
     Raises:
         UserError: an unknown network, or a field that it does not have.
     """
-    known = {kind.__name__: kind for kind in (*NETS.values(), NoiseUNet)}
+    known = {kind.__name__: kind for kind in (*NETS.values(), NoiseUNet, ModlNet, VarNetNet)}
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "name"}
     if values.get("name") not in known:
         raise UserError(f"unknown network {values.get('name')!r}; known: {', '.join(known)}")
@@ -74,6 +75,7 @@ __all__ = [
     "DeepDecoder",
     "DrawnFrom",
     "EdipUNet",
+    "ModlNet",
     "NoNet",
     "NoiseUNet",
     "S2SNet",
@@ -81,6 +83,7 @@ __all__ = [
     "Siren",
     "SkipNet",
     "UNet",
+    "VarNetNet",
     "initialise",
     "net_from_dict",
     "normalisations",

@@ -26,16 +26,17 @@ class NoiseUNet:
 
     Args:
         widths: channels of each scale, from the image's own down; each scale halves the sides.
-        features: sines and cosines of the noise level, and channels of what is made of them.
+        features: sines and cosines of the noise level, and channels of what is made of them; 0 for
+            a U-Net that is told no level, and whose input has no such channel.
     """
 
     widths: tuple[int, ...] = (32, 48, 64, 96)
     features: int = 64
 
     def __post_init__(self) -> None:
-        if not self.widths or min(self.widths) < 1 or self.features < 2 or self.features % 2:
+        if not self.widths or min(self.widths) < 1 or self.features < 0 or self.features % 2:
             raise UserError(
-                "net.widths must be positive and net.features even and positive, got "
+                "net.widths must be positive and net.features even and not negative, got "
                 f"{self.widths} and {self.features}"
             )
 
@@ -45,9 +46,13 @@ class NoiseUNet:
         Raises:
             UserError: the images are no pictures, or have no channel beside the noise level.
         """
-        if dim != 2 or in_channels < 2:
-            raise UserError("this network takes pictures (C, H, W) with a channel of noise level")
-        return NoiseUNetModule(in_channels - 1, out_channels, self.widths, self.features)
+        told = 1 if self.features else 0
+        if dim != 2 or in_channels <= told:
+            raise UserError(
+                "this network takes pictures (C, H, W)"
+                + (", the last channel the noise level" if told else "")
+            )
+        return NoiseUNetModule(in_channels - told, out_channels, self.widths, self.features)
 
     @property
     def multiple(self) -> int:
@@ -56,13 +61,16 @@ class NoiseUNet:
 
 
 class NoiseUNetModule(nn.Module):
-    """Map `(B, C + 1, H, W)`, the last channel the noise level, to `(B, C', H, W)`."""
+    """Map `(B, C + 1, H, W)`, the last channel the noise level, to `(B, C', H, W)`.
+
+    Without features, the input is `(B, C, H, W)`.
+    """
 
     def __init__(self, inputs: int, outputs: int, widths: tuple[int, ...], features: int) -> None:
         super().__init__()
         self.waves = features // 2
         pairs = list(pairwise(widths))
-        self.level = nn.Sequential(nn.Linear(features, features), nn.SiLU())
+        self.level = nn.Sequential(nn.Linear(features, features), nn.SiLU()) if features else None
         self.stem = nn.Conv2d(inputs, widths[0], 3, padding=1)
         self.down = nn.ModuleList(_Block(width, features) for width in widths[:-1])
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
@@ -78,9 +86,17 @@ class NoiseUNetModule(nn.Module):
             self.head.bias.zero_()  # type: ignore[union-attr]
 
     def forward(self, z: Tensor) -> Tensor:
-        """Compute the output; sides must be multiples of 2 to the number of scales less one."""
-        level = self.level(self._waves(z[:, -1, 0, 0]))
-        x = self.stem(z[:, :-1])
+        """Compute the output; sides that cannot be halved so often repeat their edge meanwhile."""
+        height, width = z.shape[2:]
+        multiple = 2 ** len(self.shrink)
+        down, right = -height % multiple, -width % multiple
+        if down or right:
+            wide = functional.pad(z, (0, right, 0, down), mode="replicate")
+            return self(wide)[..., :height, :width]
+        level = None
+        if self.level is not None:
+            level, z = self.level(self._waves(z[:, -1, 0, 0])), z[:, :-1]
+        x = self.stem(z)
         passed = []
         for block, shrink in zip(self.down, self.shrink, strict=True):
             x = block(x, level)
@@ -104,7 +120,7 @@ class _Block(nn.Module):
     def __init__(self, width: int, features: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.film = nn.Linear(features, 2 * width)
+        self.film = nn.Linear(features, 2 * width) if features else None
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def reset_parameters(self) -> None:
@@ -113,9 +129,11 @@ class _Block(nn.Module):
             self.second.weight.mul_(GAIN)
             self.second.bias.zero_()  # type: ignore[union-attr]
 
-    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+    def forward(self, x: Tensor, level: Tensor | None) -> Tensor:
         """Compute the block for features `(B, width, H, W)` and levels `(B, features)`."""
-        factor, offset = self.film(level)[:, :, None, None].chunk(2, 1)
-        inside = self.first(functional.silu(x)) * (1 + factor) + offset
+        inside = self.first(functional.silu(x))
+        if self.film is not None:
+            factor, offset = self.film(level)[:, :, None, None].chunk(2, 1)
+            inside = inside * (1 + factor) + offset
         out: Tensor = x + self.second(functional.silu(inside))
         return out

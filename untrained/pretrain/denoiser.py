@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -20,6 +21,7 @@ from untrained.methods.card import CLEAN_IMAGES, LOW_DATA, Card, Training
 from untrained.nets import NoiseUNet
 from untrained.priors import DENOISER
 from untrained.priors.edm import DEVIATION, LEVELS, MEAN, NETWORK, precondition
+from untrained.problem import Problem
 from untrained.problem.training_set import TrainingSet
 from untrained.tasks import ALL_TASKS, find_task
 
@@ -96,6 +98,12 @@ class DenoiserTraining(Method):
     def input_channels(self, image_channels: int) -> int:
         """Count the channels of the image and one of noise level."""
         return image_channels + 1
+
+    def group(
+        self, problems: Sequence[Problem], *, multiple: int, turned: bool, **more: object
+    ) -> TrainingSet:
+        """Make the set of images; UserError for those that do not go together."""
+        return TrainingSet(problems, self.batch, self.crop, multiple, turned)
 
     def start(self, s: State) -> None:
         """Share one network; find mean and deviation of the images, and the levels to learn.

@@ -22,18 +22,17 @@ from untrained.errors import UserError
 from untrained.machine import peak_memory_mb, pick_device
 from untrained.maths import level, magnitude
 from untrained.methods import METHODS
-from untrained.methods.card import CLEAN_IMAGES, Card, Training
+from untrained.methods.card import CLEAN_IMAGES, PAIRS, Card, Training
 from untrained.methods.presets import check_preset
 from untrained.metrics import usual_range
 from untrained.physics import Denoise
-from untrained.pretrain import denoiser
+from untrained.pretrain import denoiser, unrolled
 from untrained.pretrain.weights import Weights, scans_of
 from untrained.priors import Prior
 from untrained.priors.edm import EDMDenoiser
 from untrained.problem import Problem
-from untrained.problem.digest import data_digest
+from untrained.problem.digest import data_digest, reference_digests
 from untrained.problem.group import Group
-from untrained.problem.training_set import TrainingSet
 from untrained.rules.watch import psnr_against
 from untrained.solver.fit import Fit
 from untrained.solver.procedure import fit_together
@@ -41,7 +40,7 @@ from untrained.tasks import find_task
 
 TRAINABLE: dict[str, Card] = {
     **{name: card for name, card in METHODS.items() if card.training is not None},
-    denoiser.CARD.name: denoiser.CARD,
+    **{card.name: card for card in (denoiser.CARD, *unrolled.CARDS)},
 }
 """What `untrained pretrain` trains: weights of methods, and priors for them."""
 
@@ -95,7 +94,8 @@ def train(
     """Learn the weights of `method`.
 
     Args:
-        method: `ugodit`, `edip`, `metadip`, `strainer` or `nerp`; or `denoiser`, a prior.
+        method: `ugodit`, `edip`, `metadip`, `strainer` or `nerp`; or a prior: `denoiser`,
+            `varnet`, `modl`.
         problems: what is learned from, one measurement each: degraded images with physics of
             their own (`ugodit`), clean images (`clean_problem`), or a scan whose geometry is
             used and whose measurements are not (`edip`).
@@ -130,12 +130,12 @@ def train(
     start = None
     if prior is not None:
         recipe, start = going_on(card, recipe, prior, problems)
-    group = learning_group(training, recipe, problems, task)
+    group = learning_group(training, recipe, problems, task, references)
     apart = not training.drawn and training.keep is None  # an image keeps its place on the axis G
     each: list[Watch] = [EachMisfit()] if apart else []
     if references and apart:
         each.append(EachPSNR(group, references))
-    data = learned_from(training, problems, prior)
+    data = learned_from(training, problems, prior, references)
     fit = fit_together(
         recipe,
         group,
@@ -209,16 +209,23 @@ def _kept(training: Training, fit: Fit) -> dict[str, Tensor]:
 
 
 def learned_from(
-    training: Training, problems: Sequence[Problem], prior: Prior | None = None
+    training: Training,
+    problems: Sequence[Problem],
+    prior: Prior | None = None,
+    references: Sequence[Tensor | None] = (),
 ) -> list[str]:
     """Hash what each problem is, its operator alone where nothing else is learned from.
 
-    The hash of the file of a prior that the training goes on from comes last.
+    The hashes of true images that are learned from come behind, and last that of the file of a
+    prior that the training goes on from.
     """
     if training.drawn:
         problems = [p.with_measurements(torch.zeros_like(p.y)) for p in problems]
-    known = [] if prior is None else [prior.provenance.sha256[:16]]
-    return [data_digest(problem) for problem in problems] + known
+    more = [] if prior is None else [prior.provenance.sha256[:16]]
+    if training.learns_from == PAIRS:
+        known = [one for one in references if one is not None]
+        more = [digest for one in known for digest in reference_digests(one)] + more
+    return [data_digest(problem) for problem in problems] + more
 
 
 def _require_fitting(card: Card, task: str, problems: Sequence[Problem]) -> None:
@@ -238,18 +245,26 @@ def _require_fitting(card: Card, task: str, problems: Sequence[Problem]) -> None
 
 
 def learning_group(
-    training: Training, recipe: Recipe, problems: Sequence[Problem], task: str
+    training: Training,
+    recipe: Recipe,
+    problems: Sequence[Problem],
+    task: str,
+    references: Sequence[Tensor | None] = (),
 ) -> Group:
     """Group what the networks of a training are fitted to side by side, or one to batches of.
 
     Raises:
-        UserError: images that do not go together.
+        UserError: images that do not go together, or references that are missing.
     """
     method: Any = recipe.method
     if training.keep is not None:
-        multiple = getattr(recipe.net, "multiple", 1)
-        turned = find_task(task).complex_image != "never" and problems[0].x_shape[0] == 2
-        return TrainingSet(problems, method.batch, method.crop, multiple, turned)
+        found: Group = method.group(
+            problems,
+            references=references,
+            multiple=getattr(recipe.net, "multiple", 1),
+            turned=find_task(task).complex_image != "never" and problems[0].x_shape[0] == 2,
+        )
+        return found
     alone = [problem.select(i) for problem in problems for i in range(len(problem))]
     return Group(alone[:1] * getattr(method, "batch", 0) if training.drawn else alone)
 

@@ -19,6 +19,12 @@ from untrained.priors.mnist import build_mnist, is_mnist
 from untrained.priors.modl import build_modl, is_modl
 from untrained.priors.scico import build_scico, is_scico
 from untrained.priors.tensors import read_licence, read_tensors
+from untrained.priors.unrolled import (
+    build_own_modl,
+    build_own_varnet,
+    is_own_modl,
+    is_own_varnet,
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,10 @@ class Architecture:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "untrained-denoiser": Architecture("written by `pretrain denoiser`", is_edm, build_edm),
+    "untrained-varnet": Architecture(
+        "written by `pretrain varnet`", is_own_varnet, build_own_varnet
+    ),
+    "untrained-modl": Architecture("written by `pretrain modl`", is_own_modl, build_own_modl),
     "dncnn": Architecture("DnCNN as KAIR stores it", is_dncnn, build_dncnn),
     "scico": Architecture("DnCNN as SCICO stores it", is_scico, build_scico),
     "mnist": Architecture("DDPM of handwritten digits, 28 x 28", is_mnist, build_mnist),

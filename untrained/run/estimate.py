@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from untrained.core.recipe import Recipe
 from untrained.core.role import role
@@ -86,11 +87,12 @@ def estimate_training(
     settings: Sequence[str] = (),
     steps: int = 0,
     device: str = "auto",
+    references: Sequence[Tensor | None] = (),
 ) -> dict[str, Any]:
     """Estimate a training; arguments as of `pretrain.train`, the answer as of `estimate`."""
     place = pick_device(device)
     recipe = training_recipe(card, task, preset, settings, steps)
-    group = learning_group(card.trained(), recipe, problems, task)
+    group = learning_group(card.trained(), recipe, problems, task, references)
 
     def take(few: Recipe, **how: Any) -> Fit:
         return fit_together(few, group, device=device, **how)
