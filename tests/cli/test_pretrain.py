@@ -108,6 +108,8 @@ def test_an_unrolled_network_is_learned_from_pairs(
     capsys.readouterr()
     assert call("pretrain", "varnet", "denoise", *pairs, *sets, "--out", out) == 0
     assert load_prior(out).provenance.architecture == "untrained-varnet"
+    asked = ["--method", "varnet", "--prior", out, "--quiet", "--out", tmp_path / "out"]
+    assert call("reconstruct", "denoise", pictures[2], *asked) == 0
     other = tmp_path / "w.safetensors"
     assert call("pretrain", "varnet", "denoise", pictures[0], *sets, "--out", other) == 2
     assert "needs a 'reference'" in capsys.readouterr().err

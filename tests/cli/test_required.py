@@ -8,7 +8,7 @@ import pytest
 from untrained.cli import main
 from untrained.cli.commands import commands
 from untrained.data import TASKS
-from untrained.methods import METHODS
+from untrained.pretrain import TRAINABLE
 
 
 def leaves(group: click.Group, *names: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -24,7 +24,7 @@ LEAVES = dict(leaves(commands))
 REQUIRED = [(names, p) for names, c in LEAVES.items() for p in c.params if p.required]
 OUT = [
     *(("simulate", task) for task, own in TASKS.items() if own.simulate is not None),
-    *(("pretrain", c.name, task) for c in METHODS.values() if c.training for task in c.tasks),
+    *(("pretrain", c.name, task) for c in TRAINABLE.values() for task in c.tasks),
 ]
 
 

@@ -13,6 +13,7 @@ from untrained.core.state import State
 from untrained.methods.card import PRETRAINED, PRIOR, Card
 from untrained.methods.trained import applied, apply_network
 from untrained.priors import RECONSTRUCTOR
+from untrained.tasks import LINEAR_TASKS
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ CARD = Card(
     title="MoDL: a trained denoiser and conjugate gradients in turn",
     source="Aggarwal, Mani, Jacob, IEEE TMI 2019",
     family=PRETRAINED,
-    tasks=("mri",),
+    tasks=LINEAR_TASKS,
     optimises="nothing: a trained network is applied",
     needs=PRIOR,
     prior=RECONSTRUCTOR,

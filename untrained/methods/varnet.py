@@ -13,6 +13,7 @@ from untrained.core.state import State
 from untrained.methods.card import PRETRAINED, PRIOR, Card
 from untrained.methods.trained import applied, apply_network
 from untrained.priors import RECONSTRUCTOR
+from untrained.tasks import LINEAR_TASKS
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ CARD = Card(
     title="variational network: unrolled gradient descent, trained",
     source="Hammernik et al., MRM 2018; Sriram et al., MICCAI 2020",
     family=PRETRAINED,
-    tasks=("mri",),
+    tasks=LINEAR_TASKS,
     optimises="nothing: a trained network is applied",
     needs=PRIOR,
     prior=RECONSTRUCTOR,
