@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 
@@ -61,6 +62,8 @@ class About:
         weights: where the learned weights come from that it started from, None without any.
         prior: the pre-trained network that the method asked, see `Prior.facts`; None without any.
         metrics, classical_metrics: `psnr`, `ssim`, ... against the reference.
+        mesh: values of the image on the operator's own mesh, see `Physics.on_mesh`; of several
+            images the first. Empty without one.
         mixture: what the image is made of, where it leans on a classical one; of several images
             of one call the first, of several slices the mean.
     """
@@ -85,6 +88,7 @@ class About:
     prior: dict[str, Any] | None = None
     metrics: dict[str, float] | None = None
     classical_metrics: dict[str, float] | None = None
+    mesh: dict[str, np.ndarray] = field(default_factory=dict)
     mixture: Mixture | None = None
 
     def __repr__(self) -> str:

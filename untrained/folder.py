@@ -41,7 +41,7 @@ PART = r"\..+\.untrained-[0-9a-f]{6}-[0-9]+-[0-9a-f]{8}\.part"
 
 FILES = (
     *("reconstruction.npy", "reconstruction.png", "classical.npy", "classical.png", "std.npy"),
-    *("reconstruction.tif", "classical.tif"),
+    *("reconstruction.tif", "classical.tif", "elements.npz"),
     *("history.csv", "report.html", RESULT),
 )
 """The names that a result may have; see `report.save` for what is in them."""

@@ -33,6 +33,8 @@ class Task:
         missing_pixels: whether pixels are measured directly or not at all.
         ambiguous_orientation: whether the measurements are the same for an image that is turned,
             moved or of the other sign.
+        logarithmic: whether values that are positive spread over decades around a background, so
+            that pictures show their logarithm in colours.
         input_name: what the report calls the first image, before any reconstruction.
         sigma_option: whether `--sigma` gives the noise level.
         sigma_in_file: whether a measurement file may hold the noise level.
@@ -49,6 +51,7 @@ class Task:
     blurred: bool = False
     missing_pixels: bool = False
     ambiguous_orientation: bool = False
+    logarithmic: bool = False
     input_name: str = "adjoint"
     sigma_option: bool = False
     sigma_in_file: bool = True
@@ -103,7 +106,7 @@ _ROWS = (
         sigma_in_file=False,
     ),
     Task("ct", channels=1, measures="views", input_name="back-projection"),
-    Task("eit", linear=False, channels=1, input_name="one linearised step"),
+    Task("eit", linear=False, channels=1, logarithmic=True, input_name="one linearised step"),
     Task("custom", complex_image="operator"),
 )
 

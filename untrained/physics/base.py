@@ -11,6 +11,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -174,6 +175,18 @@ class Physics(nn.Module):
     def without_matrix(self) -> Physics:
         """Return the same operator without its stored matrix, for when few products are asked."""
         return self
+
+    def on_mesh(self, image: Tensor) -> dict[str, np.ndarray]:
+        """Return an image as values on the operator's own mesh; empty where it has none.
+
+        Args:
+            image: `(C, H, W)`, in the units of the measurements.
+
+        Returns:
+            `values` (m,), `nodes` (n, 2), `elements` (m, 3) and `electrodes` (L, k, 2), the nodes
+            of boundary edges filled up with -1.
+        """
+        return {}
 
     # operators made of it ---------------------------------------------------------------------
 

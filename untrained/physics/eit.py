@@ -159,6 +159,10 @@ class EIT(NonlinearPhysics):
         """Draw values of the triangles `(m,)` as an image, float32 `(1, H, W)`."""
         return torch.from_numpy(self.grid.to_pixels(values)).float()[None]
 
+    def on_mesh(self, image: Tensor) -> dict[str, np.ndarray]:
+        """Return the conductivities of the triangles, and the mesh; see `Physics.on_mesh`."""
+        return {"values": self.to_elements(image), **self.mesh.arrays()}
+
     def changed(self, **settings: Any) -> EIT:
         """Return the operator with other settings: any argument but mesh and `x_shape`."""
         known: dict[str, Any] = {

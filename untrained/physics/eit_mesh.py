@@ -71,6 +71,14 @@ class Mesh:
         x, y = (low + high) / 2
         return float(x), float(y), float((high - low).max() / 2)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return `nodes`, `elements` and `electrodes` `(L, k, 2)`, filled up with -1."""
+        most = max(map(len, self.electrodes))
+        electrodes = np.full((len(self.electrodes), most, 2), -1)
+        for row, edges in zip(electrodes, self.electrodes, strict=True):
+            row[: len(edges)] = edges
+        return {"nodes": self.nodes, "elements": self.elements, "electrodes": electrodes}
+
     def refined(self) -> Mesh:
         """Cut every triangle into four equal ones; electrodes keep their place."""
         edges, of_element = edges_of(self.elements)

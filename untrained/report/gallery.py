@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -13,14 +14,15 @@ from untrained.report.arrays import display_plane, is_complex, real_spread
 from untrained.report.pictures import (
     LONGEST_SIDE,
     Window,
+    colour_gradient,
     colour_window,
     colours,
     data_uri,
     difference,
-    grey_levels,
     image_window,
     number,
     png,
+    shown_pixels,
 )
 from untrained.solver.fit import Fit
 
@@ -29,7 +31,10 @@ SMALL = 280  # pixels; below, the browser shows pixels as squares instead of blu
 
 @dataclass(frozen=True)
 class Panel:
-    """Hold a picture on the page; `scale` is the colour bar's two ends, empty for grey and RGB."""
+    """Hold a picture on the page; `scale` is the colour bar's two ends, empty for grey and RGB.
+
+    `gradient` are the bar's colours, where they are not the page's own.
+    """
 
     title: str
     caption: str
@@ -38,6 +43,7 @@ class Panel:
     width: int
     height: int
     scale: tuple[str, str] | tuple[()] = ()
+    gradient: tuple[str, ...] = ()
 
     @property
     def small(self) -> bool:
@@ -47,11 +53,12 @@ class Panel:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Hold the pictures, how many are side by side, and a note on the grey ones."""
+    """Hold the pictures, how many are side by side, a note on the images, and their window."""
 
     panels: list[Panel]
     columns: str
     note: str
+    window: Window
 
 
 def gallery(fit: Fit, about: About) -> Gallery:
@@ -74,13 +81,14 @@ def gallery(fit: Fit, about: About) -> Gallery:
         "reference": "Reference",
     }
     shown = [
-        grey_panel(title, planes[name], window) for name, title in titles.items() if name in planes
+        image_panel(title, planes[name], window) for name, title in titles.items() if name in planes
     ]
     shown += _error_panels(planes, titles)
     return Gallery(
         shown + _spread_panel(fit, about),
         "three" if "classical" in planes else "two",
         f"{_detail(fit, about)}All images share one window: {window.text}.",
+        window,
     )
 
 
@@ -93,11 +101,18 @@ def _detail(fit: Fit, about: About) -> str:
     return f"{', '.join(said).capitalize()}. " if said else ""
 
 
-def grey_panel(title: str, plane: np.ndarray, window: Window) -> Panel:
-    """Draw an image in a window, without a colour scale."""
-    uri = data_uri(png(grey_levels(plane, window), LONGEST_SIDE))
+def image_panel(title: str, plane: np.ndarray, window: Window) -> Panel:
+    """Draw an image in a window: grey without a colour bar, or in the window's colours with one."""
+    uri = data_uri(png(shown_pixels(plane, window), LONGEST_SIDE))
     height, width = plane.shape[:2]
-    return Panel(title, "", f"{title}, {width} by {height} pixels", uri, width, height)
+    panel = Panel(title, "", f"{title}, {width} by {height} pixels", uri, width, height)
+    return replace(panel, **colour_bar(window)) if window.palette else panel
+
+
+def colour_bar(window: Window) -> dict[str, Any]:
+    """Return the fields of a panel that draw the colour bar of a window with a palette."""
+    ends = (number(window.low), number(window.high))
+    return {"scale": ends, "gradient": tuple(colour_gradient(palette=window.palette))}
 
 
 def _error_panels(planes: dict[str, np.ndarray], titles: dict[str, str]) -> list[Panel]:

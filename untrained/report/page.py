@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,10 @@ from untrained.about import About
 from untrained.report import words
 from untrained.report.after import after_the_curves
 from untrained.report.charts import Chart, charts
-from untrained.report.gallery import gallery
+from untrained.report.gallery import Gallery, gallery
 from untrained.report.pictures import colour_gradient, data_uri
 from untrained.report.plots import DARK, LIGHT, draw, pixels_of
+from untrained.report.tank import tank_panel
 from untrained.solver.fit import Fit
 from untrained.tasks import find_task
 
@@ -59,7 +60,7 @@ def render_page(fit: Fit, about: About) -> str:
         about=about,
         verdict=words.verdict(fit, about, of_input),
         warning=words.state_of(fit),
-        gallery=gallery(fit, about),
+        gallery=_gallery(fit, about),
         gradient=colour_gradient(),
         metrics=metric_table(fit, about, of_input),
         stops=fit.stop,
@@ -72,6 +73,14 @@ def render_page(fit: Fit, about: About) -> str:
         hints=words.hints(fit, about),
         version=versions()["untrained"],
     )
+
+
+def _gallery(fit: Fit, about: About) -> Gallery:
+    """Collect the pictures, the mesh behind the images where there is one."""
+    shown = gallery(fit, about)
+    if not about.mesh:
+        return shown
+    return replace(shown, panels=[*shown.panels, tank_panel(about.mesh, shown.window)])
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,24 @@ from untrained.tasks import find_task
 
 LONGEST_SIDE = 1200
 COLOURS = "magma"
+DIVERGING = "RdBu"
+"""Red is below the background, resistive; blue is above it, conductive."""
+CONTRAST = (2.0, 100.0)
 
 
 @dataclass(frozen=True)
 class Window:
-    """Hold the values shown as black and white (or the ends of the colour scale), with a text."""
+    """Hold the values shown as black and white, or the ends of the colour scale, with a text.
+
+    `palette` names a colour scale; without one pictures are grey. With `logarithmic` equal steps of
+    it are equal ratios.
+    """
 
     low: float
     high: float
     text: str
+    palette: str = ""
+    logarithmic: bool = False
 
 
 def image_window(task: str, plane: np.ndarray, reference: np.ndarray | None) -> Window:
@@ -28,8 +37,10 @@ def image_window(task: str, plane: np.ndarray, reference: np.ndarray | None) -> 
 
     [0, 1] for photographs; for MRI and CT from 0 to the 99.5th percentile of the reference, or
     of the reconstruction where there is none. Data of other tasks far outside [0, 1] get their
-    0.5th and 99.5th percentiles.
+    0.5th and 99.5th percentiles. Conductivities are coloured, see `contrast_window`.
     """
+    if find_task(task).logarithmic:
+        return contrast_window(plane if reference is None else reference)
     shown, name = (plane, "reconstruction") if reference is None else (reference, "reference")
     low, high = percentiles(shown, 0.5, 99.5)
     maybe_unit = not find_task(task).few_lines  # the values of scans have units of their own
@@ -41,6 +52,23 @@ def image_window(task: str, plane: np.ndarray, reference: np.ndarray | None) -> 
         return _not_empty(Window(low, high, text))
     text = f"black is 0, white is {number(high)} (99.5th percentile of the {name})"
     return _not_empty(Window(0.0, high, text))
+
+
+def contrast_window(plane: np.ndarray) -> Window:
+    """Compute the window of positive values around a background, which is its middle.
+
+    It reaches as far to either side, in ratios, as the 0.5th or the 99.5th percentile, at least a
+    factor of 2 and at most one of 100; the median counts as the background.
+    """
+    values = plane[np.isfinite(plane) & (plane > 0)]
+    middle = float(np.median(values)) if values.size else 1.0
+    low, high = percentiles(values, 0.5, 99.5) if values.size else (middle, middle)
+    factor = float(np.clip(max(middle / low, high / middle), *CONTRAST))
+    text = (
+        f"{number(middle / factor)} to {number(middle * factor)} on a logarithmic scale, white is "
+        f"{number(middle)}, the median"
+    )
+    return Window(middle / factor, middle * factor, text, DIVERGING, logarithmic=True)
 
 
 def colour_window(*maps: np.ndarray) -> Window:
@@ -78,15 +106,21 @@ def colours(plane: np.ndarray, window: Window) -> np.ndarray:
     """Convert a map to 8-bit RGB `(H, W, 3)` on the colour scale."""
     from matplotlib import colormaps
 
-    return colormaps[COLOURS](in_window(plane, window), bytes=True)[..., :3]
+    scale = colormaps[window.palette or COLOURS]
+    return scale(in_window(plane, window), bytes=True)[..., :3]
 
 
-def colour_gradient(stops: int = 9) -> list[str]:
-    """List the colour scale as hexadecimal colours, low to high."""
+def shown_pixels(plane: np.ndarray, window: Window) -> np.ndarray:
+    """Convert an image to 8 bits as its window says: grey, or on the colour scale it names."""
+    return colours(plane, window) if window.palette else grey_levels(plane, window)
+
+
+def colour_gradient(stops: int = 9, palette: str = COLOURS) -> list[str]:
+    """List a colour scale as hexadecimal colours, low to high."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    return [to_hex(colormaps[COLOURS](i / (stops - 1))) for i in range(stops)]
+    return [to_hex(colormaps[palette](i / (stops - 1))) for i in range(stops)]
 
 
 def png(pixels: np.ndarray, longest: int | None = None) -> bytes:
@@ -110,7 +144,10 @@ def data_uri(picture: bytes) -> str:
 
 def in_window(plane: np.ndarray, window: Window) -> np.ndarray:
     """Scale values so that the window's ends are 0 and 1, and clip them; NaN is 0."""
-    scaled = (plane.astype(np.float64) - window.low) / (window.high - window.low)
+    values, ends = plane.astype(np.float64), np.array([window.low, window.high])
+    if window.logarithmic:
+        values, ends = np.log(np.maximum(values, 0.1 * window.low)), np.log(ends)
+    scaled = (values - ends[0]) / (ends[1] - ends[0])
     return np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0).clip(0.0, 1.0)
 
 

@@ -14,12 +14,13 @@ import numpy as np
 
 from untrained._version import versions
 from untrained.about import About
+from untrained.data.formats.npz import write_arrays
 from untrained.errors import UserError
 from untrained.folder import FILES, RESULT, Folder, Write, hold
 from untrained.report.arrays import axes_of, display_plane, saved_array, saved_spread
 from untrained.report.deep import TIFF, png_of, tiff_of, typed
 from untrained.report.page import render_page
-from untrained.report.pictures import Window, grey_levels, image_window, in_window, png
+from untrained.report.pictures import Window, image_window, in_window, png, shown_pixels
 from untrained.report.words import method_name
 from untrained.solver.fit import Fit
 
@@ -182,6 +183,8 @@ def _images(fit: Fit, about: About) -> dict[str, Write]:
             files[f"{name}.tif"] = _deep(array, axes, about.depth)
     if fit.std is not None:
         files["std.npy"] = _array(saved_spread(fit.std, about.task, about.axes))
+    if about.mesh:
+        files["elements.npz"] = lambda stream: write_arrays(stream, about.mesh)
     return files
 
 
@@ -196,7 +199,7 @@ def _deep(array: np.ndarray, axes: str, depth: str) -> Callable[[IO[bytes]], obj
 def _picture(plane: np.ndarray, window: Window, depth: str) -> Callable[[IO[bytes]], object]:
     if depth == "png16":
         return lambda stream: stream.write(png_of(typed(in_window(plane, window), "uint16")))
-    return lambda stream: stream.write(png(grey_levels(plane, window)))
+    return lambda stream: stream.write(png(shown_pixels(plane, window)))
 
 
 def plain_values(value: Any) -> Any:

@@ -15,7 +15,7 @@ from untrained.metrics import psnr, usual_range
 from untrained.report import words
 from untrained.report.arrays import display_plane
 from untrained.report.charts import Chart, Line
-from untrained.report.gallery import Panel, grey_panel
+from untrained.report.gallery import Panel, image_panel
 from untrained.report.page import drawn, page_template, repeat_facts, settings_tables
 from untrained.report.pictures import image_window
 from untrained.report.save import history_csv, plain_values
@@ -96,7 +96,7 @@ def _panels(fit: Fit, about: About, g: int) -> list[Panel]:
         if image is not None
     }
     window = image_window(about.task, planes["its network"], planes.get("reference"))
-    return [grey_panel(f"{g + 1}: {name}", plane, window) for name, plane in planes.items()]
+    return [image_panel(f"{g + 1}: {name}", plane, window) for name, plane in planes.items()]
 
 
 def _inputs(fit: Fit, about: About, weights: Weights) -> list[dict[str, str]]:

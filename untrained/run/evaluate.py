@@ -115,6 +115,7 @@ def evaluate(
         metrics=scores(fit.image),
         classical_metrics=scores(classical),
         mixture=mixture,
+        mesh=problem.physics.on_mesh(fit.image[0]),
     )
 
 

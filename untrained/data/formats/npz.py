@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -92,8 +93,6 @@ def open_npz(file: Path, what: str) -> Iterator[NpzFile]:
 def write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
     """Write arrays to an .npz file atomically, its directory made if missing.
 
-    The same arrays give the same bytes: no time of writing is stored.
-
     Raises:
         UserError: another suffix, or the file cannot be written; names the path.
     """
@@ -101,9 +100,18 @@ def write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
         raise UserError(f"--out: {path} must end in .npz, the format that is written")
     if Path(path).exists() and not Path(path).is_file():
         raise UserError(f"--out: {path} is a directory or a device; give the name of a file")
-    plain = {key: without_objects(key, value) for key, value in arrays.items()}
     make_directory(Path(path).parent)
-    with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with atomic_write(path) as file:
+        write_arrays(file, arrays)
+
+
+def write_arrays(stream: IO[bytes], arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays to an open .npz file.
+
+    The same arrays give the same bytes: no time of writing is stored.
+    """
+    plain = {key: without_objects(key, value) for key, value in arrays.items()}
+    with zipfile.ZipFile(stream, "w") as archive:
         for key, value in plain.items():
             with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, value, allow_pickle=False)

@@ -16,7 +16,7 @@ from untrained.data.parameters import check_seed
 from untrained.data.tasks.eit_mesh_file import read_mesh
 from untrained.errors import UserError, from_file
 from untrained.physics.eit import EIT
-from untrained.physics.eit_mesh import Mesh, disc_mesh
+from untrained.physics.eit_mesh import disc_mesh
 
 RANGE = (0.1, 1.5)
 """Conductivities of black and white, where none are given; mid-grey is a tank's water, 0.8."""
@@ -109,7 +109,7 @@ def simulate_eit(
         "voltages": clear + sigma * draw.standard_normal(clear.shape),
         "injections": injections,
         "patterns": patterns,
-        **_mesh_arrays(coarse),
+        **coarse.arrays(),
         "image_shape": np.array(image.shape),
         "reference": image.astype(np.float32),
         "sigma": np.asarray(sigma),
@@ -193,15 +193,6 @@ def _protocol(electrodes: int, level: int) -> tuple[np.ndarray, np.ndarray]:
     patterns[voltages, voltages], patterns[voltages + 1, voltages] = 1, -1
     keep = measured_at_level(injections, patterns, level)
     return injections[:, keep.any(0)], patterns[:, keep.any(1)]
-
-
-def _mesh_arrays(mesh: Mesh) -> dict[str, np.ndarray]:
-    """Return `nodes`, `elements` and `electrodes` `(L, k, 2)`, filled up with -1."""
-    most = max(map(len, mesh.electrodes))
-    electrodes = np.full((len(mesh.electrodes), most, 2), -1)
-    for row, edges in zip(electrodes, mesh.electrodes, strict=True):
-        row[: len(edges)] = edges
-    return {"nodes": mesh.nodes, "elements": mesh.elements, "electrodes": electrodes}
 
 
 __all__ = ["LEVELS", "Tank", "simulate_eit"]
