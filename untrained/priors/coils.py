@@ -23,10 +23,12 @@ class UnitCoils:
 
     Attributes:
         problem: one or several problems of MRI.
+        physics: their operator A.
         root: r, `(1 or G, 1, H, W)`; infinite where no coil sees.
     """
 
     problem: Problem
+    physics: MRI
     root: Tensor
 
     @classmethod
@@ -44,7 +46,7 @@ class UnitCoils:
         maps = problem.physics.maps
         squares = (maps.real.square() + maps.imag.square()).sum(1, keepdim=True)
         root = torch.where(squares > 0, squares.sqrt(), torch.full_like(squares, torch.inf))
-        return cls(problem, root)
+        return cls(problem, problem.physics, root)
 
     @property
     def coils(self) -> int:
