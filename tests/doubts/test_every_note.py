@@ -38,6 +38,7 @@ from odd_inputs import (
     Python,
     amplitudes,
     coils,
+    counted_from_one,
     ct,
     ct_python,
     custom,
@@ -71,7 +72,9 @@ from odd_inputs import (
     scan,
     simulate,
     spilled,
+    tank,
     turned,
+    unmeasured,
     with_prior,
 )
 from PIL import Image
@@ -213,6 +216,21 @@ ROWS = (
     Row("the noise of coils is unequal", mri(kspace=loud()), mri_python(loud())),
     # operators of one's own
     Row("A_adjoint is only roughly the adjoint", custom, custom_python),
+    # a tank with electrodes
+    Row("without reference voltages the background", tank(reference_voltages=lambda _: None)),
+    Row("a disc was made, of radius", tank(
+        nodes=lambda _: None, elements=lambda _: None, electrodes=lambda _: None)),
+    Row("are counted from 1, as in MATLAB", tank(
+        elements=counted_from_one, electrodes=counted_from_one)),
+    Row("holds classes, not conductivities", tank(truth=lambda _: np.zeros((256, 256)))),
+    Row("of the challenge:", tank("--ktc-level", "2")),
+    Row("are NaN and count as not measured", tank(voltages=unmeasured)),
+    Row("count from the mean of all electrodes", tank(
+        patterns=lambda _: np.eye(8)[:, :6], voltages=lambda v: v[:6],
+        reference_voltages=lambda v: v[:6])),
+    Row("was read as (injections, voltages)", tank(
+        patterns=lambda p: p[:, :6], voltages=lambda v: v[:6].T,
+        reference_voltages=lambda v: v[:6])),
     # what became of a run
     Row("a classical image (", deblur(*network())),
     Row("moved towards the measurements at the end", deblur(*network(method="dip", steps=60))),
@@ -241,6 +259,10 @@ ROWS = (
     Row("the image is real: its phase is taken as zero", simulate("mri", grey)),
     Row("and its reference were divided by ", simulate(
         "phase", lambda f: npy(f, (3j * PIC).astype(np.complex64)))),
+    Row("black is a conductivity of", simulate("eit", grey, "--electrodes", 8)),
+    Row("was cut into background, resistive and conductive", lambda f: [
+        "evaluate", npy(f, np.eye(256), "a.npy"), npy(f, 0.5 + np.eye(256), "b.npy"),
+        "--score", "ktc"]),
     Row("smooth birdcage-like coil maps", simulate("mri", grey)),
     Row("turned and moved to fit the image best", lambda f: ["evaluate", npy(f, PIC), npz(
         f, measurement=amplitudes(), image_shape=np.array([24, 24]), reference=PIC)]),

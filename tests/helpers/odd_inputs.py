@@ -298,6 +298,34 @@ def jumping(s: ut.State, *_: Any) -> torch.Tensor:
     return torch.tensor([s.problem.keep is None and s.step >= 3])
 
 
+def tank(*more: Any, **changes: Any) -> Callable[[Path], Command]:
+    """A tank of 8 electrodes, reconstructed in two steps; an array that is None is left out."""
+    disc = ut.physics.disc_mesh(8)
+    pairs = np.eye(8) - np.roll(np.eye(8), 1, axis=0)
+    physics = ut.physics.EIT(disc, pairs, pairs, (1, 24, 24))
+    image = torch.from_numpy(0.8 + PIC)[None, None]
+    arrays = {
+        "voltages": physics.A(image)[0, 0].numpy(),
+        "reference_voltages": physics.A(torch.ones_like(image))[0, 0].numpy(),
+        "injections": pairs,
+        "patterns": pairs,
+        "image_shape": np.array([24, 24]),
+        **disc.arrays(),
+    }
+    arrays |= {name: change(arrays.get(name)) for name, change in changes.items()}
+    arrays = {name: value for name, value in arrays.items() if value is not None}
+    fast = ("--method", "dip", "--steps", "2", *SMALL)
+    return lambda folder: ["reconstruct", "eit", npz(folder, **arrays), *more, *fast]
+
+
+def counted_from_one(nodes: np.ndarray) -> np.ndarray:
+    return np.where(nodes < 0, nodes, nodes + 1)
+
+
+def unmeasured(voltages: np.ndarray) -> np.ndarray:
+    return np.where(np.eye(8), np.nan, voltages)
+
+
 def simulate(task: str, make: Callable[[Path], Path], *more: Any) -> Callable[[Path], Command]:
     return lambda folder: ["simulate", task, make(folder), *more]
 

@@ -106,6 +106,8 @@ def load_eit(
         scan = at_level(scan, level, path)
         after = scan.voltages.shape
         notes += (LEVEL.format(level, after[1], before[1], after[0], before[0]),)
+    if scan.reference_voltages is None:
+        notes += (ABSOLUTE,)
     own, of_mesh = _mesh(mesh, beside.mesh, scan, path)
     with from_file(path, mesh):
         physics = _operator(own, scan, beside)
