@@ -83,19 +83,24 @@ def cgsense(
 
 
 @torch.no_grad()
-def data_step(problem: Problem, x: Tensor, mu: float, iterations: int = 10) -> Tensor:
+def data_step(
+    problem: Problem, x: Tensor, mu: float, iterations: int = 10, tolerance: float = 1e-3
+) -> Tensor:
     r"""Move x towards the measurements: the proximal point of the data term.
 
     .. math:: \arg\min_u \|W^{1/2}(A u - y)\|^2 / \|W^{1/2} A\|^2 + \mu \|u - x\|^2
 
     by conjugate gradients from u = x. It corrects what the data determine well and leaves the
-    rest as it is.
+    rest as it is. With mu = 0 and as many steps as it takes it is x + A^+ (y - A x), the point
+    nearest to x among those that fit y best.
 
     Args:
         problem: G problems with a linear physics; W is its weighting.
         x: `(G, C, H, W)` in the problem's units.
-        mu: > 0; the smaller, the closer to the data.
-        iterations: steps of conjugate gradients.
+        mu: >= 0; the smaller, the closer to the data.
+        iterations: most steps of conjugate gradients.
+        tolerance: relative residual of the normal equations at which they end; 0 = after
+            `iterations` steps.
 
     Raises:
         UserError: a nonlinear physics.
@@ -104,14 +109,14 @@ def data_step(problem: Problem, x: Tensor, mu: float, iterations: int = 10) -> T
     steps = []
     for i, one in enumerate(one.quick() for one in problem.each()):
         residual = one.y - one.A(x[i : i + 1])
-        steps.append(_conjugate_gradients(one, residual, iterations, mu, 1e-3))
+        steps.append(_conjugate_gradients(one, residual, iterations, mu, tolerance))
     return x + torch.cat(steps)
 
 
 def _conjugate_gradients(
     problem: Problem, y: Tensor, iterations: int, mu: float, tolerance: float
 ) -> Tensor:
-    shift = mu * problem.norm_squared
+    shift = mu * problem.norm_squared if mu else 0.0
     r = _back(problem, y)
     x, d = torch.zeros_like(r), r
     energy = float(sum_squares(r))
@@ -120,7 +125,10 @@ def _conjugate_gradients(
         if energy <= enough:
             break
         h = _back(problem, problem.A(d)) + shift * d
-        step = energy / float((d * h).sum())
+        curvature = float((d * h).sum())
+        if not curvature > 0:  # of a direction that is zero, or that no measurement sees
+            break
+        step = energy / curvature
         x, r = x + step * d, r - step * h
         previous, energy = energy, float(sum_squares(r))
         d = r + energy / previous * d

@@ -12,24 +12,33 @@ from untrained.methods.cddip import CARD as CDDIP_CARD, CDDIP
 from untrained.methods.classical import CARDS as CLASSICAL
 from untrained.methods.convdecoder import CARD as CONVDECODER_CARD, ConvDecoderFit
 from untrained.methods.ddip import CARD as DDIP_CARD, DDIP
+from untrained.methods.ddnm import CARD as DDNM_CARD, DDNM
+from untrained.methods.dds import CARD as DDS_CARD, DDS
 from untrained.methods.deepdecoder import CARD as DEEPDECODER_CARD, DeepDecoderFit
 from untrained.methods.deepred import CARD as DEEPRED_CARD, DeepRED
+from untrained.methods.diffpir import CARD as DIFFPIR_CARD, DiffPIR
 from untrained.methods.dip import CARD as DIP_CARD, DIP
 from untrained.methods.dop import CARD as DOP_CARD, DOP
 from untrained.methods.doubledip import CARD as DOUBLEDIP_CARD, DoubleDIP
+from untrained.methods.dps import CARD as DPS_CARD, DPS
 from untrained.methods.drp import CARD as DRP_CARD, DRP
 from untrained.methods.edip import CARD as EDIP_CARD, EDIP
 from untrained.methods.fillin import CARD as FILLIN_CARD, FillIn
 from untrained.methods.house import CARD as HOUSE_CARD, House
+from untrained.methods.mcg import CARD as MCG_CARD, MCG
 from untrained.methods.metadip import CARD as METADIP_CARD, MetaDIP
 from untrained.methods.modl import CARD as MODL_CARD, MoDL
 from untrained.methods.nerp import CARD as NERP_CARD, NeRP
 from untrained.methods.oes import CARD as OES_CARD, OES
+from untrained.methods.pnp import CARD as PNP_CARD, PnP
 from untrained.methods.presets import PRESETS
+from untrained.methods.red import CARD as RED_CARD, RED
 from untrained.methods.refguided import CARD as REFGUIDED_CARD, RefGuided
 from untrained.methods.rethinking import CARD as RETHINKING_CARD, Rethinking
+from untrained.methods.scoremri import CARD as SCOREMRI_CARD, ScoreMRI
 from untrained.methods.selfguided import CARD as SELFGUIDED_CARD, SelfGuided
 from untrained.methods.sgld import CARD as SGLD_CARD, SGLD
+from untrained.methods.sitcom import CARD as SITCOM_CARD, SITCOM
 from untrained.methods.strainer import CARD as STRAINER_CARD, Strainer
 from untrained.methods.tvdip import CARD as TVDIP_CARD, TVDIP
 from untrained.methods.udig import CARD as UDIG_CARD, UDiGDIP
@@ -68,21 +77,36 @@ METHODS: dict[str, Card] = {
         VARNET_CARD,
         MODL_CARD,
         CASCADE_CARD,
+        PNP_CARD,
+        RED_CARD,
+        DPS_CARD,
+        MCG_CARD,
+        SCOREMRI_CARD,
+        DDNM_CARD,
+        DDS_CARD,
+        DIFFPIR_CARD,
+        SITCOM_CARD,
     )
 }
 
 __all__ = [
     "CDDIP",
     "DDIP",
+    "DDNM",
+    "DDS",
     "DIP",
     "DOP",
+    "DPS",
     "DRP",
     "EDIP",
+    "MCG",
     "METHODS",
     "OES",
     "PRESETS",
     "PRIOR",
+    "RED",
     "SGLD",
+    "SITCOM",
     "TVDIP",
     "ASeqDIP",
     "Autoencoder",
@@ -91,14 +115,17 @@ __all__ = [
     "ConvDecoderFit",
     "DeepDecoderFit",
     "DeepRED",
+    "DiffPIR",
     "DoubleDIP",
     "FillIn",
     "House",
     "MetaDIP",
     "MoDL",
     "NeRP",
+    "PnP",
     "RefGuided",
     "Rethinking",
+    "ScoreMRI",
     "SelfGuided",
     "Strainer",
     "UDiGDIP",

@@ -54,18 +54,21 @@ def vp_levels(
     known: tuple[float, float] = (0.0, math.inf),
     *,
     unit_range: bool = False,
+    spacing: str = "even",
 ) -> list[float]:
     """Choose noise levels of a VP model, evenly in its time: count falling sigmas, then 0.
 
-    Times are 0, T/count, 2 T/count, ... as the papers take them. Where the prior knows only levels
-    from `known[0]` to `known[1]`, they are spread over the times of those: a sampler begins and
-    ends where the prior does.
+    Times are 0, T/count, 2 T/count, ... as the papers take them; with the spacing `quadratic`, of
+    DiffPIR, T sqrt(i / (count - 1)), denser where the noise is great. Where the prior knows only
+    levels from `known[0]` to `known[1]`, they are spread over the times of those: a sampler begins
+    and ends where the prior does.
 
     Args:
         schedule: `linear` or `cosine`.
         count: number of levels, at least 1.
         known: `Denoiser.levels`.
         unit_range: whether images live in [0, 1], half of the papers' [-1, 1].
+        spacing: `even` or `quadratic`.
 
     Raises:
         UserError: the prior knows one level only, which leaves a sampler nowhere to go.
@@ -83,6 +86,8 @@ def vp_levels(
         raise UserError(f"the prior knows noise from {low:g} to {high:g}, where no level lies")
     first, span = int(times[0]), len(times)
     chosen = [first + i * span // count for i in range(count)]
+    if spacing == "quadratic":
+        chosen = [first + int((span - 1) * math.sqrt(i / max(1, count - 1))) for i in range(count)]
     return [float(sigma[t]) for t in reversed(chosen)] + [0.0]
 
 

@@ -13,8 +13,8 @@ from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import NetSpec, Recipe
 from untrained.errors import UserError
-from untrained.nets import Compact, SkipNet, UNet
-from untrained.rules import Average, HeldOut, Nearer
+from untrained.nets import Compact, NoNet, SkipNet, UNet
+from untrained.rules import Average, HeldOut, Last, Nearer
 from untrained.tasks import find_task
 
 PRESETS = {
@@ -57,6 +57,18 @@ def fast(method: Method, task: str, preset: str, source: str) -> Recipe:
         stop=HeldOut(fraction=0.05, patience=250, skip=20, slack=slack, again=True),
         output=Average(decay=0.95, **_closing(task)),
         steps=STEPS[preset],
+        source=source,
+    )
+
+
+def no_network(method: Method, source: str, seeds: int = 1) -> Recipe:
+    """Put nothing around a method that fits no network: its last image is returned."""
+    return Recipe(
+        method=method,
+        net=NoNet(),
+        engine=Engine("none", precision="fp32"),
+        output=Last(),
+        seeds=seeds,
         source=source,
     )
 

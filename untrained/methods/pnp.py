@@ -1,0 +1,108 @@
+"""PnP: half-quadratic splitting with a denoiser in place of a regulariser (DPIR)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from torch import Tensor
+
+from untrained.classical.linear import require_linear
+from untrained.core.method import Method
+from untrained.core.recipe import Recipe
+from untrained.core.state import State
+from untrained.errors import UserError
+from untrained.methods.card import PRETRAINED, PRIOR, Card
+from untrained.methods.diffusion import denoised
+from untrained.methods.presets import no_network
+from untrained.methods.sampling import first_image, proximal, shown, ve_levels
+from untrained.priors import DENOISER
+from untrained.tasks import LINEAR_TASKS
+
+
+@dataclass(frozen=True)
+class PnP(Method):
+    r"""Zhang, Li, Zuo, Zhang, Van Gool, Timofte: DPIR (TPAMI 2022, arXiv 2008.13751), Alg. 1.
+
+    From a first image z_0, for k = 1 ... K
+
+    .. math:: x_k &= \arg\min_x \|y - T(x)\|^2 + \alpha_k \|x - z_{k-1}\|^2, \qquad
+                  \alpha_k = \lambda \sigma^2 / \sigma_k^2 \\
+              z_k &= \mathrm{Denoiser}(x_k, \sigma_k)
+
+    with sigma_k falling geometrically from `first` to `last` or to the noise level sigma of y, the
+    larger of the two. Image of a step: z_k. Nothing is random.
+
+    Symbols: K `rounds`, lambda `lam`. sigma is `least` where it is not known or smaller. A
+    denoiser of one level removes that one at each step, and alpha_k is made of it. The first line
+    is solved by conjugate gradients, `cg` steps at most; the paper has formulas for its operators.
+
+    Args:
+        rounds: K.
+        lam: weight of the denoiser.
+        first, last: greatest and least sigma_k, in the image's units.
+        least: smallest noise level that the data are taken to have, in the units of y.
+        cg: most steps of conjugate gradients.
+    """
+
+    name: ClassVar[str] = "pnp"
+    rounds: int = 8
+    inner: int = 1
+    lam: float = 0.23
+    first: float = 49 / 255
+    last: float = 2.55 / 255
+    least: float = 0.255 / 255
+    cg: int = 50
+
+    def __post_init__(self) -> None:
+        for field in ("lam", "first", "last", "least"):
+            if not getattr(self, field) > 0:
+                raise UserError(f"{field}={getattr(self, field):g} must be positive")
+
+    def within(self, steps: int) -> PnP:
+        """Go down to the same level in as many steps."""
+        return replace(self, rounds=steps)
+
+    def start(self, s: State) -> None:
+        """z_0: the measurement of pictures, filtered backprojection of CT, c A^H y elsewhere."""
+        require_linear(s.problem, self.name)
+        s["z"] = first_image(s.problem)
+
+    def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
+        """Lines 3 and 4: x_k, and the image z_k."""
+        sigma = max(s.problem.sigma or 0.0, self.least)
+        last = min(max(sigma, self.last), self.first)
+        levels = ve_levels(self.rounds, last, self.first)
+        lowest, highest = s.denoiser.levels
+        level = min(max(levels[min(s.step, self.rounds - 1)], lowest), highest)
+        x = proximal(s.problem, s["z"], self.lam * (sigma / level) ** 2, self.cg)
+        s["next"] = denoised(s, x, level)
+        return shown(s, s["next"])
+
+    def advance(self, s: State) -> None:
+        """Go on from z_k."""
+        s["z"] = s["next"]
+
+
+def recipe(task: str, preset: str) -> Recipe:
+    """Return the settings of `preset` on `task`.
+
+    The paper's: lambda = 0.23 and K = 8 for deblurring, which other tasks take; 24 for
+    super-resolution. `fast` is the same: it takes seconds.
+    """
+    rounds = 24 if task == "superres" else 8
+    source = "Zhang et al. 2022, Sec. 4: lambda = 0.23, K = 8 (deblurring), 24 (super-resolution)"
+    return no_network(PnP(3 * rounds if preset == "best" else rounds), source)
+
+
+CARD = Card(
+    name="pnp",
+    title="plug-and-play: half-quadratic splitting with a denoiser",
+    source="Zhang, Li, Zuo, Zhang, Van Gool, Timofte, TPAMI 2022",
+    family=PRETRAINED,
+    tasks=LINEAR_TASKS,
+    optimises="the image",
+    needs=PRIOR,
+    prior=DENOISER,
+    recipe=recipe,
+)
