@@ -75,6 +75,7 @@ from odd_inputs import (
     tank,
     turned,
     unmeasured,
+    with_noisy_prior,
     with_prior,
 )
 from PIL import Image
@@ -244,6 +245,7 @@ ROWS = (
         method="dip", steps=30)), None, (("untrained.solver.loop.off_track", jumping),)),
     Row("it has the network and the start that", learned),
     Row("that was trained elsewhere (", with_prior),
+    Row("the prior knows no noise below", with_noisy_prior),
     Row("shows what learning is worth", lambda f: [
         *denoise(measurement=NOISY)(f), *network(method="ugodit")], lambda: {
         **photo(NOISY)(), "method": "ugodit", "steps": 2, "settings": SMALL[1::2]}),

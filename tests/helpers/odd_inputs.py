@@ -276,6 +276,15 @@ def with_prior(folder: Path) -> Command:
     return [*denoise(measurement=NOISY)(folder), *network(method="deepred"), *given]
 
 
+def with_noisy_prior(folder: Path) -> Command:
+    images = [ut.pretrain.clean_problem(torch.rand(1, 1, 16, 16), noise=0.1)]
+    settings = ["net.widths=4,4", "net.features=4", "batch=1"]
+    weights, _ = ut.pretrain.train("denoiser", images, task="denoise", settings=settings, steps=1)
+    weights.save(folder / "prior.safetensors", overwrite=True)
+    given = ["--prior", folder / "prior.safetensors"]
+    return [*denoise(measurement=NOISY)(folder), *network(method="deepred"), *given]
+
+
 def fastmri(rows: int, columns: int) -> Callable[[Path], Path]:
     shown = np.ones((2, rows, columns))
     return lambda folder: hdf(

@@ -150,12 +150,22 @@ def _of_the_weights(chosen: Plan, problem: Problem) -> tuple[str, ...]:
     )
 
 
+ROUGH = 0.03
+"""Least noise level of a prior, in units of images, from which on it is said."""
+
+
 def _of_the_prior(chosen: Plan) -> tuple[str, ...]:
     """Return a note on the pre-trained network that a plan asks."""
     if chosen.prior is None:
         return ()
     origin, count = chosen.prior.provenance, chosen.prior.parameter_count
+    low, high = getattr(chosen.prior, "levels", (0.0, 0.0))
+    coarse = (
+        f"the prior knows no noise below {low:.3g} (it may have been learned from noisy images): a "
+        "sampler ends there, and finer detail is the measurements' alone",
+    )
     return (
+        *(coarse if ROUGH < low < high else ()),
         f"it asks {chosen.prior.kind} that was trained elsewhere ({origin.architecture}, "
         f"{count:,} weights{f', from {origin.file}' if origin.file else ''}): what its training "
         "images had in common can appear in the image, measured or not",
