@@ -15,7 +15,9 @@ from packaging.requirements import Requirement
 from untrained.classical import CLASSICAL
 
 PACKAGE = Path(__file__).resolve().parents[1] / "untrained"
-EXTRAS = {"sigpy", "deepinv", "distributed"}  # asked for by a sentence where they are missing
+EXTRAS = {"sigpy", "deepinv", "distributed", "nibabel", "pydicom", "msgpack"}
+"""Asked for by a sentence where they are missing."""
+
 BESIDE = {"pyarrow", "bm3d"}  # used where they are there
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from untrained.data.formats.base import SAME, Companion, Units
+
 
 @dataclass(frozen=True)
 class Mixture:
@@ -53,8 +55,9 @@ class About:
         seeds: how many seeds the image is the mean of.
         command: a command or expression that repeats the run.
         axes: of the saved array: `YX`, `CYX` or `ZYX`.
-        depth: of the input's file, which the result's pictures take on: `png16`, or `tiff` and a
-            type (`tiff uint16`); "" for 8 bits.
+        deep: whether the pictures have 16 bits, as the input's file had.
+        units: what 0 and 1 of the image are in the input's file.
+        companion: how the image is written in the format of that file, too.
         notes: what was decided on the user's behalf, a sentence each.
         adjoint: the adjoint image (or the measurement, where it is an image) `(G, C, ...)`.
         classical: the classical answer `(G, C, ...)`, and its name.
@@ -77,7 +80,9 @@ class About:
     seeds: int = 1
     command: str = ""
     axes: str = "CYX"
-    depth: str = ""
+    deep: bool = False
+    units: Units = SAME
+    companion: Companion | None = None
     notes: tuple[str, ...] = ()
     adjoint: Tensor | None = None
     classical: Tensor | None = None

@@ -39,9 +39,13 @@ STATES = re.compile(r"(slice|seeds)-\d+")
 PART = r"\..+\.untrained-[0-9a-f]{6}-[0-9]+-[0-9a-f]{8}\.part"
 """Files that `atomic_write` has not ended."""
 
+COMPANIONS = (".tif", ".nii", ".dcm", ".cfl", ".hdr")
+"""Suffixes of what is written in the format of the input."""
+
 FILES = (
     *("reconstruction.npy", "reconstruction.png", "classical.npy", "classical.png", "std.npy"),
-    *("reconstruction.tif", "classical.tif", "elements.npz"),
+    *(f"{name}{end}" for name in ("reconstruction", "classical") for end in COMPANIONS),
+    "elements.npz",
     *("history.csv", "report.html", RESULT),
 )
 """The names that a result may have; see `report.save` for what is in them."""

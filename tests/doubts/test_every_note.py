@@ -79,6 +79,7 @@ from odd_inputs import (
     with_prior,
 )
 from PIL import Image
+from scanner_files import ANGLES, dicom, dxchange, nifti, without_centre
 
 import untrained as ut
 from untrained.cli import main
@@ -123,6 +124,21 @@ ROWS = (
     Row("MATLAB writes axes in reverse: an array (H, W, coils)", of("mri", pairs)),
     Row("MATLAB writes axes in reverse: an array (detectors, angles)", of(
         "ct", lambda f: matlab(f, "sinogram", scan().T, angles=VIEWS, image_shape=[24, 24]))),
+    Row("stored values were rescaled", of(
+        "denoise", lambda f: dicom(f, (999 * PIC).astype(int), 2.0, -5.0))),
+    Row("MONOCHROME1", of(
+        "denoise", lambda f: dicom(f, (999 * PIC).astype(int), kind="MONOCHROME1"))),
+    Row("its values have units of their own", of(
+        "denoise", lambda f: nifti(f, (999 * PIC).astype(np.int16)))),
+    Row("voxels of", of("denoise", lambda f: nifti(f, (999 * PIC).astype(np.int16)))),
+    Row("raw counts were divided by", of("ct", dxchange)),
+    Row("angles up to 2 pi were taken for radians", of(
+        "ct", lambda f: dxchange(f, theta=np.radians(ANGLES)))),
+    Row("the rotation centre was found at bin", of("ct", dxchange)),
+    Row("and their centres of mass say", of("ct", dxchange), None,
+        (("untrained.data.tasks.ct_raw.AGREE", -1.0),)),
+    Row("; their centres of mass say", of("ct", dxchange)),
+    Row("the rotation centre could not be found", of("ct", without_centre)),
     Row("the middle one of", of("mri", fastmri(48, 48))),
     Row("taken for a volume of", of("denoise", lambda f: npy(f, STACK), "--volume")),
     Row("taken for one picture of", of("denoise", lambda f: npy(f, np.stack([NOISY] * 5)))),

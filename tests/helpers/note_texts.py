@@ -34,6 +34,7 @@ PARTS = (
     # parts of a note that has a row
     "what was given", "the first image", " of the positions", "; leave it out of the file",
     "in a JPEG black is not ", "black may not be exactly 0", " times as wide as",
+    "opposite views", "the centres of mass of the views",
     "next to nothing, or one value,", "detector bin", " with a Gaussian of ",
     "and left out, as not measured", "the middle {}x{} of",
     # why a mean of seeds was cut short, which is told as the end of the run

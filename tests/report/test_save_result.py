@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 
 from untrained.cli import main
+from untrained.data.formats.tiff import encode_tiff
 from untrained.data.images import read_picture
 from untrained.data.tasks.denoise import load_denoise
 from untrained.errors import UserError
 from untrained.files import sha256
 from untrained.report import save, save_result
-from untrained.report.deep import png_of, tiff_of
+from untrained.report.deep import png_of
 from untrained.report.save import history_csv, summary
 
 
@@ -246,7 +247,9 @@ def test_a_png_of_16_bits_comes_back_with_16_bits(tmp_path, channels):
 
 def test_slices_are_pages_and_a_picture_of_8_bits_has_no_tiff(tmp_path):
     pages = np.random.default_rng(0).random((2, 9, 12)).astype(np.float32)
-    assert np.array_equal(tifffile.imread(io.BytesIO(tiff_of(pages, "ZYX", "tiff float32"))), pages)
+    assert np.array_equal(
+        tifffile.imread(io.BytesIO(encode_tiff(pages, "ZYX", "float32")[".tif"])), pages
+    )
     Image.fromarray(np.full((9, 9), 7, np.uint8)).save(tmp_path / "in.png")
     files = reconstruct(tmp_path / "in.png", tmp_path / "o")["files"]
     assert not any(name.endswith(".tif") for name in files)

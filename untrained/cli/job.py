@@ -178,7 +178,14 @@ def _bars(label: str, options: Options) -> list[Watch]:
 def _with_source(result: Result, measurement: Measurement) -> Result:
     """Say where the image comes from."""
     m = measurement
-    about = replace(result.about, source=m.source, axes=m.axes, depth=m.depth)
+    about = replace(
+        result.about,
+        source=m.source,
+        axes=m.axes,
+        deep=m.deep,
+        units=m.units,
+        companion=m.companion,
+    )
     notes = [*m.physics.first_note(), *m.notes, *result.notes]
     return replace(result, about=about).with_notes(notes)
 

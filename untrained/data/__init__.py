@@ -10,7 +10,7 @@ from typing import ParamSpec
 
 from untrained.checks import check_contents
 from untrained.data.evaluate import evaluate_files
-from untrained.data.formats import FORMATS, stored_depth
+from untrained.data.formats import FORMATS, companion_of, is_deep
 from untrained.data.measurement import Measurement
 from untrained.data.references import (
     read_clean,
@@ -94,7 +94,8 @@ def guarded(load: Callable[P, Measurement | list[Measurement]]) -> Callable[P, l
             found = _found(load, path, *paths, **options)
             for one in found:
                 check_contents(one.y)
-        return [replace(one, depth=stored_depth(path)) for one in found]
+        companion, deep = companion_of(path), is_deep(path)
+        return [replace(one, companion=companion, deep=deep) for one in found]
 
     return read
 

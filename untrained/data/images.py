@@ -16,6 +16,7 @@ from torch import Tensor
 from untrained.checks import beyond_photograph, require_tame
 from untrained.data.arrays import require_finite, single_precision
 from untrained.data.formats import read_pixels
+from untrained.data.formats.base import SAME, Units
 from untrained.errors import UserError
 
 MOST_COLOURS = 4
@@ -95,6 +96,22 @@ def picture_from_array(
             )
         return Picture((array / largest).astype(np.float32), True, notes)
     return Picture(single_precision(array, label), kind == "b", notes)
+
+
+def to_unit_range(array: np.ndarray) -> tuple[np.ndarray, Units]:
+    """Bring values in units of their own to [0, 1]: 0, or the least below it, and the largest."""
+    finite = array[np.isfinite(array)]
+    if not finite.size:
+        return array, SAME
+    low, high = min(0.0, float(finite.min())), float(finite.max())
+    units = Units(low, (high - low) or 1.0)
+    return in_units(array, units), units
+
+
+def in_units(array: np.ndarray, units: Units) -> np.ndarray:
+    """Convert values of a file to the units that pictures are worked on in."""
+    scaled: np.ndarray = ((array - units.offset) / units.factor).astype(np.float32)
+    return scaled
 
 
 def check_photograph(pixels: np.ndarray, path: str | Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from untrained.data.formats.base import SAME, Companion, Units
 from untrained.physics.base import Physics
 
 
@@ -24,7 +25,9 @@ class Measurement:
         notes: one sentence for each decision that the user did not make.
         axes: `YX`, `CYX` or `ZYX`, the meaning of the saved image's axes.
         source: the file (and slice) it came from.
-        depth: how that file stores its values, as of `stored_depth`.
+        deep: whether that file is a picture of 16 bits, which a result's pictures are then, too.
+        units: what 0 and 1 of the image are in that file.
+        companion: how a result is written in that file's format, too; None where it is not.
     """
 
     task: str
@@ -36,4 +39,6 @@ class Measurement:
     notes: tuple[str, ...]
     axes: str
     source: str
-    depth: str = ""
+    deep: bool = False
+    units: Units = SAME
+    companion: Companion | None = None

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from untrained.checks import check_unit_range
-from untrained.data.formats import has_named_arrays, open_arrays
+from untrained.data.formats import has_named_arrays, is_measured, open_arrays
 from untrained.data.formats.base import require_keys
-from untrained.data.images import Picture, picture_from_array, read_picture
+from untrained.data.images import Picture, in_units, picture_from_array, read_picture
 from untrained.data.measurement import Measurement
 from untrained.errors import UserError, from_file
 from untrained.maths import to_channels
@@ -35,6 +35,8 @@ def with_reference(measurement: Measurement, path: str | Path) -> Measurement:
         UserError: unreadable, complex where the task is real, or not of the image's shape.
     """
     pixels = read_reference(path, REFERENCE, _is_volume(measurement)).pixels
+    if is_measured(path):
+        pixels = in_units(pixels, measurement.units)
     return _referenced(measurement, _like(measurement, pixels, path, REFERENCE))
 
 

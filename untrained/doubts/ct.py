@@ -11,6 +11,7 @@ from torch import Tensor
 
 from untrained.errors import Doubt, UserError, doubting
 from untrained.physics.ct import CT
+from untrained.physics.ct_centre import centre_by_mass
 from untrained.physics.ct_geometry import Geometry
 from untrained.problem import Problem
 
@@ -171,29 +172,18 @@ def centre_doubts(sinogram: np.ndarray, geometry: Geometry) -> tuple[str, ...]:
         sinogram: `(angles, detectors)`, of which everything was measured.
         geometry: of the scan.
     """
-    if geometry.fan is not None or len(sinogram) < FEWEST_VIEWS:
+    if geometry.fan is not None:
         return ()
-    peak = np.abs(sinogram).max()
-    edges = np.abs(sinogram[:, [0, -1]].mean(0)).max()
-    mass = sinogram.sum(1)
-    if edges > VISIBLE * peak or mass.min() < 0.5 * mass.max():
-        return ()  # cut off, or not one object: the centre of mass means nothing
-    place = np.arange(sinogram.shape[1]) - (sinogram.shape[1] - 1) / 2
-    centre = sinogram @ place / mass
-    angle = np.radians(geometry.angles)
-    basis = np.stack([np.ones_like(angle), np.cos(angle), np.sin(angle)], 1)
-    normal = basis.T @ basis
-    if np.linalg.cond(normal) > 1e6:
+    found = centre_by_mass(sinogram, np.asarray(geometry.angles))
+    if found is None:
         return ()
-    found = np.linalg.solve(normal, basis.T @ centre)
-    rest = centre - basis @ found
-    error = math.sqrt((rest @ rest) / (len(angle) - 3) * np.linalg.inv(normal)[0, 0])
-    off = found[0] - geometry.detector_offset
+    centre, error = found
+    off = centre - geometry.detector_offset
     if abs(off) < max(OFF_CENTRE, SURE * error):
         return ()
     return (
         f"the rotation centre seems to be off by {off:.1f} bins: the centres of mass of the views "
-        f"turn about detector_offset {found[0]:.1f}, not {geometry.detector_offset:g}",
+        f"turn about detector_offset {centre:.1f}, not {geometry.detector_offset:g}",
     )
 
 

@@ -15,10 +15,11 @@ import numpy as np
 from untrained._version import versions
 from untrained.about import About
 from untrained.data.formats.npz import write_arrays
+from untrained.data.formats.tiff import typed
 from untrained.errors import UserError
 from untrained.folder import FILES, RESULT, Folder, Write, hold
 from untrained.report.arrays import axes_of, display_plane, saved_array, saved_spread
-from untrained.report.deep import TIFF, png_of, tiff_of, typed
+from untrained.report.deep import png_of
 from untrained.report.page import render_page
 from untrained.report.pictures import Window, image_window, in_window, png, shown_pixels
 from untrained.report.words import method_name
@@ -76,9 +77,9 @@ def write_result(fit: Fit, about: About, folder: Folder, *, finished: bool = Tru
     """Write a result's files into a folder that is held.
 
     `reconstruction.npy` (see `arrays.axes_of`), `reconstruction.png` (of 16 bits where the input
-    was such a PNG), `reconstruction.tif` where the input was a TIFF, `classical` likewise, and
-    `std.npy` where there are such, `history.csv`, `report.html`, and at the very end
-    `result.json`, which lists the others with their hashes.
+    was such a PNG), the format of the input once more where that is TIFF, NIfTI, DICOM or BART,
+    `classical` likewise, and `std.npy` where there are such, `history.csv`, `report.html`, and at
+    the very end `result.json`, which lists the others with their hashes.
 
     Args:
         fit, about: what to write.
@@ -177,10 +178,12 @@ def _images(fit: Fit, about: About) -> dict[str, Write]:
     for name, image in images.items():
         array = saved_array(image, about.task, about.axes)
         files[f"{name}.npy"] = _array(array)
-        files[f"{name}.png"] = _picture(display_plane(image, about.task), window, about.depth)
-        axes = axes_of(image, about.task, about.axes)
-        if about.depth.startswith(TIFF) and array.dtype.kind == "f" and len(axes) < 4:
-            files[f"{name}.tif"] = _deep(array, axes, about.depth)
+        files[f"{name}.png"] = _picture(display_plane(image, about.task), window, about.deep)
+        if about.companion is not None:
+            axes = axes_of(image, about.task, about.axes)
+            values = about.units.offset + about.units.factor * array
+            for suffix, content in about.companion.encode(values, axes).items():
+                files[f"{name}{suffix}"] = _bytes(content)
     if fit.std is not None:
         files["std.npy"] = _array(saved_spread(fit.std, about.task, about.axes))
     if about.mesh:
@@ -192,12 +195,12 @@ def _array(array: np.ndarray) -> Callable[[IO[bytes]], object]:
     return lambda stream: np.save(stream, array, allow_pickle=False)
 
 
-def _deep(array: np.ndarray, axes: str, depth: str) -> Callable[[IO[bytes]], object]:
-    return lambda stream: stream.write(tiff_of(array, axes, depth))
+def _bytes(content: bytes) -> Callable[[IO[bytes]], object]:
+    return lambda stream: stream.write(content)
 
 
-def _picture(plane: np.ndarray, window: Window, depth: str) -> Callable[[IO[bytes]], object]:
-    if depth == "png16":
+def _picture(plane: np.ndarray, window: Window, deep: bool) -> Callable[[IO[bytes]], object]:
+    if deep:
         return lambda stream: stream.write(png_of(typed(in_window(plane, window), "uint16")))
     return lambda stream: stream.write(png(shown_pixels(plane, window)))
 

@@ -13,28 +13,38 @@ from pathlib import Path
 import numpy as np
 
 from untrained.data.formats.advice import other_format
+from untrained.data.formats.bart import BART
 from untrained.data.formats.base import (
     ArrayFile,
     ArrayFormat,
+    Companion,
     Format,
     NamedArraysFormat,
     PictureFormat,
 )
+from untrained.data.formats.bmp import BMP
+from untrained.data.formats.dicom import DICOM
 from untrained.data.formats.hdf5 import HDF5
 from untrained.data.formats.jpeg import JPEG
+from untrained.data.formats.matlab import MATLAB
+from untrained.data.formats.nifti import NIFTI
 from untrained.data.formats.npy import NPY
 from untrained.data.formats.npz import NPZ
 from untrained.data.formats.png import PNG
 from untrained.data.formats.tiff import TIFF
+from untrained.data.formats.webp import WEBP
 from untrained.files import existing_file
 
 __all__ = [
     "FORMATS",
     "ArrayFile",
+    "companion_of",
     "find_format",
     "has_named_arrays",
     "has_one_slice",
+    "is_deep",
     "is_lossy",
+    "is_measured",
     "is_numeric",
     "is_picture",
     "named_array_suffixes",
@@ -43,7 +53,6 @@ __all__ = [
     "picture_suffixes",
     "read_pixels",
     "stack_suffixes",
-    "stored_depth",
     "unnamed_array_suffixes",
 ]
 
@@ -53,17 +62,24 @@ FORMATS: dict[str, Format] = {
         PNG,
         JPEG,
         TIFF,
+        BMP,
+        WEBP,
         NPY,
         NPZ,
         HDF5,
+        MATLAB,
+        BART,
+        NIFTI,
+        DICOM,
     )
 }
 
 
 def find_format(path: str | Path) -> Format | None:
     """Find the format of a file by its suffix; None where there is none."""
-    suffix = Path(path).suffix.lower()
-    return next((one for one in FORMATS.values() if suffix in one.suffixes), None)
+    name = Path(path).name.lower()
+    fitting = (one for one in FORMATS.values() if name.endswith(one.suffixes))
+    return next(fitting, None)
 
 
 def picture_suffixes() -> tuple[str, ...]:
@@ -160,13 +176,28 @@ def open_arrays(path: str | Path, what: str = "input") -> Iterator[ArrayFile]:
         yield arrays
 
 
-def stored_depth(path: str | Path) -> str:
-    """Tell how a picture file stores its values, as of `PictureFormat.depth`; "" for all else."""
+def is_measured(path: str | Path) -> bool:
+    """Tell whether a picture's values are measurements in units of their own."""
+    found = find_format(path)
+    return isinstance(found, PictureFormat) and found.measured
+
+
+def is_deep(path: str | Path) -> bool:
+    """Tell whether a file is a picture of 16 bits, as of `PictureFormat.deep`."""
     found = find_format(path)
     try:
-        return found.depth(Path(path)) if isinstance(found, PictureFormat) else ""
+        return isinstance(found, PictureFormat) and found.deep(Path(path))
     except Exception:  # it was read a moment ago; a decoder raises anything
-        return ""
+        return False
+
+
+def companion_of(path: str | Path) -> Companion | None:
+    """Tell how a result is written in the format of a file, too; None where it is not."""
+    found = find_format(path)
+    try:
+        return None if found is None else found.companion(Path(path))
+    except Exception:  # as above; the result has its .npy in any case
+        return None
 
 
 def _suffixes(*kinds: type[Format]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,39 @@ from untrained.errors import UserError
 
 MOST_NAMES = 12
 COMPLEX_FIELDS = (("real", "imag"), ("re", "im"), ("r", "i"))
+
+
+@dataclass(frozen=True)
+class Companion:
+    """How a result is written once more, in the format of the file that its measurements are from.
+
+    Attributes:
+        encode: image in the units of that file, and its axes (`YX`, `CYX`, `ZYX`) -> contents of
+            files by suffix; none where the format cannot hold such an image.
+    """
+
+    encode: Callable[[np.ndarray, str], dict[str, bytes]]
+
+
+@dataclass(frozen=True)
+class Units:
+    """Hold the values of a file that are 0 and 1 in the units that pictures are worked on in.
+
+    Attributes:
+        offset, factor: value in the file = offset + factor times the value worked on.
+    """
+
+    offset: float = 0.0
+    factor: float = 1.0
+
+
+SAME = Units()
+"""Of files whose values are worked on as they are."""
+
+
+def no_companion(path: Path) -> Companion | None:
+    """Return None: a result is written as .npy and .png alone."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -33,14 +66,15 @@ class Format:
     name: str
     suffixes: tuple[str, ...]
     description: str
+    companion: Callable[[Path], Companion | None] = field(default=no_companion, kw_only=True)
 
 
 PixelReader = Callable[[Path, str, bool], tuple[np.ndarray, list[str]]]
 
 
-def no_depth(path: Path) -> str:
-    """Return "": 8 bits, for which the picture of a result is enough."""
-    return ""
+def not_deep(path: Path) -> bool:
+    """Return False: 8 bits."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -52,14 +86,16 @@ class PictureFormat(Format):
             `(C, H, W)` in the file's own integer or float type, and notes on what was changed.
         slices: whether a file may hold the slices of a volume as pages.
         lossy: whether the compression changes pixels.
-        depth: file -> how its values are stored, so that a result can be stored alike: `png16`,
-            `tiff uint8|uint16|int8|int16|float32`, or "".
+        measured: whether its values are measurements in units of their own; tasks of pictures
+            bring them to [0, 1].
+        deep: file -> whether it is a picture of 16 bits, which a result's pictures are then, too.
     """
 
     read: PixelReader
     slices: bool = False
     lossy: bool = False
-    depth: Callable[[Path], str] = no_depth
+    measured: bool = False
+    deep: Callable[[Path], bool] = not_deep
 
 
 @dataclass(frozen=True)

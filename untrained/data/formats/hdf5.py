@@ -100,6 +100,17 @@ class H5File:
             values = np.asarray(dataset[()] if index is None else dataset[index])
         return to_native(values[pair[0]] + 1j * values[pair[1]] if pair else values)
 
+    def read_plane(self, key: str, row: int) -> np.ndarray:
+        """Read entry `row` of the second axis of an array of three axes."""
+        require_keys(self, key)
+        label = f"'{key}' in {self.path}"
+        with reporting_damage(self.path, key):
+            dataset = self._handle[key]
+            _require_readable(dataset, label)
+            size = float_bytes(dataset.shape, dataset.dtype) // dataset.shape[1]
+            check_size(size, dataset.id.get_storage_size(), label)
+            return to_native(np.asarray(dataset[:, row]))
+
     def reversed_axes(self, key: str) -> bool:
         """Tell whether MATLAB wrote the array, which stores the last axis first."""
         with reporting_damage(self.path, key):

@@ -15,10 +15,10 @@ def read_png(file: Path, what: str, pages: bool = False) -> tuple[np.ndarray, li
     return decode_pillow(file, what, ("PNG",))
 
 
-def png_depth(path: Path) -> str:
-    """Tell `png16` by the bits of a channel, the byte behind signature, length, name and size."""
+def is_png16(path: Path) -> bool:
+    """Tell by the bits of a channel, the byte behind signature, length, name and size."""
     with path.open("rb") as stream:
-        return "png16" if stream.read(25)[24] == 16 else ""
+        return stream.read(25)[24] == 16
 
 
 PNG = PictureFormat(
@@ -26,5 +26,5 @@ PNG = PictureFormat(
     (".png",),
     "8 or 16 bits, grey or colour; alpha is dropped",
     read_png,
-    depth=png_depth,
+    deep=is_png16,
 )

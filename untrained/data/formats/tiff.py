@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from untrained.data.formats.base import PictureFormat
+from untrained.data.formats.base import Companion, PictureFormat
 from untrained.data.formats.pillow import (
     ORIENTATION,
     as_array,
@@ -149,15 +151,49 @@ def _tiff_by_pillow(file: Path, page: Any, notes: list[str]) -> np.ndarray:
         return as_array(image, notes)
 
 
-def tiff_depth(path: Path) -> str:
-    """Tell the type of the first page; more than 16 bits exceed what is computed with: floats."""
+def tiff_companion(path: Path) -> Companion:
+    """Write a result as TIFF of the type of the first page; of more than 16 bits as floats."""
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
         dtype = np.dtype(tiff.pages[0].dtype or "uint8")
-    if dtype.kind == "b":
-        return "tiff uint8"
-    return f"tiff {dtype.name if dtype.kind in 'iu' and dtype.itemsize <= 2 else 'float32'}"
+    name = "uint8" if dtype.kind == "b" else dtype.name
+    name = name if dtype.kind == "b" or _is_short(dtype) else "float32"
+    return Companion(partial(encode_tiff, dtype=name))
+
+
+def _is_short(dtype: np.dtype) -> bool:
+    return dtype.kind in "iu" and dtype.itemsize <= 2
+
+
+def encode_tiff(array: np.ndarray, axes: str, dtype: str) -> dict[str, bytes]:
+    """Encode an image as TIFF: integers of its type from [0, 1], clipped, or floats as they are.
+
+    Args:
+        array: real, with the axes that are named.
+        axes: `YX`, `CYX` (three channels are colours, others pages) or `ZYX` (pages).
+        dtype: the type of the values.
+    """
+    import tifffile
+
+    if np.iscomplexobj(array) or len(axes) > 3:
+        return {}
+    colour = axes == "CYX" and len(array) == 3
+    values = typed(np.moveaxis(array, 0, -1) if colour else array, dtype)
+    stream = io.BytesIO()
+    kind = "rgb" if colour else "minisblack"
+    tifffile.imwrite(
+        stream, np.ascontiguousarray(values), photometric=kind, metadata=None, software=False
+    )
+    return {".tif": stream.getvalue()}
+
+
+def typed(array: np.ndarray, name: str) -> np.ndarray:
+    """Scale values of [0, 1] to a type, whose largest value is 1; keep floats unchanged."""
+    dtype = np.dtype(name)
+    if dtype.kind == "f":
+        return array.astype(dtype)
+    return np.round(np.nan_to_num(array).clip(0.0, 1.0) * float(np.iinfo(dtype).max)).astype(dtype)
 
 
 TIFF = PictureFormat(
@@ -166,5 +202,5 @@ TIFF = PictureFormat(
     "8 or 16 bits or floats, grey or colour; pages are slices",
     read_tiff,
     slices=True,
-    depth=tiff_depth,
+    companion=tiff_companion,
 )

@@ -24,7 +24,9 @@ without it dead detector bins and lost views are found, and left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +38,19 @@ from untrained.data.arrays import (
     read_sigma,
     single_precision,
 )
-from untrained.data.formats import ArrayFile, stack_suffixes, unnamed_array_suffixes
+from untrained.data.formats import (
+    ArrayFile,
+    find_format,
+    open_arrays,
+    stack_suffixes,
+    unnamed_array_suffixes,
+)
+from untrained.data.formats.hdf5 import HDF5, H5File
 from untrained.data.measurement import Measurement
 from untrained.data.named import TURNED, open_measurement
 from untrained.data.parameters import note_replaced
 from untrained.data.slices import choose_slices, join_slices, read_slice
+from untrained.data.tasks.ct_raw import RawScan, raw_scan
 from untrained.data.tasks.ct_scan import (
     build_operator,
     leave_out_masked,
@@ -51,6 +61,9 @@ from untrained.data.tasks.ct_scan import (
 from untrained.doubts.ct import scan_doubts, unmeasured_in_any
 from untrained.errors import UserError, from_file
 from untrained.physics.ct import CT
+
+ANGLES = ("angles", "angles_deg", "theta")
+"""Names that files give to the angles of the views, in degrees."""
 
 
 @dataclass(frozen=True)
@@ -124,24 +137,49 @@ def load_ct(
 def _read(path: str | Path, slice: int | str | None, volume: bool, key: str | None) -> _Contents:
     """Read the slices asked for, and what the file says of the scan. Arguments as of `load_ct`."""
     plain = (*unnamed_array_suffixes(), *stack_suffixes())
-    with open_measurement(path, "sinogram", key, plain) as file:
+    with _opened(path, key, plain) as file:
         shape = file.shape("sinogram")
         stack = shape[0] if len(shape) == 3 else None
         indices, notes = choose_slices(slice, stack, path, volume)
         if file.reversed_axes("sinogram"):
             notes += (TURNED,)
-        return _Contents(
+        found = _Contents(
             shape=shape,
             label=file.label("sinogram"),
             indices=indices,
             sinograms=[_sinogram(file, index) for index in indices],
-            angles=read_optional(file, "angles"),
+            angles=_stored_angles(file),
             references=[_reference(file, index) for index in indices],
             sigma=read_sigma(file),
             geometry=read_stored_geometry(file),
             mask=read_optional(file, "mask"),
             notes=notes,
         )
+        if isinstance(file, RawScan):  # it knows what it decided once all was read
+            return replace(found, notes=(*notes, *file.notes))
+        return found
+
+
+@contextmanager
+def _opened(path: str | Path, key: str | None, plain: tuple[str, ...]) -> Iterator[ArrayFile]:
+    """Open a file with a sinogram, or with raw counts of a layout that is known."""
+    if key is None and find_format(path) is HDF5:
+        with open_arrays(path) as file:
+            if isinstance(file, H5File) and "sinogram" not in file.keys:
+                raw = raw_scan(file)
+                if raw is not None:
+                    yield raw
+                    return
+    with open_measurement(path, "sinogram", key, plain) as file:
+        yield file
+
+
+def _stored_angles(file: ArrayFile) -> np.ndarray | None:
+    """Read the angles by any of the names that files give them, in degrees."""
+    for name in ANGLES:
+        if name in file.keys:
+            return file.read(name)
+    return None
 
 
 def _operator(

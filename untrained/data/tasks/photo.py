@@ -19,12 +19,20 @@ from untrained.data.arrays import read_optional, read_sigma, require_finite
 from untrained.data.formats import (
     find_format,
     has_one_slice,
+    is_measured,
     is_picture,
     picture_suffixes,
     read_pixels,
 )
 from untrained.data.formats.advice import other_format
-from untrained.data.images import MISSING, MOST_COLOURS, check_photograph, picture_from_array
+from untrained.data.formats.base import SAME, Units
+from untrained.data.images import (
+    MISSING,
+    MOST_COLOURS,
+    check_photograph,
+    picture_from_array,
+    to_unit_range,
+)
 from untrained.data.lost import mark_invalid, planes_of
 from untrained.data.measurement import Measurement
 from untrained.data.named import TRANSPOSED, open_measurement, require_no_key
@@ -43,6 +51,7 @@ class Photo:
     """What a file of a photograph task holds, as read.
 
     `lost` marks the values that were none, and were replaced by 0, `(C, H, W)`; see `read_photo`.
+    `units` are what 0 and 1 were in the file.
     """
 
     y: Tensor
@@ -51,6 +60,7 @@ class Photo:
     extra: np.ndarray | None
     notes: tuple[str, ...]
     lost: np.ndarray | None = None
+    units: Units = SAME
 
 
 def noise_level(sigma: float | str) -> float:
@@ -129,10 +139,15 @@ def _as_volume(photo: Photo, path: str | Path) -> Photo:
 
 def _from_picture(path: str | Path, volume: bool, keep_lost: bool) -> Photo:
     array, notes = read_pixels(path, pages=volume)
+    units = SAME
+    if is_measured(path):
+        array, units = to_unit_range(array)
+        ends = f"{units.offset:.4g} and {units.offset + units.factor:.4g}"
+        notes = (*notes, f"its values have units of their own: {ends} became 0 and 1")
     values, lost = mark_invalid(array) if keep_lost else (array, None)
     label = f"input: {path}"
     y, more = _tensor(values, label, _offer(keep_lost))
-    return Photo(y, None, None, None, (*notes, *more), planes_of(lost))
+    return Photo(y, None, None, None, (*notes, *more), planes_of(lost), units)
 
 
 def _from_arrays(
@@ -199,7 +214,18 @@ def photo_measurement(
             "slices of a volume with --volume",
         )
     axes = "ZYX" if photo.y.ndim == 5 else "YX" if channels == 1 else "CYX"
-    return Measurement(task, photo.y, physics, sigma, photo.reference, 1.0, notes, axes, str(path))
+    return Measurement(
+        task,
+        photo.y,
+        physics,
+        sigma,
+        photo.reference,
+        1.0,
+        notes,
+        axes,
+        str(path),
+        units=photo.units,
+    )
 
 
 def shape_of(y: Tensor) -> tuple[int, int, int]:
