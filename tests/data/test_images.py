@@ -203,9 +203,9 @@ def test_missing_file_directory_and_unknown_suffix(tmp_path):
         read_image(tmp_path / "a.png")
     with pytest.raises(UserError, match="directory"):
         read_image(tmp_path)
-    (tmp_path / "a.webp").write_text("x")
+    (tmp_path / "a.gif").write_text("x")
     with pytest.raises(UserError, match=r"must be one of \.png"):
-        read_image(tmp_path / "a.webp")
+        read_image(tmp_path / "a.gif")
 
 
 @pytest.mark.parametrize("factor", [1.5, 3.0])

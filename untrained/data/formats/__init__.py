@@ -103,11 +103,11 @@ def unnamed_array_suffixes() -> tuple[str, ...]:
 
 
 def stack_suffixes() -> tuple[str, ...]:
-    """List the suffixes of pictures whose pages may be slices."""
+    """List the suffixes of pictures whose pages may be slices, and are no images of a scanner."""
     return tuple(
         suffix
         for one in FORMATS.values()
-        if isinstance(one, PictureFormat) and one.slices
+        if isinstance(one, PictureFormat) and one.slices and not one.measured
         for suffix in one.suffixes
     )
 

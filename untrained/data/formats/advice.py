@@ -12,11 +12,9 @@ from untrained.errors import UserError
 from untrained.files import require_no_folder
 
 LONGEST_PATH = 120  # characters of a path that a recipe repeats; a message has a limit
-MOST_NAMES = 6
 READERS = {
     (".nii", ".nii.gz", ".mgz"): ("nibabel", "np.asarray(nibabel.load({file}).dataobj)", -1),
     (".dcm", ".ima"): ("pydicom", "pydicom.dcmread({file}).pixel_array", None),
-    (".cfl", ".hdr"): ("cfl", "np.squeeze(cfl.readcfl({stem}))", -1),
     (".dat",): ("twixtools", "np.squeeze(twixtools.map_twix({file})[-1]['image'][:])", -2),
     (".mrc", ".mrcs", ".rec"): ("mrcfile", "mrcfile.read({file})", 0),
 }
@@ -28,12 +26,6 @@ ISMRMRD = (
     "rows = np.stack([d.view('c8').reshape(a['head']['active_channels'][0], -1) "
     "for d in a['data']], 1); k = np.zeros((len(rows), line.max() + 1, rows.shape[2]), 'c8'); "
     "k[:, line] = rows; np.savez('scan.npz', kspace=k)"
-)
-DXCHANGE = (
-    "import h5py, numpy as np; e = h5py.File({file})['exchange']; dark, white = "
-    "(e[n][()].astype(float).mean(0) for n in ('data_dark', 'data_white')); "
-    "p = -np.log(np.clip((e['data'][()] - dark) / (white - dark), 1e-6, None)); "
-    "np.savez('scan.npz', sinogram=np.moveaxis(p, 1, 0).astype('f4'), angles=e['theta'][()])"
 )
 
 
@@ -50,7 +42,7 @@ def other_format(path: str | Path, what: str, expected: str, key: str = "") -> U
         UserError: it is a folder.
     """
     require_no_folder(path, what)
-    hint = _renaming(path, key) or _matlab(path, key) or _recipe(path, key)
+    hint = _renaming(path) or _recipe(path, key)
     return UserError(
         f"{what}: {path} must be {expected}; its suffix is '{Path(path).suffix.lower()}'{hint}"
     )
@@ -69,65 +61,31 @@ def advise_on_contents(path: Path, keys: tuple[str, ...], inside: tuple[str, ...
             ": an ISMRMRD file, line by line; of one slice and repetition, in Python: "
             + ISMRMRD.format(file=_named(path))
         )
-    if {"exchange/data", "exchange/data_dark", "exchange/data_white"} <= set(inside):
-        return ": a DXchange file, raw counts; in Python: " + DXCHANGE.format(file=_named(path))
     known = [*keys, *inside]
     return f"; if one of these is it, name it, as in --key {shlex.quote(known[0])}" if known else ""
 
 
-def _renaming(path: str | Path, key: str) -> str:
-    """Advise another name for HDF5 under a suffix of its own; code for that of MATLAB v7.3."""
+def _renaming(path: str | Path) -> str:
+    """Advise another name for HDF5 under a suffix of its own."""
     import h5py
 
     try:
         if not Path(path).is_file() or not h5py.is_hdf5(str(path)):
             return ""
-        with h5py.File(path) as file:
-            names = [name for name in file if isinstance(file[name], h5py.Dataset)]
     except Exception:  # text that cannot be a path, or damage
         return ""
-    if Path(path).suffix.lower() != ".mat":
-        return (
-            f", but it is HDF5 inside: copy it to {Path(path).stem}.h5, and name the array with "
-            "--key NAME"
-        )
-    name, among = _one_of(names)
-    values = {"kspace": "np.swapaxes(a['real'] + 1j * a['imag'], -1, -2)", "sinogram": "a"}
-    saved = _saved(values.get(key, "np.swapaxes(a, -1, -2)"), key, 0)
-    array = f"a = h5py.File({_named(path)})[{name!r}][()]"
-    return f"; in Python: import h5py, numpy as np; {array}; {saved}{among}"
-
-
-def _one_of(names: list[str]) -> tuple[str, str]:
-    """Give the only name, or NAME and a remark on which there are."""
-    if len(names) == 1:
-        return names[0], ""
-    return "NAME", f"; NAME is one of {', '.join(names[:MOST_NAMES])}" if names else ""
-
-
-def _matlab(path: str | Path, key: str) -> str:
-    """Advise on a MATLAB file of an older version, by the names of its variables."""
-    import scipy.io
-
-    if Path(path).suffix.lower() != ".mat":
-        return ""
-    try:
-        names = [one for one, shape, _ in scipy.io.whosmat(path) if len(shape) > 1]
-    except Exception:  # damaged, or no MATLAB file: a decoder raises anything
-        names = []
-    name, among = _one_of(names)
-    array = f"scipy.io.loadmat({_named(path)})[{name!r}]"
-    return f"; in Python: import scipy.io, numpy as np; {_saved(array, key, -1)}{among}"
+    return (
+        f", but it is HDF5 inside: copy it to {Path(path).stem}.h5, and name the array with "
+        "--key NAME"
+    )
 
 
 def _recipe(path: str | Path, key: str) -> str:
     name = Path(path).name.lower()
     for ends, (module, expression, axis) in READERS.items():
         if name.endswith(ends):
-            stem = repr(str(Path(path).with_suffix("")))
-            array = expression.format(file=_named(path), stem=stem)
-            where = "; cfl is in BART's python folder" if module == "cfl" else ""
-            return f"; in Python: import {module}, numpy as np; {_saved(array, key, axis)}{where}"
+            array = expression.format(file=_named(path))
+            return f"; in Python: import {module}, numpy as np; {_saved(array, key, axis)}"
     return ""
 
 

@@ -9,8 +9,7 @@ Numbers and cells of numbers are read; records, text and sparse matrices are pas
 reads them all, and a file of cells within cells, made on purpose, ends its process; here nothing
 is read on trust.
 
-It is no row of `FORMATS`: only eit reads it. Elsewhere the order of MATLAB's axes would have to be
-guessed.
+`matlab.py` is the row of `FORMATS`, with the axes in reverse; eit reads the axes as they are here.
 """
 
 from __future__ import annotations
