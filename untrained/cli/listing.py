@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from untrained.methods import METHODS, PRESETS
+from untrained.methods import METHODS, PRESETS, PRIOR
 from untrained.methods.card import FAMILIES, Card
 from untrained.methods.find import AUTO, FILLIN
 from untrained.tasks import ALL_TASKS, LINEAR_TASKS
@@ -93,6 +93,8 @@ def _methods() -> list[dict[str, Any]]:
 
 def _needs(card: Card) -> str:
     """Say what a method needs beside the measurements, and how it is given; "" for nothing."""
+    if card.needs == PRIOR:
+        return f"needs {card.prior} that was trained elsewhere (--prior)"
     if card.training is not None:
         return f"needs {card.needs} (--weights), from {card.training.learns_from}"
     return "needs similar clean images (--guide)" if card.guided else ""
