@@ -15,7 +15,7 @@ from untrained.errors import UserError
 from untrained.physics import Denoise
 from untrained.pretrain import clean_problem, load_weights, train
 from untrained.pretrain.denoiser import DenoiserTraining, mean_square, stein_risk, target
-from untrained.priors import GaussianDenoiser, load_prior
+from untrained.priors import Denoiser, GaussianDenoiser, load_prior
 from untrained.priors.edm import EDMDenoiser, precondition
 from untrained.problem import Problem
 from untrained.problem.training_set import TrainingSet
@@ -40,7 +40,8 @@ def smooth(seed: int, side: int = 16) -> Tensor:
 
 def learn(steps: int = 4, images: list[Problem] | None = None, more: tuple = (), **options):
     images = images or [clean_problem(smooth(i)) for i in range(3)]
-    options = {"task": "denoise", "settings": (*SMALL, *more), "steps": steps} | options
+    settings = (*options.pop("settings", SMALL), *more)
+    options = {"task": "denoise", "settings": settings, "steps": steps} | options
     return train("denoiser", images, **options)[0]
 
 
@@ -206,8 +207,43 @@ def test_a_training_goes_on_from_a_prior(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"images of 1 channel\(s\), and these have 3"):
         learn(1, [clean_problem(draw(1, 3, 16, 16))], prior=first)
     other = GaussianDenoiser(torch.zeros(1, 2, 2), torch.eye(4))
-    with pytest.raises(UserError, match="goes on from what `untrained pretrain denoiser` wrote"):
+    with pytest.raises(UserError, match="gaussian is a layout that is read, and not written"):
         learn(1, prior=other)
+
+
+def public(folder: Path) -> Denoiser:
+    sizes, tensors = [(8, 1), (8, 8), (1, 8)], {}
+    for i, (outputs, inputs) in enumerate(sizes):
+        tensors[f"model.{2 * i}.weight"] = 0.1 * normal(outputs, inputs, 3, 3, seed=i)
+        tensors[f"model.{2 * i}.bias"] = torch.zeros(outputs)
+    save_file(tensors, folder / "dncnn_25.safetensors")
+    prior = load_prior(folder / "dncnn_25.safetensors")
+    assert isinstance(prior, Denoiser)
+    return prior
+
+
+def test_a_training_goes_on_from_a_public_denoiser_and_keeps_its_layout(tmp_path: Path) -> None:
+    first = public(tmp_path)
+    images = [clean_problem(smooth(i)) for i in range(8)]
+    still = learn(1, images, ("engine.lr=1e-12",), prior=first, settings=SMALL[2:])
+    assert still.tensors.keys() == load_file(tmp_path / "dncnn_25.safetensors").keys()
+    x = draw(1, 1, 9, 9)
+    still.save(tmp_path / "same_25.safetensors")
+    same = load_prior(tmp_path / "same_25.safetensors")
+    torch.testing.assert_close(same.denoise(x, 0.1), first.denoise(x, 0.1))
+    more = learn(60, images, ("engine.lr=0.01", "average=0.9"), prior=first, settings=SMALL[2:])
+    better = load_prior(more.save(tmp_path / "more_25.safetensors"))
+    test, level = smooth(100), first.levels[0]
+    noisy = test + level * normal(4, 1, 16, 16)
+    errors = [float(mean_square(p.denoise(noisy, level) - test).mean()) for p in (first, better)]
+    assert errors[1] < 0.6 * errors[0]
+
+
+def test_the_networks_that_a_training_of_a_prior_refuses(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="described, and not there"):
+        nets.KnownNet("dncnn", 3).build(1, 1)
+    with pytest.raises(UserError, match="only a training of 'denoiser' goes on from a network"):
+        train("nerp", [clean_problem(smooth(0))], task="denoise", prior=public(tmp_path))
 
 
 def test_another_prior_is_another_training(

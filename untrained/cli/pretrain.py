@@ -176,6 +176,7 @@ def _dry_run(card: Card, task: str, inputs: Inputs, options: Options) -> int:
         steps=options.steps,
         device=options.device,
         references=inputs.references,
+        prior=inputs.prior,
     )
     return say_needs(facts, options)
 

@@ -9,6 +9,7 @@ from untrained.nets.compact import Compact
 from untrained.nets.decoder import ConvDecoder, DeepDecoder
 from untrained.nets.edip import EdipUNet
 from untrained.nets.initialise import initialise
+from untrained.nets.known import KnownNet
 from untrained.nets.no_net import NoNet
 from untrained.nets.noise_unet import NoiseUNet
 from untrained.nets.randomness import DrawnFrom
@@ -48,7 +49,9 @@ def net_from_dict(values: dict[str, Any]) -> Any:
     Raises:
         UserError: an unknown network, or a field that it does not have.
     """
-    known = {kind.__name__: kind for kind in (*NETS.values(), NoiseUNet, ModlNet, VarNetNet)}
+    known = {
+        kind.__name__: kind for kind in (*NETS.values(), NoiseUNet, ModlNet, VarNetNet, KnownNet)
+    }
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "name"}
     if values.get("name") not in known:
         raise UserError(f"unknown network {values.get('name')!r}; known: {', '.join(known)}")
@@ -75,6 +78,7 @@ __all__ = [
     "DeepDecoder",
     "DrawnFrom",
     "EdipUNet",
+    "KnownNet",
     "ModlNet",
     "NoNet",
     "NoiseUNet",

@@ -26,6 +26,8 @@ def initialise(net: nn.Module, seed: int) -> None:
     Raises:
         UserError: a layer owns parameters and cannot draw them.
     """
+    if getattr(net, "drawn_elsewhere", False):  # a copy of a trained network, see `KnownNet`
+        return
     fresh = copy.deepcopy(net).to(device="cpu", dtype=torch.float32)
     with DrawnFrom(seed):
         for name, module in reversed(list(fresh.named_modules())):

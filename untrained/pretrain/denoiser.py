@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from untrained.core.averages import averaged, batch_net, move_average, share_network
 from untrained.core.engine import Engine
@@ -19,8 +19,8 @@ from untrained.errors import UserError
 from untrained.maths import per_problem
 from untrained.methods.card import CLEAN_IMAGES, LOW_DATA, Card, Training
 from untrained.nets import NoiseUNet
-from untrained.priors import DENOISER
-from untrained.priors.edm import DEVIATION, LEVELS, MEAN, NETWORK, precondition
+from untrained.priors import ARCHITECTURES, DENOISER, Denoiser
+from untrained.priors.edm import DEVIATION, LEVELS, MEAN, NETWORK, EDMDenoiser, precondition
 from untrained.problem import Problem
 from untrained.problem.training_set import TrainingSet
 from untrained.tasks import ALL_TASKS, find_task
@@ -108,17 +108,23 @@ class DenoiserTraining(Method):
     def start(self, s: State) -> None:
         """Share one network; find mean and deviation of the images, and the levels to learn.
 
-        A network that goes on from a prior keeps the mean and the deviation that it knows.
+        A network that goes on from one of ours keeps the mean and the deviation that it knows;
+        one that goes on from another denoiser, the levels.
         """
         images, first = _images(s), s.start.prior
+        known = first if isinstance(first, EDMDenoiser) else None
         share_network(s)
-        low = max(self.low, float(images.noise.max()))
-        if not low < self.high:
-            raise UserError(f"the images' own noise, {low:g}, is not below high={self.high:g}")
+        low, high = max(self.low, float(images.noise.max())), self.high
+        if isinstance(s.module, AsTold):
+            low, high = max(low, s.module.prior.levels[0]), min(high, s.module.prior.levels[1])
+        if not low <= high:
+            raise UserError(
+                f"the images' own noise, {low:g}, is not below the highest level, {high:g}"
+            )
         for name, value in (
-            (MEAN, images.mean() if first is None else first.get_buffer("mean")),
-            (DEVIATION, images.deviation() if first is None else first.get_buffer("deviation")),
-            (LEVELS, torch.tensor([low, self.high], device=s.device)),
+            (MEAN, images.mean() if known is None else known.get_buffer("mean")),
+            (DEVIATION, images.deviation() if known is None else known.get_buffer("deviation")),
+            (LEVELS, torch.tensor([low, high], device=s.device)),
         ):
             s.weights[name] = value[None]
 
@@ -151,6 +157,9 @@ class DenoiserTraining(Method):
 
     def denoised(self, s: State, x: Tensor, sigma: Tensor, half: bool | None = None) -> Tensor:
         """Compute D(x, sigma)."""
+        if isinstance(s.module, AsTold):
+            told = per_problem(sigma, x).expand_as(x[:, :1])
+            return batch_net(s, torch.cat([x, told], 1), half=half)
         mean, deviation = s.weights[MEAN][0], s.weights[DEVIATION][0]
         return precondition(lambda z: batch_net(s, z, half=half), x, sigma, mean, deviation)
 
@@ -182,12 +191,54 @@ class DenoiserTraining(Method):
             apart = torch.as_tensor(level).double().to(deviation) / (self.centre * deviation)
             return torch.special.ndtr(apart.log() / self.spread)
 
-        least, most = share(own.clamp_min(self.low)), share(self.high)
+        low, high = s.weights[LEVELS][0].tolist()
+        floor = own.clamp_min(low) if isinstance(s.module, AsTold) else own.clamp_min(self.low)
+        least, most = share(floor), share(high)
         u = s.noise("levels", (s.size,), "uniform")[0].double()
         u = (torch.arange(s.size, device=u.device) + u) / s.size  # one from each part
         place = torch.special.ndtri((least + u * (most - least)).clamp(1e-12, 1 - 1e-12))
         sigma = self.centre * deviation * (self.spread * place).exp()
-        return sigma.clamp(max=self.high).float().maximum(own.clamp_min(self.low))
+        return sigma.clamp(max=high).float().maximum(floor)
+
+
+class AsTold(nn.Module):
+    """Ask a denoiser for images whose last channel is their noise level.
+
+    Args:
+        prior: a copy of it is trained.
+    """
+
+    def __init__(self, prior: Denoiser) -> None:
+        super().__init__()
+        self.prior = prior
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Compute D(x, sigma) of `(B, C + 1, H, W)`."""
+        return self.prior.estimate(z[:, :-1], z[:, -1, 0, 0])
+
+
+def kept_of(prior: Denoiser, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of the file of a denoiser of another layout, in that layout.
+
+    Args:
+        prior: what the training went on from.
+        weights: of the training; {} for the prior's own.
+
+    Raises:
+        UserError: this library reads that layout, and cannot write it.
+    """
+    tensors = dict(prior.network.state_dict())
+    for name, weight in averaged(weights).items():
+        tensors[name.removeprefix("prior.network.")] = weight[0]
+    layout = ARCHITECTURES.get(prior.provenance.architecture)
+    for prefix in ("", "model."):
+        found = {prefix + name: tensor for name, tensor in tensors.items()}
+        if layout is not None and layout.recognises(found):
+            return found
+    raise UserError(
+        f"--prior: {prior.provenance.architecture} is a layout that is read, and not written: a "
+        "training cannot go on from it"
+    )
 
 
 def target(x: Tensor, y: Tensor, sigma: Tensor, own: Tensor) -> Tensor:

@@ -25,10 +25,11 @@ from untrained.methods import METHODS
 from untrained.methods.card import CLEAN_IMAGES, PAIRS, Card, Training
 from untrained.methods.presets import check_preset
 from untrained.metrics import usual_range
+from untrained.nets import KnownNet
 from untrained.physics import Denoise
 from untrained.pretrain import denoiser, unrolled
 from untrained.pretrain.weights import Weights, scans_of
-from untrained.priors import Prior
+from untrained.priors import DENOISER, Denoiser, Prior
 from untrained.priors.edm import EDMDenoiser
 from untrained.problem import Problem
 from untrained.problem.digest import data_digest, reference_digests
@@ -130,7 +131,7 @@ def train(
     start = None
     if prior is not None:
         recipe, start = going_on(card, recipe, prior, problems)
-    group = learning_group(training, recipe, problems, task, references)
+    group = learning_group(training, recipe, problems, task, references, prior)
     apart = not training.drawn and training.keep is None  # an image keeps its place on the axis G
     each: list[Watch] = [EachMisfit()] if apart else []
     if references and apart:
@@ -160,7 +161,7 @@ def train(
         steps=fit.steps,
         seconds=fit.seconds,
         misfit=_last_misfits(fit, len(group)),
-        tensors=_kept(training, fit),
+        tensors=_kept(training, fit, prior),
     )
     return weights, fit
 
@@ -171,24 +172,32 @@ def going_on(
     """Return the recipe with the network of a prior, and its weights to start from.
 
     Raises:
-        UserError: it is none of ours, or for images of other channels.
+        UserError: it is no denoiser, one for images of other channels, or one of a layout that
+            cannot be written.
     """
-    if card.name != denoiser.NAME or not isinstance(prior, EDMDenoiser):
+    if card.prior != DENOISER or not isinstance(prior, Denoiser):
         raise UserError(
-            f"--prior: a training of '{card.name}' goes on from what `untrained pretrain "
-            f"{card.name}` wrote, and this is {prior.provenance.architecture}"
+            f"--prior: only a training of 'denoiser' goes on from a network, and from a denoiser; "
+            f"this is one of '{card.name}' from {prior.kind} ({prior.provenance.architecture})"
         )
     channels = problems[0].x_shape[0]
     if prior.channels != channels:
         raise UserError(
             f"--prior: it is for images of {prior.channels} channel(s), and these have {channels}"
         )
-    start = StartWeights(network=dict(prior.network.named_parameters()), prior=prior)
-    return replace(recipe, net=prior.net), start
+    if isinstance(prior, EDMDenoiser):
+        start = StartWeights(network=dict(prior.network.named_parameters()), prior=prior)
+        return replace(recipe, net=prior.net), start
+    denoiser.kept_of(prior, {})  # refused now, and not when all is done
+    told = denoiser.AsTold(prior)
+    net = KnownNet.of(told, prior.provenance.architecture)
+    return replace(recipe, net=net), StartWeights(prior=prior)
 
 
-def _kept(training: Training, fit: Fit) -> dict[str, Tensor]:
+def _kept(training: Training, fit: Fit, prior: Prior | None) -> dict[str, Tensor]:
     """Choose what of a fit goes into the file of weights."""
+    if isinstance(prior, Denoiser) and not isinstance(prior, EDMDenoiser):
+        return denoiser.kept_of(prior, fit.weights)
     if training.keep is not None:
         return training.keep(fit.weights)
     kept = {
@@ -250,6 +259,7 @@ def learning_group(
     problems: Sequence[Problem],
     task: str,
     references: Sequence[Tensor | None] = (),
+    prior: Prior | None = None,
 ) -> Group:
     """Group what the networks of a training are fitted to side by side, or one to batches of.
 
@@ -261,7 +271,7 @@ def learning_group(
         found: Group = method.group(
             problems,
             references=references,
-            multiple=getattr(recipe.net, "multiple", 1),
+            multiple=getattr(recipe.net if prior is None else prior, "multiple", 1),
             turned=find_task(task).complex_image != "never" and problems[0].x_shape[0] == 2,
         )
         return found

@@ -24,7 +24,8 @@ from untrained.core.rule import Frame
 from untrained.core.watch import Watch
 from untrained.machine import available_memory, peak_memory_mb, pick_device
 from untrained.methods import Card
-from untrained.pretrain.train import learning_group, training_recipe
+from untrained.pretrain.train import going_on, learning_group, training_recipe
+from untrained.priors import Prior
 from untrained.problem import Problem
 from untrained.problem.group import Group
 from untrained.run.plan import Plan
@@ -88,14 +89,17 @@ def estimate_training(
     steps: int = 0,
     device: str = "auto",
     references: Sequence[Tensor | None] = (),
+    prior: Prior | None = None,
 ) -> dict[str, Any]:
     """Estimate a training; arguments as of `pretrain.train`, the answer as of `estimate`."""
     place = pick_device(device)
-    recipe = training_recipe(card, task, preset, settings, steps)
-    group = learning_group(card.trained(), recipe, problems, task, references)
+    recipe, start = training_recipe(card, task, preset, settings, steps), None
+    if prior is not None:
+        recipe, start = going_on(card, recipe, prior, problems)
+    group = learning_group(card.trained(), recipe, problems, task, references, prior)
 
     def take(few: Recipe, **how: Any) -> Fit:
-        return fit_together(few, group, device=device, **how)
+        return fit_together(few, group, device=device, start=start, **how)
 
     facts = {"method": card.name, "preset": preset, "task": task, "device": str(place)}
     return facts | {"images": len(group)} | _needs(recipe, group, place, 1.0, 1, take)
