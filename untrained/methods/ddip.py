@@ -72,6 +72,7 @@ class DDIP(Method):
 
     name: ClassVar[str] = "ddip"
     restarts: ClassVar[bool] = True
+    differentiates: ClassVar[bool] = True
     rounds: int = 50
     inner: int = 10
     rank: int = 4

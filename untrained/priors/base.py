@@ -66,6 +66,10 @@ class Prior(nn.Module, ABC):
         stored = [*self.network.parameters(), *self.network.buffers()]
         return sum(one.numel() * one.element_size() for one in stored)
 
+    @abstractmethod
+    def pass_through(self, x: Tensor) -> Tensor:
+        """Send images `(G, C, H, W)` through the learned layers once, to count what that takes."""
+
     def facts(self) -> dict[str, object]:
         """Return what a result tells of it, plain JSON values."""
         return {**asdict(self.provenance), "kind": self.kind, "parameters": self.parameter_count}
@@ -143,6 +147,10 @@ class Denoiser(Prior):
             f"{count}; take a prior that was trained on such images"
         )
 
+    def pass_through(self, x: Tensor) -> Tensor:
+        """Denoise x once."""
+        return self.denoise(x, 1.0)
+
     def score(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         r"""Compute the score :math:`\nabla \log p_\sigma(x) = (D(x, \sigma) - x) / \sigma^2`."""
         level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
@@ -186,6 +194,10 @@ class Reconstructor(Prior):
 
     kind: ClassVar[str] = RECONSTRUCTOR
     method: ClassVar[str]
+
+    def pass_through(self, x: Tensor) -> Tensor:
+        """Return x: what a reconstructor's layers are given, a subclass knows."""
+        return x
 
     @abstractmethod
     def reconstruct(self, problem: Problem) -> Tensor:

@@ -28,6 +28,12 @@ class Cascade(Reconstructor):
 
     method: ClassVar[str] = "cascade"
 
+    def pass_through(self, x: Tensor) -> Tensor:
+        """Send x through every network."""
+        for part in self.network.children():
+            x = x + part(x)
+        return x
+
     def reconstruct(self, problem: Problem) -> Tensor:
         """Run the cascade; raises UserError for other measurements than of one coil."""
         name = self.provenance.file or self.provenance.architecture

@@ -33,6 +33,15 @@ class EndToEnd(Reconstructor):
 
     method: ClassVar[str] = "varnet"
 
+    def pass_through(self, x: Tensor) -> Tensor:
+        """Send x, as one coil's image, through every U-Net."""
+        network: Any = self.network
+        pairs = x.movedim(1, -1).unsqueeze(1).contiguous()  # (G, 1, H, W, 2)
+        network.sens_net.norm_unet(pairs)
+        for cascade in network.cascades:
+            pairs = cascade.model(pairs)
+        return pairs.squeeze(1).movedim(-1, 1)
+
     def reconstruct(self, problem: Problem) -> Tensor:
         """Unroll all cascades; raises UserError for other measurements than columns of k-space."""
         name = self.provenance.file or self.provenance.architecture

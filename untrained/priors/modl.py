@@ -32,6 +32,12 @@ class MoDL(Reconstructor):
 
     method: ClassVar[str] = "modl"
 
+    def pass_through(self, x: Tensor) -> Tensor:
+        """Denoise x in every iteration."""
+        for _ in range(ITERATIONS):
+            x = self.network(x)
+        return x
+
     def reconstruct(self, problem: Problem) -> Tensor:
         """Iterate K times; raises UserError for another operator than Cartesian MRI."""
         coils = UnitCoils.of(problem, self.provenance.file or self.provenance.architecture)

@@ -76,7 +76,7 @@ def estimate(
         few = replace(few, method=few.candidates[0], alternative=None)
         return solve_recipe(few, one, device=device, start=start, **how)
 
-    return facts | _needs(recipe, one, place, passes, slices, take)
+    return facts | _needs(recipe, one, place, passes, slices, take, chosen.prior)
 
 
 def estimate_training(
@@ -112,18 +112,22 @@ def _needs(
     passes: float,
     runs: int,
     take: Callable[..., Fit],
+    prior: Prior | None = None,
 ) -> dict[str, Any]:
     """Estimate network, steps, time and memory of `runs` runs of `passes` times the budget.
 
-    `take` takes a few real steps of one.
+    `take` takes a few real steps of one; `prior` is the pre-trained network that a step asks.
     """
-    need = memory_need(recipe, problem)
+    need = memory_need(recipe, problem, prior)
     facts: dict[str, Any] = {
         "network": _network(recipe),
         "parameters": need.parameters,
         "image": list(problem.x_shape),
         "steps": round(recipe.budget * passes) * runs,
     }
+    if prior is not None:
+        facts["prior"] = f"{prior.provenance.architecture}, {prior.parameter_count:,} weights"
+        facts["prior_memory_mb"] = round(prior.stored_bytes / 2**20, 1)
     room = available_memory(place)
     if need.lean > room:
         note = f"needs more than the {room / 2**20:.0f} MiB that are free here; nothing was run"
@@ -133,7 +137,8 @@ def _needs(
     large = problem.select(0).physics.matrix_free
     measured = None if large else _measure(recipe, take)
     if measured is None:
-        return facts | _counted(recipe, problem, place, need.full, passes * runs)
+        asked = need.products / (1 if recipe.method.differentiates else recipe.method.inner)
+        return facts | _counted(recipe, problem, place, need.full, passes * runs, asked)
     per_step, start = measured
     peak_now = peak_memory_mb(place)
     note = f"measured over {STEPS - WARM} real steps"
@@ -152,10 +157,18 @@ def _needs(
 
 
 def _counted(
-    recipe: Recipe, problem: Problem | Group, place: torch.device, kept: float, passes: float
+    recipe: Recipe,
+    problem: Problem | Group,
+    place: torch.device,
+    kept: float,
+    passes: float,
+    asked: float = 0.0,
 ) -> dict[str, Any]:
-    """Estimate time and memory by counting, where real steps take too long to be measured."""
-    per_step = OVERHEAD * _products(recipe, problem) / _rate(place)
+    """Estimate time and memory by counting, where real steps take too long to be measured.
+
+    `asked` are the operations of the pre-trained network that a step asks.
+    """
+    per_step = OVERHEAD * (_products(recipe, problem) + asked) / _rate(place)
     bytes_of = problem.select(0).physics.matrix_bytes
     peak = (peak_memory_mb(torch.device("cpu")) or 0.0) + (kept + bytes_of) / 2**20 + REPORT_MB
     return {

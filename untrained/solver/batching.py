@@ -9,6 +9,7 @@ import torch
 
 from untrained.core.recipe import Recipe
 from untrained.machine import available_memory
+from untrained.priors import Prior
 from untrained.problem import Problem
 from untrained.problem.stacking import stack_problems
 from untrained.solver.memory import memory_need
@@ -37,14 +38,14 @@ class Member:
 
 
 def side_by_side(
-    recipe: Recipe, members: Sequence[Member], device: torch.device
+    recipe: Recipe, members: Sequence[Member], device: torch.device, prior: Prior | None = None
 ) -> list[list[Member]]:
     """Group the members that are fitted at once, in their order.
 
     Neighbours go together until the group has the size of `engine.together` or of the free
     memory, or until no one operator can stand for theirs.
     """
-    most = _most(recipe, members, device)
+    most = _most(recipe, members, device, prior)
     groups: list[list[Member]] = []
     for member in members:
         if groups and len(groups[-1]) < most and _go_together(groups[-1][0], member):
@@ -74,10 +75,12 @@ def _go_together(one: Member, other: Member) -> bool:
     return stack_problems([one.problem, other.problem]) is not None
 
 
-def _most(recipe: Recipe, members: Sequence[Member], device: torch.device) -> int:
+def _most(
+    recipe: Recipe, members: Sequence[Member], device: torch.device, prior: Prior | None
+) -> int:
     if not recipe.engine.groups(device) or len(members) < 2:
         return 1
     if recipe.engine.together:
         return recipe.engine.together
-    need = memory_need(recipe, members[0].problem)
+    need = memory_need(recipe, members[0].problem, prior)
     return max(1, min(MOST, int(available_memory(device) / need.full)))

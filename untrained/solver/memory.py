@@ -12,6 +12,8 @@ from untrained.core.recipe import Recipe
 from untrained.errors import UserError
 from untrained.machine import available_memory
 from untrained.nets.hourglass import Decoder, Encoder
+from untrained.priors import Prior
+from untrained.priors.cost import prior_cost
 from untrained.problem import Problem
 from untrained.problem.group import Group
 
@@ -23,17 +25,24 @@ class MemoryNeed:
     Attributes:
         parameters: number of weights.
         full: what the backward pass keeps, with the weights, their gradients, the optimiser's two
-            moments and a copy while a checkpoint is written.
+            moments and a copy while a checkpoint is written; and the pre-trained network that the
+            method asks, with what a pass through it takes.
         lean: the same where blocks are computed again instead (`Encoder.lean`).
+        products: floating-point operations of a pass through the pre-trained network.
     """
 
     parameters: int
     full: int
     lean: int
+    products: float = 0.0
 
 
-def memory_need(recipe: Recipe, problem: Problem | Group) -> MemoryNeed:
-    """Count the memory of one step of all problems on torch's `meta` device, without computing."""
+def memory_need(recipe: Recipe, problem: Problem | Group, prior: Prior | None = None) -> MemoryNeed:
+    """Count the memory of one step of all problems on torch's `meta` device, without computing.
+
+    Raises:
+        UserError: the prior cannot take such images.
+    """
     inputs = recipe.method.copies * recipe.method.input_channels(problem.x_shape[0])
     with torch.device("meta"):
         module = recipe.build(problem.select(0))
@@ -48,7 +57,15 @@ def memory_need(recipe: Recipe, problem: Problem | Group) -> MemoryNeed:
     if inside:
         lean += max(sum(kept.values()) for kept in inside)
     full = sum(tally.outside.values()) + sum(sum(kept.values()) for kept in inside)
-    return MemoryNeed(parameters, full + rest, min(lean, full) + rest)
+    products = 0.0
+    if prior is not None:
+        shape = (len(problem), *problem.x_shape)
+        cost = prior_cost(prior, shape, gradient=recipe.method.differentiates)
+        # on the device where it is already, its weights are no part of what is free
+        there = all(one.device == problem.device for one in prior.parameters())
+        rest += cost.passing + (0 if there else cost.stored)
+        products = cost.products
+    return MemoryNeed(parameters, full + rest, min(lean, full) + rest, products)
 
 
 class _Tally:
@@ -109,13 +126,13 @@ def make_lean(module: nn.Module) -> bool:
     return bool(parts)
 
 
-def needs_lean(recipe: Recipe, problem: Problem | Group) -> bool:
+def needs_lean(recipe: Recipe, problem: Problem | Group, prior: Prior | None = None) -> bool:
     """Return whether a step fits into the free memory only if it is taken lean.
 
     Raises:
         UserError: it does not fit at all.
     """
-    need, room = memory_need(recipe, problem), available_memory(problem.device)
+    need, room = memory_need(recipe, problem, prior), available_memory(problem.device)
     if need.lean > room:
         raise UserError(
             f"a step needs about {_mib(need.lean)} and {_mib(room)} are free on "

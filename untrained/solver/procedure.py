@@ -102,7 +102,7 @@ def solve_each(
     solved: list[Fit] = []
     # As many threads as when the run was begun, on whatever machine: the bits depend on it.
     with use_threads(context.checkpoint.threads):
-        for some in side_by_side(recipe, members, place):
+        for some in side_by_side(recipe, members, place, None if start is None else start.prior):
             # Once a fit was interrupted, the later ones are not begun: a resumed run takes them up.
             if not all(one.finished for one in solved):
                 solved += [_not_begun(member.problem, solved[-1]) for member in some]

@@ -115,7 +115,8 @@ class Stage:
             module = recipe.build(problem.select(0))
         initialise(module, given.seeds[0])
         # Before the state takes copies of the weights: a full memory is noticed here.
-        self.lean = needs_lean(recipe, problem) and make_lean(module)
+        prior = None if start is None else start.prior
+        self.lean = needs_lean(recipe, problem, prior) and make_lean(module)
         seeds = given.seeds if len(given.seeds) > 1 else given.seeds[0]
         # Learned weights before the method's `start`, which may look at the network's image of
         # them; the optimiser after it, since `start` says what is trained.
