@@ -21,6 +21,9 @@ class Mixture:
         held_out, classical_held_out: error of the image, and of the classical one alone, on the
             measurements that were held out from both; None where none were.
         classical_metrics: of the classical image against the reference, if there is one.
+        prior: the share of a pre-trained denoiser's image, in [0, 1]; None where none was asked.
+        prior_name: what that image is, in words.
+        prior_held_out: its error on the measurements that were held out.
     """
 
     network: float
@@ -28,6 +31,9 @@ class Mixture:
     held_out: float | None = None
     classical_held_out: float | None = None
     classical_metrics: dict[str, float] | None = None
+    prior: float | None = None
+    prior_name: str = ""
+    prior_held_out: float | None = None
 
     @property
     def percent(self) -> int:
@@ -37,8 +43,21 @@ class Mixture:
     @property
     def shares(self) -> str:
         """Return the shares as a part of a sentence."""
-        rest = 100 - self.percent
-        return f"{self.percent} % network and {rest} % a classical image ({self.classical})"
+        own = 0 if self.prior is None else min(round(100 * self.prior), 100 - self.percent)
+        rest = 100 - self.percent - own
+        if self.prior is None:
+            return f"{self.percent} % network and {rest} % a classical image ({self.classical})"
+        return (
+            f"{self.percent} % network, {rest} % a classical image ({self.classical}) and {own} % "
+            f"the prior's ({self.prior_name})"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values; those of a prior only where one was asked."""
+        facts = dict(vars(self))
+        if self.prior is None:
+            facts = {name: value for name, value in facts.items() if not name.startswith("prior")}
+        return facts
 
 
 @dataclass(frozen=True, repr=False)

@@ -64,6 +64,13 @@ class Method(ABC):
         """Return the number of channels of the network's output, as a rule the image's."""
         return problem.x_shape[0]
 
+    def levels_asked(self) -> tuple[float, ...]:
+        """List the noise levels that the method's fields ask a pre-trained denoiser for.
+
+        None by default; a method that takes them from the prior has none.
+        """
+        return ()
+
     def within(self, steps: int) -> Method:
         """Return the method with its work before the image (training, search) scaled to `steps`."""
         return self

@@ -61,7 +61,9 @@ class DeepRED(Method):
         mu: of the splitting.
         strength: standard deviation of the noise that D removes, in the image's units, > 0.
         denoiser: `nlm`, `tv`, `dct`, `lowrank`, `nlbayes`, or `package.module:function` (image
-            `(C, H, W)`, strength -> image). A pre-trained one (`--prior`) takes its place.
+            `(C, H, W)`, strength -> image). A pre-trained one (`--prior`) takes its place;
+            a strength that it was not trained on is brought
+            to the nearest level that it was, and a note says so.
         scheme: `red`, `admm` or `hqs`.
         cache: updates of x for which one D(x) is kept; 1 = it is made for each (`red` only).
         fresh: whether x and u move by a new f(z), or by the output of the step before.
@@ -97,6 +99,10 @@ class DeepRED(Method):
         if not self.strength > 0:
             raise UserError(f"strength must be positive, got {self.strength}")
         find_denoiser(self.denoiser)
+
+    def levels_asked(self) -> tuple[float, ...]:
+        """Give the strength."""
+        return (self.strength,)
 
     def input_channels(self, image_channels: int) -> int:
         """Count the channels of z."""

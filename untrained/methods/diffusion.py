@@ -13,7 +13,6 @@ same alpha_bar_t belongs to half of that sigma (`vp_levels(..., unit_range=True)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -22,6 +21,7 @@ from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.maths import per_problem, sum_squares
 from untrained.physics.autograd import LinearMap
+from untrained.priors import of_slices
 from untrained.problem import Problem
 
 TRAINED = 1000
@@ -123,15 +123,6 @@ def ddim(
     if eta:
         noise = noise + eta * s.noise("ddim", s.problem.x_shape)
     return target + lower * noise
-
-
-def of_slices(ask: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Apply a function of pictures `(B, C, H, W)` to every slice of volumes `(G, C, D, H, W)`."""
-    if x.ndim != 5:
-        return ask(x)
-    stack = x.transpose(1, 2)
-    made = ask(stack.flatten(0, 1))
-    return made.reshape(*stack.shape[:2], *made.shape[1:]).transpose(1, 2)
 
 
 def denoised(s: State, x: Tensor, sigma: float) -> Tensor:

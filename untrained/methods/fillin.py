@@ -15,6 +15,7 @@ from untrained.core.state import State
 from untrained.methods import house
 from untrained.methods.card import REGULARISATION, Card
 from untrained.physics.masks import in_patches
+from untrained.priors import DENOISER
 
 
 @dataclass(frozen=True)
@@ -92,5 +93,6 @@ CARD = Card(
     family=REGULARISATION,
     tasks=("inpaint",),
     optimises="the network",
+    prior=DENOISER,
     recipe=recipe,
 )

@@ -19,6 +19,7 @@ from untrained.methods.card import HYBRID, Card
 from untrained.methods.inputs import jittered, uniform_input
 from untrained.methods.presets import SLACK, sequential
 from untrained.nets import Compact
+from untrained.priors import DENOISER
 from untrained.rules import Blend, HeldOut
 from untrained.tasks import ALL_TASKS, find_task
 
@@ -184,5 +185,6 @@ CARD = Card(
     family=HYBRID,
     tasks=ALL_TASKS,
     optimises="the network",
+    prior=DENOISER,
     recipe=recipe,
 )

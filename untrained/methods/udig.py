@@ -64,6 +64,10 @@ class UDiGDIP(Method):
                 f"{self.jumps}"
             )
 
+    def levels_asked(self) -> tuple[float, ...]:
+        """Give the level of the purification."""
+        return (self.level,) if self.level else ()
+
     def start(self, s: State) -> None:
         """z <- y for deblurring, else A^H y, as in aSeqDIP; every weight of f is trained."""
         problem, _ = s.problem, s.denoiser

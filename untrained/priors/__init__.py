@@ -10,6 +10,7 @@ from untrained.priors.base import (
 )
 from untrained.priors.gaussian import GaussianDenoiser
 from untrained.priors.load import ARCHITECTURES, load_prior, split_name
+from untrained.priors.plug_and_play import of_slices, plug_and_play
 
 __all__ = [
     "ARCHITECTURES",
@@ -21,5 +22,7 @@ __all__ = [
     "Provenance",
     "Reconstructor",
     "load_prior",
+    "of_slices",
+    "plug_and_play",
     "split_name",
 ]

@@ -107,6 +107,9 @@ def metric_table(fit: Fit, about: About, of_input: dict[str, float]) -> Table | 
         errors = {method: mixture.held_out, mixture.classical: mixture.classical_held_out}
         if mixture.classical != about.classical_name:
             rows.append((mixture.classical, mixture.classical_metrics or {}))
+        if mixture.prior is not None:
+            errors[mixture.prior_name] = mixture.prior_held_out
+            rows.append((mixture.prior_name, {}))
     if about.classical_name not in ("", method):
         rows.append((about.classical_name, about.classical_metrics or {}))
     if of_input:

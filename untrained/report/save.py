@@ -130,7 +130,7 @@ def summary(fit: Fit, about: About) -> dict[str, Any]:
         "axes": axes_of(fit.image, about.task, about.axes),
         "metrics": about.metrics,
         "classical": classical,
-        "mixture": None if about.mixture is None else dataclasses.asdict(about.mixture),
+        "mixture": None if about.mixture is None else about.mixture.to_dict(),
         "notes": about.notes,
         "source": about.source,
         "data": about.data,

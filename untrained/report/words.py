@@ -190,6 +190,8 @@ def row_label(fit: Fit, about: About, label: str) -> str:
         return label if mixture is None else f"{label}, {mixture.percent} % network"
     if mixture is not None and label == mixture.classical:
         return f"its classical image: {label}"
+    if mixture is not None and label == mixture.prior_name:
+        return f"the prior's image: {label}"
     return label
 
 

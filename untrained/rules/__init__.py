@@ -7,6 +7,7 @@ from untrained.core.rule_memory import Memory
 from untrained.rules.guard import Rollback
 from untrained.rules.output import Average, Blend, Closing, Nearer, Posterior
 from untrained.rules.parse import RULES, parse_stop
+from untrained.rules.prior_blend import PriorBlend
 from untrained.rules.selfval import SelfValidation
 from untrained.rules.shadow import Shadow, Verdict, verdicts
 from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, Lowest, TimeLimit
@@ -31,6 +32,7 @@ __all__ = [
     "Never",
     "Output",
     "Posterior",
+    "PriorBlend",
     "Reference",
     "Rollback",
     "SelfValidation",

@@ -177,16 +177,24 @@ class Blend(Closing):
     def see(self, s: State, m: Memory, x: Tensor, held: Problem | None) -> Tensor:
         """Return the mixture x_alpha of the average and x_c, this image included in the average."""
         if "classical" not in m:
-            m["classical"] = baseline(s.problem)
-            if held is not None:
-                m["unexplained"] = _measured(held, held.y - held.A(m["classical"]))
-                m["classical error"] = s.problem.expected_misfit(m["classical"], held)
-        average = _average(s, m, x, self.decay)
-        difference = average - m["classical"]
+            self.begin(s, m, held)
+        average, base = _average(s, m, x, self.decay), self.base(m)
+        difference = average - base
         if held is not None:
-            step = _step(held, m["classical"], average)
-            m["share"] = self._best(_measured(held, step), m["unexplained"])
-        return m["classical"] + _like(m["share"], x) * difference
+            step = whitened(held, _step(held, base, average))
+            m["share"] = drawn_share(step, m["unexplained"], self.share, self.prior)
+        return base + _like(m["share"], x) * difference
+
+    def begin(self, s: State, m: Memory, held: Problem | None) -> None:
+        """Compute x_c, and its error on what is held out."""
+        m["classical"] = baseline(s.problem)
+        if held is not None:
+            m["unexplained"] = whitened(held, held.y - held.A(m["classical"]))
+            m["classical error"] = s.problem.expected_misfit(m["classical"], held)
+
+    def base(self, m: Memory) -> Tensor:
+        """Return the image that the network's is mixed with: x_c."""
+        return m["classical"]
 
     def statistic(self, m: Memory) -> dict[str, Tensor]:
         """Return the network's share alpha, and the held-out error of the classical image alone."""
@@ -198,21 +206,6 @@ class Blend(Closing):
         if "classical" not in m:
             return None
         return m["classical"]
-
-    def _best(self, step: Tensor, wanted: Tensor) -> Tensor:
-        """Compute the alpha that minimises the held-out error of the mixture, in closed form.
-
-        Args:
-            step: change of the held-out measurements from x_c to the average, whitened, `(G, M)`.
-            wanted: held-out residual of x_c, whitened, `(G, M)`.
-
-        Returns:
-            alpha in [0, 1], `(G,)`.
-        """
-        along, size = (step * wanted).sum(1), step.square().sum(1).clamp_min(1e-30)
-        left = wanted.square().sum(1) - along.square() / size
-        known = self.prior * left.clamp_min(0)
-        return ((along + known * self.share) / (size + known)).clamp(0, 1)
 
     def with_choices_fixed(self, row: dict[str, float]) -> Blend:
         """Return the rule with the share alpha of the chosen step."""
@@ -268,8 +261,26 @@ def _step(held: Problem, start: Tensor, end: Tensor) -> Tensor:
     return held.A(end - start) if held.linear else held.A(end) - held.A(start)
 
 
-def _measured(held: Problem, residual: Tensor) -> Tensor:
+def whitened(held: Problem, residual: Tensor) -> Tensor:
+    """Weigh a residual in measurement space as the data term does, `(G, M)`."""
     return held.whiten(residual).flatten(1)
+
+
+def drawn_share(step: Tensor, wanted: Tensor, share: float, prior: float) -> Tensor:
+    """Compute the alpha that minimises the held-out error of a mixture, in closed form (`Blend`).
+
+    Args:
+        step: change of the held-out measurements from one image to the other, whitened, `(G, M)`.
+        wanted: held-out residual of the first, whitened, `(G, M)`.
+        share, prior: what alpha is drawn to, and k.
+
+    Returns:
+        alpha in [0, 1], the share of the other image, `(G,)`.
+    """
+    along, size = (step * wanted).sum(1), step.square().sum(1).clamp_min(1e-30)
+    left = wanted.square().sum(1) - along.square() / size
+    known = prior * left.clamp_min(0)
+    return ((along + known * share) / (size + known)).clamp(0, 1)
 
 
 def _like(value: Tensor, image: Tensor) -> Tensor:

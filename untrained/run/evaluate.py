@@ -26,9 +26,11 @@ from untrained.metrics import (
     ssim,
     usual_range,
 )
+from untrained.priors import Denoiser, Prior
 from untrained.problem import Problem
 from untrained.problem.digest import reference_digests
 from untrained.rules.output import CLASSICAL_ERROR
+from untrained.rules.prior_blend import PRIOR_ERROR, PRIOR_SHARE
 from untrained.rules.stop import HELD_OUT_ERROR
 from untrained.run.plan import Plan
 from untrained.solver.fit import Fit
@@ -78,7 +80,7 @@ def evaluate(
     """
     method = chosen.card.name
     adjoint: Tensor | None = problem.to_units(problem.estimate())
-    mixture = _mixture(problem, fit)
+    mixture = _mixture(chosen, problem, fit)
     beside = _compare(method, problem, fit, adjoint, watch) if compare else Comparison()
     if beside.image is adjoint:  # shown once
         adjoint = None
@@ -169,10 +171,28 @@ def _of_the_prior(chosen: Plan) -> tuple[str, ...]:
         f"it asks {chosen.prior.kind} that was trained elsewhere ({origin.architecture}, "
         f"{count:,} weights{f', from {origin.file}' if origin.file else ''}): what its training "
         "images had in common can appear in the image, measured or not",
+        *_of_the_levels(chosen),
     )
 
 
-def _mixture(problem: Problem, fit: Fit) -> Mixture | None:
+def _of_the_levels(chosen: Plan) -> tuple[str, ...]:
+    """Return a note where a denoiser knows other noise levels than it is asked for."""
+    if not isinstance(chosen.prior, Denoiser) or chosen.recipe is None:
+        return ()
+    least, greatest = chosen.prior.levels
+    knows = f"{least:.3g} only" if least == greatest else f"{least:.3g} to {greatest:.3g}"
+    asked = [one for one in chosen.recipe.method.levels_asked() if not least <= one <= greatest]
+    if asked:
+        return (
+            f"noise of {asked[0]:.3g} is asked of the denoiser, and it was trained on {knows}: it "
+            "is asked at the nearest level that it knows",
+        )
+    if least == greatest:
+        return (f"the denoiser was trained on noise of {knows}, and is asked at that level alone",)
+    return ()
+
+
+def _mixture(chosen: Plan, problem: Problem, fit: Fit) -> Mixture | None:
     """Describe the mixture with a classical image, if there is one; of several images the first."""
     shares = fit.history.get("network share")
     if not shares:
@@ -185,8 +205,19 @@ def _mixture(problem: Problem, fit: Fit) -> Mixture | None:
         return value if math.isfinite(value) else None
 
     return Mixture(
-        float(shares[row]), baseline_name(problem), known(HELD_OUT_ERROR), known(CLASSICAL_ERROR)
+        float(shares[row]),
+        baseline_name(problem),
+        known(HELD_OUT_ERROR),
+        known(CLASSICAL_ERROR),
+        prior=known(PRIOR_SHARE),
+        prior_name="" if chosen.prior is None else f"plug and play, {_named(chosen.prior)}",
+        prior_held_out=known(PRIOR_ERROR),
     )
+
+
+def _named(prior: Prior) -> str:
+    """Return the prior's file, or its architecture where it has none."""
+    return prior.provenance.file or prior.provenance.architecture
 
 
 def _of_the_output(problem: Problem, fit: Fit, mixture: Mixture | None) -> tuple[str, ...]:

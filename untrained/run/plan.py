@@ -14,17 +14,19 @@ from untrained.core.rule import Output, Stop
 from untrained.core.start import StartWeights
 from untrained.errors import UserError, shown
 from untrained.methods import METHODS, PRIOR, Card, find_recipe
-from untrained.methods.find import find_card
+from untrained.methods.find import AUTO, FILLIN, find_card
 from untrained.methods.own import own_card
 from untrained.methods.presets import check_preset
 from untrained.pretrain import TRAINABLE, Weights
 from untrained.priors import Prior, Reconstructor
 from untrained.problem import Problem
 from untrained.problem.digest import data_digest
-from untrained.rules import Average, Closing, Last, parse_stop
+from untrained.rules import Average, Blend, Closing, Last, PriorBlend, parse_stop
 
 MOST_STEPS = 10**9
 MOST_SEEDS = 10_000
+MIXING = (AUTO, FILLIN)
+"""Methods that mix a prior's image in, see `PriorBlend`; others ask it themselves."""
 OUTPUTS = ("auto", "last", "average", "best")
 
 
@@ -175,6 +177,8 @@ def plan(
         recipe = replace(recipe, stop=rule, output=_at_the_best(recipe.output))
     chosen = _output(recipe, output) if isinstance(output, str) else output
     recipe = replace(recipe, output=chosen)
+    if prior is not None and card.name in MIXING:
+        recipe = replace(recipe, output=_with_prior(recipe.output, card))
     recipe = recipe.with_settings(settings)
     recipe.check()
     return Plan(card, task, preset, recipe, weights, prior)
@@ -284,6 +288,20 @@ def _check_prior(card: Card, prior: Prior | None) -> None:
             f"'{card.name}' applies a network of its own kind, and --prior is "
             f"{prior.provenance.architecture}: that is --method {prior.method}"
         )
+
+
+def _with_prior(output: Output, card: Card) -> Output:
+    """Let the mixture of our own method take the prior's image in.
+
+    Raises:
+        UserError: an output that mixes nothing, and so would ask the prior nothing.
+    """
+    if not isinstance(output, Blend):
+        raise UserError(
+            f"'{card.name}' asks a prior for an image to mix with, and this output rule mixes none "
+            "(--output): leave --output or --prior out"
+        )
+    return PriorBlend.of(output)
 
 
 def _refuse_network_options(

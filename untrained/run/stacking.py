@@ -111,4 +111,7 @@ def _mean_mixture(mixtures: list[Mixture | None]) -> Mixture | None:
         mean([m.held_out for m in known]),
         mean([m.classical_held_out for m in known]),
         _mean([m.classical_metrics for m in known]),
+        prior=mean([m.prior for m in known]),
+        prior_name=known[0].prior_name,
+        prior_held_out=mean([m.prior_held_out for m in known]),
     )
