@@ -9,12 +9,14 @@ import io
 import json
 import random
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
+import scipy.io
 import tifffile
 from PIL import Image
 
@@ -60,7 +62,7 @@ class Subject:
         return [*given, *(NET if network else self._fast())]
 
     def _fast(self) -> tuple[str, ...]:
-        return NET if "nldeblur" in self.command else FAST
+        return NET if {"nldeblur", "eit"} & set(self.command) else FAST
 
 
 # mutators ------------------------------------------------------------------------------------
@@ -104,6 +106,22 @@ def as_h5(file: Path, draw: random.Random) -> bytes:
                 made[key] = value
             except (ValueError, TypeError, OSError, RuntimeError):  # not storable, or named so
                 continue
+    return buffer.getvalue()
+
+
+def as_mat(file: Path, draw: random.Random) -> bytes:
+    """Half damaged files, half odd arrays; compressed or not."""
+    if draw.random() < 0.5:
+        return as_bytes(file, draw)
+    arrays: Arrays = {k: v for k, v in scipy.io.loadmat(file).items() if not k.startswith("__")}
+    cells = {name: value for name, value in arrays.items() if value.dtype == object}
+    plain = {name: value for name, value in arrays.items() if name not in cells}
+    buffer = io.BytesIO()
+    try:
+        changed = {**cells, **mutate_arrays(plain, draw)}
+        scipy.io.savemat(buffer, changed, do_compression=draw.random() < 0.5)
+    except Exception:  # an array or a name that no MAT file holds
+        return as_bytes(file, draw)
     return buffer.getvalue()
 
 
@@ -208,6 +226,42 @@ def _sinogram_alone(path: Path) -> None:
         tifffile.imwrite(path, stored["sinogram"])
 
 
+def _tank() -> Arrays:
+    """A simulated tank of 8 electrodes."""
+    from untrained.data.simulate.eit import Tank, simulate_eit
+
+    with tempfile.TemporaryDirectory() as folder:
+        clean, made = Path(folder) / "clean.npy", Path(folder) / "tank.npz"
+        np.save(clean, 0.5 + picture())
+        simulate_eit(clean, made, tank=Tank(electrodes=8))
+        with np.load(made) as stored:
+            return dict(stored)
+
+
+def _tank_npz(path: Path) -> None:
+    np.savez(path, **_tank())
+
+
+def _tank_mat(path: Path) -> None:
+    """The challenge's names, the mesh in the same file."""
+    tank = _tank()
+    edges = np.empty((1, 8), object)
+    for number, own in enumerate(tank["electrodes"]):
+        edges[0, number] = own + 1
+    scan = {"Uel": tank["voltages"].T.reshape(-1, 1), "Inj": tank["injections"]}
+    scan |= {"Mpat": tank["patterns"], "Uelref": tank["reference_voltages"].T.reshape(-1, 1)}
+    mesh = {"g": tank["nodes"], "H": (tank["elements"] + 1).astype(np.uint16), "elfaces": edges}
+    scipy.io.savemat(path, {**scan, **mesh}, do_compression=True)
+
+
+def _classes(path: Path) -> None:
+    """True classes beside an image of them."""
+    y, x = np.mgrid[0:256, 0:256]
+    truth = ((x - 90) ** 2 + (y - 80) ** 2 < 900) + 2 * ((x - 170) ** 2 + (y - 150) ** 2 < 900)
+    np.save(path.with_name("image.npy"), np.array([0.8, 0.1, 2.0])[truth])
+    scipy.io.savemat(path, {"truth": truth.astype(np.uint8)}, do_compression=True)
+
+
 def _png(path: Path) -> None:
     Image.fromarray((255 * picture(channels=3)).astype(np.uint8)).save(path)
 
@@ -288,6 +342,7 @@ _AUXILIARY: dict[str, Callable[[Path], None]] = {
     "mask.npy": _mask_npy,
     "kernel.npy": _kernel,
     "maps.npz": _maps,
+    "mesh.npz": _tank_npz,
     "geometry.json": _geometry,
     "angles.txt": _angles,
     "reference.npy": _npy,
@@ -396,6 +451,17 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(
         "ct angles", "angles.txt", _with("ct", "scan.npz", "--angles"),
         _beside(_simulated("ct", angles=10), "scan.npz"), as_text,
+    ),
+    Subject("eit npz", "in.npz", _read("eit"), _tank_npz, as_npz),
+    Subject("eit mat", "in.mat", _read("eit"), _tank_mat, as_mat),
+    Subject(
+        "eit mesh", "mesh.npz", _with("eit", "in.npz", "--mesh"),
+        _beside(_tank_npz, "in.npz"), as_npz,
+    ),
+    Subject(
+        "eit classes", "truth.mat",
+        ("evaluate", "{dir}/image.npy", "{file}", "--score", "ktc"),
+        _classes, as_mat, engine=False,
     ),
     Subject(
         "mask picture", "mask.png", _with("inpaint", "in.npy", "--mask"),
