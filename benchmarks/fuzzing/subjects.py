@@ -21,6 +21,7 @@ import tifffile
 from PIL import Image
 
 from fuzzing.mutate import Arrays, mutate_array, mutate_arrays, mutate_bytes, mutate_text
+from untrained.data.formats.npz import write_npz
 from untrained.files import SEAL_LENGTH, sealed_write
 
 SIDE = 24
@@ -239,7 +240,7 @@ def _tank() -> Arrays:
 
 
 def _tank_npz(path: Path) -> None:
-    np.savez(path, **_tank())
+    write_npz(path, _tank())
 
 
 def _tank_mat(path: Path) -> None:
@@ -452,10 +453,10 @@ SUBJECTS: tuple[Subject, ...] = (
         "ct angles", "angles.txt", _with("ct", "scan.npz", "--angles"),
         _beside(_simulated("ct", angles=10), "scan.npz"), as_text,
     ),
-    Subject("eit npz", "in.npz", _read("eit"), _tank_npz, as_npz),
-    Subject("eit mat", "in.mat", _read("eit"), _tank_mat, as_mat),
+    Subject("eit npz", "in.npz", _read("eit", *SMALL), _tank_npz, as_npz),
+    Subject("eit mat", "in.mat", _read("eit", *SMALL), _tank_mat, as_mat),
     Subject(
-        "eit mesh", "mesh.npz", _with("eit", "in.npz", "--mesh"),
+        "eit mesh", "mesh.npz", (*_with("eit", "in.npz", "--mesh"), *SMALL),
         _beside(_tank_npz, "in.npz"), as_npz,
     ),
     Subject(

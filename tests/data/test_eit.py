@@ -196,7 +196,11 @@ BAD: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "complex voltages": (changed("voltages", lambda a: a + 1j), "real part"),
     "text": (changed("voltages", lambda a: a.astype(str)), "voltages"),
     "dates": (changed("voltages", lambda a: a.astype("M8[s]")), "voltages"),
-    "nothing measured": (changed("voltages", lambda a: a * np.nan), "0 injections"),
+    "nothing measured": (changed("voltages", lambda a: a * np.nan), "zero everywhere"),
+    "a voltage out of proportion": (changed("voltages", put((1, 2), -3e38)), "times as large"),
+    "a reference out of proportion": (
+        changed("reference_voltages", put((1, 2), -3e38)), "reference_voltages.*times as large",
+    ),
     "one injection": (
         lambda a: {**a, "voltages": a["voltages"][:, :1], "injections": a["injections"][:, :1],
                    "reference_voltages": a["reference_voltages"][:, :1]},
@@ -208,7 +212,7 @@ BAD: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
         "opposite sign",
     ),
     "a reference in millivolts": (changed("reference_voltages", lambda a: 1e3 * a), "V and mV"),
-    "a reference of zeros": (changed("reference_voltages", lambda a: 0 * a), "V and mV"),
+    "a reference of zeros": (changed("reference_voltages", lambda a: 0 * a), "zero everywhere"),
     "a reference of another size": (changed("reference_voltages", lambda a: a[1:]), "has shape"),
     "a reference of other currents": (
         lambda a: {**a, "reference_injections": 2 * a["injections"]}, "same currents",

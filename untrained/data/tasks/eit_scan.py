@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from untrained.checks import check_contents
 from untrained.data.arrays import read_optional, require_finite
 from untrained.data.formats import ArrayFile
 from untrained.data.formats.base import list_names
 from untrained.data.ktc import electrodes_removed, measured_at_level
-from untrained.errors import UserError, shown
+from untrained.errors import UserError, from_file, shown
 
 ALIASES = {
     "voltages": ("voltages", "data_Uel", "Uel"),
@@ -255,6 +257,8 @@ def _voltages(
     label, values = _label(file, name), _real(file, name)
     if np.isinf(values).any():
         raise UserError(f"{label} holds infinite values; NaN stands for what was not measured")
+    with from_file(label):
+        check_contents(torch.from_numpy(np.nan_to_num(values))[None])
     if values.size == 1 or 1 in values.shape or values.ndim == 1:
         values = values.ravel()
     if values.shape == (shape[0] * shape[1],):  # injection by injection, as in the challenge
