@@ -199,7 +199,7 @@ def test_the_file_is_a_prior_and_no_start_of_weights(tmp_path: Path) -> None:
 
 def test_a_training_goes_on_from_a_prior(tmp_path: Path) -> None:
     first = loaded(tmp_path, steps=20)
-    still = learn(1, more=("engine.lr=1e-12",), prior=first)
+    still = learn(1, more=("engine.lr=1e-12", "engine.lr_other=1e-12"), prior=first)
     for name, tensor in first.network.named_parameters():
         torch.testing.assert_close(still.tensors[f"network.{name}"], tensor)
     images = [clean_problem(smooth(i)) for i in range(5, 8)]
@@ -225,7 +225,9 @@ def public(folder: Path) -> Denoiser:
 def test_a_training_goes_on_from_a_public_denoiser_and_keeps_its_layout(tmp_path: Path) -> None:
     first = public(tmp_path)
     images = [clean_problem(smooth(i)) for i in range(8)]
-    still = learn(1, images, ("engine.lr=1e-12",), prior=first, settings=SMALL[2:])
+    still = learn(
+        1, images, ("engine.lr=1e-12", "engine.lr_other=1e-12"), prior=first, settings=SMALL[2:]
+    )
     assert still.tensors.keys() == load_file(tmp_path / "dncnn_25.safetensors").keys()
     x = draw(1, 1, 9, 9)
     still.save(tmp_path / "same_25.safetensors")

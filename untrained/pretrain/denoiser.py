@@ -71,7 +71,7 @@ class DenoiserTraining(Method):
     """
 
     name: ClassVar[str] = "denoiser-training"
-    rounds: int = 4000
+    rounds: int = 2000
     inner: int = 1
     batch: int = 8
     crop: int = 64
@@ -80,7 +80,7 @@ class DenoiserTraining(Method):
     high: float = 20.0
     centre: float = 0.6
     spread: float = 1.4
-    average: float = 0.999
+    average: float = 0.995
 
     def __post_init__(self) -> None:
         if self.flips not in FLIPS:
@@ -297,9 +297,9 @@ def training(task: str, preset: str) -> Recipe:
     best = preset == "best"
     flips = "left-right" if find_task(task).unit_range else "all"
     return Recipe(
-        method=DenoiserTraining(20_000 if best else 4000, flips=flips),
+        method=DenoiserTraining(10_000 if best else 2000, flips=flips),
         net=NoiseUNet(),
-        engine=Engine("adam", lr=1e-3, warmup=100, schedule="cosine", final=0.01),
+        engine=Engine("muon", lr=0.02, lr_other=3e-3, warmup=20, schedule="cosine", final=0.01),
         source="preconditioning and weights of Karras et al. 2022; network and settings ours",
     )
 

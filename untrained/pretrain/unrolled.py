@@ -118,7 +118,7 @@ def training(net: VarNetNet | ModlNet, preset: str) -> Recipe:
     return Recipe(
         method=UnrolledTraining(5000 if preset == "best" else 1000),
         net=net,
-        engine=Engine("adam", lr=1e-3, warmup=20, schedule="cosine", final=0.01),
+        engine=Engine("muon", lr=0.02, lr_other=3e-3, warmup=20, schedule="cosine", final=0.01),
         source="unrolled as published; sizes and settings ours",
     )
 
