@@ -18,6 +18,7 @@ class Task:
         name: as typed on the command line.
         linear: whether methods that need an adjoint apply; an operator of the user's may be of
             either kind.
+        jacobian: whether a nonlinear operator has a Jacobian, so that Gauss-Newton applies.
         unit_range: whether images live in [0, 1]: photographs.
         complex_image: whether two channels are the real and the imaginary part of an image:
             `always`, `never`, `two-channel` where an image may have one channel or two, or
@@ -42,6 +43,7 @@ class Task:
 
     name: str
     linear: bool = True
+    jacobian: bool = False
     unit_range: bool = False
     complex_image: Literal["never", "two-channel", "operator", "always"] = "never"
     channels: int | None = None
@@ -106,7 +108,14 @@ _ROWS = (
         sigma_in_file=False,
     ),
     Task("ct", channels=1, measures="views", input_name="back-projection"),
-    Task("eit", linear=False, channels=1, logarithmic=True, input_name="one linearised step"),
+    Task(
+        "eit",
+        linear=False,
+        jacobian=True,
+        channels=1,
+        logarithmic=True,
+        input_name="one linearised step",
+    ),
     Task("custom", complex_image="operator"),
 )
 
@@ -119,6 +128,9 @@ ALL_TASKS = tuple(TASKS)
 
 LINEAR_TASKS = tuple(name for name, row in TASKS.items() if row.linear)
 """Names of what methods that need an adjoint do."""
+
+JACOBIAN_TASKS = tuple(name for name, row in TASKS.items() if row.jacobian)
+"""Names of what Gauss-Newton does."""
 
 
 def find_task(name: str) -> Task:

@@ -121,9 +121,11 @@ def test_files_of_every_kind_are_scored(tmp_path, capsys):
     np.save(tmp_path / "found.npy", BLURRED.astype(np.float32))
     np.savez(tmp_path / "ours.npz", truth=TRUTH)
     scipy.io.savemat(tmp_path / "truth.mat", {"truth": TRUTH})
-    scipy.io.savemat(tmp_path / "entry.mat", {"reconstruction": segment(BLURRED).astype(float)})
+    scipy.io.savemat(
+        tmp_path / "entry.mat", {"reconstruction": segment(np.log(BLURRED)).astype(float)}
+    )
     Image.fromarray(TRUTH).save(tmp_path / "truth.png")
-    expected = ktc_score(TRUTH, segment(BLURRED.astype(np.float32))).score
+    expected = ktc_score(TRUTH, segment(np.log(BLURRED.astype(np.float32)))).score
     for truth in ("ours.npz", "truth.mat", "truth.png"):
         found, notes = score_files(tmp_path / "found.npy", tmp_path / truth)
         assert found["ktc"] == expected

@@ -179,7 +179,7 @@ def test_same_numbers_as_another_program():
 def test_held_out_are_whole_injections():
     physics = small()
     y = physics.A(smooth().float())
-    for fraction in (0.01, 0.3, 0.999):
+    for fraction in (0.01, 0.3, 0.9):
         held = physics.holdout(y, fraction, torch.Generator().manual_seed(3))
         per_injection = held[0, 0].all(dim=0)
         assert torch.equal(held[0, 0].any(dim=0), per_injection)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from untrained.classical.denoisers import DENOISERS, find_denoiser
+from untrained.classical.gauss_newton import gaussnewton, linearised, smooth_or_flat
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp
 from untrained.classical.low_rank import lowrank
 from untrained.classical.mixture import deblurred, denoised, filled, of_few_lines
@@ -31,6 +32,8 @@ CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
     "dct": dct,
     "lowrank": lowrank,
     "nlbayes": nlbayes,
+    "linearised": linearised,
+    "gaussnewton": gaussnewton,
 }
 
 SHOWN = "tv"
@@ -51,7 +54,9 @@ __all__ = [
     "dct_denoise",
     "fbp",
     "find_denoiser",
+    "gaussnewton",
     "l1wavelet",
+    "linearised",
     "lowrank",
     "nlbayes",
     "tv",
@@ -68,17 +73,17 @@ def baseline(problem: Problem) -> Tensor:
     missing pixels, `of_few_lines` for CT and MRI, `two_priors` for other pictures; the same for
     every slice of a volume that is measured slice by slice (`Stack`). Other volumes and signals get
     total variation, solved to a relative gap of 1e-3 or 1000 iterations (data without noise need
-    that many), which costs a fraction of `tv` and looks the same. A nonlinear physics gets
-    `problem.estimate()`.
+    that many), which costs a fraction of `tv` and looks the same. A nonlinear physics with a
+    Jacobian gets `smooth_or_flat`, any other `problem.estimate()`.
     """
-    if not problem.linear:
+    if not problem.solvable:
         return problem.estimate()
     return problem.cached("baseline", _baseline)
 
 
 def baseline_name(problem: Problem) -> str:
     """Name the classical answers that `baseline` is made of."""
-    if not problem.linear:
+    if not problem.solvable:
         return problem.physics.classical_name or "what it starts from"
     slices = slices_of(problem)
     return f"{_chosen(slices[0])[0]}, slice by slice" if slices else _chosen(problem)[0]
@@ -97,6 +102,8 @@ def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
     if problem.traits.only_noise and len(problem.x_shape) in (3, 4):
         others = "low rank, " if len(problem.x_shape) == 3 else ""
         return f"non-local Bayes, {others}total variation", denoised
+    if not problem.linear:
+        return "Gauss-Newton and total variation", smooth_or_flat
     if len(problem.x_shape) != 3:
         return "total variation", lambda one: rough_tv(one, tv_weight(one))
     if problem.traits.blurred:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from untrained.classical.fill import fill_gaps
+from untrained.classical.gauss_newton import nonlinear_tv
 from untrained.classical.gradient import Laplacian, gradient, gradient_adjoint, length
 from untrained.classical.linear import cgsense, require_linear
 from untrained.classical.weight import choose_weight, noise_of, taken_over
@@ -270,9 +271,12 @@ def tv(problem: Problem, weight: float | None = None) -> Tensor:
     The functional, its iteration and the accuracy are those of `tv_solve`; the weight comes from
     `choose_weight`, each trial solved to a relative gap of 1 % or 60 iterations.
 
+    A nonlinear physics with a Jacobian is solved by `nonlinear_tv`.
+
     Args:
-        problem: G problems with a linear physics, solved in turn.
-        weight: the weight in the units of `tv_solve`; None chooses it for each problem.
+        problem: G problems with a linear physics, or one with a Jacobian, solved in turn.
+        weight: the weight in the units of `tv_solve`, or of `nonlinear_tv`; None chooses it for
+            each problem.
 
     Returns:
         `(G, C, ...)` in the problem's units.
@@ -280,6 +284,8 @@ def tv(problem: Problem, weight: float | None = None) -> Tensor:
     Raises:
         UserError: as `tv_solve`.
     """
+    if problem.physics.has_jacobian:
+        return nonlinear_tv(problem, weight)
     images = []
     for i in range(len(problem.y)):
         one = problem.select(i)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from untrained.methods.card import CLASSICAL, Card
-from untrained.tasks import LINEAR_TASKS
+from untrained.tasks import JACOBIAN_TASKS, LINEAR_TASKS
 
 CARDS = (
     Card(
@@ -35,7 +35,7 @@ CARDS = (
         "total variation by a primal-dual solver, weight chosen from the measurements",
         "Rudin, Osher, Fatemi 1992; Chambolle & Pock 2011",
         CLASSICAL,
-        LINEAR_TASKS,
+        (*LINEAR_TASKS, *JACOBIAN_TASKS),
         "the image",
     ),
     Card(
@@ -68,6 +68,22 @@ CARDS = (
         "Lebrun, Buades, Morel, SIAM J. Imaging Sci. 2013",
         CLASSICAL,
         LINEAR_TASKS,
+        "the image",
+    ),
+    Card(
+        "linearised",
+        "one linearised step with a smoothness prior, as GREIT takes it",
+        "Adler et al., Physiol. Meas. 2009",
+        CLASSICAL,
+        JACOBIAN_TASKS,
+        "the image",
+    ),
+    Card(
+        "gaussnewton",
+        "Gauss-Newton with a smoothness prior, weight chosen from the measurements",
+        "Vauhkonen et al., IEEE Trans. Med. Imaging 1998",
+        CLASSICAL,
+        JACOBIAN_TASKS,
         "the image",
     ),
 )

@@ -51,6 +51,7 @@ class Physics(nn.Module):
     norm_squared: float | None = None
     weightings: tuple[str, ...] = ()
     classical_name: str = ""
+    has_jacobian: bool = False
     matrix_free: bool = False
     matrix_bytes: int = 0
     mask: Tensor | None
@@ -187,6 +188,36 @@ class Physics(nn.Module):
             of boundary edges filled up with -1.
         """
         return {}
+
+    # other variables --------------------------------------------------------------------------
+
+    def for_networks(self, y: Tensor) -> tuple[Physics, Tensor]:
+        """Return the operator in the variables that a network draws, and y in its units.
+
+        Images whose values span decades, or must not be negative, are drawn as their logarithm;
+        `image_of` and `code_of` of the operator returned translate. Most operators are their own.
+        """
+        return self, y
+
+    def image_of(self, code: Tensor) -> Tensor:
+        """Translate what a network draws into an image, `(B, *x_shape)` each."""
+        return code
+
+    def code_of(self, image: Tensor) -> Tensor:
+        """Translate an image into what a network would draw; the inverse of `image_of`."""
+        return image
+
+    def jacobian_along(self, x: Tensor, basis: Any) -> np.ndarray:
+        """Compute J(x) B: how every measurement changes along each column of B.
+
+        Args:
+            x: one image `(1, *x_shape)`.
+            basis: sparse scipy matrix `(n, k)`, n the number of image entries.
+
+        Returns:
+            float64 `(m, k)`. Only operators with `has_jacobian` have one.
+        """
+        raise TypeError(f"{self.class_name()} does not define jacobian_along")
 
     # operators made of it ---------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.physics.autograd import OwnGradientMap
-from untrained.physics.base import NonlinearPhysics
+from untrained.physics.base import NonlinearPhysics, Physics
 from untrained.physics.eit_fem import ElectrodeModel, Fields
 from untrained.physics.eit_mesh import Mesh
 from untrained.physics.eit_pixels import PixelGrid
@@ -40,8 +40,8 @@ class EIT(NonlinearPhysics):
         background: the conductivity around which images vary, > 0.
         keep: bool `(M, I)`, which voltages were measured; None: all.
         offset: `(M, I)`, what measurements have beside the model's voltages, see `calibrated`.
-        sigma: `(M, I)`, standard deviation of each voltage, for the weighting `noise`; None: all
-            alike.
+        sigma: `(M, I)`, standard deviation of each voltage; a `Problem` weighs residuals by it.
+            None: all alike.
         order: 1 or 2, of the elements.
 
     Raises:
@@ -50,7 +50,6 @@ class EIT(NonlinearPhysics):
     """
 
     task = "eit"
-    classical_name = "one linearised step"
     remembered = 2  # factorisations
 
     def __init__(
@@ -87,8 +86,8 @@ class EIT(NonlinearPhysics):
         self.mesh = mesh
         self.injections, self.patterns = injected, picked
         # voltages are relative to their mean
-        self._picked = (picked - picked.mean(axis=0))[:-1]
-        self._injected = injected[:-1]
+        self.tested = (picked - picked.mean(axis=0))[:-1]
+        self.currents = injected[:-1]
         self.background = float(background)
         self.impedance, self.order = impedance, order
         self.model = ElectrodeModel(mesh, np.asarray(impedance), order)
@@ -100,7 +99,6 @@ class EIT(NonlinearPhysics):
         if keep is not None:
             self.mask = torch.from_numpy(_table("keep", keep, shape) != 0).float()[None, None]
         self.support = torch.from_numpy(self.grid.inside).float()[None, None]
-        self.weightings = () if sigma is None else ("noise",)
         self._recent = _Recent()
 
     def A(self, x: Tensor) -> Tensor:
@@ -118,7 +116,7 @@ class EIT(NonlinearPhysics):
         images = []
         for image, row in zip(x, v, strict=True):
             pixels = _numpy(image[0])
-            weights = self._picked @ _numpy(row[0]) @ self._injected.T
+            weights = self.tested @ _numpy(row[0]) @ self.currents.T
             slope = self.model.pull_back(self.fields(self._sigma(pixels)), weights)
             back = (self.grid.averages.T @ slope).reshape(pixels.shape)
             images.append(back * (pixels > FLOOR * self.background))
@@ -139,12 +137,12 @@ class EIT(NonlinearPhysics):
     def jacobian_at(self, sigma: np.ndarray) -> np.ndarray:
         """Compute the same for conductivities of the triangles `(m,)`."""
         fields = self.fields(sigma)
-        found = self.model.sensitivity(fields, self._injected, self._picked)
+        found = self.model.sensitivity(fields, self.currents, self.tested)
         return found.reshape(-1, found.shape[-1])
 
     def voltages(self, sigma: np.ndarray) -> np.ndarray:
         """Compute what is measured of conductivities of the triangles `(m,)`: `(M, I)`."""
-        found = self._picked.T @ self.fields(sigma).voltages @ self._injected
+        found = self.tested.T @ self.fields(sigma).voltages @ self.currents
         return found if self.offset is None else found + self.offset
 
     def fields(self, sigma: np.ndarray) -> Fields:
@@ -164,8 +162,9 @@ class EIT(NonlinearPhysics):
         return {"values": self.to_elements(image), **self.mesh.arrays()}
 
     def changed(self, **settings: Any) -> EIT:
-        """Return the operator with other settings: any argument but mesh and `x_shape`."""
+        """Return the operator with other settings: any argument but the mesh."""
         known: dict[str, Any] = {
+            "x_shape": self.x_shape,
             "impedance": self.impedance,
             "background": self.background,
             "keep": None if self.mask is None else self.mask[0, 0].numpy(),
@@ -175,8 +174,7 @@ class EIT(NonlinearPhysics):
             "injections": self.injections,
             "patterns": self.patterns,
         }
-        assert self.x_shape is not None
-        return EIT(self.mesh, x_shape=self.x_shape, **(known | settings))  # type: ignore[arg-type]
+        return EIT(self.mesh, **(known | settings))
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Draw whole injections to hold out, at least one and never all: bool `(1, 1, M, I)`."""
@@ -186,16 +184,20 @@ class EIT(NonlinearPhysics):
         held[torch.randperm(count, generator=generator)[:number]] = True
         return held.expand(1, *y.shape[1:]).to(y.device)
 
-    def weight(self, r: Tensor, name: str) -> Tensor:
-        """Divide residuals by their standard deviations, whose mean square is taken as 1."""
-        if name != "noise" or self.sigma is None:
-            return super().weight(r, name)
-        usual = 1 / np.sqrt(np.mean(self.sigma**-2.0))
-        return r * torch.from_numpy(usual / self.sigma).to(r)
+    def for_networks(self, y: Tensor) -> tuple[Physics, Tensor]:
+        """Return the model of the log-conductivity, and voltages in units of their noise.
+
+        On half of the pixels along a side, a third and so on where there are more than 128:
+        voltages tell no more.
+        """
+        from untrained.physics.eit_log import LogConductivity
+
+        physics = LogConductivity(self)
+        return physics, y / torch.from_numpy(physics.unit).to(y)
 
     def described(self) -> str:
         """Say in a few words what is measured."""
-        voltages, injections = self._picked.shape[1], self._injected.shape[1]
+        voltages, injections = self.tested.shape[1], self.currents.shape[1]
         return (
             f"{injections} injections x {voltages} voltages at {len(self.mesh.electrodes)} "
             f"electrodes, a mesh of {len(self.mesh.elements)} triangles"

@@ -75,6 +75,11 @@ class DataTerm:
         """Return the device of its tensors."""
         return self.y.device
 
+    @property
+    def solvable(self) -> bool:
+        """Tell whether classical solvers apply: to a linear operator, or by its Jacobian."""
+        return self.linear or self.physics.has_jacobian
+
     def A(self, x: Tensor) -> Tensor:
         """Measure x; zero where nothing is visible to this problem."""
         tick()
@@ -154,11 +159,11 @@ class DataTerm:
 
     def to_units(self, x: Tensor) -> Tensor:
         """Convert an image from network units to those of the measurements."""
-        return x * per_problem(self.scale, x)
+        return self.physics.image_of(x) * per_problem(self.scale, x)
 
     def from_units(self, x: Tensor) -> Tensor:
         """Convert an image from the units of the measurements to network units."""
-        return x / per_problem(self.scale, x)
+        return self.physics.code_of(x / per_problem(self.scale, x))
 
     def cached(self, name: str, compute: Callable[[Self], Tensor]) -> Tensor:
         """Call compute(self) once per problem: a classical answer serves method and report."""

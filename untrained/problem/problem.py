@@ -34,6 +34,9 @@ class Problem(Views):
     brightness is fitted to y, and |estimate()| elsewhere. Only a linear physics, or one that
     declares its homogeneity ``degree``, is rescaled.
 
+    An operator may have variables of its own for networks (`Physics.for_networks`): of impedance
+    tomography they draw the logarithm of the conductivity over its background.
+
     Data term. :math:`\|W^{1/2}(A x - y)\|^2 / (m\, n_x)`, n_x the number of image entries, with
 
     .. math:: m = \mathrm{trace}(A^H W A) / n,
@@ -90,7 +93,7 @@ class Problem(Views):
     ) -> None:
         check_measurements(y)
         self.y = y.detach().clone().float()
-        self.physics = as_physics(physics, y=self.y)
+        self.physics, self.y = as_physics(physics, y=self.y).for_networks(self.y)
         self.unit_range = self.physics.unit_range
         self.linear = self.physics.linear
         self.task = "custom"

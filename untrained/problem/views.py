@@ -223,6 +223,8 @@ class Views(DataTerm):
 
     def _divided(self, images: Tensor) -> Tensor:
         """Divide images `(M, C, ...)`, each by the level found in its own measurement."""
+        if (coded := self.physics.code_of(images)) is not images:
+            return coded
         if self.physics.degree is None:  # nothing is known of how its measurements scale
             return images / per_problem(image_level(images, self.task), images)
         with torch.no_grad():

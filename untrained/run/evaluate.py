@@ -251,10 +251,10 @@ def _compare(
         watch: watchers, which show how long it takes and may end it.
     """
     own = problem.physics.classical_name
-    name, image, notes = SHOWN if problem.linear else own, None, []
+    name, image, notes = SHOWN if problem.solvable else own, None, []
     if name == method:
         image = fit.image
-    elif problem.linear:
+    elif problem.solvable:
         try:
             image = problem.to_units(_classical_answer(problem, fit, watch))
             if not bool(image.isfinite().all()):

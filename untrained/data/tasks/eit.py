@@ -40,6 +40,7 @@ from untrained.data.tasks.eit_scan import (
 from untrained.data.tasks.encoded import read_image_shape
 from untrained.errors import UserError, from_file, shown
 from untrained.physics.eit import EIT
+from untrained.physics.eit_calibrate import calibrated, homogeneous
 from untrained.physics.eit_mesh import Mesh, disc_mesh
 
 SIDE = 256
@@ -195,26 +196,23 @@ def _operator(mesh: Mesh, scan: Scan, beside: _Beside) -> EIT:
         sigma=scan.sigma if scan.sigma is not None and scan.sigma.ndim else None,
     )
     before = scan.reference_voltages
-    values = scan.voltages if before is None else before
-    background = _background(physics, values, scan)
+    _require_sign(physics, scan.voltages if before is None else before, scan)
+    contacts = beside.impedance is None
     if before is None:
-        return physics.changed(background=background)
-    empty = physics.voltages(np.full(len(mesh.elements), background))
-    return physics.changed(background=background, offset=before - empty)
+        return homogeneous(physics, scan.voltages, contacts=contacts)
+    return calibrated(physics, before, scan.voltages, contacts=contacts)
 
 
-def _background(physics: EIT, values: np.ndarray, scan: Scan) -> float:
-    """Find the conductivity of a homogeneous body whose voltages are closest, in least squares."""
+def _require_sign(physics: EIT, values: np.ndarray, scan: Scan) -> None:
+    """Refuse voltages that no conducting body has."""
     unit = physics.voltages(np.ones(len(physics.mesh.elements)))
     seen = np.ones(values.shape, bool) if scan.keep is None else scan.keep
-    alike = float((unit[seen] * values[seen]).sum())
-    if alike <= 0:
+    if float((unit[seen] * values[seen]).sum()) <= 0:
         raise UserError(
             "the voltages have the opposite sign of a conducting body's: currents are positive "
             "where they enter it, and a voltage is the first electrode's minus the second's; turn "
             "the sign of injections or of patterns"
         )
-    return float((unit[seen] ** 2).sum()) / alike
 
 
 def _reference(beside: _Beside, physics: EIT, path: str | Path) -> torch.Tensor | None:

@@ -1,0 +1,288 @@
+"""Gauss-Newton for nonlinear operators with a Jacobian: smooth images, and total variation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from untrained.classical.weight import OUT_OF_PROPORTION
+from untrained.errors import UserError
+from untrained.physics.grid_basis import GridBasis
+from untrained.problem import Problem
+
+LENGTH = 0.5  # correlation of smooth images, the side being 2
+SOFT = 0.02  # differences of the image below this count as smooth in total variation
+STEPS = {"smooth": 8, "variation": 20}
+BEGIN = 1e-2  # weight of the smooth image that total variation begins with
+LONGEST = 2.0  # largest change of the image in one step
+SETTLED = 1e-3  # relative fall of the objective that ends the iteration
+HALVINGS = 6
+FRACTION, SEEDS = 0.1, (0, 1, 2)
+ENOUGH = 120  # held-out voltages of one draw that judge alone; of fewer, three draws
+TRIED = 9
+WEIGHTS = {"smooth": (1e-1, 1e-5), "variation": (4e-2, 4e-4)}
+"""Largest and smallest weight that is tried, in units of the mean square of the Jacobian."""
+TIE = 1.1  # held-out errors up to this ratio are equal, and the smoothest image is taken
+
+
+@dataclass
+class GaussNewton:
+    r"""Minimise a nonlinear least-squares functional on a coarse grid of unknowns.
+
+    .. math:: \min_c \|A(Bc) - y\|^2 + w\, m\, R(c)
+
+    B interpolates a grid of 32 nodes a side, m is the mean square of the columns of J(0) B. R is
+
+    - `smooth`: :math:`\int |\nabla c|^2 + c^2 / \ell^2`, a Matern prior of correlation length l;
+    - `variation`: :math:`\sum \sqrt{|\nabla c|^2 + \epsilon^2}`, of which each step takes the
+      quadratic form that touches it from above (lagged diffusivity: Vogel & Oman, SIAM J. Sci.
+      Comput. 17, 1996).
+
+    A step solves the normal equations of the linearised problem, and is halved until the objective
+    falls.
+
+    Args:
+        problem: one problem; its physics has `jacobian_along`.
+        prior: `smooth` or `variation`.
+    """
+
+    problem: Problem
+    prior: str = "smooth"
+
+    def __post_init__(self) -> None:
+        self.grid = coarse_grid(self.problem)
+        self.y = self._values(self.problem.y)
+        zero = np.zeros(self.grid.size)
+        jacobian = self._jacobian(zero)
+        # of all measurements, so that a weight means the same where some are held out
+        whole = self.problem.physics.jacobian_along(self.image(zero), self.grid.matrix)
+        self.unit = float(np.mean(whole**2) * len(whole))
+        if not 0 < self.unit < math.inf:
+            raise UserError(OUT_OF_PROPORTION)
+        self._first = jacobian
+
+    def image(self, values: np.ndarray) -> Tensor:
+        """Interpolate the nodes' values to an image `(1, C, H, W)`, float64."""
+        pixels = self.grid.matrix @ values
+        return torch.from_numpy(pixels).reshape(1, *self.problem.x_shape)
+
+    def run(self, weight: float, start: np.ndarray | None = None, steps: int = 0) -> np.ndarray:
+        """Iterate for a weight w, from zero or from the values at the nodes given."""
+        values = np.zeros(self.grid.size) if start is None else start
+        rest = self._rest(values)
+        for step in range(steps or STEPS[self.prior]):
+            jacobian = self._first if start is None and step == 0 else self._jacobian(values)
+            form = weight * self.unit * self._form(values)
+            normal = jacobian.T @ jacobian + form.toarray()
+            normal[np.diag_indices_from(normal)] += 1e-9 * self.unit
+            change = np.linalg.solve(normal, jacobian.T @ rest - form @ values)
+            before = self._objective(rest, values, weight)
+            share = min(1.0, LONGEST / max(float(np.abs(change).max()), 1e-300))
+            for _ in range(HALVINGS):
+                tried = values + share * change
+                rest = self._rest(tried)
+                after = self._objective(rest, tried, weight)
+                if after <= before:
+                    break
+                share /= 2
+            else:
+                return values
+            values = tried
+            if before - after <= SETTLED * before:
+                break
+        return values
+
+    def path(self, weights: list[float]) -> Iterator[np.ndarray]:
+        """Solve for weights, the largest first, each from the solution of the one before.
+
+        Total variation begins at a smooth image: its own steps from zero are short.
+        """
+        values = None
+        if self.prior == "variation":
+            values = replace(self, prior="smooth").run(BEGIN, steps=4)
+        for weight in weights:
+            values = self.run(weight, values)
+            yield values
+
+    def _form(self, values: np.ndarray):  # type: ignore[no-untyped-def]
+        if self.prior == "smooth":
+            return self.grid.roughness(LENGTH)
+        # per unit of length, so that the weight hardly depends on the grid
+        return self.grid.variation(values, SOFT) * self.grid.spacing
+
+    def _objective(self, rest: np.ndarray, values: np.ndarray, weight: float) -> float:
+        if self.prior == "smooth":
+            price = float(values @ (self._form(values) @ values))
+        else:
+            down, across = (slope @ values for slope in self.grid.slopes)
+            price = 2 * float(np.sqrt(down**2 + across**2 + SOFT**2).sum()) * self.grid.spacing
+        return float(rest @ rest) + weight * self.unit * price
+
+    def _rest(self, values: np.ndarray) -> np.ndarray:
+        return self.y - self._values(self.problem.physics.A(self.image(values)))
+
+    def _jacobian(self, values: np.ndarray) -> np.ndarray:
+        found = self.problem.physics.jacobian_along(self.image(values), self.grid.matrix)
+        return found * self._values(torch.ones_like(self.problem.y))[:, None]
+
+    def _values(self, measured: Tensor) -> np.ndarray:
+        """Flatten measurements; 0 where they are missing or held out."""
+        values = self.problem.visible(measured.double())
+        mask = self.problem.physics.sampling_mask(values)
+        return (values if mask is None else values * mask).cpu().numpy().ravel()
+
+
+def coarse_grid(problem: Problem) -> GridBasis:
+    """Make the grid of unknowns for what the problem's measurements depend on."""
+    support = problem.physics.support
+    sides = problem.x_shape[1:]
+    if len(problem.x_shape) != 3 or problem.x_shape[0] != 1:
+        raise UserError(f"gaussnewton makes images (1, H, W); this one is {problem.x_shape}")
+    seen = torch.ones(sides) if support is None else support.reshape(sides)
+    return GridBasis((sides[0], sides[1]), seen.cpu().numpy() > 0)
+
+
+@torch.no_grad()
+def gaussnewton(problem: Problem, weight: float | None = None) -> Tensor:
+    """Reconstruct a smooth image by Gauss-Newton, its weight chosen on held-out measurements.
+
+    Args:
+        problem: G problems whose physics has a Jacobian (EIT).
+        weight: w of `GaussNewton`; None chooses it for each problem.
+
+    Returns:
+        `(G, 1, H, W)` in the problem's units.
+
+    Raises:
+        UserError: the physics has no Jacobian.
+    """
+    return _each(problem, "smooth", weight)
+
+
+@torch.no_grad()
+def nonlinear_tv(problem: Problem, weight: float | None = None) -> Tensor:
+    """Reconstruct by total variation, as `gaussnewton` reconstructs smooth images; see there."""
+    return _each(problem, "variation", weight)
+
+
+@torch.no_grad()
+def linearised(problem: Problem) -> Tensor:
+    """Reconstruct by one linearised step with a smoothness prior, the operator's first image.
+
+    As GREIT (Adler et al., Physiol. Meas. 30, 2009) it is one matrix times the measurements, of
+    fixed regularisation; unlike it, the matrix is a Tikhonov inverse.
+
+    Raises:
+        UserError: the physics has no Jacobian.
+    """
+    require_jacobian(problem, "linearised")
+    return problem.estimate()
+
+
+@torch.no_grad()
+def smooth_or_flat(problem: Problem) -> Tensor:
+    r"""Mix the smooth image and that of total variation so that held-out data are predicted best.
+
+    .. math:: x = s\, x_{smooth} + (1 - s)\, x_{tv}, \qquad
+              s = \arg\min_{[0, 1]} \|(1 - s)\, A_h(x_{tv}) + s\, A_h(x_{smooth}) - y_h\|^2
+
+    A body of smooth changes suits the one, one of pieces the other, by up to 2 dB either way. Where
+    nothing can be held out, s = 1/2.
+
+    Args:
+        problem: one problem whose physics has a Jacobian.
+
+    Returns:
+        `(1, 1, H, W)` in the problem's units.
+    """
+    share = _share(problem)
+    smooth = problem.cached("gaussnewton", gaussnewton)
+    return problem.cached("tv", nonlinear_tv).lerp(smooth, share)
+
+
+def _share(problem: Problem) -> float:
+    """Find s once; that of the part solved before, where there is one."""
+    if problem.part is not None:
+        return _share(problem.part)
+    return float(problem.cached("share of smooth", _search_share))
+
+
+def _search_share(problem: Problem) -> Tensor:
+    along = size = 0.0
+    for fit, held in _draws(problem):
+        off = []
+        for prior in WEIGHTS:
+            image = _each(fit, prior, found_weight(problem, prior))
+            off.append(held.visible(held.A(image) - held.y).flatten().double())
+        step = off[0] - off[1]
+        along, size = along - float(step @ off[1]), size + float(step @ step)
+    share = along / size if size else 0.5
+    return torch.tensor(min(max(share, 0.0), 1.0), dtype=torch.float64)
+
+
+def require_jacobian(problem: Problem, name: str) -> None:
+    """Refuse a problem whose operator has no Jacobian."""
+    if not problem.physics.has_jacobian:
+        raise UserError(
+            f"method '{name}' needs an operator with a Jacobian, as that of eit; this problem's "
+            f"task is '{problem.task}'"
+        )
+
+
+def _each(problem: Problem, prior: str, weight: float | None) -> Tensor:
+    require_jacobian(problem, "tv" if prior == "variation" else "gaussnewton")
+    images = []
+    for i in range(len(problem)):
+        one = problem.select(i)
+        last = found_weight(one, prior) if weight is None else weight
+        solver = GaussNewton(one, prior)
+        for values in solver.path([*(w for w in tried_weights(prior) if w > last), last]):
+            image = solver.image(values)
+        images.append(image.to(one.y))
+    return torch.cat(images)
+
+
+def found_weight(problem: Problem, prior: str) -> float:
+    """Find the weight of one problem, once; that of the part solved before, where there is one."""
+    if problem.part is not None:
+        return found_weight(problem.part, prior)
+    return float(problem.cached(f"gaussnewton {prior}", lambda one: _search(one, prior)))
+
+
+def tried_weights(prior: str) -> list[float]:
+    """List the weights that are tried, the largest first."""
+    high, low = WEIGHTS[prior]
+    return [float(w) for w in np.geomspace(high, low, TRIED)]
+
+
+def _search(problem: Problem, prior: str) -> Tensor:
+    """Choose the largest weight whose held-out error is the least, or nearly."""
+    weights = tried_weights(prior)
+    errors = np.zeros(len(weights))
+    draws = _draws(problem)
+    if not draws:  # nothing can be held out
+        return torch.tensor(weights[len(weights) // 2], dtype=torch.float64)
+    for fit, held in draws:
+        solver = GaussNewton(fit, prior)
+        found = (solver.image(values).to(fit.y) for values in solver.path(weights))
+        errors += [float(held.misfit(image)[0]) for image in found]
+    enough = next(w for w, e in zip(weights, errors, strict=True) if e <= TIE * errors.min())
+    return torch.tensor(enough, dtype=torch.float64)
+
+
+def _draws(problem: Problem) -> list[tuple[Problem, Problem]]:
+    """Draw measurements to hold out, once or three times; an empty list where none can be."""
+    found = []
+    for seed in SEEDS:
+        try:
+            found.append(problem.split(FRACTION, seed))
+        except UserError:
+            break
+        if found[0][1].n_visible >= ENOUGH:
+            break
+    return found
