@@ -37,15 +37,15 @@ class LogConductivity(NonlinearPhysics):
     has_jacobian = True
 
     def __init__(self, eit: Any) -> None:
-        self.source = eit
-        height, width = self.full = eit.grid.shape
+        source, (height, width) = eit, eit.grid.shape
         factor = -(-max(height, width) // SIDE)
         if height % factor or width % factor:
             factor = 1
         if factor > 1:
             eit = eit.changed(x_shape=(1, height // factor, width // factor))
         super().__init__(eit.x_shape, eit.y_shape)
-        self.factor = factor
+        self.full, self.factor = (height, width), factor
+        self.source = source
         self.eit = eit
         self.mask, self.support = eit.mask, eit.support
         self.unit = np.ones(eit.y_shape[1:])
