@@ -21,11 +21,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from fuzzing import pool
-from fuzzing.subjects import SUBJECTS
+from fuzzing.every import EVERY
 
 
 def show(name: str, number: int, seed: int) -> None:
-    subject = next(s for s in SUBJECTS if s.name == name)
+    subject = next(s for s in EVERY if s.name == name)
     with tempfile.TemporaryDirectory() as folder:
         print(pool.Bench(Path(folder)).attempt(subject, number, seed))
 
@@ -42,7 +42,7 @@ def main() -> int:
     if given.show:
         show(given.show[0], int(given.show[1]), given.seed)
         return 0
-    chosen = [s for s in SUBJECTS if not given.only or s.name in given.only]
+    chosen = [s for s in EVERY if not given.only or s.name in given.only]
     jobs = [(s.name, number) for s in chosen for number in range(given.each + 1)]
     attempts, began = [], time.monotonic()
     for found in pool.run(jobs, given.seed, given.workers):

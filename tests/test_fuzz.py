@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fuzzing import pool, subjects
-from fuzzing.subjects import SUBJECTS, Subject, as_npy
+from fuzzing.every import EVERY
+from fuzzing.subjects import Subject, as_npy
 
 SMALL_NET = ("--steps", "2", "--set", "net.widths=4,8")
 
@@ -19,7 +20,7 @@ def test_every_reader_reads_or_refuses(tmp_path, monkeypatch):
     monkeypatch.setattr(subjects, "NET", SMALL_NET)
     monkeypatch.setattr(pool, "HANG", 300.0)  # a busy machine may take the benchmark's 20 s
     bench = pool.Bench(tmp_path)
-    jobs = [(subject, 1) for subject in SUBJECTS] + [(subject, 0) for subject in SUBJECTS[::4]]
+    jobs = [(subject, 1) for subject in EVERY] + [(subject, 0) for subject in EVERY[::4]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         attempts = [bench.attempt(subject, number, seed=1) for subject, number in jobs]
@@ -30,7 +31,7 @@ def test_every_reader_reads_or_refuses(tmp_path, monkeypatch):
 
 def test_a_mutant_is_the_same_for_the_same_seed(tmp_path):
     bench = pool.Bench(tmp_path)
-    for subject in SUBJECTS[:8]:
+    for subject in EVERY[:8]:
         valid = bench.valid(subject)
         one, other = (pool.mutant(subject, valid, 3, seed=5) for _ in range(2))
         assert one == other

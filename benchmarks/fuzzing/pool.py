@@ -19,7 +19,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from fuzzing.subjects import SUBJECTS, Subject
+from fuzzing.every import EVERY
+from fuzzing.subjects import Subject
 
 HANG = 20.0
 """Seconds after which a mutant counts as hanging."""
@@ -174,7 +175,7 @@ def _work(pipe: Connection, folder: str, seed: int) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (CEILING, CEILING))
-    by_name = {subject.name: subject for subject in SUBJECTS}
+    by_name = {subject.name: subject for subject in EVERY}
     with tempfile.TemporaryDirectory(dir=folder) as own:
         bench = Bench(Path(own))
         while (job := pipe.recv()) is not None:

@@ -193,7 +193,7 @@ def picture(side: int = SIDE, channels: int = 0) -> np.ndarray:
     return np.stack([grey] * channels, -1) * np.linspace(1, 0.7, channels) if channels else grey
 
 
-def _simulated(task: str, **options: object) -> Callable[[Path], None]:
+def simulated(task: str, **options: object) -> Callable[[Path], None]:
     def make(path: Path) -> None:
         from untrained.data import TASKS
 
@@ -212,7 +212,7 @@ def _simulated(task: str, **options: object) -> Callable[[Path], None]:
 
 
 def _kspace(path: Path) -> None:
-    _simulated("mri", acceleration=2.0, coils=3, center_fraction=0.3)(path)
+    simulated("mri", acceleration=2.0, coils=3, center_fraction=0.3)(path)
 
 
 def _kspace_alone(path: Path) -> None:
@@ -222,7 +222,7 @@ def _kspace_alone(path: Path) -> None:
 
 
 def _sinogram_alone(path: Path) -> None:
-    _simulated("ct", angles=10)(path.with_suffix(".npz"))
+    simulated("ct", angles=10)(path.with_suffix(".npz"))
     with np.load(path.with_suffix(".npz")) as stored:
         tifffile.imwrite(path, stored["sinogram"])
 
@@ -414,7 +414,7 @@ def _state(path: Path) -> None:
 SMALL = ("--set", "net.widths=8,8", "--set", "net.skip=2", "--set", "engine.precision=fp32")
 
 
-def _read(task: str, *more: str) -> tuple[str, ...]:
+def read(task: str, *more: str) -> tuple[str, ...]:
     return ("reconstruct", task, "{file}", "--quiet", "--out", "{out}", *more)
 
 
@@ -423,35 +423,35 @@ def _with(task: str, beside: str, option: str) -> tuple[str, ...]:
 
 
 SUBJECTS: tuple[Subject, ...] = (
-    Subject("png", "in.png", _read("denoise", "--sigma", "10"), _png, as_bytes),
-    Subject("png, 16 bits", "in.png", _read("denoise", "--sigma", "10"), _deep_png, as_bytes),
-    Subject("png, palette", "in.png", _read("superres", "--factor", "2"), _palette, as_bytes),
-    Subject("jpeg", "in.jpg", _read("superres", "--factor", "2"), _jpeg, as_bytes),
-    Subject("tiff", "in.tif", _read("denoise", "--sigma", "auto"), _tiff, as_tiff),
-    Subject("tiff, deflated tiles", "in.tif", _read("denoise"), _packed_tiff, as_tiff),
-    Subject("tiff, pages", "in.tif", _read("denoise", "--volume"), _stack, as_tiff),
-    Subject("npy", "in.npy", _read("denoise"), _npy, as_npy),
-    Subject("denoise npz", "in.npz", _read("denoise"), _simulated("denoise"), as_npz),
-    Subject("inpaint npz", "in.npz", _read("inpaint"), _simulated("inpaint", missing=0.4), as_npz),
-    Subject("superres npz", "in.npz", _read("superres"), _simulated("superres", factor=2), as_npz),
-    Subject("deblur npz", "in.npz", _read("deblur"), _simulated("deblur"), as_npz),
-    Subject("deblur h5", "in.h5", _read("deblur"), _simulated("deblur"), as_h5),
-    Subject("nldeblur npz", "in.npz", _read("nldeblur"), _simulated("nldeblur"), as_npz),
-    Subject("cs npz", "in.npz", _read("cs"), _simulated("cs"), as_npz),
-    Subject("phase npz", "in.npz", _read("phase"), _simulated("phase"), as_npz),
-    Subject("mri npz", "in.npz", _read("mri"), _kspace, as_npz),
-    Subject("mri h5", "in.h5", _read("mri"), _kspace, as_h5),
-    Subject("mri npy", "in.npy", _read("mri"), _kspace_alone, as_npy),
-    Subject("ct tiff", "in.tif", _read("ct", "--angles", "10"), _sinogram_alone, as_tiff),
-    Subject("ct npz", "in.npz", _read("ct"), _simulated("ct", angles=10), as_npz),
-    Subject("ct h5", "in.h5", _read("ct"), _simulated("ct", angles=10), as_h5),
+    Subject("png", "in.png", read("denoise", "--sigma", "10"), _png, as_bytes),
+    Subject("png, 16 bits", "in.png", read("denoise", "--sigma", "10"), _deep_png, as_bytes),
+    Subject("png, palette", "in.png", read("superres", "--factor", "2"), _palette, as_bytes),
+    Subject("jpeg", "in.jpg", read("superres", "--factor", "2"), _jpeg, as_bytes),
+    Subject("tiff", "in.tif", read("denoise", "--sigma", "auto"), _tiff, as_tiff),
+    Subject("tiff, deflated tiles", "in.tif", read("denoise"), _packed_tiff, as_tiff),
+    Subject("tiff, pages", "in.tif", read("denoise", "--volume"), _stack, as_tiff),
+    Subject("npy", "in.npy", read("denoise"), _npy, as_npy),
+    Subject("denoise npz", "in.npz", read("denoise"), simulated("denoise"), as_npz),
+    Subject("inpaint npz", "in.npz", read("inpaint"), simulated("inpaint", missing=0.4), as_npz),
+    Subject("superres npz", "in.npz", read("superres"), simulated("superres", factor=2), as_npz),
+    Subject("deblur npz", "in.npz", read("deblur"), simulated("deblur"), as_npz),
+    Subject("deblur h5", "in.h5", read("deblur"), simulated("deblur"), as_h5),
+    Subject("nldeblur npz", "in.npz", read("nldeblur"), simulated("nldeblur"), as_npz),
+    Subject("cs npz", "in.npz", read("cs"), simulated("cs"), as_npz),
+    Subject("phase npz", "in.npz", read("phase"), simulated("phase"), as_npz),
+    Subject("mri npz", "in.npz", read("mri"), _kspace, as_npz),
+    Subject("mri h5", "in.h5", read("mri"), _kspace, as_h5),
+    Subject("mri npy", "in.npy", read("mri"), _kspace_alone, as_npy),
+    Subject("ct tiff", "in.tif", read("ct", "--angles", "10"), _sinogram_alone, as_tiff),
+    Subject("ct npz", "in.npz", read("ct"), simulated("ct", angles=10), as_npz),
+    Subject("ct h5", "in.h5", read("ct"), simulated("ct", angles=10), as_h5),
     Subject(
         "ct geometry", "geometry.json", _with("ct", "scan.npz", "--geometry"),
-        _beside(_simulated("ct", angles=10), "scan.npz"), as_text,
+        _beside(simulated("ct", angles=10), "scan.npz"), as_text,
     ),
     Subject(
         "ct angles", "angles.txt", _with("ct", "scan.npz", "--angles"),
-        _beside(_simulated("ct", angles=10), "scan.npz"), as_text,
+        _beside(simulated("ct", angles=10), "scan.npz"), as_text,
     ),
     Subject("eit npz", "in.npz", _read("eit", *SMALL), _tank_npz, as_npz),
     Subject("eit mat", "in.mat", _read("eit", *SMALL), _tank_mat, as_mat),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scanner_files import dxchange
 
 from untrained.cli.commands import status as main
 from untrained.data.phantoms import birdcage_maps, brain, shepp_logan
@@ -59,6 +60,12 @@ def test_kspace_of_any_name_is_read_as_mri(tmp_path: Path) -> None:
     found = explore(path)
     assert (found.task, found.suspicious) == ("mri", ())
     assert "--key raw" in found.command
+
+
+def test_raw_counts_are_a_tomographs(tmp_path: Path) -> None:
+    found = explore(dxchange(tmp_path))
+    assert (found.task, found.suspicious) == ("ct", ())
+    assert any("rotation centre was found" in fact for fact in found.facts)
 
 
 def test_coils_that_come_last_are_named_first(tmp_path: Path) -> None:

@@ -57,7 +57,11 @@ def explore(
     else:
         for line in _lines(found, path if drawn else None):
             click.echo(line)
-    return 0 if found.command else 2
+    if found.command:
+        return 0
+    why = found.suspicious[0] if found.suspicious else "nothing in it tells which task it is of"
+    click.echo(f"untrained: {input_file} cannot be read as it is: {why}", err=True)
+    return 2
 
 
 def _facts(found: Findings, picture: Path | None) -> dict[str, object]:
@@ -95,8 +99,7 @@ def _lines(found: Findings, picture: Path | None) -> list[str]:
         lines += _wrapped(doubt, f"  {number}. ")
     if picture is not None:
         lines += ["", f"Pictures: {picture}"]
-    following = f"Next: {found.command}" if found.command else "It cannot be read as it is."
-    return [*lines, "", following]
+    return [*lines, "", f"Next: {found.command}"] if found.command else lines
 
 
 def _row(entry: Entry, width: int) -> str:

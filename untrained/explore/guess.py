@@ -19,6 +19,9 @@ BY_KEY = {
 }
 """Name of an array that only one task has -> the task."""
 
+COUNTS = ("exchange/theta", "instrument/detector/image_key")
+"""Ends of the names that only files of raw counts have: DXchange's and NXtomo's."""
+
 BY_PARAMETER = {
     "mask": "inpaint",
     "factor": "superres",
@@ -70,6 +73,8 @@ def _by_name(entries: Sequence[Entry]) -> list[Guess]:
     """Guess by the names of arrays, first by those that this library uses."""
     names = {entry.name: entry for entry in entries}
     found = [Guess(task, f"it has '{key}'") for key, task in BY_KEY.items() if key in names]
+    if any(name.endswith(COUNTS) for name in names):
+        found.append(Guess("ct", "it has the raw counts of a tomograph"))
     if MEASUREMENT in names:
         found += [
             # a blur of this kernel may be a linear one or a camera's

@@ -76,12 +76,12 @@ def dicom_companion(path: Path) -> Companion:
     def encode(array: np.ndarray, axes: str) -> dict[str, bytes]:
         if np.iscomplexobj(array) or axes not in ("YX", "ZYX"):
             return {}
-        return {".dcm": _encoded(array, kept)}
+        return {".dcm": encode_dicom(array, kept)}
 
     return Companion(encode)
 
 
-def _encoded(array: np.ndarray, kept: dict[str, Any]) -> bytes:
+def encode_dicom(array: np.ndarray, kept: dict[str, Any]) -> bytes:
     """Encode an image `(H, W)` or frames `(D, H, W)` in 16 bits, with the scale to its units."""
     import pydicom
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid

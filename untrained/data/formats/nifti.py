@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,13 @@ def _opened(file: Path, what: str) -> Any:
         import nibabel
     except ImportError as error:
         raise UserError(f"{what}: {file} is NIfTI, which NiBabel reads; {INSTALL}") from error
-    with reporting_damage(file, None):
-        return nibabel.load(file)
+    logger = logging.getLogger("nibabel.global")
+    before, logger.disabled = logger.disabled, True  # it would print what it mends in a header
+    try:
+        with reporting_damage(file, None):
+            return nibabel.load(file)
+    finally:
+        logger.disabled = before
 
 
 def nifti_companion(path: Path) -> Companion:
