@@ -21,9 +21,11 @@ from untrained.core.engine import Engine
 from untrained.core.recipe import Recipe
 from untrained.core.start import StartWeights
 from untrained.core.state import State
+from untrained.errors import UserError
 from untrained.methods.diffusion import conjugate_gradients
-from untrained.methods.sampling import project
+from untrained.methods.sampling import project, to_image
 from untrained.nets import NoNet
+from untrained.physics import PhaseRetrieval
 from untrained.physics.base import LinearPhysics
 from untrained.priors import GaussianDenoiser
 from untrained.solver.procedure import solve_recipe
@@ -316,6 +318,38 @@ def test_a_projection_moves_no_further_than_it_must() -> None:
     x = torch.randn(1, 1, ROWS, N, generator=torch.Generator().manual_seed(0))
     moved = (project(problem, x, 20) - x).reshape(ROWS, N).double().numpy()
     assert np.abs(moved @ (np.eye(N) - np.linalg.pinv(a.A) @ a.A)).max() < 1e-5
+
+
+@pytest.mark.parametrize("method", [m.DPS(40, zeta=0.5), m.SITCOM(8, 11, delta=0.0)])
+def test_a_nonlinear_operator_is_followed(method: Any) -> None:
+    """Of amplitudes the data term falls to a thirtieth of that of a black image."""
+    prior = GaussianDenoiser(torch.zeros(1, 4, 4), 0.05 * torch.eye(16) + 0.05)
+    physics = PhaseRetrieval((1, 4, 4), 2)
+    x = 0.5 + 0.2 * torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(3))
+    problem = Problem(physics.A(x), physics)
+    adam = Engine("adam", lr=0.1, precision="fp32") if method.name == "sitcom" else None
+    recipe = Recipe(method, net=NoNet(), engine=adam or Engine("none", precision="fp32"))
+    fit = solve_recipe(recipe, problem, start=StartWeights(prior=prior))
+    assert float(problem.misfit(fit.image)[0]) < float(problem.misfit(x * 0)[0]) / 30
+
+
+@pytest.mark.parametrize("method", [m.DPS(9), m.ScoreMRI(9), m.DDS(9)])
+def test_a_denoiser_of_one_level_is_no_prior_to_sample(method: Any) -> None:
+    _, problem, prior = setting(0.0, unit_range=True)
+    prior.levels = (0.1, 0.1)
+    with pytest.raises(UserError, match="knows one level only|knows those"):
+        sampled(method, problem, prior)
+
+
+@pytest.mark.parametrize("method", [m.DDNM(9), m.ScoreMRI(9)])
+def test_a_prior_of_little_noise_begins_at_a_first_image(method: Any) -> None:
+    """Its levels are those that the prior knows, and the chain begins there."""
+    _, problem, prior = setting(0.0, unit_range=True)
+    prior.levels = (0.0, 0.05)
+    state = State(problem, NoNet().build(1, 1), 0, start=StartWeights(prior=prior))
+    method.start(state)
+    x = state["x"] if method.name == "scoremri" else to_image(problem, state["x"])
+    assert float((x - problem.estimate()).abs().max()) < 0.3
 
 
 class Counting(RowPrior):
