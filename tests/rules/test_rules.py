@@ -21,6 +21,7 @@ from untrained.rules import (
     RULES,
     WMV,
     Average,
+    BiasVariance,
     Blend,
     Discrepancy,
     HeldOut,
@@ -52,6 +53,12 @@ STOPS: dict[str, Recipe] = {
         DIP, stop=SelfValidation(window=3, patience=2, side=8, batch=2, updates=2, lr=2e-3)
     ),
     "discrepancy": replace(DIP, stop=Discrepancy(tau=0.9)),
+    "biasvariance": replace(
+        DIP,
+        method=ut.methods.DIP(12, jitter=0.0),
+        engine=Engine("sgd", lr=0.005, precision="fp32"),
+        stop=BiasVariance(probes=2, patience=6, seed=1),
+    ),
     "zero": replace(RISK, stop=ZeroCrossing(decay=0.8)),
     "steps": replace(DIP, stop=MaxSteps(7)),
     "time": replace(DIP, stop=TimeLimit(1000.0)),

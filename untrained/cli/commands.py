@@ -14,6 +14,7 @@ from untrained.cli.demo import demo
 from untrained.cli.evaluate import evaluate
 from untrained.cli.explore import explore
 from untrained.cli.interrupt import INTERRUPTED, MESSAGE
+from untrained.cli.lab import lab
 from untrained.cli.listing import listing
 from untrained.cli.pretrain import pretrain
 from untrained.cli.reconstruct import reconstruct
@@ -38,6 +39,7 @@ for command in (
     listing,
     check_operator,
     bench,
+    lab,
 ):
     commands.add_command(command)
 

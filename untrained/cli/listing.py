@@ -1,4 +1,4 @@
-"""`untrained list methods|nets|tasks|presets|rules|formats`."""
+"""`untrained list methods|nets|tasks|presets|rules|formats|labs`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from untrained.methods.card import FAMILIES, Card
 from untrained.methods.find import AUTO, FILLIN
 from untrained.tasks import ALL_TASKS, LINEAR_TASKS
 
-WHAT = ("methods", "nets", "tasks", "presets", "rules", "formats")
+WHAT = ("methods", "nets", "tasks", "presets", "rules", "formats", "labs")
 
 
 @click.command("list")
 @click.argument("what", type=click.Choice(WHAT))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects with `name`.")
 def listing(what: str, as_json: bool) -> None:
-    """Show what there is: methods, nets, tasks, presets, rules or formats."""
+    """Show what there is: methods, nets, tasks, presets, rules, formats or labs."""
     rows = _ROWS[what]()
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -143,6 +143,12 @@ def _formats() -> list[dict[str, Any]]:
     ]
 
 
+def _labs() -> list[dict[str, Any]]:
+    from untrained.lab import LABS
+
+    return [{"name": one.name, "title": one.title, "source": one.source} for one in LABS.values()]
+
+
 def _first_line(thing: Any) -> str:
     text = inspect.getdoc(thing) or ""
     return " ".join(text.split("\n\n")[0].split())
@@ -159,4 +165,5 @@ _ROWS = {
     "presets": _presets,
     "rules": _rules,
     "formats": _formats,
+    "labs": _labs,
 }

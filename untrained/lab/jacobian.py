@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +93,7 @@ class Jacobian(Tangent):
     def of_network(
         cls,
         module: nn.Module,
-        weights: Weights,
+        weights: Mapping[str, Tensor],
         z: Tensor,
         problem: Problem | None = None,
         *,

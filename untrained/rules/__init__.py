@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from untrained.core.rule import Frame, Last, MaxSteps, Never, Output, Stop
 from untrained.core.rule_memory import Memory
+from untrained.rules.bands import Bands
+from untrained.rules.biasvariance import BiasVariance
 from untrained.rules.guard import Rollback
 from untrained.rules.output import Average, Blend, Closing, Nearer, Posterior
 from untrained.rules.parse import RULES, parse_stop
@@ -19,6 +21,8 @@ __all__ = [
     "RULES",
     "WMV",
     "Average",
+    "Bands",
+    "BiasVariance",
     "Blend",
     "Closing",
     "Discrepancy",

@@ -8,6 +8,7 @@ import re
 
 from untrained.core.rule import Both, Either, MaxSteps, Never, Stop
 from untrained.errors import UserError
+from untrained.rules.biasvariance import BiasVariance
 from untrained.rules.selfval import SelfValidation
 from untrained.rules.stop import EMV, WMV, Discrepancy, HeldOut, Lowest, TimeLimit
 from untrained.rules.zero import ZeroCrossing
@@ -20,6 +21,7 @@ RULES: dict[str, type[Stop]] = {
         EMV,
         SelfValidation,
         Discrepancy,
+        BiasVariance,
         ZeroCrossing,
         MaxSteps,
         TimeLimit,
