@@ -18,7 +18,7 @@ from untrained.lab.jacobian import Jacobian
 from untrained.rules import BiasVariance
 from untrained.solver.procedure import solve_recipe
 
-SIDES = (10, 10)
+SIDES = (12, 12)
 NET = nets.Compact(widths=(8, 8), skip=2)
 SGD = Engine("sgd", lr=0.02, precision="fp32")
 METHOD = ut.methods.DIP(40, jitter=0.0, channels=4)
@@ -51,11 +51,11 @@ class Kernels(Watch):
 def test_the_degrees_of_freedom_are_the_trace_of_the_filter() -> None:
     one, _ = problem()
     exact = Kernels()
-    recipe = Recipe(METHOD, NET, SGD, stop=BiasVariance(probes=40), steps=4)
+    recipe = Recipe(METHOD, NET, SGD, stop=BiasVariance(probes=40), steps=3)
     fit = solve_recipe(recipe, one, watch=[exact])
     found = torch.tensor(fit.history["degrees of freedom"])
     expected = torch.tensor(exact.freedom)
-    assert float(expected[-1]) > 3
+    assert float(expected[-1]) > 1
     torch.testing.assert_close(found.double(), expected.double(), rtol=0.2, atol=0.4)
 
 
@@ -76,7 +76,7 @@ def test_the_estimate_from_y_is_close_to_the_error_that_knows_the_truth() -> Non
     fit = solve_recipe(recipe, one, watch=[errors])
     estimated = torch.tensor(fit.history["estimated risk"])
     found = torch.tensor(errors.values)
-    # 100 measurements: the noise's own mean square is known to 14 % of sigma^2
+    # 144 measurements: the noise's own mean square is known to 12 % of sigma^2
     assert float((estimated - found).abs().max()) < 0.35 * 0.2**2 + 0.1 * float(found.max())
     best = errors.values[int(estimated.argmin())]
     assert best < 1.3 * min(errors.values)

@@ -9,7 +9,16 @@ from __future__ import annotations
 import difflib
 
 from untrained.errors import UserError
-from untrained.lab import analytic, bias_variance, compressed, es_dip, ntk_filter, regimes
+from untrained.lab import (
+    analytic,
+    bias_variance,
+    compressed,
+    es_dip,
+    factorisation,
+    ntk_filter,
+    regimes,
+    residual,
+)
 from untrained.lab.jacobian import Jacobian
 from untrained.lab.result import Finding, Lab, LabResult, save, table
 
@@ -21,6 +30,8 @@ LABS: dict[str, Lab] = {
         regimes.LAB,
         bias_variance.LAB,
         es_dip.LAB,
+        factorisation.LAB,
+        residual.LAB,
         analytic.LAB,
     )
 }

@@ -49,14 +49,14 @@ def factorisation(seed: int, full: bool) -> LabResult:
             excess[trial, k] = np.trace(X) / least - 1
         exponent = np.diag(Q.T @ np.tensordot(s, matrices, 1) @ Q)
         eigenvalues = np.diag(Q.T @ X @ Q)
-        large = eigenvalues > 1e-2 * eigenvalues.max()
+        large = eigenvalues > 0.1 * eigenvalues.max()
         closed = 2 * np.log(alpha) + 2 * exponent[large]
         exponentials.append(np.abs(closed - np.log(eigenvalues[large])).max())
         nu = exponent / np.log(1 / alpha)
         certificates.append(nu.max())
         on_support.append(np.abs(nu[large] - 1).max())
-    ratios = np.array([0.3, 0.4, 0.5])
-    apart = np.array([dop_gap(lam, generator, 1e-12 if full else 1e-8) for lam in ratios])
+    ratios = np.array([0.4, 0.5, 0.6])
+    apart = np.array([dop_gap(lam, generator, 1e-12) for lam in ratios])
     findings = [
         Finding("X_t and alpha^2 exp(2 A*(s)): gap of logarithms", max(exponentials), "<=", 0.05),
         Finding(
