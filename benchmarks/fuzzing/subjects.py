@@ -13,12 +13,15 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import scipy.io
 import tifffile
+import torch
 from PIL import Image
+from safetensors.torch import save
 
 from fuzzing.mutate import Arrays, mutate_array, mutate_arrays, mutate_bytes, mutate_text
 from untrained.data.formats.npz import write_npz
@@ -399,6 +402,68 @@ def _weights(path: Path) -> None:
     shutil.rmtree(path.with_name("weights-training"))
 
 
+def _prior(layout: str) -> Callable[[Path], None]:
+    """Write a small pre-trained network and a picture beside it."""
+
+    def make(path: Path) -> None:
+        np.save(path.with_name("input.npy"), picture())
+        generator = torch.Generator().manual_seed(7)
+
+        def draw(*shape: int) -> torch.Tensor:
+            return 0.1 * torch.randn(*shape, generator=generator)
+
+        chain: dict[str, torch.Tensor] = {}
+        for i, (outputs, inputs) in enumerate([(6, 1), (6, 6), (1, 6)]):
+            chain |= {
+                f"model.{2 * i}.weight": draw(outputs, inputs, 3, 3),
+                f"model.{2 * i}.bias": draw(outputs),
+            }
+        if layout == "old torch":
+            torch.save({"ema": chain}, path, _use_new_zipfile_serialization=False)
+        elif layout == "torch":
+            torch.save({"state_dict": chain, "epoch": 3}, path)
+        elif layout == "safetensors":
+            path.write_bytes(save(chain, {"license": "MIT"}))
+        else:
+            path.write_bytes(_flax(draw))
+
+    return make
+
+
+def _flax(draw: Callable[..., torch.Tensor]) -> bytes:
+    """A network as SCICO stores it."""
+    import msgpack
+
+    def packed(*shape: int) -> Any:
+        array = draw(*shape).numpy()
+        return msgpack.ExtType(1, msgpack.packb((array.shape, "float32", array.tobytes())))
+
+    norm = {"scale": packed(4), "bias": packed(4)}
+    block = {"Conv_0": {"kernel": packed(3, 3, 4, 4)}, "BatchNorm_0": norm}
+    statistics = {"BatchNorm_0": {"mean": packed(4), "var": packed(4)}}
+    ends = {
+        "conv_start": {"kernel": packed(3, 3, 2, 4)},
+        "conv_end": {"kernel": packed(3, 3, 4, 2)},
+    }
+    tree = {
+        "params": {"ConvBNBlock_0": block, **ends},
+        "batch_stats": {"ConvBNBlock_0": statistics},
+    }
+    content: bytes = msgpack.packb(tree)
+    return content
+
+
+def _asked(
+    name: str, layout: str, file: str, mutate: Callable[..., bytes] | None = None
+) -> Subject:
+    """A subject: a pre-trained network, asked by a method."""
+    command = ("reconstruct", "denoise", "{dir}/input.npy", "--prior", "{file}", "--quiet")
+    how = ("--method", "deepred", "--out", "{out}", *NET, *SMALL)
+    return Subject(
+        f"prior, {name}", file, (*command, *how), _prior(layout), mutate or as_bytes, engine=False
+    )
+
+
 def _state(path: Path) -> None:
     from untrained.cli.commands import status
 
@@ -498,6 +563,10 @@ SUBJECTS: tuple[Subject, ...] = (
         "weights", "weights.safetensors",
         (*_with("denoise", "input.npy", "--weights"), *NET), _weights, as_weights, engine=False,
     ),
+    _asked("torch", "torch", "prior.pth"),
+    _asked("old torch", "old torch", "prior.pt"),
+    _asked("safetensors", "safetensors", "prior.safetensors", as_weights),
+    _asked("flax", "flax", "prior.mpk"),
     Subject(
         "state", "run/state.pt",
         ("reconstruct", "denoise", "{dir}/../input.npy", "--method", "dip", "--steps", "6",
