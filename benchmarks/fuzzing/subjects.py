@@ -518,8 +518,8 @@ SUBJECTS: tuple[Subject, ...] = (
         "ct angles", "angles.txt", _with("ct", "scan.npz", "--angles"),
         _beside(simulated("ct", angles=10), "scan.npz"), as_text,
     ),
-    Subject("eit npz", "in.npz", _read("eit", *SMALL), _tank_npz, as_npz),
-    Subject("eit mat", "in.mat", _read("eit", *SMALL), _tank_mat, as_mat),
+    Subject("eit npz", "in.npz", read("eit", *SMALL), _tank_npz, as_npz),
+    Subject("eit mat", "in.mat", read("eit", *SMALL), _tank_mat, as_mat),
     Subject(
         "eit mesh", "mesh.npz", (*_with("eit", "in.npz", "--mesh"), *SMALL),
         _beside(_tank_npz, "in.npz"), as_npz,

@@ -35,7 +35,7 @@ from untrained.methods.card import (
 from untrained.nets import UNet, initialise, normalisations
 from untrained.physics import MRI, Denoise, Inpaint, PhaseRetrieval
 from untrained.pretrain.train import training_recipe
-from untrained.priors import GaussianDenoiser
+from untrained.priors import DENOISER, GaussianDenoiser
 from untrained.result import Result
 from untrained.rules.watch import Reference
 from untrained.run.plan import plan
@@ -343,6 +343,25 @@ def test_the_papers_settings_are_in_single_precision(name: str) -> None:
     for recipe in recipes:
         for task in card.tasks:
             assert name in ("house", "fillin") or recipe(task, "paper").engine.precision == "fp32"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if METHODS[name].prior == DENOISER])
+def test_a_method_that_takes_gradients_through_its_prior_says_so(name: str) -> None:
+    """The memory of such a pass is counted before a run."""
+    problem = problem_for(name)
+    start = start_for(name, problem)
+    prior = small_prior() if start.prior is None else start.prior
+    ask, kept = prior.estimate, set()
+
+    def watched(x: Tensor, sigma: Tensor) -> Tensor:
+        found = ask(x, sigma)
+        if not x.is_meta:  # the count itself
+            kept.add(found.requires_grad)
+        return found
+
+    prior.estimate = watched
+    solve_recipe(replace(TABLE[name], steps=4), problem, start=replace(start, prior=prior))
+    assert (True in kept) == TABLE[name].method.differentiates
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -56,6 +56,7 @@ class DPS(Method):
     """
 
     name: ClassVar[str] = "dps"
+    differentiates: ClassVar[bool] = True
     nonlinear: ClassVar[bool] = True
     rounds: int = 1000
     inner: int = 1

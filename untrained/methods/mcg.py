@@ -60,6 +60,7 @@ class MCG(Method):
     """
 
     name: ClassVar[str] = "mcg"
+    differentiates: ClassVar[bool] = True
     rounds: int = 1000
     inner: int = 1
     alpha: float = 1.0

@@ -61,6 +61,7 @@ class SITCOM(Method):
     """
 
     name: ClassVar[str] = "sitcom"
+    differentiates: ClassVar[bool] = True
     nonlinear: ClassVar[bool] = True
     restarts: ClassVar[bool] = True
     rounds: int = 20
