@@ -33,7 +33,7 @@ from untrained.methods.card import CLEAN_IMAGES, MEASUREMENTS, PAIRS
 from untrained.pretrain import Weights, clean_problem, train
 from untrained.pretrain.train import TRAINABLE, going_on, learned_from, training_recipe
 from untrained.pretrain.weights import check_path
-from untrained.priors import Prior, load_prior
+from untrained.priors import DENOISER, Prior, load_prior
 from untrained.problem import Problem
 from untrained.report import write_training
 from untrained.rules.watch import Clock, Interrupt, Progress
@@ -80,7 +80,7 @@ def _command(card: Card, task: str) -> click.Command:
     shown = f"To {TASKS[task].description[0].lower()}{TASKS[task].description[1:]}"
     command = click.command(name=task, short_help=shown)(shared_options(learn))
     training = card.trained()
-    apart = APART | ({PRIOR} if training.keep is None else set())
+    apart = APART | (set() if card.prior == DENOISER else {PRIOR})
     command.params = [p for p in command.params if not apart & set(p.opts)]
     own = [] if training.learns_from == CLEAN_IMAGES else _own_options(task)
     if training.keep is not None and training.learns_from == CLEAN_IMAGES:
@@ -95,6 +95,8 @@ def _command(card: Card, task: str) -> click.Command:
     for parameter in command.params:
         if "--time-limit" in parameter.opts and isinstance(parameter, click.Option):
             parameter.help = "Pause after S seconds, without weights yet; --resume goes on."
+        if PRIOR in parameter.opts and isinstance(parameter, click.Option):
+            parameter.help = "A denoiser that the training goes on from; only tensors are read."
     return command
 
 
