@@ -214,7 +214,7 @@ def one(
         raise
     x, truth = result.image, image
     if some.task == "mri":
-        x, truth = magnitude(x)[:, None], magnitude(truth)[:, None]
+        x, truth = magnitude(x), magnitude(truth)
     top = 1.0 if find_task(some.task).unit_range else float(truth.max())
     return {
         "images": count,
