@@ -57,8 +57,8 @@ def test_the_exit_status_and_what_to_do(
     assert quality.check("*", 1) == 0
 
 
-def test_there_are_twelve_cases_over_all_tasks() -> None:
-    assert len(quality.CASES) == 12
+def test_there_are_thirteen_cases_over_all_tasks() -> None:
+    assert len(quality.CASES) == 13
     assert {case.task for case in quality.CASES.values()} == TASKS.keys()
 
 
