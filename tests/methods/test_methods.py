@@ -33,7 +33,7 @@ from untrained.methods.card import (
     WEIGHTS,
 )
 from untrained.nets import UNet, initialise, normalisations
-from untrained.physics import MRI, Denoise, Inpaint, PhaseRetrieval
+from untrained.physics import EIT, MRI, Denoise, Inpaint, PhaseRetrieval, disc_mesh
 from untrained.pretrain.train import training_recipe
 from untrained.priors import DENOISER, GaussianDenoiser
 from untrained.result import Result
@@ -110,6 +110,7 @@ VARIABLES = {
     "sitcom": {"v"},
 }
 NAMES = sorted(TABLE)
+IN_A_TANK = [n for n in NAMES if "eit" in METHODS[n].tasks and METHODS[n].needs == NOTHING]
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -150,6 +151,15 @@ def holes(count: int = 1) -> Problem:
     clean = photograph(count).y
     physics = Inpaint(draw(*SIDES, seed=8) > 1 / 3, (1, *SIDES))
     return Problem(physics.A(clean), physics)
+
+
+def tank(count: int = 1) -> Problem:
+    """Voltages of conductive and resistive bodies in a disc with 8 electrodes."""
+    disc = disc_mesh(8, size=0.04, edges=2)
+    pairs = torch.eye(8).double() - torch.eye(8).double().roll(1, 0)
+    physics = EIT(disc, pairs.numpy(), pairs.numpy(), (1, *SIDES))
+    image = torch.stack([smooth(i)[:1].exp() for i in range(count)])
+    return Problem(physics.A(image), physics)
 
 
 def problem_for(name: str, count: int = 1) -> Problem:
@@ -312,6 +322,18 @@ def test_a_batch_equals_its_singles(name: str) -> None:
         assert torch.equal(together.image[i : i + 1], run(name, both.select(i)).image)
 
 
+@pytest.mark.parametrize("name", IN_A_TANK)
+def test_impedance_tomography_is_done_alike(name: str) -> None:
+    """Positive, the same bits for the same seed, and a batch is its singles."""
+    both = tank(2)
+    together, again = run(name, both), run(name, tank(2))
+    assert torch.equal(together.image, again.image)
+    assert together.image.shape == (2, 1, *SIDES)
+    assert bool((together.image > 0).all())
+    assert not torch.equal(*together.image)
+    assert torch.equal(together.image[1:], run(name, both.select(1)).image)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_truth_changes_nothing(name: str) -> None:
     problem = problem_for(name)
@@ -366,7 +388,7 @@ def test_a_method_that_takes_gradients_through_its_prior_says_so(name: str) -> N
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nonlinear_tasks_are_claimed_by_those_that_need_no_adjoint(name: str) -> None:
-    claimed = {"phase", "nldeblur"} & set(METHODS[name].tasks)
+    claimed = {"phase", "nldeblur", "eit"} & set(METHODS[name].tasks)
     special = name in ("convdecoder", "rethinking")  # of one task each
     assert bool(claimed) == (TABLE[name].method.nonlinear and not special)
 
