@@ -40,7 +40,8 @@ from untrained.data import TASKS
 from untrained.data.measurement import Measurement
 from untrained.metrics import psnr, ssim, usual_range
 from untrained.rules.watch import Clock
-from untrained.run.execute import Case, RunSettings, run
+from untrained.run.case import Case, RunSettings
+from untrained.run.execute import run
 from untrained.run.plan import plan
 from untrained.solver.procedure import solve_recipe
 

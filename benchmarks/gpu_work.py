@@ -26,7 +26,8 @@ from untrained.machine import device_name, peak_mb, start_peak
 from untrained.physics import Denoise
 from untrained.pretrain import load_weights, train
 from untrained.rules.watch import Progress
-from untrained.run.execute import Case, RunSettings, run
+from untrained.run.case import Case, RunSettings
+from untrained.run.execute import run
 from untrained.run.plan import Plan, plan
 from untrained.solver.fit import Fit
 from untrained.solver.memory import memory_need

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from untrained.data.formats.base import SAME, Companion, Units
+from untrained.uncertainty.summary import Uncertainty
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,9 @@ class About:
         metrics, classical_metrics: `psnr`, `ssim`, ... against the reference.
         mesh: values of the image on the operator's own mesh, see `Physics.on_mesh`; of several
             images the first. Empty without one.
+        uncertainty: how an error bar was found and checked, where one was asked for.
+        half, null_std: half of its intervals' width, and the calibrated deviation of what no
+            measurement speaks to, `(G, C, ...)`; None without one, or for a nonlinear operator.
         mixture: what the image is made of, where it leans on a classical one; of several images
             of one call the first, of several slices the mean.
     """
@@ -114,6 +118,9 @@ class About:
     classical_metrics: dict[str, float] | None = None
     mesh: dict[str, np.ndarray] = field(default_factory=dict)
     mixture: Mixture | None = None
+    uncertainty: Uncertainty | None = None
+    half: Tensor | None = None
+    null_std: Tensor | None = None
 
     def __repr__(self) -> str:
         """Return task, method and the number of notes as text, without the images."""

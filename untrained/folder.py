@@ -34,7 +34,7 @@ RESULT = "result.json"
 STATE = "state.pt"
 WORK = ".untrained"
 LIST, LOCK, NEW, ASIDE = "list.json", "lock", "new", "aside"
-STATES = re.compile(r"(slice|seeds)-\d+")
+STATES = re.compile(r"(slice|seeds|bootstrap|walk)-\d+")
 """Sub-folders of `.untrained` that hold states of parts of a run."""
 PART = r"\..+\.untrained-[0-9a-f]{6}-[0-9]+-[0-9a-f]{8}\.part"
 """Files that `atomic_write` has not ended."""
@@ -43,7 +43,8 @@ COMPANIONS = (".tif", ".nii", ".dcm", ".cfl", ".hdr")
 """Suffixes of what is written in the format of the input."""
 
 FILES = (
-    *("reconstruction.npy", "reconstruction.png", "classical.npy", "classical.png", "std.npy"),
+    *("reconstruction.npy", "reconstruction.png", "classical.npy", "classical.png"),
+    *("std.npy", "lower.npy", "upper.npy"),
     *(f"{name}{end}" for name in ("reconstruction", "classical") for end in COMPANIONS),
     "elements.npz",
     *("history.csv", "report.html", RESULT),

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from untrained.about import About
 from untrained.core.rule import Stopped
 from untrained.report import save_result
 from untrained.solver.fit import Fit
+from untrained.uncertainty.summary import Uncertainty
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,6 +34,21 @@ class Result(Fit):
     def notes(self) -> tuple[str, ...]:
         """Decisions made on the user's behalf, and doubts about the input, a sentence each."""
         return self.about.notes
+
+    @property
+    def uncertainty(self) -> Uncertainty | None:
+        """How the error bar was found and checked; None where none was asked for."""
+        return self.about.uncertainty
+
+    @property
+    def lower(self) -> Tensor | None:
+        """Lower bound of the interval of every entry, `(G, C, ...)`; None without an error bar."""
+        return None if self.about.half is None else self.image - self.about.half
+
+    @property
+    def upper(self) -> Tensor | None:
+        """Upper bound of the interval of every entry, `(G, C, ...)`; None without an error bar."""
+        return None if self.about.half is None else self.image + self.about.half
 
     def with_notes(self, notes: Iterable[str]) -> Result:
         """Return the result with these notes instead of its own, each once."""

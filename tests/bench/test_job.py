@@ -27,7 +27,8 @@ from untrained.data import TASKS
 from untrained.data.formats.npz import write_npz
 from untrained.errors import UserError
 from untrained.problem import Problem
-from untrained.run.execute import Case, RunSettings, run
+from untrained.run.case import Case, RunSettings
+from untrained.run.execute import run
 
 SMALL = ("net.widths=4,8", "net.skip=2")
 # Only an error ten times smaller would count as a new minimum: the rule soon ends the run.

@@ -158,6 +158,9 @@ class Knowing(WithAdjoint):
     def scattered(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         return torch.zeros(1, *y.shape[1:], dtype=torch.bool)
 
+    def units(self, y: Tensor) -> Tensor:
+        return torch.arange(6)[:, None]
+
     def importance(self, y: Tensor, held: Tensor) -> Tensor:
         return 5 * held
 
@@ -186,6 +189,7 @@ def test_what_a_stranger_knows_is_passed_on(gain: float) -> None:
     assert torch.equal(physics.fill(x, x), x + 4)
     assert physics.holdout(y, 0.1, draw).all()
     assert not physics.scattered(y, 0.1, draw).any()
+    assert torch.equal(physics.units(y), torch.arange(6)[:, None])
     assert torch.equal(physics.importance(y, y > 0.5), 5 * (y > 0.5))
     assert physics.described() == "every second column"
 

@@ -15,7 +15,8 @@ from torch import Tensor
 import untrained as ut
 from untrained.core.watch import Watch
 from untrained.methods import find_recipe
-from untrained.run.execute import Case, RunSettings, run
+from untrained.run.case import Case, RunSettings
+from untrained.run.execute import run
 from untrained.run.plan import Plan, plan
 
 
@@ -110,7 +111,7 @@ def test_the_reconstructor_has_deepinvs_shape() -> None:
     [
         ({"method": "hause"}, "did you mean 'house'"),
         ({"preset": "fats"}, "known: fast"),
-        ({"uncertainty": "laplace"}, "known: None, 'seeds'"),
+        ({"uncertainty": "laplace"}, "known: 'ensemble', 'sgld', 'linearised'"),
         ({"seeds": 0}, "at least 1"),
         ({"device": "tpu"}, "known: auto"),
         ({"output": "median"}, "known: auto, last"),

@@ -18,7 +18,8 @@ from untrained.data import TASKS, Measurement, read_guides
 from untrained.errors import UserError
 from untrained.machine import pick_device
 from untrained.problem import Problem
-from untrained.run.execute import Case, RunSettings, run
+from untrained.run.case import Case, RunSettings
+from untrained.run.execute import run
 from untrained.solver.fit import Fit
 from untrained.solver.procedure import solve_recipe
 from untrained.solver.stage import DIVERGED

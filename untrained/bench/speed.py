@@ -31,7 +31,8 @@ from untrained.machine import peak_mb, pick_device, start_peak
 from untrained.methods import METHODS
 from untrained.problem import Problem
 from untrained.report.save import plain_values
-from untrained.run.execute import Case, RunSettings, run
+from untrained.run.case import Case, RunSettings
+from untrained.run.execute import run
 from untrained.run.plan import Plan, plan
 from untrained.solver.loop import take_step
 from untrained.solver.stage import Stage, StageInput

@@ -33,6 +33,10 @@ def closing_lines(
     made = "" if mixture is None else Mixture(**mixture).shares
     if made:
         lines += textwrap.wrap(f"made of  {made}", WIDTH, subsequent_indent=" " * 9)
+    sure = facts.get("uncertainty")
+    if sure is not None:
+        held, level = (100 * sure[name] for name in ("coverage_heldout", "level"))
+        lines.append(f"sure     {level:g} % intervals hold {held:.0f} % of the test measurements")
     notes = facts.get("notes") or ()
     new = [n for n in notes if n not in said and not (made and n.endswith(made))]
     lines += [line for note in new for line in note_lines(note)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import sys
@@ -31,12 +32,16 @@ from untrained.report import summary as result_facts
 from untrained.report import write_result
 from untrained.result import Result
 from untrained.rules.watch import Clock, Interrupt, Progress
-from untrained.run.execute import Case, RunSettings, run
+from untrained.run.case import Case, RunSettings
+from untrained.run.execute import run
 from untrained.run.plan import Plan, plan
 from untrained.run.reconstruct import light, whole_problem
 from untrained.run.stacking import notes_of_slices, stack_slices
+from untrained.run.sure import members
 from untrained.solver.stage import DIVERGED
 from untrained.threads import at_most_threads
+from untrained.uncertainty.draw import as_run
+from untrained.uncertainty.settings import Way, parted_settings
 
 REFUSED = 2
 
@@ -52,13 +57,14 @@ def reconstruct_file(task: str, path: str, options: Options, load: Load) -> int:
         weights=load_weights(options.weights) if options.weights else None,
         method=options.method,
         preset=options.preset,
-        settings=options.settings,
+        settings=parted_settings(options.settings)[0],
         steps=options.steps,
         stop=options.stop,
         output=options.output,
         prior=load_prior(options.prior) if options.prior else None,
     )
     chosen.check_guide(bool(options.guide))
+    options.sure()  # a setting that cannot be is said before anything is read
     with at_most_threads(options.threads):
         slices = load(path)
         given = input_files([path], options, load)
@@ -214,6 +220,8 @@ def _run_settings(options: Options, watch: Sequence[Watch], run_dir: Path) -> Ru
         watch=watch,
         compare=not options.no_compare,
         run_dir=run_dir,
+        sure=options.sure(),
+        level=options.level,
     )
 
 
@@ -231,14 +239,22 @@ def _same_settings(
 ) -> None:
     """Show a finished result only for the measurements and settings it was made with."""
     facts = directory.finished or {}
+    sure, told = options.sure(), facts.get("uncertainty") or {}
+    recipe = chosen.recipe
+    if recipe is not None and sure is not None:
+        recipe = as_run(recipe, sure)
     wanted = {
         "task": chosen.task,
         "method": chosen.card.name,
-        "recipe": None if chosen.recipe is None else chosen.recipe.to_dict(),
+        "recipe": None if recipe is None else recipe.to_dict(),
         "seed": options.seed,
     }
     if chosen.recipe is not None and "seeds" in facts:
-        wanted["seeds"] = chosen.seeds(options.seeds)
+        problem = _problem(slices[0], options, chosen)
+        wanted["seeds"] = members(chosen, options.seeds, sure, problem)
+    wanted["uncertainty"] = None if sure is None else _described(sure, options.level)
+    names = ("method", "level", "settings")
+    facts = facts | {"uncertainty": {name: told[name] for name in names} if told else None}
     require_same(facts, wanted, f"{directory.path} holds a finished result of")
     if facts.get("data") != [chosen.digest(_problem(m, options, chosen)) for m in slices]:
         other = "measurements" if chosen.weights is None else "measurements or weights"
@@ -255,6 +271,11 @@ def _same_settings(
             "with this one by: untrained evaluate "
             f"{directory.path / 'reconstruction.npy'} REFERENCE"
         )
+
+
+def _described(sure: Way, level: float) -> dict[str, Any]:
+    """Describe an error bar as `result.json` does."""
+    return {"method": sure.name, "level": level, "settings": dataclasses.asdict(sure)}
 
 
 def _say_notes(chosen: Plan, slices: Sequence[Measurement], options: Options) -> tuple[str, ...]:
@@ -290,8 +311,9 @@ def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
     free = first.physics.without_matrix()
     first = replace(first, physics=free.few_views() or free)
     problem = _problem(first, options, chosen)
-    seeds = chosen.seeds(options.seeds)
-    facts = estimate(chosen, problem, options.device, seeds=seeds, slices=len(slices))
+    sure = options.sure()
+    seeds = members(chosen, options.seeds, sure, problem)
+    facts = estimate(chosen, problem, options.device, seeds=seeds, slices=len(slices), sure=sure)
     return say_needs(facts, options)
 
 

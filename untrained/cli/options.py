@@ -11,6 +11,14 @@ import click
 
 from untrained.machine import DEVICES
 from untrained.methods import PRESETS
+from untrained.uncertainty.settings import (
+    LEVEL,
+    WAYS,
+    Way,
+    find_way,
+    parted_settings,
+    with_settings,
+)
 
 LARGEST_SEED = 2**63 - 1
 MOST_THREADS = 1024  # beyond any machine; libgomp ends the process where it cannot make them
@@ -32,6 +40,8 @@ class Options:
     output: str = "auto"
     seed: int = 0
     seeds: int = 1
+    uncertainty: str | None = None
+    level: float = LEVEL
     reference: str | None = None
     guide: tuple[str, ...] = ()
     weights: str | None = None
@@ -47,6 +57,10 @@ class Options:
     as_json: bool = False
     quiet: bool = False
     command: str = ""
+
+    def sure(self) -> Way | None:
+        """Return how an error bar is found, with the settings given; None where none is asked."""
+        return with_settings(find_way(self.uncertainty), parted_settings(self.settings)[1])
 
 
 def _a_number(context: click.Context, option: click.Parameter, value: float | None) -> float | None:
@@ -103,6 +117,21 @@ _OPTIONS = (
         metavar="COUNT",
         help="Average so many seeds and write their spread (std.npy): how much the random start "
         "matters, not an error bar.",
+    ),
+    click.option(
+        "--uncertainty",
+        type=click.Choice(list(WAYS)),
+        default=None,
+        help="A calibrated error bar: std.npy, and intervals in lower.npy and upper.npy. Some "
+        "measurements are kept out of the fit for it.",
+    ),
+    click.option(
+        "--level",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        callback=_a_number,
+        default=LEVEL,
+        show_default=True,
+        help="Share of the measurements that the intervals are to hold.",
     ),
     click.option("--reference", metavar="FILE", help="A reference image, for the report only."),
     click.option(

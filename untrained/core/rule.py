@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -78,6 +78,10 @@ class Stop(ABC):
         0: it starts anew, as it does where the chosen step was not the last.
         """
         return 0.0
+
+    def without_refit(self) -> Stop:
+        """Return the same rule, after which nothing is refitted."""
+        return self
 
     @property
     def limit(self) -> int | None:
@@ -151,6 +155,9 @@ class _Pair(Stop):
     @property
     def warm_refit(self) -> float:
         return max(self.left.warm_refit, self.right.warm_refit)
+
+    def without_refit(self) -> Stop:
+        return replace(self, left=self.left.without_refit(), right=self.right.without_refit())
 
     @property
     def _chooser(self) -> Stop:
@@ -256,6 +263,16 @@ class Output(ABC):
 
     def classical_image(self, m: Memory) -> Tensor | None:
         """Return the classical image that is part of the mixture; None where nothing is mixed."""
+        return None
+
+    def samples(self, m: Memory) -> tuple[Tensor, Tensor] | None:
+        """Return images of the network that the spread of an error bar is taken of.
+
+        Returns:
+            The last ones `(G, S, C, ...)` of a method that draws samples, or the newest one of a
+            mixture, and the standard deviation over all `(G, C, ...)`; None where the image itself
+            is the network's and nothing is drawn.
+        """
         return None
 
     def choose_on_held_out(self, fit: Problem, image: Tensor, held: Problem) -> dict[str, float]:

@@ -8,6 +8,7 @@ this folder asks every operator by the names below, and by no others.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -136,6 +137,18 @@ class Physics(nn.Module):
     def scattered(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Draw single measurements to hold out, where `holdout` takes patches; see there."""
         return self.holdout(y, fraction, generator)
+
+    def units(self, y: Tensor) -> Tensor:
+        """Number the units of the measurements, those that only tell something together.
+
+        What calibrates an error bar is drawn from them at random, each unit whole. The default
+        takes the positions of the last two axes (pixels), the same for every channel.
+
+        Returns:
+            int64 that broadcasts over `(1, *y.shape[1:])`: the unit of each measurement, from 0;
+            -1 = belongs to none and is always fitted.
+        """
+        return number_positions(y, 2)
 
     def importance(self, y: Tensor, held: Tensor) -> Tensor | None:
         """Weigh the held-out measurements by how much of what is missing each stands for.
@@ -323,6 +336,13 @@ def draw_positions(y: Tensor, axes: int, fraction: float, generator: torch.Gener
     """
     drawn = torch.rand(y.shape[1:][-axes:], generator=generator) < fraction
     return drawn.expand(1, *y.shape[1:]).to(y.device)
+
+
+def number_positions(y: Tensor, axes: int) -> Tensor:
+    """Number the positions along the last `axes` axes of y: int64 `(1, ..., 1, *sides)`."""
+    sides = y.shape[1:][-axes:]
+    numbers = torch.arange(math.prod(sides), device=y.device).reshape(sides)
+    return numbers.reshape(*[1] * (y.ndim - len(sides)), *sides)
 
 
 def _check(owner: Physics, name: str, value: Tensor, shape: tuple[int, ...] | None) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics
+from untrained.physics.base import LinearPhysics, number_positions
 
 
 class CompressedSensing(LinearPhysics):
@@ -84,6 +84,10 @@ class CompressedSensing(LinearPhysics):
         """Draw measurements to hold out, bool `(1, C, m)`: the same in each channel."""
         drawn = torch.rand(y.shape[-1], generator=generator) < fraction
         return drawn.expand(1, *y.shape[1:]).to(y.device)
+
+    def units(self, y: Tensor) -> Tensor:
+        """Number the measurements, the same in each channel; see the base class."""
+        return number_positions(y, 1)
 
 
 def hartley(x: Tensor) -> Tensor:

@@ -233,6 +233,12 @@ class CT(LinearPhysics):
         held[torch.from_numpy(order)[steps]] = True
         return held.expand(1, *y.shape[1:]).to(y.device)
 
+    def units(self, y: Tensor) -> Tensor:
+        """Number the views, `(1, 1, 1, views)`; -1 where nothing was measured in one."""
+        views = torch.arange(y.shape[-1])
+        views[torch.from_numpy(~self._seen_views())] = -1
+        return views.reshape(1, 1, 1, -1).to(y.device)
+
     def measuring_only(self, keep: Tensor) -> CT:
         """Return the same operator with zeros for all views but some, at the cost of those alone.
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from untrained.physics.base import LinearPhysics, draw_positions
+from untrained.physics.base import LinearPhysics, draw_positions, number_positions
 
 
 class Denoise(LinearPhysics):
@@ -40,6 +40,10 @@ class Denoise(LinearPhysics):
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Draw pixels (voxels) to hold out, `(1, C, ...)`: the same in each channel."""
         return draw_positions(y, y.ndim - 2, fraction, generator)
+
+    def units(self, y: Tensor) -> Tensor:
+        """Number the pixels (voxels), the same in each channel; see the base class."""
+        return number_positions(y, y.ndim - 2)
 
     def fill(self, x: Tensor, keep: Tensor) -> Tensor:
         """Replace pixels where `keep` is 0 by the mean of those kept beside them (3 per axis).

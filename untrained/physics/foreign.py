@@ -48,6 +48,7 @@ OPTIONAL: dict[str, Any] = {
     "fill": None,
     "holdout": None,
     "scattered": None,
+    "units": None,
     "importance": None,
     "described": None,
 }
@@ -253,6 +254,13 @@ class Foreign(LinearPhysics):
         """Draw by the object's own `scattered`, else by `holdout`."""
         own = optional(self.source, "scattered")
         return (self.holdout if own is None else own)(y, fraction, generator)
+
+    def units(self, y: Tensor) -> Tensor:
+        """Number the object's own units, else every entry of y by itself."""
+        own = optional(self.source, "units")
+        if own is not None:
+            return own(y)
+        return torch.arange(y[0].numel(), device=y.device).reshape(1, *y.shape[1:])
 
     def importance(self, y: Tensor, held: Tensor) -> Tensor | None:
         """Weigh held-out measurements as the object does, if it says how."""

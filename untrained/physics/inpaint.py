@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics, draw_positions
+from untrained.physics.base import LinearPhysics, draw_positions, number_positions
 from untrained.physics.masks import as_mask, in_patches, moved_patches
 
 WANTED = {1: "(N)", 2: "(H, W)", 3: "(D, H, W)"}
@@ -79,6 +79,10 @@ class Inpaint(LinearPhysics):
     def scattered(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Draw single pixels, whatever is missing: they tell how strongly to regularise."""
         return draw_positions(y, y.ndim - 2, fraction, generator) & self.mask.bool()
+
+    def units(self, y: Tensor) -> Tensor:
+        """Number the pixels (voxels), the same in each channel; see the base class."""
+        return number_positions(y, y.ndim - 2)
 
     def _masked(self, value: Tensor, name: str) -> Tensor:
         if value.ndim != self.mask.ndim or value.shape[2:] != self.mask.shape[2:]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c, to_channels, to_complex
-from untrained.physics.base import LinearPhysics, Physics, among, twin
+from untrained.physics.base import LinearPhysics, Physics, among, number_positions, twin
 from untrained.physics.hybrid import Hybrid, mean_of_maps
 from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop, plane_mask
 
@@ -187,6 +187,17 @@ class MRI(LinearPhysics):
         chosen = lines[torch.randperm(len(lines), generator=generator)[:count]]
         drawn = torch.zeros_like(outside).index_fill_(1 - along, chosen, True)
         return (drawn & outside).expand(1, *y.shape[1:]).to(y.device)
+
+    def units(self, y: Tensor) -> Tensor:
+        """Number what `holdout` draws, `(1, 1, 1, H, W)`: lines, or positions; -1 in the centre."""
+        outside = self._outside_centre()
+        along = _along_lines(self.mask[0, 0, 0])
+        if along is None or int(outside.any(along).sum()) < 2 * _LINES:
+            numbers = number_positions(y, 2)[0, 0, 0]
+        else:
+            lines = torch.arange(outside.shape[1 - along])
+            numbers = lines.unsqueeze(along).expand(outside.shape)
+        return numbers.to(y.device).where(outside.to(y.device), -1)[None, None, None]
 
     def importance(self, y: Tensor, held: Tensor) -> Tensor | None:
         r"""Weigh held-out samples by the k-space that each stands for, `(B, 1, 1, H, W)`; else 0.

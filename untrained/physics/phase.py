@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from untrained.errors import UserError
 from untrained.maths import fft2c, sum_squares, to_channels, to_complex
-from untrained.physics.base import NonlinearPhysics
+from untrained.physics.base import NonlinearPhysics, number_positions
 
 STARTS = 4
 SEED = 0
@@ -119,6 +119,15 @@ class PhaseRetrieval(NonlinearPhysics):
         held = drawn | opposite
         held[rows // 2, columns // 2] = False
         return held.expand(1, *y.shape[1:]).to(y.device)
+
+    def units(self, y: Tensor) -> Tensor:
+        """Number the pairs of opposite frequencies; -1 at the zero frequency."""
+        rows, columns = y.shape[-2:]
+        numbers = number_positions(y, 2)[0, 0].cpu()
+        opposite = numbers[_opposite(rows)][:, _opposite(columns)]
+        pairs = torch.minimum(numbers, opposite)
+        pairs[rows // 2, columns // 2] = -1
+        return pairs[None, None].to(y.device)
 
     def _padded(self, x: Tensor) -> Tensor:
         rows, columns = self.pad

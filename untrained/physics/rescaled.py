@@ -81,6 +81,10 @@ class Rescaled(LinearPhysics):
         """Draw the single measurements that the operator itself holds out."""
         return self.physics.scattered(y, fraction, generator)
 
+    def units(self, y: Tensor) -> Tensor:
+        """Number the operator's own units."""
+        return self.physics.units(y)
+
     def importance(self, y: Tensor, held: Tensor) -> Tensor | None:
         """Weigh held-out measurements as the operator does."""
         return self.physics.importance(y, held)

@@ -101,6 +101,10 @@ class Stack(LinearPhysics):
         one = self.physics.holdout(y[:, :, 0], fraction, generator)
         return one.unsqueeze(2).expand(1, *y.shape[1:])
 
+    def units(self, y: Tensor) -> Tensor:
+        """Number the units of one slice, the same in all of them; see the base class."""
+        return self.physics.units(y[:, :, 0]).unsqueeze(2)
+
     def mean_squared_singular_value(self, weighting: str = "uniform") -> float | None:
         """Give the mean over the slices, each counted by how much of it is seen; None likewise."""
         each = self.physics.mean_squared_singular_value(weighting)

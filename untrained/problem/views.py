@@ -38,16 +38,23 @@ class Views(DataTerm):
     slices: tuple[Self, ...]
     _estimate: Tensor | None
     _quick: Self | None
+    _splits: dict[tuple[object, ...], tuple[Self, Self]]
 
     def split(self, fraction: float, seed: int, scattered: bool = False) -> tuple[Self, Self]:
         """Split the measurements in two: (those to fit, those held out).
 
         The scale is found anew from the first alone, so that nothing of the others reaches a
-        method.
+        method. The same question gets the same two problems, with what was computed for them.
         `scattered` takes single measurements where the physics would hold out patches.
         """
         if not 0 < fraction < 1:
             raise UserError(f"the fraction held out must lie between 0 and 1, got {fraction}")
+        asked = (fraction, seed, scattered, self.weighting, str(self.device))
+        if asked not in self._splits:
+            self._splits[asked] = self._split(fraction, seed, scattered)
+        return self._splits[asked]
+
+    def _split(self, fraction: float, seed: int, scattered: bool) -> tuple[Self, Self]:
         held = self._draw(fraction, torch.Generator().manual_seed(seed), scattered)
         if not bool(held.any()):
             raise UserError(
@@ -61,13 +68,26 @@ class Views(DataTerm):
         hidden.importance = self.physics.importance(self.y, held)
         return fit, hidden
 
+    def keeping(self, visible: Tensor, like: Self | None = None) -> Self:
+        """Keep the measurements where `visible` is True, bool `(1, *y.shape[1:])`, and no others.
+
+        Args:
+            visible: which.
+            like: a part of the same problem whose units the new one takes; None = its own, found
+                from what is visible alone.
+        """
+        part = self._masked(visible, like)
+        if like is not None:
+            part.seen = self.physics.measuring_only(visible)
+        return part
+
     def after(self, fit: Self) -> Self:
         """Copy the problem; its classical answers start from those to `fit`, a part of it.
 
         It keeps answers of its own, so that nothing depends on what was fitted before.
         """
         other = copy.copy(self)
-        other.part, other.cache, other.slices = fit, {}, ()
+        other.part, other.cache, other.slices, other._splits = fit, {}, (), {}
         return other
 
     def of_part(self, name: str, compute: Callable[[Self], Tensor]) -> Tensor | None:
@@ -162,6 +182,7 @@ class Views(DataTerm):
     def forget(self) -> None:
         """Drop what was computed once for the measurements as they were; see `cached`."""
         self._estimate = self._quick = None
+        self._splits = {}
         self.slices, self.cache = (), {}
 
     def _draw(self, fraction: float, generator: torch.Generator, scattered: bool) -> Tensor:

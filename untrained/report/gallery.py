@@ -142,6 +142,8 @@ def _error_panels(planes: dict[str, np.ndarray], titles: dict[str, str]) -> list
 def _spread_panel(fit: Fit, about: About) -> list[Panel]:
     if fit.std is None:
         return []
+    if about.uncertainty is not None:
+        return _error_bar_panels(fit.std, about)
     plane = display_plane(real_spread(fit.std, about.task), "")
     plane = plane.mean(axis=-1) if plane.ndim == 3 else plane
     window = colour_window(plane)
@@ -150,6 +152,33 @@ def _spread_panel(fit: Fit, about: About) -> list[Panel]:
         "matters and is no error bar: the error is usually many times larger."
     )
     return [_map_panel("Spread over seeds", plane, window, caption)]
+
+
+def _error_bar_panels(std: Tensor, about: About) -> list[Panel]:
+    """Draw the calibrated deviation, and the part of it that no measurement speaks to."""
+    told = about.uncertainty
+    assert told is not None
+    shown = {"Standard deviation": std}
+    captions = {
+        "Standard deviation": f"By {told.method}, calibrated on measurements that were not fitted; "
+        f"the {100 * told.level:g} % interval is the image plus or minus {told.quantile:.2f} times "
+        "it"
+    }
+    if about.null_std is not None and told.measured_share is not None:
+        shown["Standard deviation of what is not measured"] = about.null_std
+        captions["Standard deviation of what is not measured"] = (
+            f"The null space: {100 * (1 - told.measured_share):.0f} % of the variance, which no "
+            "measurement could check"
+        )
+    planes = {}
+    for name, image in shown.items():
+        plane = display_plane(real_spread(image, about.task), "")
+        planes[name] = plane.mean(axis=-1) if plane.ndim == 3 else plane
+    window = colour_window(*planes.values())
+    return [
+        _map_panel(name, plane, window, f"{captions[name]}; scale {window.text}.")
+        for name, plane in planes.items()
+    ]
 
 
 def _map_panel(title: str, plane: np.ndarray, window: Window, caption: str) -> Panel:

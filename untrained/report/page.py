@@ -63,6 +63,7 @@ def render_page(fit: Fit, about: About) -> str:
         gallery=_gallery(fit, about),
         gradient=colour_gradient(),
         metrics=metric_table(fit, about, of_input),
+        sure=words.error_bar(about),
         stops=fit.stop,
         finished=fit.finished,
         plots=_plots(fit, about),

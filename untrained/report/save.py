@@ -78,8 +78,9 @@ def write_result(fit: Fit, about: About, folder: Folder, *, finished: bool = Tru
 
     `reconstruction.npy` (see `arrays.axes_of`), `reconstruction.png` (of 16 bits where the input
     was such a PNG), the format of the input once more where that is TIFF, NIfTI, DICOM or BART,
-    `classical` likewise, and `std.npy` where there are such, `history.csv`, `report.html`, and at
-    the very end `result.json`, which lists the others with their hashes.
+    `classical` likewise, and `std.npy` where there are such, with an error bar `lower.npy` and
+    `upper.npy`, `history.csv`, `report.html`, and at the very end `result.json`, which lists the
+    others with their hashes.
 
     Args:
         fit, about: what to write.
@@ -131,6 +132,7 @@ def summary(fit: Fit, about: About) -> dict[str, Any]:
         "metrics": about.metrics,
         "classical": classical,
         "mixture": None if about.mixture is None else about.mixture.to_dict(),
+        "uncertainty": None if about.uncertainty is None else about.uncertainty.to_dict(),
         "notes": about.notes,
         "source": about.source,
         "data": about.data,
@@ -188,6 +190,9 @@ def _images(fit: Fit, about: About) -> dict[str, Write]:
         files["std.npy"] = _array(saved_spread(fit.std, about.task, about.axes))
     if about.mesh:
         files["elements.npz"] = lambda stream: write_arrays(stream, about.mesh)
+    if about.half is not None:
+        for name, bound in (("lower", fit.image - about.half), ("upper", fit.image + about.half)):
+            files[f"{name}.npy"] = _array(saved_array(bound, about.task, about.axes))
     return files
 
 

@@ -183,6 +183,37 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def error_bar(about: About) -> list[tuple[str, str]]:
+    """List what is known of the error bar, name and text; empty without one."""
+    told = about.uncertainty
+    if told is None:
+        return []
+    level, units = f"{100 * told.level:g} %", {k: round(v) for k, v in told.units.items()}
+    promise = (
+        f"at least {level} of new measurements like these, on average over draws"
+        if told.guaranteed
+        else f"about {level}: {units.get('calibrate', 0)} units are too few for a guarantee"
+    )
+    rows = {
+        "Way": told.method,
+        "Test measurements within their interval": f"{100 * told.coverage_heldout:.1f} % of those "
+        f"of {units.get('test', 0)} units (before calibration {100 * told.coverage_raw:.1f} %)",
+        "Promise, for measurements": promise,
+        "Chi-square of the test measurements": f"{told.chi_square:.2f} (1 is right)",
+        "Chi-square of what was fitted": "–"
+        if told.chi_square_fit is None
+        else f"{told.chi_square_fit:.2f} (below 1 it fits noise)",
+        "Variance that the measurements speak to": "–"
+        if told.measured_share is None
+        else f"{100 * told.measured_share:.0f} %; of the rest nothing was checked",
+        "Factor on the spread, quantile": f"{told.factor:.3g}, {told.quantile:.3g}",
+    }
+    if told.reference:
+        before, after = (100 * told.reference[name] for name in ("before", "after"))
+        rows["Reference within its interval"] = f"{after:.1f} % (before calibration {before:.1f} %)"
+    return list(rows.items())
+
+
 def row_label(fit: Fit, about: About, label: str) -> str:
     """Return the heading of an image's row, with its part in a mixture if there is one."""
     mixture = about.mixture

@@ -207,6 +207,12 @@ class Blend(Closing):
             return None
         return m["classical"]
 
+    def samples(self, m: Memory) -> tuple[Tensor, Tensor] | None:
+        """Return the network's own average, without x_c, as the one sample `(G, 1, C, ...)`."""
+        if "mean" not in m:
+            return None
+        return m["mean"][:, None], torch.zeros_like(m["mean"])
+
     def with_choices_fixed(self, row: dict[str, float]) -> Blend:
         """Return the rule with the share alpha of the chosen step."""
         return replace(self, share=row["network share"], **_asked(row))
@@ -216,16 +222,20 @@ class Blend(Closing):
 class Posterior(Output):
     r"""The mean of every `every`-th image after `burn_in` steps, of a method that samples.
 
-    Until the first of them, the image itself.
+    Until the first of them, the image itself. Beside the mean goes the second moment, by Welford's
+    update, :math:`M_k = M_{k-1} + (x_k - \bar x_{k-1})(x_k - \bar x_k)`, for the spread
+    :math:`\sqrt{M_k / (k - 1)}`.
 
     Args:
         burn_in: steps that do not count.
         every: steps between two images that do.
+        keep: most of these images that are kept, the newest; 0 = neither image nor spread.
     """
 
     name: ClassVar[str] = "posterior"
     burn_in: int = 7000
     every: int = 50
+    keep: int = 0
 
     def within(self, steps: int, budget: int) -> Posterior:
         """Scale the burn-in by steps / budget."""
@@ -241,8 +251,26 @@ class Posterior(Output):
         if after > 0 and (after - 1) % self.every == 0:
             m["count"] = m["count"] + 1
             share = _like(1 / m["count"], x)
+            before = m.get("mean", x).clone()  # the mean is overwritten in place
             m["mean"] = x if "mean" not in m else m["mean"] + share * (x - m["mean"])
+            if self.keep:
+                self._keep(m, x, before)
         return m.get("mean", x)
+
+    def _keep(self, m: Memory, x: Tensor, before: Tensor) -> None:
+        """Add an image to the second moment and to those kept; `before`: the mean without it."""
+        if "square" not in m:
+            m["square"] = torch.zeros_like(x)
+            m["images"] = x.new_zeros(len(x), self.keep, *x.shape[1:])
+        m["square"] = m["square"] + (x - before) * (x - m["mean"])
+        m["images"][:, (int(m["count"][0]) - 1) % self.keep].copy_(x)
+
+    def samples(self, m: Memory) -> tuple[Tensor, Tensor] | None:
+        """Return the images kept `(G, S, C, ...)` and the standard deviation over all of them."""
+        if "square" not in m:
+            return None
+        count = int(m["count"][0])
+        return m["images"][:, :count], (m["square"] / max(1, count - 1)).sqrt()
 
 
 def _average(s: State, m: Memory, x: Tensor, decay: float) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -329,6 +329,10 @@ class HeldOut(Stop):
     def warm_refit(self) -> float:
         """Steps of a refit that starts from the last weights, as a fraction of those before it."""
         return self.more
+
+    def without_refit(self) -> HeldOut:
+        """Return the same rule with `again` off."""
+        return replace(self, again=False)
 
     @property
     def ignored(self) -> int:

@@ -28,21 +28,31 @@ from untrained.pretrain.train import going_on, learning_group, training_recipe
 from untrained.priors import Prior
 from untrained.problem import Problem
 from untrained.problem.group import Group
+from untrained.rules import Posterior
 from untrained.run.plan import Plan
 from untrained.solver.fit import Fit
 from untrained.solver.memory import memory_need
 from untrained.solver.procedure import fit_together, solve_recipe
+from untrained.uncertainty.settings import SGLD, Ensemble, Way
+from untrained.uncertainty.walk import SHORTEST
 from untrained.waiting import TimeIsUp, tick, waiting
 
 STEPS = 5
 WARM = 2
 LIMIT = 2.0  # seconds of measuring: with start and reading the answer comes within 5
 OVERHEAD = 2.0  # of a step over its products alone: normalisation, optimiser, operator
+KEPT = 3.0  # copies of the samples of an error bar: themselves, their parts, what is being made
 REPORT_MB = 60.0  # drawing the report, after the network's memory has been given back
 
 
 def estimate(
-    chosen: Plan, problem: Problem, device: str = "auto", *, seeds: int = 1, slices: int = 1
+    chosen: Plan,
+    problem: Problem,
+    device: str = "auto",
+    *,
+    seeds: int = 1,
+    slices: int = 1,
+    sure: Way | None = None,
 ) -> dict[str, Any]:
     """Estimate the steps, time and memory of a run, as plain values.
 
@@ -52,6 +62,7 @@ def estimate(
         device: where it would run.
         seeds: how many are averaged; those after the first fit all measurements at once.
         slices: how many images follow one another.
+        sure: how an error bar is found; then nothing is refitted, and what it adds is counted.
 
     Returns:
         `method preset task network parameters steps seconds peak_memory_mb measured note`;
@@ -71,12 +82,41 @@ def estimate(
     start = chosen.start(one)
     passes = 1 + (stop.warm_refit or 1.0) if stop.refit else 1.0
     passes += len(recipe.candidates) * recipe.trial / recipe.budget + (seeds - 1)
+    if sure is not None:
+        recipe = replace(recipe, stop=stop.without_refit())
+        passes = _passes(recipe, sure, seeds)
 
     def take(few: Recipe, **how: Any) -> Fit:
         few = replace(few, method=few.candidates[0], alternative=None)
         return solve_recipe(few, one, device=device, start=start, **how)
 
-    return facts | _needs(recipe, one, place, passes, slices, take, chosen.prior)
+    found = facts | _needs(recipe, one, place, passes, slices, take, chosen.prior)
+    if sure is not None and found.get("peak_memory_mb") is not None:
+        kept = KEPT * samples_of(sure, seeds) * (one.n_image + one.y[0].numel() / 2)
+        found["peak_memory_mb"] = round(found["peak_memory_mb"] + 4 * kept / 2**20)
+        found["uncertainty"] = sure.name
+    return found
+
+
+def _passes(recipe: Recipe, sure: Way, seeds: int) -> float:
+    """Count the budgets' worth of steps that fit and error bar take together."""
+    trials = len(recipe.candidates) * recipe.trial / recipe.budget
+    if isinstance(sure, Ensemble):
+        return seeds * (1 + trials)
+    if isinstance(sure, SGLD):
+        own = isinstance(recipe.output, Posterior)
+        walk = 0 if own else sure.steps or max(SHORTEST, recipe.budget)
+        return 1 + trials + walk / recipe.budget
+    # a product with J and one with J^T take about as long as a step; half of all iterations needed
+    products = sure.probes + (sure.rank or sure.samples * (2 + sure.iterations / 2))
+    return 1 + trials + products / recipe.budget
+
+
+def samples_of(sure: Way, seeds: int) -> int:
+    """Count the images, or vectors of such size, that an error bar keeps."""
+    if isinstance(sure, Ensemble):
+        return seeds
+    return sure.keep if isinstance(sure, SGLD) else sure.samples + 2 * max(sure.probes, sure.rank)
 
 
 def estimate_training(

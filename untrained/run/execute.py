@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -18,48 +17,14 @@ from untrained.machine import peak_memory_mb, pick_device
 from untrained.problem import Problem
 from untrained.result import Result
 from untrained.rules.watch import INTERRUPTED, Reference
+from untrained.run.case import Case, RunSettings
 from untrained.run.evaluate import checked_reference, evaluate
 from untrained.run.plan import Plan
+from untrained.run.sure import ErrorBar, error_bars, members
 from untrained.solver.fit import Fit, stack_fits
 from untrained.threads import current_threads, threads_for, use_threads
 from untrained.uncertainty.ensemble import solve_ensemble
 from untrained.waiting import TimeIsUp, waiting
-
-
-@dataclass(frozen=True)
-class Case:
-    """Hold one problem to solve, and its reference if there is one.
-
-    Attributes:
-        problem: measurements and physics, of one image or of several.
-        truth: a reference `(G, C, ...)`, for the record only.
-        data_range: range of the PSNR; None = the usual one of the reference.
-    """
-
-    problem: Problem
-    truth: Tensor | None = None
-    data_range: float | None = None
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """Hold how a plan is carried out; nothing here changes what is planned.
-
-    Attributes:
-        seed: the first seed.
-        seeds: how many are averaged at least.
-        device: `auto`, `cpu`, `cuda`, `mps`.
-        watch: watchers.
-        compare: whether the classical answer is computed beside the result.
-        run_dir: keep a checkpoint there and resume from the one found there.
-    """
-
-    seed: int = 0
-    seeds: int = 1
-    device: str = "auto"
-    watch: Sequence[Watch] = ()
-    compare: bool = True
-    run_dir: str | Path | None = None
 
 
 def run(chosen: Plan, cases: Sequence[Case], settings: RunSettings) -> list[Result]:
@@ -70,11 +35,17 @@ def run(chosen: Plan, cases: Sequence[Case], settings: RunSettings) -> list[Resu
     # Around everything: the bits depend on the number of threads.
     with use_threads(threads_for(cases[0].problem.x_shape[1:])):
         device = pick_device(settings.device)
-        seeds = range(settings.seed, settings.seed + chosen.seeds(settings.seeds))
+        count = members(chosen, settings.seeds, settings.sure, cases[0].problem)
+        seeds = range(settings.seed, settings.seed + count)
         cases = [_checked(replace(case, problem=case.problem.to(device))) for case in cases]
         data = [[chosen.digest(one) for one in case.problem.each()] for case in cases]
         watch = settings.watch
-        if chosen.recipe is None:
+        bars: list[ErrorBar | None] = [None] * len(cases)
+        if settings.sure is not None:
+            watch = [*_watch_references(cases), *watch]
+            bars = [*error_bars(chosen, cases, settings, seeds, data, str(device), watch)]
+            fits = [bar.fit for bar in bars if bar is not None]
+        elif chosen.recipe is None:
             fits = [_solve_classically(chosen.card.name, case.problem, settings) for case in cases]
         else:
             watch = [*_watch_references(cases), *watch]  # its columns come first
@@ -92,7 +63,7 @@ def run(chosen: Plan, cases: Sequence[Case], settings: RunSettings) -> list[Resu
             )
             fits = _by_case(each, cases)
         results = []
-        for case, fit, own in zip(cases, fits, data, strict=True):
+        for case, fit, own, bar in zip(cases, fits, data, bars, strict=True):
             _require_finite(fit)  # before it is measured
             about = evaluate(
                 chosen,
@@ -105,8 +76,9 @@ def run(chosen: Plan, cases: Sequence[Case], settings: RunSettings) -> list[Resu
                 compare=settings.compare,
                 watch=watch,
             )
+            about = about if bar is None else bar.described(about)
             # After the evaluation, which may take the most memory of all.
-            fit = replace(fit, peak_memory_mb=peak_memory_mb(device))
+            fit = replace(fit, peak_memory_mb=peak_memory_mb(device), samples=None, spread=None)
             results.append(Result.of(fit, about))
         return results
 

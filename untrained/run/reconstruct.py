@@ -32,9 +32,18 @@ from untrained.problem import Problem
 from untrained.problem.scaling import own_level
 from untrained.result import Result
 from untrained.rules.watch import Progress
-from untrained.run.execute import Case, RunSettings, run
+from untrained.run.case import Case, RunSettings
+from untrained.run.execute import run
 from untrained.run.plan import plan
 from untrained.tasks import find_task
+from untrained.uncertainty.settings import (
+    LEVEL,
+    Way,
+    check_level,
+    find_way,
+    parted_settings,
+    with_settings,
+)
 
 CALLER = 5
 """Number of frames from a warning to the caller of `reconstruct`: itself and its decorators."""
@@ -53,7 +62,7 @@ def reconstruct(
     device: str = "auto",
     stop: str | Stop = "auto",
     output: str | Output = "auto",
-    uncertainty: str | None = None,
+    uncertainty: str | Way | None = None,
     truth: Tensor | None = None,
     progress: bool = True,
     *,
@@ -66,6 +75,7 @@ def reconstruct(
     steps: int = 0,
     compare: bool = True,
     run_dir: str | Path | None = None,
+    level: float = LEVEL,
 ) -> Result:
     """Reconstruct images from measurements.
 
@@ -80,7 +90,11 @@ def reconstruct(
         device: `auto`, `cpu`, `cuda`, `mps`.
         stop: `auto`, `none`, or a rule such as `heldout`, `wmv | steps:2000`; or a `Stop`.
         output: `auto`, `last`, `average`, `best`; or an `Output`.
-        uncertainty: None, or `seeds` (needs seeds > 1).
+        uncertainty: None; `ensemble`, `sgld` or `linearised` for a calibrated error bar, or one of
+            `untrained.uncertainty.settings` with settings of your own (`Ensemble(bootstrap=True)`):
+            the result then has `std`, `lower`, `upper` and `uncertainty`. `seeds` (needs seeds > 1)
+            is the spread of several runs, uncalibrated.
+        level: nominal coverage of its intervals, in (0, 1).
         truth: a reference `(B, C, ...)` in the units of y, for the record only: it feeds the
             PSNR columns of the history and nothing else.
         progress: show a bar with time left.
@@ -107,8 +121,9 @@ def reconstruct(
             photograph, far outside [0, 1], measurements that contradict their operator, an
             operator of your own whose `A_adjoint` is none.
     """
-    if uncertainty not in (None, "seeds"):
-        raise UserError(f"uncertainty={uncertainty!r} is unknown; known: None, 'seeds'")
+    sure = None if uncertainty == "seeds" else find_way(uncertainty)
+    settings, own = parted_settings(settings)
+    sure, level = with_settings(sure, own), check_level(level)
     seed = whole("seed", seed, least=0)
     check_measurements(y)
     y, physics, notes = mended(y, as_physics(physics, y=y.detach().float()))
@@ -131,7 +146,7 @@ def reconstruct(
         prior=load_prior(prior) if isinstance(prior, str | Path) else prior,
     )
     chosen.check_guide(guide is not None)
-    if uncertainty is not None and chosen.seeds(seeds) < 2:
+    if uncertainty == "seeds" and chosen.seeds(seeds) < 2:
         raise UserError("uncertainty='seeds' is the spread of several runs: give seeds=2 or more")
     how = RunSettings(
         seed=seed,
@@ -140,6 +155,8 @@ def reconstruct(
         watch=[Progress(chosen.card.name)] if progress else [],
         compare=compare,
         run_dir=run_dir,
+        sure=sure,
+        level=level,
     )
     (result,) = run(chosen, [Case(problem, truth, data_range)], how)
     result = result.with_notes([*physics.first_note(), *notes, *result.notes, *inexact])

@@ -11,6 +11,7 @@ from torch import Tensor
 from untrained.about import Mixture
 from untrained.result import Result
 from untrained.solver.fit import stack_fits
+from untrained.uncertainty.summary import join
 
 
 def stack_slices(results: list[Result], count: int) -> Result:
@@ -33,6 +34,9 @@ def stack_slices(results: list[Result], count: int) -> Result:
         adjoint=_stacked([r.about.adjoint for r in results], missing),
         classical=_stacked([r.about.classical for r in results], missing),
         reference=_stacked([r.about.reference for r in results], missing),
+        half=_stacked([r.about.half for r in results], missing),
+        null_std=_stacked([r.about.null_std for r in results], missing),
+        uncertainty=None if missing else join([r.about.uncertainty for r in results]),
         metrics=_mean([r.about.metrics for r in results]),
         classical_metrics=_mean([r.about.classical_metrics for r in results]),
         mixture=_mean_mixture([r.about.mixture for r in results]),

@@ -29,12 +29,14 @@ class Member:
         problem: its measurements.
         seed: its own.
         track: the data term of an earlier fit, to notice one that goes wrong; None without any.
+        split: seed of what is held out; None = the member's own.
     """
 
     row: int
     problem: Problem
     seed: int
     track: Track | None = None
+    split: int | None = None
 
 
 def side_by_side(

@@ -42,7 +42,9 @@ class Fit:
         candidate: which of the recipe's candidates was run, per problem, counted from 0.
         dropped: why a fit of all measurements, or a further seed, was not used; empty if none was.
         guide: the classical image that the image is mixed with, where it is, `(G, C, ...)`.
-        std: standard deviation over seeds, where asked for.
+        std: standard deviation over seeds, or of an error bar, where asked for.
+        samples, spread: images of the network `(G, S, C, ...)` and their standard deviation
+            `(G, C, ...)`, where the output rule keeps any, see `Output.samples`.
         peak_memory_mb: peak of the process in MiB (GPU: reserved), None where unknown.
     """
 
@@ -66,6 +68,8 @@ class Fit:
     dropped: str = ""
     guide: Tensor | None = None
     std: Tensor | None = None
+    samples: Tensor | None = None
+    spread: Tensor | None = None
     peak_memory_mb: float | None = None
 
     def final_recipe(self) -> Recipe:
@@ -118,12 +122,11 @@ class Fit:
     @classmethod
     def from_plain(cls, plain: dict[str, Any], device: torch.device) -> Fit:
         """Return the fit that `to_plain` turned into plain values, with its tensors on `device`."""
-        z, guide = plain["z"], plain["guide"]
+        tensors = {name: plain[name] for name in ("z", "guide", "samples", "spread")}
         read = {
             "image": plain["image"].to(device),
             "weights": {name: weight.to(device) for name, weight in plain["weights"].items()},
-            "z": None if z is None else z.to(device),
-            "guide": None if guide is None else guide.to(device),
+            **{name: None if t is None else t.to(device) for name, t in tensors.items()},
             "stop": tuple(Stopped(**one) for one in plain["stop"]),
         }
         return cls(**{**plain, **read})
@@ -131,7 +134,7 @@ class Fit:
 
 STORED = (
     *("image", "history", "origins", "steps", "seconds", "cpu_seconds", "finished"),
-    *("weights", "z", "candidate", "dropped", "guide"),
+    *("weights", "z", "candidate", "dropped", "guide", "samples", "spread"),
 )
 """Fields of the fit of a stage that are stored, beside `stop`; the others belong to the whole
 call."""

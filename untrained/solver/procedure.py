@@ -28,6 +28,7 @@ from untrained.solver.context import RunContext
 from untrained.solver.fit import Fit, stack_fits
 from untrained.solver.loop import run_stage
 from untrained.solver.refit import plan_refit, refit_all
+from untrained.solver.snapshot import Snapshot
 from untrained.solver.stage import FIRST, StageInput
 from untrained.solver.track import Track
 from untrained.solver.trial import Trials, try_candidates
@@ -76,11 +77,12 @@ def solve_each(
     settings: dict[str, Any] | None = None,
     track: Track | None = None,
     start: StartWeights | None = None,
+    split: int | None = None,
 ) -> list[Fit]:
     """Fit problems of one image each, every one with its own seed; a fit for each.
 
     With `track`, the data term at each step of an earlier fit, a fit whose data term grows far
-    beyond it is ended.
+    beyond it is ended. With `split`, that seed says for all what is held out.
 
     On a CPU the problems are fitted in turn. On a GPU as many are fitted side by side as its
     memory holds (`engine.together`), if their operators can be joined to one (see
@@ -96,7 +98,7 @@ def solve_each(
     )
     context = replace(context, start=start)
     members = [
-        Member(row, problem.weighted(recipe.weighting).to(place), seed, track)
+        Member(row, problem.weighted(recipe.weighting).to(place), seed, track, split)
         for row, (problem, seed) in enumerate(zip(problems, seeds, strict=True))
     ]
     solved: list[Fit] = []
@@ -138,12 +140,52 @@ def fit_together(
     return _completed(fitted[0], recipe, seed, context)
 
 
+@single_precision()
+def go_on(
+    recipe: Recipe,
+    problem: Problem,
+    snapshot: Snapshot,
+    *,
+    seed: int,
+    watch: Sequence[Watch] = (),
+    device: str | torch.device = "auto",
+    run_dir: str | Path | None = None,
+    settings: dict[str, Any] | None = None,
+    start: StartWeights | None = None,
+) -> Fit:
+    """Fit one image in one stage from weights and variables that another fit left.
+
+    Nothing is held out and nothing refitted; the optimiser begins anew. The arguments are those of
+    `solve_recipe`.
+    """
+    place = pick_device(device)
+    context = _context(
+        recipe, [seed], threads_for(problem.x_shape[1:]), watch, place, run_dir, settings
+    )
+    stage = StageInput(
+        FIRST,
+        [recipe],
+        problem.weighted(recipe.weighting).to(place),
+        [seed],
+        weights=snapshot.weights,
+        variables=snapshot.variables,
+    )
+    context = replace(context, start=start)
+    with use_threads(context.checkpoint.threads):
+        (fitted,) = run_stage(context, stage)
+    return _completed(fitted, recipe, seed, context)
+
+
 def solve_members(context: RunContext, recipe: Recipe, members: Sequence[Member]) -> list[Fit]:
     """Fit problems side by side, through all stages; a fit for each, in their order."""
     problems, hidden = [m.problem for m in members], []
     # Before anything else: neither a method nor the scale of a problem may see what is held out.
     if recipe.stop.holdout:
-        halves = [m.problem.split(recipe.stop.holdout, m.seed) for m in members]
+        seeds = [m.seed if m.split is None else m.split for m in members]
+        halves = [
+            m.problem.split(recipe.stop.holdout, seed)
+            for m, seed in zip(members, seeds, strict=True)
+        ]
         problems, hidden = [fit for fit, _ in halves], [held for _, held in halves]
     fit, held = stack_problems(problems), stack_problems(hidden) if hidden else None
     # Each split draws what is held out by its own seed; then one operator may no longer do for all.

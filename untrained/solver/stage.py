@@ -47,6 +47,7 @@ class StageInput:
         held: the measurements held out.
         rows: which of the caller's problems these are; counted from 0 if not given.
         weights: what the networks start from; None = drawn from the seeds.
+        variables: likewise the method's variables by name; None = as its `start` makes them.
         tracks: by row, the data term of an earlier fit that this one's is compared with, to end
             a fit that goes wrong (without one: with its own least so far), see `off_track`;
             None = no comparison.
@@ -59,6 +60,7 @@ class StageInput:
     held: Problem | None = None
     rows: Sequence[int] | None = None
     weights: dict[str, Tensor] | None = None
+    variables: dict[str, Tensor] | None = None
     tracks: Mapping[int, Track] | None = None
 
     @property
@@ -141,6 +143,9 @@ class Stage:
         # optimiser has.
         if given.weights is not None:
             self.s.take_weights(given.weights)
+        with torch.no_grad():
+            for name, value in (given.variables or {}).items():
+                self.s[name] = value
 
     # who is under way -------------------------------------------------------------------------
     @property
@@ -304,6 +309,7 @@ class Stage:
             ended = Stopped("budget", chosen, reason)
         z = s.tensors.get("z")
         guide = output.classical_image(self._memory_of("output", g))
+        drawn = output.samples(self._memory_of("output", g))
         rows = [s.rows[g]] if self.separate else s.rows
         return Fit(
             image=image,
@@ -317,6 +323,8 @@ class Stage:
             weights={name: w[part].detach().clone() for name, w in s.weights.items()},
             z=None if z is None else z[part].detach().clone(),
             guide=None if guide is None else guide.clone(),
+            samples=None if drawn is None else drawn[0].clone(),
+            spread=None if drawn is None else drawn[1].clone(),
         )
 
     def _closed(self, row: int, one: Fit) -> Fit:
@@ -339,6 +347,8 @@ class Stage:
             one,
             image=own.to_units(image).clone(),
             guide=None if one.guide is None else own.to_units(one.guide).clone(),
+            samples=None if one.samples is None else own.to_units(one.samples),
+            spread=None if one.spread is None else own.to_units(one.spread),
             seconds=one.seconds + seconds,
             cpu_seconds=one.cpu_seconds + cpu_seconds,
         )
