@@ -18,6 +18,7 @@ from untrained.lab import (
     ntk_filter,
     regimes,
     residual,
+    spectral_bias,
 )
 from untrained.lab.jacobian import Jacobian
 from untrained.lab.result import Finding, Lab, LabResult, save, table
@@ -26,6 +27,7 @@ LABS: dict[str, Lab] = {
     one.name: one
     for one in (
         ntk_filter.LAB,
+        spectral_bias.LAB,
         compressed.LAB,
         regimes.LAB,
         bias_variance.LAB,

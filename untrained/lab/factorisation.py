@@ -36,7 +36,7 @@ def factorisation(seed: int, full: bool) -> LabResult:
     Checked by following the flow with small steps, and DOP by gradient descent. The convex programs
     are solved by other means: a linear program over eigenvalues (scipy), and ADMM.
     """
-    trials = 100 if full else 4
+    trials = 30 if full else 4
     alphas = (1e-2, 1e-4, 1e-8, 1e-16) if full else (1e-2, 1e-8)
     generator = np.random.default_rng(seed)
     excess = np.zeros((trials, len(alphas)))
