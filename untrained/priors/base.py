@@ -148,7 +148,9 @@ class Denoiser(Prior):
         )
 
     def pass_through(self, x: Tensor) -> Tensor:
-        """Denoise x once."""
+        """Denoise x once; a volume `(G, C, D, H, W)` as a stack of its slices."""
+        if x.ndim == 5:
+            x = x.transpose(1, 2).flatten(0, 1)
         return self.denoise(x, 1.0)
 
     def score(self, x: Tensor, sigma: float | Tensor) -> Tensor:
