@@ -60,7 +60,7 @@ def photo(data: Path, which: int) -> Case:
         kernel = torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * 1.6**2))
         physics = ut.physics.Blur(kernel / kernel.sum(), sides)
     else:
-        physics = ut.physics.SuperResolution(2, sides)
+        physics = ut.physics.SuperRes(sides, 2)
     y, physics = _seen(physics, x)
     return y + 0.01 * torch.randn(y.shape, generator=draw), physics, x
 
@@ -101,6 +101,7 @@ def _image(kspace: Tensor) -> Tensor:
 
 def ct(data: Path, which: int) -> Case:
     """Two slices of a tooth, 18 of 180 views, and a pepper at low dose, 24 of 360."""
+    more: dict[str, Any] = {}
     if which < 2:
         import h5py
 
@@ -109,7 +110,7 @@ def ct(data: Path, which: int) -> Case:
             raw, white, dark = (group[k][()] for k in ("data", "data_white", "data_dark"))
         clear = (raw - dark.mean(0)) / (white.mean(0) - dark.mean(0))
         rays = -np.log(clear[:180, which, 8:584].clip(1e-3)).reshape(180, 64, 9).mean(2)
-        angles, few, more = np.arange(180.0), slice(0, 180, 10), {}
+        angles, few = np.arange(180.0), slice(0, 180, 10)
     else:
         scan = np.load(data / "ct_bellpepper" / "bell_pepper_low_dose.npz")
         rays = scan["sinogram"][:360].reshape(360, 70, 8).mean(2)
