@@ -34,9 +34,11 @@ def factorisation(seed: int, full: bool) -> LabResult:
               \quad\text{subject to}\quad X + S = Y,\qquad \lambda = \tau_X / \tau_s
 
     Checked by following the flow with small steps, and DOP by gradient descent. The convex programs
-    are solved by other means: a linear program over eigenvalues (scipy), and ADMM.
+    are solved by other means: a linear program over eigenvalues (scipy), and ADMM. DOP is checked
+    on one Y for each of three lambdas; of some fifteen draws that were tried by hand at
+    lambda >= 0.3, two ended far (0.2) from the program's solution: that is not explained.
     """
-    trials = 30 if full else 4
+    trials = 30 if full else 2
     alphas = (1e-2, 1e-4, 1e-8, 1e-16) if full else (1e-2, 1e-8)
     generator = np.random.default_rng(seed)
     excess = np.zeros((trials, len(alphas)))
@@ -56,7 +58,8 @@ def factorisation(seed: int, full: bool) -> LabResult:
         certificates.append(nu.max())
         on_support.append(np.abs(nu[large] - 1).max())
     ratios = np.array([0.4, 0.5, 0.6])
-    apart = np.array([dop_gap(lam, generator, 1e-12) for lam in ratios])
+    draws = [np.random.default_rng(seed + i) for i in range(len(ratios))]
+    apart = np.array([dop_gap(lam, own, 1e-12) for lam, own in zip(ratios, draws, strict=True)])
     findings = [
         Finding("X_t and alpha^2 exp(2 A*(s)): gap of logarithms", max(exponentials), "<=", 0.05),
         Finding(
