@@ -32,6 +32,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "dip": {"steps": 150},
     "pnp": {"prior": True},
     "dds": {"prior": True},
+    "aseqdip": {"steps": 150},
     "udig": {"prior": True, "steps": 150},
     "ddip": {"prior": True},
     "cddip": {"prior": True, "steps": 150},
