@@ -10,7 +10,7 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.physics.autograd import OwnGradientMap
-from untrained.physics.base import NonlinearPhysics, Physics
+from untrained.physics.base import NonlinearPhysics, Physics, number_positions
 from untrained.physics.eit_fem import ElectrodeModel, Fields
 from untrained.physics.eit_mesh import Mesh
 from untrained.physics.eit_pixels import PixelGrid
@@ -183,6 +183,10 @@ class EIT(NonlinearPhysics):
         held = torch.zeros(count, dtype=torch.bool)
         held[torch.randperm(count, generator=generator)[:number]] = True
         return held.expand(1, *y.shape[1:]).to(y.device)
+
+    def units(self, y: Tensor) -> Tensor:
+        """Number the injections; see the base class."""
+        return number_positions(y, 1)
 
     def for_networks(self, y: Tensor) -> tuple[Physics, Tensor]:
         """Return the model of the log-conductivity, and voltages in units of their noise.

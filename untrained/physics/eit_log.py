@@ -119,6 +119,10 @@ class LogConductivity(NonlinearPhysics):
         """Draw whole injections, see `EIT.holdout`."""
         return self.eit.holdout(y, fraction, generator)
 
+    def units(self, y: Tensor) -> Tensor:
+        """Number the injections, see `EIT.units`."""
+        return self.eit.units(y)
+
     def mean_squared_singular_value(self, weighting: str = "uniform") -> float:
         """Give the mean squared singular value of J(0) over the pixels that it sees."""
         return self._singular_values()[0]
