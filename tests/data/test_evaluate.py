@@ -176,7 +176,8 @@ def test_tables_cover_the_contract():
     assert list(TASKS) == [*photographs, "mri", "ct", "eit", "custom"]
     assert all(name == task.name for name, task in TASKS.items())
     assert [name for name, task in TASKS.items() if task.simulate is None] == ["custom"]
-    assert {"PNG", "JPEG", "TIFF", "NPY", "NPZ", "HDF5"} == set(FORMATS)
+    pictures = {"PNG", "JPEG", "TIFF", "BMP", "WebP", "NIfTI", "DICOM"}
+    assert pictures | {"NPY", "NPZ", "HDF5", "MATLAB", "BART"} == set(FORMATS)
 
 
 @pytest.mark.parametrize("size", [16, 33, 64])

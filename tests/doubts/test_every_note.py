@@ -261,6 +261,9 @@ ROWS = (
         method="dip", steps=30)), None, (("untrained.solver.loop.off_track", jumping),)),
     Row("it has the network and the start that", learned),
     Row("that was trained elsewhere (", with_prior),
+    Row("is asked of the denoiser, and it was trained on", with_prior),
+    Row("and is asked at that level alone", lambda f: with_prior(
+        f, "--set", f"strength={25 / 255!r}")),
     Row("the prior knows no noise below", with_noisy_prior),
     Row("shows what learning is worth", lambda f: [
         *denoise(measurement=NOISY)(f), *network(method="ugodit")], lambda: {

@@ -265,7 +265,7 @@ def learned(folder: Path) -> Command:
     return [*ct()(folder), "--weights", folder / "w.safetensors", "--steps", "2"]
 
 
-def with_prior(folder: Path) -> Command:
+def with_prior(folder: Path, *more: str) -> Command:
     tensors = {f"model.{2 * i}.bias": torch.zeros(n) for i, n in enumerate((4, 1))}
     tensors |= {
         "model.0.weight": torch.zeros(4, 1, 3, 3),
@@ -273,7 +273,7 @@ def with_prior(folder: Path) -> Command:
     }
     torch.save(tensors, folder / "prior.pth")
     given = ["--prior", folder / "prior.pth"]
-    return [*denoise(measurement=NOISY)(folder), *network(method="deepred"), *given]
+    return [*denoise(measurement=NOISY)(folder), *network(method="deepred"), *given, *more]
 
 
 def with_noisy_prior(folder: Path) -> Command:

@@ -29,6 +29,7 @@ from untrained.physics import (
 )
 from untrained.physics.base import Physics
 from untrained.physics.check import adjoint_notes
+from untrained.physics.eit_log import LogConductivity  # noqa: F401  among the kinds
 
 
 def noise(*shape, seed=0, dtype=torch.float32):
@@ -74,6 +75,7 @@ ELSEWHERE = {
     "BKSE": "test_nonlinear_blur.py",
     "NonlinearBlur": "test_nonlinear_blur.py",
     "EIT": "test_eit.py",
+    "LogConductivity": "test_eit_log.py",
 }
 """Nonlinear operators, which have tests of their own."""
 
@@ -85,7 +87,7 @@ def kinds(base: type) -> Iterator[str]:
     places = ("untrained.physics.base", "untrained.physics.foreign", "untrained.physics.rescaled")
     for kind in base.__subclasses__():
         yield from kinds(kind)
-        if kind.__module__.startswith("untrained.") and kind.__module__ not in places:
+        if kind.__module__.startswith("untrained.physics.") and kind.__module__ not in places:
             yield kind.__name__
 
 

@@ -50,7 +50,18 @@ KEYS = [
         "weights",
         "prior",
     ),
-    *("axes", "metrics", "classical", "mixture", "notes", "source", "data", "reference", "command"),
+    *(
+        "axes",
+        "metrics",
+        "classical",
+        "mixture",
+        "uncertainty",
+        "notes",
+        "source",
+        "data",
+        "reference",
+        "command",
+    ),
     *("files", "signature"),
 ]
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -289,7 +289,7 @@ REASONED = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in RULES if name not in ("none", "lowest")])
+@pytest.mark.parametrize("name", sorted(RULES.keys() - {"none", "lowest", "biasvariance"}))
 def test_every_rule_ends_a_run_with_a_sentence(name: str) -> None:
     """Images that get worse by every statistic, after a first that is good by all."""
     truth = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(1))

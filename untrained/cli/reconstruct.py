@@ -188,7 +188,6 @@ def ct(
 )
 @click.option(
     "--ktc-level",
-    "level",
     type=click.IntRange(1, 7),
     default=None,
     help="Leave out what this level of the Kuopio Tomography Challenge does: the first 2 (n - 1) "
@@ -201,12 +200,16 @@ def eit(
     input_file: str,
     mesh: str | None,
     reference_voltages: str | None,
-    level: int | None,
+    ktc_level: int | None,
     key: str | None,
 ) -> int:
     """Reconstruct conductivity from voltages at electrodes."""
     load = partial(
-        TASKS["eit"].load, mesh=mesh, reference_voltages=reference_voltages, level=level, key=key
+        TASKS["eit"].load,
+        mesh=mesh,
+        reference_voltages=reference_voltages,
+        level=ktc_level,
+        key=key,
     )
     return reconstruct_file("eit", input_file, options, load)
 

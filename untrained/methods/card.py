@@ -25,7 +25,7 @@ FAMILIES = {
     REPARAMETERISATION: "other weights or another network stand for the image",
     HYBRID: "a network together with another reconstruction or a denoiser",
     LOW_DATA: "a few other images, real or drawn, help",
-    PRETRAINED: "a network that has seen many images: no Deep Image Prior, but its rival",
+    PRETRAINED: "a network that has seen many images: the rivals of DIP",
 }
 """What keeps the noise out of a method's image. Early stopping, regularisation, re-parameterisation
 and hybrid are the Sections III-A to III-D of the tutorial "Understanding Untrained Deep Models for

@@ -172,7 +172,7 @@ def recipe(task: str, preset: str) -> Recipe:
     """Return the settings of `preset` on `task`.
 
     `paper` and `best` are the authors' scripts: T = 50, LoRA of rank 4, AdamW 1e-3, eta 0.85, 5
-    steps of CG, 10 steps a level, 5 in MRI. `fast` has 20 levels with 3 steps each. Missing pixels
+    steps of CG, 10 steps a level, 5 in MRI. `fast` has 20 levels. Missing pixels
     and coded measurements take gamma = 5, the scripts' number for the proximal form.
     """
     row = find_task(task)
@@ -180,11 +180,11 @@ def recipe(task: str, preset: str) -> Recipe:
     method = DDIP(inner=5 if row.measures == "lines" else 10, gamma=5.0 if exact else 0.0)
     fast = preset == "fast"
     return Recipe(
-        method=replace(method, rounds=20, inner=3) if fast else method,
+        method=replace(method, rounds=20) if fast else method,
         net=NoNet(),
         engine=Engine("adamw", lr=1e-3, weight_decay=0.01, precision="fp32"),
         output=Last(),
-        source="DDIP with fewer levels and steps"
+        source="DDIP with fewer levels"
         if fast
         else "Chung, Ye 2024, the authors' scripts for CT and MRI; other tasks as CT",
     )

@@ -133,7 +133,7 @@ def recipe(task: str, preset: str) -> Recipe:
     else:
         method, source = SITCOM(), "Alkhouri et al. 2025: N = 20, K = 20, lambda = 1, Adam 0.01"
     if preset == "fast":
-        method, source = replace(method, rounds=10, inner=11), "Algorithm 1 with N = 10, K = 10"
+        method, source = replace(method, rounds=10), "Algorithm 1 with N = 10"
     made = no_network(method, source, seeds=4 if preset == "best" else 1)
     return replace(made, engine=Engine("adam", lr=0.01, precision="fp32"))
 

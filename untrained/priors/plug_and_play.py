@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from untrained.classical import data_step
+from untrained.classical import baseline, data_step
 from untrained.classical.weight import noise_level
 from untrained.errors import UserError
 from untrained.priors.base import Denoiser
@@ -33,7 +33,8 @@ def plug_and_play(problem: Problem, denoiser: Denoiser, level: float) -> Tensor:
     .. math:: u_k = \arg\min_u \|A u - y\|^2 / \|A\|^2 + \mu_k \|u - x_{k-1}\|^2, \qquad
               x_k = D(u_k, \sigma_k), \qquad \mu_k = \lambda\, \ell^2 / \sigma_k^2
 
-    from x_0 = A^H y, sigma_k falling in equal ratios to l, the noise that is expected in the image.
+    from x_0, the classical image (`classical.baseline`), since a few rounds at these levels fill no
+    hole, sigma_k falling in equal ratios to l, the noise that is expected in the image.
     A picture in which nothing but noise stands between image and measurement is denoised once, at
     the level of its noise.
 
@@ -58,10 +59,11 @@ def plug_and_play(problem: Problem, denoiser: Denoiser, level: float) -> Tensor:
         made = of_slices(lambda one: denoiser.denoise(one, sigma), x)
         return problem.supported(made.clamp(0, 1) if problem.unit_range else made)
 
-    x = problem.estimate()
     if problem.traits.only_noise:
+        x = problem.estimate()
         each = zip(problem.each(), x.split(1), strict=True)
         return torch.cat([denoised(part, noise_level(one, part)) for one, part in each])
+    x = baseline(problem)
     ratio = (level / FIRST) ** (1 / (ROUNDS - 1))
     for k in range(ROUNDS):
         sigma = FIRST * ratio**k

@@ -102,6 +102,8 @@ def find_way(asked: str | Way | None) -> Way | None:
 
 def parted_settings(settings: Sequence[str]) -> tuple[list[str], list[str]]:
     """Part `--set` assignments: (those of the recipe, those that begin with `uncertainty.`)."""
+    if isinstance(settings, str):
+        raise UserError(f"settings must be a list of FIELD=VALUE, got the text '{settings}'")
     own = [one for one in settings if one.strip().startswith(PREFIX)]
     return [one for one in settings if one not in own], own
 

@@ -1,13 +1,13 @@
 """Measure how often nominal 90 % intervals hold, per task, way and image.
 
-    python benchmarks/coverage.py DATA OUT.jsonl [--ways ensemble sgld linearised] [--tasks ...]
+    python benchmarks/coverage_of_intervals.py DATA OUT.jsonl [--ways sgld ...] [--tasks ...]
 
 Five tasks, six images of 128x128 each, `dip` with a small network (SETTINGS), one thread: what a
 shared machine can measure; the promise of the intervals holds for any method. Data
 space: the test measurements, which served nothing. Image space: the reference, before (plus or
 minus z times the method's own standard deviation) and after calibration, also of the part that is
 measured and of the null space. A row an image and way; rows that are in OUT are not done again.
-`python benchmarks/coverage.py --table OUT.jsonl` prints the means.
+`python benchmarks/coverage_of_intervals.py --table OUT.jsonl` prints the means.
 """
 
 from __future__ import annotations
