@@ -44,7 +44,7 @@ APART = {"--method", "--stop", "--output", "--seeds", "--reference", "--guide", 
 """Options of `reconstruct` that a training has not."""
 PRIOR = "--prior"
 """The option that the training of a prior has: the network that it goes on from."""
-LOADERS_NAMES = {"index": "slice", "bkse": "weights"}
+LOADERS_NAMES = {"index": "slice", "bkse": "weights", "ktc_level": "level"}
 """What a loader calls some options of `reconstruct`."""
 
 
