@@ -46,7 +46,7 @@ SETTINGS = {
     "denoiser": ("batch=4", "crop=32", "net.widths=16,32,48", "net.features=32", "average=0.98"),
     "varnet": ("net.widths=12,24", "average=0.95"),
 }
-SAMPLERS = ("dds", "diffpir")
+SAMPLERS = ("dds", "diffpir", "pnp")
 TESTED = 6  # images of each set
 
 

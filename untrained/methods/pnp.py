@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from untrained.classical.linear import require_linear
@@ -16,7 +17,7 @@ from untrained.errors import UserError
 from untrained.methods.card import PRETRAINED, PRIOR, Card
 from untrained.methods.diffusion import denoised
 from untrained.methods.presets import no_network
-from untrained.methods.sampling import first_image, proximal, shown, ve_levels
+from untrained.methods.sampling import first_image, noise_in, proximal, shown, ve_levels
 from untrained.priors import DENOISER
 from untrained.tasks import LINEAR_TASKS, find_task
 
@@ -34,7 +35,7 @@ class PnP(Method):
     with sigma_k falling geometrically from `first` to `last` or to the noise level sigma of y, the
     larger of the two. Image of a step: z_k. Nothing is random.
 
-    Symbols: K `rounds`, lambda `lam`. sigma is `least` where it is not known or smaller. A
+    Symbols: K `rounds`, lambda `lam`. sigma is estimated where it is not known (`noise_in`). A
     denoiser of one level removes that one at each step, and alpha_k is made of it. The first line
     is solved by conjugate gradients, `cg` steps at most; the paper has formulas for its operators.
     z_0 is the measurement of pictures and filtered backprojection of CT. Where samples are missing
@@ -71,18 +72,27 @@ class PnP(Method):
         """z_0: a quick total-variation image where samples are missing, else as `first_image`."""
         require_linear(s.problem, self.name)
         missing = s.problem.traits.missing_pixels or s.problem.traits.measures in ("lines", "codes")
-        s["z"] = tv_start(s.problem) if missing else first_image(s.problem)
+        each = [tv_start(one) for one in s.problem.each()] if missing else []
+        s["z"] = torch.cat(each) if missing else first_image(s.problem)
+        s["sigma"] = noise_in(s.problem, self.least).to(s.device)
 
     def loss(self, s: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Lines 3 and 4: x_k, and the image z_k."""
-        sigma = max(s.problem.sigma or 0.0, self.least)
-        last = min(max(sigma, self.last), self.first)
-        levels = ve_levels(self.rounds, last, self.first)
-        lowest, highest = s.denoiser.levels
-        level = min(max(levels[min(s.step, self.rounds - 1)], lowest), highest)
-        x = proximal(s.problem, s["z"], self.lam * (sigma / level) ** 2, self.cg)
-        s["next"] = denoised(s, x, level)
+        made = []
+        for one, z, sigma in zip(
+            s.problem.each(), s["z"].split(1), s["sigma"].tolist(), strict=True
+        ):
+            level = self._level(s, sigma)
+            x = proximal(one, z, self.lam * (sigma / level) ** 2, self.cg)
+            made.append(denoised(s, x, level))
+        s["next"] = torch.cat(made)
         return shown(s, s["next"])
+
+    def _level(self, s: State, sigma: float) -> float:
+        """Return sigma_k of this step, at a noise level of y."""
+        levels = ve_levels(self.rounds, min(max(sigma, self.last), self.first), self.first)
+        lowest, highest = s.denoiser.levels
+        return min(max(levels[min(s.step, self.rounds - 1)], lowest), highest)
 
     def advance(self, s: State) -> None:
         """Go on from z_k."""

@@ -22,6 +22,8 @@ import torch
 from torch import Tensor
 
 from untrained.classical import data_step
+from untrained.classical.sliding_dct import tv_start
+from untrained.classical.weight import noise_level as noise_of_picture
 from untrained.core.state import State
 from untrained.maths import per_problem, sum_squares
 from untrained.methods.diffusion import denoised, vp_levels
@@ -87,6 +89,32 @@ def to_image(problem: Problem, x: Tensor) -> Tensor:
 def noise_level(problem: Problem, least: float) -> float:
     """Return the noise level of y in the papers' units, at least `least`; that if unknown."""
     return max(span(problem) * (problem.sigma or 0.0), least)
+
+
+def noise_in(problem: Problem, least: float) -> Tensor:
+    """Find the noise level of each y, `(G,)`: the known one, or an estimate; at least `least`.
+
+    What a quick total-variation image leaves of y is the estimate, where that image explains what
+    is measured and not only the noise: not of missing pixels, which a picture's texture decides.
+    It errs to the high side, on which an inversion is stable.
+    """
+    known = problem.sigma
+    if known is not None or problem.traits.missing_pixels:
+        return torch.full((len(problem.y),), max(float(known or 0.0), least))
+    if problem.traits.only_noise:
+        found = [noise_of_picture(one, one.estimate()) for one in problem.each()]
+    else:
+        found = [_residual(one) for one in problem.each()]
+    return torch.tensor(found).clamp_min(least)
+
+
+def _residual(one: Problem) -> float:
+    """Return the root mean square of what a quick total-variation image leaves of y."""
+    count = float(one.visible(torch.ones_like(one.y)).sum())
+    mask = one.physics.sampling_mask(one.y)
+    if mask is not None:
+        count = float((one.visible(torch.ones_like(one.y)) * (mask != 0)).sum())
+    return float((sum_squares(one.A(tv_start(one)) - one.y) / max(count, 1.0)).sqrt())
 
 
 def squared_residual(problem: Problem, image: Tensor) -> Tensor:
