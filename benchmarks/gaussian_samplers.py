@@ -51,7 +51,7 @@ class Setting:
         return float(np.linalg.norm(self.A, 2) ** 2)
 
     def posterior(self) -> Normal:
-        """Of x given y; without noise its limit."""
+        """Return the posterior of x given y; without noise its limit."""
         noise = max(self.sigma, 1e-6) ** 2 * np.eye(len(self.y))
         gain = self.C @ self.A.T @ np.linalg.inv(self.A @ self.C @ self.A.T + noise)
         return self.mu + gain @ (self.y - self.A @ self.mu), self.C - gain @ self.A @ self.C

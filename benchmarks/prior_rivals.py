@@ -165,7 +165,7 @@ def score(image: Tensor, case: Case) -> float:
 
 
 def run(case: Case, method: str, prior: Path | None, preset: str) -> dict[str, Any]:
-    """One row."""
+    """Measure one method on one case, as a row."""
     began = time.perf_counter()
     made = ut.reconstruct(
         case.measured(),

@@ -367,7 +367,7 @@ def test_the_example_runs_offline(example: str, quiet: Path) -> None:
 
 
 def _check_cauchy_data(physics: Any) -> None:
-    """Where s = 1 the current of cos(k t) is k cos(k t); A_vjp is the slope of A."""
+    """Check that with s = 1 the current of cos(k t) is k cos(k t), and that A_vjp is A's slope."""
     powers = physics.A(torch.zeros(2, 1, 16, 16, dtype=torch.float64))[1]
     expected = torch.diag(torch.tensor([1.0, 2, 3, 1, 2, 3], dtype=torch.float64) * np.pi)
     assert (powers - expected).abs().max() < 0.01 * np.pi

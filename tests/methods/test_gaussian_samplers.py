@@ -192,7 +192,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_rule_is_that_of_a_dense_implementation(name: str) -> None:
-    """Of photographs: the chain runs in [-1, 1], the prior and the operator in [0, 1]."""
+    """Check a chain in [-1, 1] with a prior and an operator of photographs in [0, 1]."""
     a, problem, prior = setting(0.0, unit_range=True)
     method: Any = PUBLISHED[name]
     adam = Engine("adam", lr=0.05, precision="fp32") if name == "sitcom" else None
@@ -322,7 +322,7 @@ def test_a_projection_moves_no_further_than_it_must() -> None:
 
 @pytest.mark.parametrize("method", [m.DPS(40, zeta=0.5), m.SITCOM(8, 11, delta=0.0)])
 def test_a_nonlinear_operator_is_followed(method: Any) -> None:
-    """Of amplitudes the data term falls to a thirtieth of that of a black image."""
+    """Check that the data term of amplitudes falls to a thirtieth of that of a black image."""
     prior = GaussianDenoiser(torch.zeros(1, 4, 4), 0.05 * torch.eye(16) + 0.05)
     physics = PhaseRetrieval((1, 4, 4), 2)
     x = 0.5 + 0.2 * torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(3))
@@ -353,7 +353,7 @@ def test_a_prior_of_little_noise_begins_at_a_first_image(method: Any) -> None:
 
 
 class Counting(RowPrior):
-    """How often it was asked."""
+    """Count how often the denoiser was asked."""
 
     asked = 0
 

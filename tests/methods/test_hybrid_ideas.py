@@ -128,7 +128,7 @@ def test_ddip_at_rate_zero_is_dds() -> None:
 
 
 def test_adaptation_explains_the_measurements_and_leaves_the_prior_alone() -> None:
-    """One level, no conjugate gradients: what is fitted is the adapted model's own estimate."""
+    """Check that what is fitted is the adapted model's own estimate, without inner steps."""
     problem, prior = scan(), small_prior((0.9, 1.0))
     before = {name: weight.clone() for name, weight in prior.named_parameters()}
     found = run(m.DDIP(1, inner=60, solve=0), problem, prior, NoNet(), ADAMW)

@@ -140,7 +140,7 @@ SCHEDULE = linear_schedule(1e-4, 0.02, 1000)
 
 
 class ExactNoise(nn.Module):
-    """What a perfect network says where images are N(mean, var I), in its own range."""
+    """Return what a perfect network says of images N(mean, var I), in its own range."""
 
     def __init__(self, mean: float, var: float, schedule: Tensor, spare: bool = False) -> None:
         super().__init__()
