@@ -33,7 +33,7 @@ class Findings:
         facts: what was read, and what was decided while reading.
         suspicious: what looks wrong, the likeliest cause first.
         command: what to run next; "" where the file cannot be read as it is.
-        measurement: what the loader read; None where it refused.
+        measurement, problem: what the loader read, and the problem of it; None where it refused.
     """
 
     path: str
@@ -44,6 +44,7 @@ class Findings:
     suspicious: tuple[str, ...] = ()
     command: str = ""
     measurement: Measurement | None = None
+    problem: Problem | None = None
 
 
 def explore(path: str | Path, task: str = "") -> Findings:
@@ -69,6 +70,7 @@ def explore(path: str | Path, task: str = "") -> Findings:
         measurement = TASKS[found.task].load(str(path), **options)[0]
     except UserError as error:
         return Findings(str(path), entries, found, found.task, suspicious=(Doubt(error),))
+    problem = Problem(measurement.y, measurement.physics, sigma=measurement.sigma)
     notes = measurement.notes
     doubts = [note for note in notes if isinstance(note, Doubt)]
     return Findings(
@@ -78,36 +80,31 @@ def explore(path: str | Path, task: str = "") -> Findings:
         task=found.task,
         facts=(
             *measurement.physics.first_note(),
-            *_facts(measurement),
+            *_facts(problem),
             *(note for note in notes if not isinstance(note, Doubt)),
         ),
-        suspicious=(*doubts, *_misfit(measurement, doubts)),
+        suspicious=(*doubts, *_misfit(problem, doubts)),
         command=_command(path, found),
         measurement=measurement,
+        problem=problem,
     )
 
 
-def _facts(measurement: Measurement) -> tuple[str, ...]:
+def _facts(problem: Problem) -> tuple[str, ...]:
     """Say how noisy a picture is."""
-    problem = _problem(measurement)
-    if not problem.traits.only_noise or measurement.sigma is not None:
+    if not problem.traits.only_noise or problem.sigma is not None:
         return ()
     sigma = noise_level(problem, problem.estimate())
     return (f"its noise has a standard deviation of about {255 * sigma:.1f} of 255",)
 
 
-def _misfit(measurement: Measurement, doubts: Sequence[str]) -> tuple[str, ...]:
+def _misfit(problem: Problem, doubts: Sequence[str]) -> tuple[str, ...]:
     """Doubt the geometry of a scan by the residual of a quick total-variation image."""
-    problem = _problem(measurement)
     if problem.traits.measures != "views" or doubts:
         return ()  # what is known to be wrong already leaves a residual, too
     with torch.no_grad():
         image = quick_tv(problem, QUICK_WEIGHT)
     return residual_doubts(problem, image)
-
-
-def _problem(measurement: Measurement) -> Problem:
-    return Problem(measurement.y, measurement.physics, sigma=measurement.sigma)
 
 
 def _command(path: str | Path, found: Guess) -> str:

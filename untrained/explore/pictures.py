@@ -29,19 +29,18 @@ def write_pictures(found: Findings, path: Path) -> bool:
         found: what `explore` found.
         path: the PNG; an existing one is replaced.
     """
-    if found.measurement is None:
+    if found.measurement is None or found.problem is None:
         return False
     logarithm = found.measurement.y.ndim == 5
     what = "logarithm of magnitudes" if logarithm else "values that are not 0"
-    content = _drawn(_panels(found.measurement), _values(found.measurement), what)
+    content = _drawn(_panels(found.measurement, found.problem), _values(found.measurement), what)
     with atomic_write(path) as stream:
         stream.write(content)
     return True
 
 
-def _panels(measurement: Measurement) -> list[Panel]:
+def _panels(measurement: Measurement, problem: Problem) -> list[Panel]:
     """List titles and planes: the measurement as it is, and a first image of it."""
-    problem = Problem(measurement.y, measurement.physics, sigma=measurement.sigma)
     panels = _measured(measurement, problem.traits.measures)
     with torch.no_grad():
         image = problem.to_units(_first(problem))

@@ -110,10 +110,8 @@ def noise_in(problem: Problem, least: float) -> Tensor:
 
 def _residual(one: Problem) -> float:
     """Return the root mean square of what a quick total-variation image leaves of y."""
-    count = float(one.visible(torch.ones_like(one.y)).sum())
-    mask = one.physics.sampling_mask(one.y)
-    if mask is not None:
-        count = float((one.visible(torch.ones_like(one.y)) * (mask != 0)).sum())
+    measured, mask = one.visible(torch.ones_like(one.y)), one.physics.sampling_mask(one.y)
+    count = float((measured if mask is None else measured * (mask != 0)).sum())
     return float((sum_squares(one.A(tv_start(one)) - one.y) / max(count, 1.0)).sqrt())
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from untrained.classical import baseline, data_step
+from untrained.classical.sliding_dct import falling
 from untrained.classical.weight import noise_level
 from untrained.errors import UserError
 from untrained.priors.base import Denoiser
@@ -64,8 +65,6 @@ def plug_and_play(problem: Problem, denoiser: Denoiser, level: float) -> Tensor:
         each = zip(problem.each(), x.split(1), strict=True)
         return torch.cat([denoised(part, noise_level(one, part)) for one, part in each])
     x = baseline(problem)
-    ratio = (level / FIRST) ** (1 / (ROUNDS - 1))
-    for k in range(ROUNDS):
-        sigma = FIRST * ratio**k
+    for sigma in falling(FIRST, level, ROUNDS):
         x = denoised(data_step(problem, x, WEIGHT * (level / sigma) ** 2), sigma)
     return x

@@ -69,6 +69,9 @@ class Format:
     companion: Callable[[Path], Companion | None] = field(default=no_companion, kw_only=True)
 
 
+MEDICAL = "install it with: pip install 'untrained[medical]'"
+"""What to do where a file needs a reader of the extra `medical`."""
+
 PixelReader = Callable[[Path, str, bool], tuple[np.ndarray, list[str]]]
 
 

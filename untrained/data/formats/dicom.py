@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from untrained._version import __version__
-from untrained.data.formats.base import Companion, PictureFormat, reporting_damage
+from untrained.data.formats.base import MEDICAL, Companion, PictureFormat, reporting_damage
 from untrained.errors import UserError
 from untrained.machine import FLOAT_BYTES, check_size
 
-INSTALL = "install it with: pip install 'untrained[medical]'"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 KEPT = (
     "PixelSpacing",
@@ -60,7 +59,7 @@ def _opened(file: Path, what: str) -> Any:
     try:
         import pydicom
     except ImportError as error:
-        raise UserError(f"{what}: {file} is DICOM, which pydicom reads; {INSTALL}") from error
+        raise UserError(f"{what}: {file} is DICOM, which pydicom reads; {MEDICAL}") from error
     try:
         with reporting_damage(file, None):
             return pydicom.dcmread(file)

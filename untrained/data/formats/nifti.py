@@ -9,12 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from untrained.data.formats.base import Companion, PictureFormat, reporting_damage, to_native
+from untrained.data.formats.base import (
+    MEDICAL,
+    Companion,
+    PictureFormat,
+    reporting_damage,
+    to_native,
+)
 from untrained.errors import UserError
 from untrained.machine import check_size, float_bytes
 
 SUFFIXES = (".nii", ".nii.gz")
-INSTALL = "install it with: pip install 'untrained[medical]'"
 
 
 def read_nifti(file: Path, what: str, pages: bool = False) -> tuple[np.ndarray, list[str]]:
@@ -53,7 +58,7 @@ def _opened(file: Path, what: str) -> Any:
     try:
         import nibabel
     except ImportError as error:
-        raise UserError(f"{what}: {file} is NIfTI, which NiBabel reads; {INSTALL}") from error
+        raise UserError(f"{what}: {file} is NIfTI, which NiBabel reads; {MEDICAL}") from error
     logger = logging.getLogger("nibabel.global")
     before, logger.disabled = logger.disabled, True  # it would print what it mends in a header
     try:

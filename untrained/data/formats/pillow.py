@@ -10,11 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from untrained.data.formats.base import PixelReader
 from untrained.errors import UserError
 from untrained.machine import FLOAT_BYTES, check_size
 
 ORIENTATION = 274  # the EXIF and TIFF tag
 ALPHA = "alpha channel dropped"
+
+
+def pillow_reader(*formats: str) -> PixelReader:
+    """Make the reader of a format of one page, by the names that Pillow has for it."""
+
+    def read(file: Path, what: str, pages: bool = False) -> tuple[np.ndarray, list[str]]:
+        return decode_pillow(file, what, formats)
+
+    return read
 
 
 def decode_pillow(file: Path, what: str, formats: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from untrained.data.formats.base import PictureFormat
-from untrained.data.formats.pillow import decode_pillow
-
-
-def read_png(file: Path, what: str, pages: bool = False) -> tuple[np.ndarray, list[str]]:
-    """Read a PNG as `(C, H, W)`, and notes; it has one page."""
-    return decode_pillow(file, what, ("PNG",))
+from untrained.data.formats.pillow import pillow_reader
 
 
 def is_png16(path: Path) -> bool:
@@ -25,6 +18,6 @@ PNG = PictureFormat(
     "PNG",
     (".png",),
     "8 or 16 bits, grey or colour; alpha is dropped",
-    read_png,
+    pillow_reader("PNG"),
     deep=is_png16,
 )

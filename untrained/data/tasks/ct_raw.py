@@ -41,7 +41,6 @@ class RawScan:
         self._file, self._names, self._kind = file, names, kind
         self.notes: tuple[str, ...] = ("raw counts were divided by the open beam, less the dark",)
         self._offset: float | None = None
-        self._white, self._dark = self._levels()
 
     def shape(self, key: str) -> tuple[int, ...]:
         """Return the shape of an array, from its header alone."""
@@ -77,24 +76,24 @@ class RawScan:
         """Tell whether the array was written with its last axis first."""
         return False
 
-    def _levels(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the mean open beam and the mean dark image, `(rows, bins)`."""
-        if self._kind is not None:
-            frames = self._file.read(self._names["data"]).astype(np.float64)
-            return frames[self._kind == 1].mean(0), frames[self._kind == 2].mean(0)
-        read = (self._file.read(self._names[name]) for name in ("white", "dark"))
-        white, dark = (np.asarray(frames, float).mean(0) for frames in read)
-        return white, dark
-
     def _slice(self, row: int) -> np.ndarray:
-        """Return the line integrals of one slice, `(views, bins)`."""
-        counts = self._file.read_plane(self._names["data"], row).astype(np.float64)
-        if self._kind is not None:
-            counts = counts[self._kind == 0]
-        dark = self._dark[row]
-        open_beam = np.maximum(self._white[row] - dark, LEAST)
-        sinogram: np.ndarray = -np.log(np.clip((counts - dark) / open_beam, LEAST, None))
+        """Return the line integrals of one slice, `(views, bins)`; no other slice is read."""
+        counts, white, dark = self._counts(row)
+        mean_dark = dark.mean(0)
+        open_beam = np.maximum(white.mean(0) - mean_dark, LEAST)
+        sinogram: np.ndarray = -np.log(np.clip((counts - mean_dark) / open_beam, LEAST, None))
         return sinogram.astype(np.float32)
+
+    def _counts(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Read views, open beams and dark images of one slice, each `(frames, bins)`."""
+        if self._kind is None:
+            views, white, dark = (self._plane(name, row) for name in ("data", "white", "dark"))
+            return views, white, dark
+        frames = self._plane("data", row)
+        return frames[self._kind == 0], frames[self._kind == 1], frames[self._kind == 2]
+
+    def _plane(self, name: str, row: int) -> np.ndarray:
+        return self._file.read_plane(self._names[name], row).astype(np.float64)
 
     def _angles(self) -> np.ndarray:
         angles = np.asarray(self._file.read(self._names["angles"]), float)
