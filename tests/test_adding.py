@@ -234,15 +234,14 @@ def load_upside(path, *, key=None):
             ],
             "untrained/cli/reconstruct.py": [
                 (
-                    '@reconstruct.command()\n@click.argument("input_file", metavar="INPUT")\n'
-                    '@click.option(\n    "--physics",',
+                    '@reconstruct.command()\n@_INPUTS\n@click.option(\n    "--physics",',
                     '''
 @reconstruct.command()
-@click.argument("input_file", metavar="INPUT")
+@_INPUTS
 @shared_options
-def upside(options: Options, input_file: str) -> int:
+def upside(options: Options, inputs: tuple[str, ...]) -> int:
     """Turn it."""
-    return reconstruct_file("upside", input_file, options, partial(TASKS["upside"].load))
+    return reconstruct_inputs("upside", inputs, options, partial(TASKS["upside"].load))
 
 
 ''',

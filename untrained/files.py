@@ -132,7 +132,7 @@ def require_no_folder(path: str | Path, what: str) -> None:
     """
     if not os.path.isdir(path):  # noqa: PTH112, any text
         return
-    many = "; for all files of a folder use `untrained bench run`, or a loop of your shell"
+    many = " (`untrained reconstruct` takes folders, each file a job)"
     raise UserError(
         f"{what}: {path} is a folder, and a file is expected: give one of its files"
         f"{many if what in INPUTS else ''}"

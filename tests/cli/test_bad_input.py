@@ -205,7 +205,6 @@ def test_wrong_input(
 
 
 FOLDERS = [
-    *(["reconstruct", task, "scans"] for task in TASKS if task != "custom"),
     *(["simulate", task, "scans"] for task, own in TASKS.items() if own.simulate is not None),
     ["pretrain", "ugodit", "mri", "scans"],
     ["pretrain", "metadip", "ct", "scans"],
@@ -222,4 +221,19 @@ def test_a_folder_is_called_one_and_what_to_do_is_said(command, tmp_path, monkey
     said = capsys.readouterr().err
     assert ended.value.code == 2
     assert "scans is a folder, and a file is expected" in said
-    assert "`untrained bench run`, or a loop of your shell" in said
+    assert "`untrained reconstruct` takes folders" in said
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_folder_without_a_file_of_the_task_is_refused(task, tmp_path, monkeypatch, capsys):
+    """Whatever else lies in it, for every task alike; nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "notes.txt").write_text("read me")
+    own = ["--physics", "mine.py:Operator"] if task == "custom" else []
+    with pytest.raises(SystemExit) as ended:
+        main(["reconstruct", task, "scans", *own, "--out", "out"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert f"scans is a folder without a file that {task} reads; it holds 1 other(s)" in said
+    assert not (tmp_path / "out").exists()

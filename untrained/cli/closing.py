@@ -76,3 +76,12 @@ def _duration(solved: float, steps: int, took: float | None) -> str:
 
 def _seconds(value: float) -> str:
     return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as a person says it: seconds, minutes or hours."""
+    if seconds < 90:
+        return _seconds(seconds)
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

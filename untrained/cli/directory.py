@@ -25,6 +25,8 @@ from untrained.folder import (
 SHOWN = {"method", "task", "recipe", "seed", "steps", "stop", "seconds", "metrics", "classical"}
 COMMAND, RUN = "command", "run"
 """Notes of a folder: which command made it, and what is being run there."""
+JOBS = "jobs"
+"""Note and fact of a folder of many results: what is known of each."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def open_directory(
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other; give one of them")
     if resume and _only_finished(path):
+        _require_one_run(path)
         yield Directory(Folder(path), finished=_read(path))  # only read: needs no lock
         return
     given = list(inputs)
@@ -140,6 +143,7 @@ def _require_outside(work: Path, inputs: Iterable[str | Path | None]) -> None:
 
 def _require_allowed(folder: Folder, resume: bool, overwrite: bool, run: str) -> None:
     path = folder.path
+    _require_one_run(path)
     if not (resume or overwrite) and (path / RESULT).exists() and not folder.unfinished:
         raise UserError(
             f"{path} holds a finished result, which is never overwritten unasked; add "
@@ -158,6 +162,27 @@ def _require_allowed(folder: Folder, resume: bool, overwrite: bool, run: str) ->
             f"is kept: resume with its command ({folder.noted(COMMAND)}), start again with "
             "--overwrite, or choose another --out"
         )
+
+
+def _require_one_run(path: Path) -> None:
+    """Refuse the directory of a command that was given many files.
+
+    Raises:
+        UserError: it is one.
+    """
+    if JOBS in (read_facts(path / RESULT) or {}) or Folder(path).noted(JOBS) is not None:
+        raise UserError(
+            f"{path} holds the results of many files, each in a directory of its own; choose "
+            "another --out, or go on with its command and --resume"
+        )
+
+
+def finished_facts(path: Path) -> dict[str, Any] | None:
+    """Read the facts of a finished result whose files are all there; None where it is not."""
+    try:
+        return _read(path) if _only_finished(path) else None
+    except UserError:
+        return None
 
 
 def _only_finished(path: Path) -> bool:

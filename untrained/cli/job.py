@@ -7,8 +7,8 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import click
 
 from untrained.cli.closing import closing_lines, note_lines
 from untrained.cli.directory import Directory, open_directory, require_same
+from untrained.cli.failures import BAD_INPUT
 from untrained.cli.interrupt import INTERRUPTED
 from untrained.cli.options import Options
 from untrained.core.watch import Watch
@@ -43,15 +44,46 @@ from untrained.threads import at_most_threads
 from untrained.uncertainty.draw import as_run
 from untrained.uncertainty.settings import Way, parted_settings
 
-REFUSED = 2
-
 Load = partial[list[Measurement]]
 """A task's loader with the options given: path -> measurements."""
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How the run of one file ended.
+
+    Attributes:
+        code: exit status.
+        path: result directory.
+        facts: contents of its `result.json`; empty where none was written.
+        took: seconds of the whole job; None where a finished result was only shown.
+        printed: notes that were printed before the run.
+        trouble: what to say on the error stream; empty where all went well.
+    """
+
+    code: int
+    path: Path
+    facts: dict[str, Any]
+    took: float | None = None
+    printed: tuple[str, ...] = ()
+    trouble: str = ""
+
+
 def reconstruct_file(task: str, path: str, options: Options, load: Load) -> int:
     """Carry out one `reconstruct`; return the exit status."""
-    began = time.monotonic()
+    chosen = plan_job(task, options)
+    if options.dry_run:
+        return say_needs(needs_of(chosen, path, options, load), options)
+    ended = carry_out(chosen, path, options, load)
+    if ended.facts:
+        _report(ended, options)
+    if ended.trouble:
+        click.echo(ended.trouble, err=True)
+    return ended.code
+
+
+def plan_job(task: str, options: Options) -> Plan:
+    """Plan by the options alone; a setting that cannot be is refused before anything is read."""
     chosen = plan(
         task,
         weights=load_weights(options.weights) if options.weights else None,
@@ -64,27 +96,57 @@ def reconstruct_file(task: str, path: str, options: Options, load: Load) -> int:
         prior=load_prior(options.prior) if options.prior else None,
     )
     chosen.check_guide(bool(options.guide))
-    options.sure()  # a setting that cannot be is said before anything is read
+    options.sure()
+    return chosen
+
+
+def carry_out(
+    chosen: Plan, path: str, options: Options, load: Load, known: Collection[str] = ()
+) -> Ended:
+    """Reconstruct a file into its result directory.
+
+    Args:
+        chosen: the plan, see `plan_job`.
+        path: the file.
+        options, load: of the command.
+        known: notes that have been printed already.
+
+    Raises:
+        UserError: bad input.
+        KeyboardInterrupt: Ctrl-C while there is nothing yet to keep.
+    """
+    began = time.monotonic()
     with at_most_threads(options.threads):
-        slices = load(path)
+        slices = measured(path, options, load)
         given = input_files([path], options, load)
-        if options.reference:
-            with from_file(options.reference):
-                slices = with_references(slices, options.reference)
-        if options.dry_run:
-            _say_notes(chosen, slices, options)
-            with from_file(*given):
-                return _dry_run(chosen, slices, options)
-        out = Path(options.out or Path("untrained-out") / f"{task}-{Path(path).stem}")
+        out = Path(options.out or Path("untrained-out") / f"{chosen.task}-{Path(path).stem}")
         with open_directory(
             out,
             resume=options.resume,
             overwrite=options.overwrite,
             inputs=given,
             command=options.command or command_line(),
-            run=f"{chosen.card.name} on {task}, {len(slices)} image(s)",
+            run=f"{chosen.card.name} on {chosen.task}, {len(slices)} image(s)",
         ) as directory:
-            return _into(directory, chosen, slices, options, given, began)
+            return _into(directory, chosen, slices, options, given, began, known)
+
+
+def needs_of(chosen: Plan, path: str, options: Options, load: Load) -> dict[str, Any]:
+    """Estimate what the run of a file needs; see `run.estimate`."""
+    with at_most_threads(options.threads):
+        slices = measured(path, options, load)
+        _say_notes(chosen, slices, options)
+        with from_file(*input_files([path], options, load)):
+            return needs_of_slices(chosen, slices, options)
+
+
+def measured(path: str, options: Options, load: Load) -> list[Measurement]:
+    """Read the measurements of a file, with their references where some are given."""
+    slices = load(path)
+    if options.reference:
+        with from_file(options.reference):
+            return with_references(slices, options.reference)
+    return slices
 
 
 def input_files(paths: Sequence[str], options: Options, load: Load) -> list[str | None]:
@@ -103,11 +165,12 @@ def _into(
     options: Options,
     given: Sequence[str | None],
     began: float,
-) -> int:
+    known: Collection[str],
+) -> Ended:
     if directory.finished is not None:
         _same_settings(directory, chosen, slices, options)
-        return _report(directory.path, directory.finished, options)
-    printed = _say_notes(chosen, slices, options)
+        return Ended(0, directory.path, directory.finished)
+    printed = _say_notes(chosen, slices, options, known)
     with Interrupt() as interrupt:
         watch: list[Watch] = [interrupt]
         if options.time_limit is not None:
@@ -130,20 +193,19 @@ def _into(
         directory.folder.forget_states()
     if interrupted:
         flag = "--resume in place of --overwrite" if options.overwrite else "--resume"
-        click.echo(_interruption(directory, result, len(results), len(slices), flag), err=True)
-        return INTERRUPTED
+        trouble = _interruption(directory, result, len(results), len(slices), flag)
+        return Ended(INTERRUPTED, directory.path, {}, trouble=trouble)
     took = time.monotonic() - began
-    code = _report(directory.path, result_facts(result, about), options, took, printed)
+    ended = Ended(0, directory.path, result_facts(result, about), took, printed)
     lost = next((stop for stop in result.stop if stop.rule == DIVERGED), None)
     if lost is None:
-        return code
+        return ended
     before = f", having been resumed from {directory.path / STATE}" if result.resumed_from else ""
-    click.echo(
+    trouble = (
         f"untrained: {given[0]}: the run diverged{before}: {lost.reason}; {directory.path} holds "
-        "the last image before that",
-        err=True,
+        "the last image before that"
     )
-    return REFUSED
+    return replace(ended, code=BAD_INPUT, trouble=trouble)
 
 
 def _interruption(directory: Directory, result: Result, begun: int, slices: int, flag: str) -> str:
@@ -278,32 +340,35 @@ def _described(sure: Way, level: float) -> dict[str, Any]:
     return {"method": sure.name, "level": level, "settings": dataclasses.asdict(sure)}
 
 
-def _say_notes(chosen: Plan, slices: Sequence[Measurement], options: Options) -> tuple[str, ...]:
+def _say_notes(
+    chosen: Plan,
+    slices: Sequence[Measurement],
+    options: Options,
+    known: Collection[str] = (),
+) -> tuple[str, ...]:
     """Print what was decided before and while reading, before the time of a run is spent on it."""
     if options.quiet:
         return ()
     notes = (*chosen.notes, *notes_of_slices([m.notes for m in slices]))
     for note in notes:
-        click.echo("\n".join(note_lines(note)), err=True)
+        if note not in known:
+            click.echo("\n".join(note_lines(note)), err=True)
     return notes
 
 
-def _report(
-    path: Path,
-    facts: dict[str, Any],
-    options: Options,
-    took: float | None = None,
-    printed: Sequence[str] = (),
-) -> int:
+def _report(ended: Ended, options: Options) -> None:
+    """Print what a person, or a program, wants to know at the end of a run."""
     if options.as_json:
-        click.echo(json.dumps(facts, indent=2))
+        click.echo(json.dumps(ended.facts, indent=2))
     elif not options.quiet:
-        for line in closing_lines(path, facts, took, printed):
+        for line in closing_lines(ended.path, ended.facts, ended.took, ended.printed):
             click.echo(line)
-    return 0
 
 
-def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
+def needs_of_slices(
+    chosen: Plan, slices: Sequence[Measurement], options: Options
+) -> dict[str, Any]:
+    """Estimate what the run of a file's measurements needs; see `run.estimate`."""
     from untrained.run.estimate import estimate
 
     first = slices[0]
@@ -313,8 +378,7 @@ def _dry_run(chosen: Plan, slices: list[Measurement], options: Options) -> int:
     problem = _problem(first, options, chosen)
     sure = options.sure()
     seeds = members(chosen, options.seeds, sure, problem)
-    facts = estimate(chosen, problem, options.device, seeds=seeds, slices=len(slices), sure=sure)
-    return say_needs(facts, options)
+    return estimate(chosen, problem, options.device, seeds=seeds, slices=len(slices), sure=sure)
 
 
 def say_needs(facts: dict[str, Any], options: Options) -> int:
@@ -323,7 +387,7 @@ def say_needs(facts: dict[str, Any], options: Options) -> int:
         click.echo(json.dumps(facts, indent=2))
         return 0
     for name, value in facts.items():
-        if not isinstance(value, dict):
+        if not isinstance(value, dict | list):
             click.echo(f"{name.replace('_', ' '):<16} {value}")
     return 0
 

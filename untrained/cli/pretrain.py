@@ -112,8 +112,9 @@ def _noisy() -> click.Option:
 
 def _own_options(task: str) -> list[click.Parameter]:
     """List what `reconstruct TASK` has beside the shared options."""
-    shared = {"input_file", *Options.__dataclass_fields__}
-    return [p for p in reconstruct.commands[task].params if p.name not in shared]
+    shared = Options.__dataclass_fields__
+    options = reconstruct.commands[task].params
+    return [p for p in options if isinstance(p, click.Option) and p.name not in shared]
 
 
 def _what(card: Card) -> str:

@@ -6,10 +6,11 @@ from functools import partial
 
 import click
 
-from untrained.cli.job import reconstruct_file
+from untrained.cli.many import reconstruct_inputs
 from untrained.cli.options import Options, shared_options
 from untrained.data import TASKS
 
+_INPUTS = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 _VOLUME = click.option(
     "--volume", is_flag=True, help="All slices as one volume, by a network in three dimensions."
 )
@@ -26,99 +27,103 @@ _KEY = click.option(
 
 @click.group()
 def reconstruct() -> None:
-    """Turn a measurement into a picture."""
+    """Turn a measurement into a picture.
+
+    INPUT is a file. Several files, a folder or a pattern: each file is a job in a directory of its
+    own under --out, and one that fails stops none; 'summary.csv' and 'index.html' tell of all.
+    """
 
 
 @reconstruct.command()
-@click.argument("input_file", metavar="INPUT")
+@_INPUTS
 @click.option("--sigma", default=None, metavar="S|auto", help="Noise level, 0..255 scale.")
 @_VOLUME
 @_KEY
 @shared_options
 def denoise(
-    options: Options, input_file: str, sigma: str | None, volume: bool, key: str | None
+    options: Options, inputs: tuple[str, ...], sigma: str | None, volume: bool, key: str | None
 ) -> int:
     """Remove noise from an image."""
     load = partial(TASKS["denoise"].load, sigma=sigma, volume=volume, key=key)
-    return reconstruct_file("denoise", input_file, options, load)
+    return reconstruct_inputs("denoise", inputs, options, load)
 
 
 @reconstruct.command()
-@click.argument("input_file", metavar="INPUT")
+@_INPUTS
 @click.option("--mask", default=None, metavar="FILE", help="1 or white = measured.")
 @_VOLUME
 @_KEY
 @shared_options
 def inpaint(
-    options: Options, input_file: str, mask: str | None, volume: bool, key: str | None
+    options: Options, inputs: tuple[str, ...], mask: str | None, volume: bool, key: str | None
 ) -> int:
     """Fill in missing pixels."""
     load = partial(TASKS["inpaint"].load, mask=mask, volume=volume, key=key)
-    return reconstruct_file("inpaint", input_file, options, load)
+    return reconstruct_inputs("inpaint", inputs, options, load)
 
 
 @reconstruct.command()
-@click.argument("input_file", metavar="INPUT")
+@_INPUTS
 @click.option("--factor", type=int, default=None, help="2, 3, 4 or 8.")
 @_KEY
 @shared_options
-def superres(options: Options, input_file: str, factor: int | None, key: str | None) -> int:
+def superres(options: Options, inputs: tuple[str, ...], factor: int | None, key: str | None) -> int:
     """Enlarge an image."""
     load = partial(TASKS["superres"].load, factor=factor, key=key)
-    return reconstruct_file("superres", input_file, options, load)
+    return reconstruct_inputs("superres", inputs, options, load)
 
 
 @reconstruct.command()
-@click.argument("input_file", metavar="INPUT")
+@_INPUTS
 @click.option("--kernel", default=None, metavar="FILE", help="Blur kernel, 2-D.")
 @_KEY
 @shared_options
-def deblur(options: Options, input_file: str, kernel: str | None, key: str | None) -> int:
+def deblur(options: Options, inputs: tuple[str, ...], kernel: str | None, key: str | None) -> int:
     """Undo a known blur."""
     load = partial(TASKS["deblur"].load, kernel=kernel, key=key)
-    return reconstruct_file("deblur", input_file, options, load)
+    return reconstruct_inputs("deblur", inputs, options, load)
 
 
 @reconstruct.command()
-@click.argument("input_file", metavar="INPUT")
+@_INPUTS
 @click.option("--kernel", default=None, metavar="FILE", help="Of the built-in blur, 2-D.")
 @click.option("--bkse", default=None, metavar="FILE", help="Weights of the BKSE blur.")
 @_KEY
 @shared_options
 def nldeblur(
-    options: Options, input_file: str, kernel: str | None, bkse: str | None, key: str | None
+    options: Options, inputs: tuple[str, ...], kernel: str | None, bkse: str | None, key: str | None
 ) -> int:
     """Undo a known non-linear blur."""
     load = partial(TASKS["nldeblur"].load, kernel=kernel, weights=bkse, key=key)
-    return reconstruct_file("nldeblur", input_file, options, load)
+    return reconstruct_inputs("nldeblur", inputs, options, load)
 
 
 @reconstruct.command()
-@click.argument("input_file", metavar="INPUT")
+@_INPUTS
 @_KEY
 @shared_options
-def cs(options: Options, input_file: str, key: str | None) -> int:
+def cs(options: Options, inputs: tuple[str, ...], key: str | None) -> int:
     """Reconstruct from compressed measurements."""
     load = partial(TASKS["cs"].load, key=key)
-    return reconstruct_file("cs", input_file, options, load)
+    return reconstruct_inputs("cs", inputs, options, load)
 
 
 @reconstruct.command()
-@click.argument("input_file", metavar="INPUT")
+@_INPUTS
 @click.option("--pad", type=int, default=None, help="Zeros on each side of the image.")
 @click.option("--complex", "complex_image", is_flag=True, help="The image is complex.")
 @_KEY
 @shared_options
 def phase(
-    options: Options, input_file: str, pad: int | None, complex_image: bool, key: str | None
+    options: Options, inputs: tuple[str, ...], pad: int | None, complex_image: bool, key: str | None
 ) -> int:
     """Reconstruct from Fourier amplitudes."""
     load = partial(TASKS["phase"].load, pad=pad, complex_image=complex_image, key=key)
-    return reconstruct_file("phase", input_file, options, load)
+    return reconstruct_inputs("phase", inputs, options, load)
 
 
 @reconstruct.command()
-@click.argument("input_file", metavar="INPUT")
+@_INPUTS
 @click.option(
     "--mask", default=None, metavar="FILE", help="Sampling mask; else the file's, else the zeros."
 )
@@ -135,7 +140,7 @@ def phase(
 @shared_options
 def mri(
     options: Options,
-    input_file: str,
+    inputs: tuple[str, ...],
     mask: str | None,
     maps: str,
     index: str | None,
@@ -144,11 +149,11 @@ def mri(
 ) -> int:
     """Reconstruct multi-coil Cartesian MRI."""
     load = partial(TASKS["mri"].load, mask=mask, maps=maps, slice=index, volume=volume, key=key)
-    return reconstruct_file("mri", input_file, options, load)
+    return reconstruct_inputs("mri", inputs, options, load)
 
 
 @reconstruct.command()
-@click.argument("input_file", metavar="INPUT")
+@_INPUTS
 @click.option("--angles", default=None, metavar="FILE|N", help="View angles in degrees.")
 @click.option("--geometry", default=None, metavar="FILE", help="Fan-beam geometry as JSON.")
 @_SLICE
@@ -157,7 +162,7 @@ def mri(
 @shared_options
 def ct(
     options: Options,
-    input_file: str,
+    inputs: tuple[str, ...],
     angles: str | None,
     geometry: str | None,
     index: str | None,
@@ -168,11 +173,11 @@ def ct(
     load = partial(
         TASKS["ct"].load, angles=angles, geometry=geometry, slice=index, volume=volume, key=key
     )
-    return reconstruct_file("ct", input_file, options, load)
+    return reconstruct_inputs("ct", inputs, options, load)
 
 
 @reconstruct.command()
-@click.argument("input_file", metavar="INPUT")
+@_INPUTS
 @click.option(
     "--mesh",
     default=None,
@@ -197,7 +202,7 @@ def ct(
 @shared_options
 def eit(
     options: Options,
-    input_file: str,
+    inputs: tuple[str, ...],
     mesh: str | None,
     reference_voltages: str | None,
     ktc_level: int | None,
@@ -211,11 +216,11 @@ def eit(
         level=ktc_level,
         key=key,
     )
-    return reconstruct_file("eit", input_file, options, load)
+    return reconstruct_inputs("eit", inputs, options, load)
 
 
 @reconstruct.command()
-@click.argument("input_file", metavar="INPUT")
+@_INPUTS
 @click.option(
     "--physics",
     required=True,
@@ -224,10 +229,10 @@ def eit(
 )
 @_KEY
 @shared_options
-def custom(options: Options, input_file: str, physics: str, key: str | None) -> int:
+def custom(options: Options, inputs: tuple[str, ...], physics: str, key: str | None) -> int:
     """Reconstruct with your own operator.
 
     --physics runs the Python code it names, with your rights: name files that you trust.
     """
     load = partial(TASKS["custom"].load, physics=physics, key=key)
-    return reconstruct_file("custom", input_file, options, load)
+    return reconstruct_inputs("custom", inputs, options, load)

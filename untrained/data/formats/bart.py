@@ -76,4 +76,5 @@ BART = ArrayFormat(
     "k-space or an image of BART, two files of one name; axes of one entry are left out",
     read_bart,
     companion=bart_companion,
+    pair=True,
 )

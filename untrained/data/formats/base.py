@@ -61,12 +61,17 @@ class Format:
     Attributes:
         name, description: as `untrained list formats` shows them.
         suffixes: in lower case, with the dot; the reader of a file is found by them.
+        companion: file -> how a result is written in this format, too; None where it is not.
+        pair: whether two files of one name, with two of the suffixes, are one input.
+        directory: whether an input of this format is a directory.
     """
 
     name: str
     suffixes: tuple[str, ...]
     description: str
     companion: Callable[[Path], Companion | None] = field(default=no_companion, kw_only=True)
+    pair: bool = field(default=False, kw_only=True)
+    directory: bool = field(default=False, kw_only=True)
 
 
 MEDICAL = "install it with: pip install 'untrained[medical]'"
