@@ -40,6 +40,7 @@ def blank_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     Tests of the curves override this fixture by one of the same name.
     """
     monkeypatch.setattr(page, "draw", lambda *_: b"")
+    monkeypatch.setattr(page, "hover_data", lambda *_: "")
 
 
 class PauseAfter(Watch):

@@ -18,6 +18,7 @@ LAYERS = (
     "files",
     "folder",
     "maths",
+    "picture",
     "metrics",
     "optim",
     "threads",

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from untrained.data.formats.base import SAME, Companion, Units
+from untrained.picture import Picture
 from untrained.uncertainty.summary import Uncertainty
 
 
@@ -87,6 +88,8 @@ class About:
         metrics, classical_metrics: `psnr`, `ssim`, ... against the reference.
         mesh: values of the image on the operator's own mesh, see `Physics.on_mesh`; of several
             images the first. Empty without one.
+        pictures: further panels of the report: the residual of the measurements, and what a task
+            adds. Of several images the first's.
         uncertainty: how an error bar was found and checked, where one was asked for.
         half, null_std: half of its intervals' width, and the calibrated deviation of what no
             measurement speaks to, `(G, C, ...)`; None without one, or for a nonlinear operator.
@@ -117,6 +120,7 @@ class About:
     metrics: dict[str, float] | None = None
     classical_metrics: dict[str, float] | None = None
     mesh: dict[str, np.ndarray] = field(default_factory=dict)
+    pictures: tuple[Picture, ...] = ()
     mixture: Mixture | None = None
     uncertainty: Uncertainty | None = None
     half: Tensor | None = None

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from untrained.about import About
 from untrained.core.rule import Stopped
-from untrained.report import save_result
+from untrained.report import notebook_html, plot_result, save_result
 from untrained.solver.fit import Fit
 from untrained.uncertainty.summary import Uncertainty
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,6 +73,17 @@ class Result(Fit):
         if not self.finished:
             parts.append("unfinished")
         return f"Result({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """Return the pictures and measures as HTML, which a notebook shows."""
+        return notebook_html(self, self.about)
+
+    def plot(self) -> Figure:
+        """Draw the images, their error maps and the curves as a matplotlib figure.
+
+        The figure does not depend on pyplot: `result.plot().savefig("result.png")`.
+        """
+        return plot_result(self, self.about)
 
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Path:
         """Write the result directory: arrays, pictures, history, report, and `result.json` last.

@@ -77,6 +77,7 @@ def make_result() -> Callable[..., Result]:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the curves out of the page; drawing them is most of the time a page takes."""
     monkeypatch.setattr("untrained.report.page.draw", lambda chart, theme: b"")
+    monkeypatch.setattr("untrained.report.page.hover_data", lambda chart: "")
 
 
 @pytest.fixture

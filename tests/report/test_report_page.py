@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import json
 import re
 import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +19,17 @@ from PIL import Image
 from untrained.about import Mixture
 from untrained.core.rule import Stopped
 from untrained.methods import OES
+from untrained.picture import Picture
+from untrained.report import page as page_module
 from untrained.report import words
 from untrained.report.charts import Chart, Line, charts
+from untrained.report.extras import extra_panels
 from untrained.report.gallery import gallery
 from untrained.report.page import metric_table, render_page
-from untrained.report.plots import DARK, LIGHT, draw, figure_of, pixels_of
+from untrained.report.pictures import LEVELS, deep_values, png
+from untrained.report.plots import DARK, LIGHT, draw, figure_of, hover_data, pixels_of
+
+SCRIPT = Path(page_module.__file__).with_name("page.js").read_text(encoding="utf-8")
 
 
 def both(result):
@@ -60,8 +69,13 @@ def test_the_page_is_self_contained(compared):
     page = render_page(*both(compared))
     assert not re.search(r"https?://", page)
     reader = Reader(page)
-    assert not reader.all("script")
+    assert reader.all("script") == [{}], "one script, its own, that loads nothing"
+    assert not re.search(r"\b(fetch|XMLHttpRequest|import|eval|WebSocket)\s*\(", SCRIPT)
     assert not reader.all("link")
+    (policy,) = [m["content"] for m in reader.all("meta") if "http-equiv" in m]
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert policy.endswith(f"script-src 'sha256-{digest}'"), "no other script runs"
     pictures = reader.all("img")
     assert len(pictures) == 7 + 3  # seven panels, three charts
     assert all(p["src"].startswith("data:image/png;base64,") for p in pictures)
@@ -76,9 +90,10 @@ def test_user_text_is_escaped(compared):
     stop = [Stopped("heldout", 2, evil)]
     history = {**compared.history, evil: compared.history["data"]}
     page = render_page(*both(replace(compared, about=about, stop=stop, history=history)))
-    assert "<script" not in page
+    assert page.count("<script") == 1
+    assert f"<script>{SCRIPT}</script>" in page
     assert "&lt;script&gt;alert(1)" in page
-    assert not Reader(page).all("script")
+    assert Reader(page).all("script") == [{}]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -100,6 +115,8 @@ def test_contents_and_their_order(compared):
         "Data weighting: uniform",
         "alpha was dropped",
         "untrained reconstruct</code></pre>",
+        "@article{rudin1992tv",
+        "@software{untrained",
         "--preset best",
     ]
     found = [page.find(text, page.find("<body>")) for text in wanted]
@@ -290,6 +307,78 @@ def test_the_classical_level_is_that_of_the_slice_whose_curves_are_drawn(make_re
     errors = torch.tensor([0.1, 0.5]).reshape(2, 1, 1, 1)
     result = make_result(truth, classical=truth + errors, classical_name="tv", **known)
     assert words.first_classical_psnr(*both(result)) == pytest.approx(20.0, abs=1e-3)
+
+
+def test_views_have_their_values_to_4096_levels(make_result):
+    """Check that what the page's script decodes is the image, and that maps are told apart."""
+    image = 3.0 * torch.rand(1, 1, 9, 14) - 1.0
+    result = make_result(image, task="ct", reference=image + 0.1, adjoint=torch.zeros(1, 1, 4, 4))
+    measured, ours, reference, error = gallery(*both(result)).panels
+    assert [p.kind for p in (measured, ours, reference, error)] == [
+        "picture",
+        "view",
+        "view",
+        "map",
+    ]
+    assert (ours.key, reference.key) == ("result", "reference")
+    halves = np.asarray(opened(ours.values)).astype(int)
+    assert halves.shape == (18, 14)
+    (low, high), codes = ours.ends, 16 * halves[:9] + halves[9:]
+    seen = low + (high - low) * codes / LEVELS
+    assert np.abs(seen - image[0, 0].numpy()).max() <= (high - low) / LEVELS
+    colour = gallery(*both(make_result(torch.rand(1, 3, 5, 5)))).panels[0]
+    assert (colour.kind, colour.values, colour.ends) == ("view", "", (0.0, 1.0))
+
+
+def test_values_of_a_large_image_are_those_of_a_smaller_one():
+    plane = np.repeat(np.arange(4.0), 400)[None].repeat(64, axis=0)
+    uri, ends = deep_values(plane)
+    assert opened(uri).size == (640, 2 * 26)
+    assert ends == (0.0, 3.0)
+    assert deep_values(np.full((2, 2), np.nan))[1] == (0.0, 1.0)
+
+
+def test_hover_data_are_the_values_of_the_curve(compared):
+    rule = charts(compared.history, compared.origins, 2)[1]
+    told = json.loads(hover_data(rule))
+    assert told["rows"] == [1, 2, 3, 4, 5]
+    assert told["chosen"] == 2
+    assert told["lines"] == [["held-out error", [0.4, 0.2, 0.25, None, None]]]
+    assert 0 < told["left"] < told["right"] < 1
+    many = Chart("a", "", (Line("long", np.arange(5000.0)),), chosen=7, level=(3.0, "tv"))
+    told = json.loads(hover_data(many))
+    assert len(told["rows"]) <= 241
+    assert {1, 8, 5000} <= set(told["rows"])
+    assert [label for label, _ in told["lines"]] == ["long", "tv"]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_pictures_of_a_task_are_panels(compared):
+    values = np.array([[-2.0, 0.0], [1.0, 2.0]])
+    icon = png(np.zeros((3, 5), np.uint8))
+    frames = b"GIF89a" + bytes([7, 0, 9, 0]) + bytes(20)
+    pictures = (
+        Picture("Residual of k-space", "Why.", values, unit="of max |y|"),
+        Picture("Kernel", values=np.abs(values), scale="grey"),
+        Picture("Decades", values=np.abs(values), scale="decades"),
+        Picture("Icon", encoded=icon),
+        Picture("Series", encoded=frames, alt="A heart that beats"),
+    )
+    page = render_page(*both(replace(compared, about=replace(compared.about, pictures=pictures))))
+    found = [page.find(f"<strong>{one.title}</strong>") for one in pictures]
+    assert -1 not in found
+    assert found == sorted(found)
+    assert 'alt="A heart that beats"' in page
+    assert "data:image/gif;base64," in page
+    panels = extra_panels(pictures)
+    white = np.asarray(opened(panels[0].uri).convert("RGB"))[0, 1].astype(int)
+    assert np.abs(white - 247).max() < 3, "0 is in the middle of the scale"
+    assert [(p.width, p.height) for p in panels[3:]] == [(5, 3), (7, 9)]
+    assert panels[1].scale == ()
+    with pytest.raises(ValueError, match="either values or"):
+        Picture("Neither")
+    with pytest.raises(ValueError, match="PNG and GIF"):
+        extra_panels((Picture("Odd", encoded=b"BM"),))
 
 
 SMALL_NUMBERS = Line("held-out error", 2.612e-5 * (1 + np.arange(60) / 300))

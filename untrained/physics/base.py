@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from untrained.errors import UserError
+from untrained.picture import Picture
 
 P = TypeVar("P", bound="Physics")
 WEIGHTINGS = ("uniform", "ramp", "half-ramp")
@@ -201,6 +202,23 @@ class Physics(nn.Module):
             of boundary edges filled up with -1.
         """
         return {}
+
+    def residual_picture(self, residual: Tensor) -> Picture | None:
+        """Draw what an image leaves of its measurements, A(x) - y, for the report.
+
+        The default draws the last two axes, the mean over those before, or nothing for fewer.
+
+        Args:
+            residual: `y_shape`, without batch axis, divided by the largest |y|; 0 where nothing
+                was measured.
+
+        Returns:
+            None where no picture tells anything.
+        """
+        if residual.ndim < 2 or min(residual.shape[-2:]) < 2:
+            return None
+        plane = residual.reshape(-1, *residual.shape[-2:]).mean(0)
+        return Picture("Residual of the measurements", "", plane.cpu().numpy(), unit="of max |y|")
 
     # other variables --------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from untrained.physics.ct_geometry import FanBeam, Geometry, projection_matrix
 from untrained.physics.fbp import fbp, filter_detectors, ramp, whole_views
 from untrained.physics.masks import as_mask
 from untrained.physics.sparse import Product, Rows, sum_of_products
+from untrained.picture import Picture
 
 __all__ = ["CT", "FanBeam", "Geometry"]
 
@@ -290,6 +291,12 @@ class CT(LinearPhysics):
         span = f"angles from {min(scan.angles):.4g} to {max(scan.angles):.4g} degrees{step}"
         height, width = scan.image_shape
         return f"{span}, {scan.detectors} bins, {beam}, an image of {height} x {width}"
+
+    def residual_picture(self, residual: Tensor) -> Picture | None:
+        """Draw the sinogram's residual `(C, detectors, views)`, one row for each view."""
+        plane = residual.reshape(-1, *residual.shape[-2:]).mean(0).T.cpu().numpy()
+        told = "Each row is a view, each column a detector bin."
+        return Picture("Residual of the sinogram", told, plane, unit="of max |y|")
 
     def leaving_out(self, mask: Tensor | np.ndarray) -> CT:
         """Return the same operator without the measurements where a mask is 0.

@@ -14,6 +14,7 @@ from untrained.maths import fft2c, ifft2c, to_channels, to_complex
 from untrained.physics.base import LinearPhysics, Physics, among, number_positions, twin
 from untrained.physics.hybrid import Hybrid, mean_of_maps
 from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop, plane_mask
+from untrained.picture import Picture
 
 _LINES = 3  # fewest columns or rows worth holding out
 
@@ -230,6 +231,12 @@ class MRI(LinearPhysics):
         weight = energy.new_zeros(energy.shape)
         weight[:, hidden] = 1 + (share / place.bincount())[:, place]
         return weight[:, None, None]
+
+    def residual_picture(self, residual: Tensor) -> Picture | None:
+        """Draw that of k-space `(2, coils, H, W)`: root of the sum of squares over coils."""
+        plane = residual.square().sum(dim=(0, 1)).sqrt().cpu().numpy()
+        told = "The low frequencies are in the middle. Black: not measured."
+        return Picture("Residual of k-space", told, plane, "decades", unit="of max |y|")
 
     def _outside_centre(self) -> Tensor:
         sampled = self.mask[0, 0, 0].bool()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from untrained.physics.base import LinearPhysics, Physics
+from untrained.picture import Picture
 
 
 class Rescaled(LinearPhysics):
@@ -40,6 +41,10 @@ class Rescaled(LinearPhysics):
     def described(self) -> str:
         """Say what the operator measures."""
         return self.physics.described()
+
+    def residual_picture(self, residual: Tensor) -> Picture | None:
+        """Draw what the operator itself draws."""
+        return self.physics.residual_picture(residual)
 
     def A(self, x: Tensor) -> Tensor:
         """Map images `(B, *x_shape)` to measurements, divided by the gain."""

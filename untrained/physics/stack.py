@@ -13,6 +13,7 @@ from untrained.checks import whole
 from untrained.errors import UserError
 from untrained.physics.base import LinearPhysics, Physics
 from untrained.physics.foreign import as_physics
+from untrained.picture import Picture
 
 STRIPE = 2**24  # bytes of measurements
 
@@ -78,6 +79,10 @@ class Stack(LinearPhysics):
     def described(self) -> str:
         """Say what is measured: the number of slices, and what each of them is."""
         return f"{self.depth} slices; each {self.physics.described()}"
+
+    def residual_picture(self, residual: Tensor) -> Picture | None:
+        """Draw the residual of the middle slice, as its own operator does."""
+        return self.physics.residual_picture(residual[:, self.depth // 2])
 
     def rescaled(self, gain: float) -> Stack | None:
         """Return the same operator divided by `gain`; None where that of the slices cannot be."""

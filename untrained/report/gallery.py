@@ -18,6 +18,7 @@ from untrained.report.pictures import (
     colour_window,
     colours,
     data_uri,
+    deep_values,
     difference,
     image_window,
     number,
@@ -26,14 +27,27 @@ from untrained.report.pictures import (
 )
 from untrained.solver.fit import Fit
 
+KEYS = {"adjoint": "input", "classical": "classical", "ours": "result", "reference": "reference"}
+"""Short names of the images in the viewer."""
+
 SMALL = 280  # pixels; below, the browser shows pixels as squares instead of blurring them
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Hold a picture on the page; `scale` is the colour bar's two ends, empty for grey and RGB.
+    """Hold a picture on the page.
 
-    `gradient` are the bar's colours, where they are not the page's own.
+    Attributes:
+        title, caption, alt: its texts.
+        uri: the picture, a `data:` address; `width` and `height` of the image that it shows.
+        scale: the colour bar's two ends, empty for grey and RGB.
+        gradient: the bar's colours, where they are not the page's own.
+        kind: `view` is an image in the common window, `map` another picture of the same pixels,
+            zoomed along; `picture` stands alone.
+        key: short name of a view in the viewer: `network`, `classical`, ...
+        values: the view's values for the viewer, see `deep_values`; empty: the picture has them.
+        ends: the values that the lowest and the highest code of `values`, or black and white of
+            the picture, stand for.
     """
 
     title: str
@@ -44,6 +58,10 @@ class Panel:
     height: int
     scale: tuple[str, str] | tuple[()] = ()
     gradient: tuple[str, ...] = ()
+    kind: str = "picture"
+    key: str = ""
+    values: str = ""
+    ends: tuple[float, float] | tuple[()] = ()
 
     @property
     def small(self) -> bool:
@@ -53,12 +71,16 @@ class Panel:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Hold the pictures, how many are side by side, a note on the images, and their window."""
+    """Hold the pictures, how many are side by side, a note on the images, and their window.
+
+    `colour` tells whether the images are in colour.
+    """
 
     panels: list[Panel]
     columns: str
     note: str
     window: Window
+    colour: bool = False
 
 
 def gallery(fit: Fit, about: About) -> Gallery:
@@ -81,7 +103,9 @@ def gallery(fit: Fit, about: About) -> Gallery:
         "reference": "Reference",
     }
     shown = [
-        image_panel(title, planes[name], window) for name, title in titles.items() if name in planes
+        view_panel(KEYS[name], title, planes[name], window, planes["ours"].shape)
+        for name, title in titles.items()
+        if name in planes
     ]
     shown += _error_panels(planes, titles)
     return Gallery(
@@ -89,6 +113,7 @@ def gallery(fit: Fit, about: About) -> Gallery:
         "three" if "classical" in planes else "two",
         f"{_detail(fit, about)}All images share one window: {window.text}.",
         window,
+        planes["ours"].ndim == 3,
     )
 
 
@@ -107,6 +132,22 @@ def image_panel(title: str, plane: np.ndarray, window: Window) -> Panel:
     height, width = plane.shape[:2]
     panel = Panel(title, "", f"{title}, {width} by {height} pixels", uri, width, height)
     return replace(panel, **colour_bar(window)) if window.palette else panel
+
+
+def view_panel(
+    key: str, title: str, plane: np.ndarray, window: Window, shape: tuple[int, ...]
+) -> Panel:
+    """Draw an image with its values, if it is grey and has the shape of the others."""
+    panel = image_panel(title, plane, window)
+    if plane.shape != shape:
+        return panel
+    if window.palette:
+        return replace(panel, kind="map")
+    ends: tuple[float, float] = (window.low, window.high)
+    values = ""
+    if plane.ndim == 2:
+        values, ends = deep_values(plane)
+    return replace(panel, kind="view", key=key, values=values, ends=ends)
 
 
 def colour_bar(window: Window) -> dict[str, Any]:
@@ -186,4 +227,4 @@ def _map_panel(title: str, plane: np.ndarray, window: Window, caption: str) -> P
     height, width = plane.shape
     ends = (number(window.low), number(window.high))
     alt = f"{title}, colour scale from {ends[0]} to {ends[1]}"
-    return Panel(title, caption, alt, uri, width, height, ends)
+    return Panel(title, caption, alt, uri, width, height, ends, kind="map")

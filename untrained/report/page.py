@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +12,14 @@ import numpy as np
 
 from untrained._version import versions
 from untrained.about import About
+from untrained.methods.citing import bibtex
 from untrained.report import words
 from untrained.report.after import after_the_curves
 from untrained.report.charts import Chart, charts
+from untrained.report.extras import extra_panels
 from untrained.report.gallery import Gallery, gallery
 from untrained.report.pictures import colour_gradient, data_uri
-from untrained.report.plots import DARK, LIGHT, draw, pixels_of
+from untrained.report.plots import DARK, LIGHT, draw, hover_data, pixels_of
 from untrained.report.tank import tank_panel
 from untrained.solver.fit import Fit
 from untrained.tasks import find_task
@@ -26,7 +30,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plot:
-    """Hold a chart on the page, drawn for a light and for a dark background."""
+    """Hold a chart on the page, drawn for a light and for a dark background.
+
+    `hover` are its values as JSON, see `plots.hover_data`.
+    """
 
     title: str
     caption: str
@@ -35,12 +42,15 @@ class Plot:
     dark: str
     width: int
     height: int
+    hover: str = ""
 
 
 def page_template(path: Path) -> Template:
     """Load a page's template; it may include files beside it and those of this folder."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
 
+    script = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
     environment = Environment(
         loader=FileSystemLoader([path.parent, Path(__file__).parent]),
         autoescape=True,
@@ -49,11 +59,18 @@ def page_template(path: Path) -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals.update(script=Markup(script), script_hash=_hash(script))
     return environment.get_template(path.name)
 
 
+def _hash(script: str) -> str:
+    """Return the script's name in the page's security policy, which lets no other one run."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return "sha256-" + base64.b64encode(digest).decode()
+
+
 def render_page(fit: Fit, about: About) -> str:
-    """Render the report of a result as one HTML page (no scripts, no links outside)."""
+    """Render the report of a result as one HTML page, which loads nothing from outside."""
     of_input = words.input_metrics(fit, about)
     return page_template(Path(__file__).with_name("page.html")).render(
         method=words.method_name(fit, about),
@@ -62,6 +79,8 @@ def render_page(fit: Fit, about: About) -> str:
         warning=words.state_of(fit),
         gallery=_gallery(fit, about),
         gradient=colour_gradient(),
+        extras=extra_panels(about.pictures),
+        citations=citations_of(fit, about),
         metrics=metric_table(fit, about, of_input),
         sure=words.error_bar(about),
         stops=fit.stop,
@@ -159,6 +178,7 @@ def drawn(chart: Chart) -> Plot:
         data_uri(draw(chart, LIGHT)),
         data_uri(draw(chart, DARK)),
         *pixels_of(chart),
+        hover_data(chart),
     )
 
 
@@ -200,6 +220,14 @@ def _value_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_value_text(item) for item in value)
     return "–" if value is None else str(value)
+
+
+def citations_of(fit: Fit, about: About) -> str:
+    """Return the BibTeX entries of the papers behind a result, and of this program."""
+    names = [words.method_name(fit, about), about.classical_name]
+    if fit.recipe is not None:
+        names.append(fit.recipe.stop.name)
+    return bibtex(names)
 
 
 def repeat_facts(fit: Fit) -> list[tuple[str, str]]:

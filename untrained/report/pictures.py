@@ -11,6 +11,8 @@ import numpy as np
 from untrained.tasks import find_task
 
 LONGEST_SIDE = 1200
+LONGEST_VIEW, LEVELS = 640, 4095
+"""Pixels of a side, and codes, of the values that the page's viewer has."""
 COLOURS = "magma"
 DIVERGING = "RdBu"
 """Red is below the background, resistive; blue is above it, conductive."""
@@ -135,6 +137,32 @@ def png(pixels: np.ndarray, longest: int | None = None) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, format="PNG", optimize=True)
     return stream.getvalue()
+
+
+def deep_values(plane: np.ndarray) -> tuple[str, tuple[float, float]]:
+    """Encode a plane `(H, W)` by 12 bits a pixel, for a window that is chosen on the page.
+
+    Returns:
+        A `data:` address of a grey PNG `(2 H, W)`: codes divided by 16 above, their remainders
+        below; and the values of codes 0 and 4095. At most LONGEST_VIEW pixels a side.
+    """
+    values = np.nan_to_num(plane.astype(np.float64), posinf=0.0, neginf=0.0)
+    longest = max(values.shape)
+    if longest > LONGEST_VIEW:
+        values = _smaller(values, LONGEST_VIEW / longest)
+    low, high = float(values.min()), float(values.max())
+    high = high if high > low else low + 1.0
+    codes = np.round((values - low) / (high - low) * LEVELS).astype(np.uint16)
+    halves = np.concatenate([codes // 16, codes % 16]).astype(np.uint8)
+    return data_uri(png(halves)), (low, high)
+
+
+def _smaller(plane: np.ndarray, factor: float) -> np.ndarray:
+    from PIL import Image
+
+    height, width = (max(1, round(side * factor)) for side in plane.shape)
+    picture = Image.fromarray(plane.astype(np.float32))
+    return np.asarray(picture.resize((width, height), Image.Resampling.BOX), dtype=np.float64)
 
 
 def data_uri(picture: bytes) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -84,6 +85,44 @@ def figure_of(chart: Chart, theme: Theme) -> Figure:
     axes.set_xlabel(f"optimiser step{told}", parse_math=False)
     _legend(axes, chart, theme)
     return figure
+
+
+MOST_POINTS = 240
+"""Steps of a curve that the pointer can rest on."""
+
+
+def hover_data(chart: Chart) -> str:
+    """Return what the page needs to tell a chart's values under the pointer, as JSON.
+
+    `left` and `right` are the ends of the axes as shares of the picture's width, `count` the
+    number of rows, `rows` those that are told, `lines` a label and a value for each of them.
+    """
+    axes = figure_of(chart, LIGHT).axes[0]
+    place, (first, last) = axes.get_position(), axes.get_xlim()
+    count = len(chart.lines[0].values)
+    rows = np.unique(np.linspace(0, count - 1, min(count, MOST_POINTS)).round().astype(int))
+    if chart.chosen is not None:
+        rows = np.union1d(rows, [chart.chosen])
+    told: dict[str, Any] = {
+        "left": round(float(place.x0), 4),
+        "right": round(float(place.x1), 4),
+        "first": float(first),
+        "last": float(last),
+        "rows": (rows + 1).tolist(),
+        "chosen": None if chart.chosen is None else chart.chosen + 1,
+        "unit": chart.unit,
+        "lines": [
+            [line.label.lstrip("_"), [_shortened(line.values[row]) for row in rows]]
+            for line in chart.lines
+        ],
+    }
+    if chart.level is not None:
+        told["lines"].append([chart.level[1], [_shortened(chart.level[0])] * len(rows)])
+    return json.dumps(told, separators=(",", ":"))
+
+
+def _shortened(value: float) -> float | None:
+    return float(f"{value:.4g}") if np.isfinite(value) else None
 
 
 def pixels_of(chart: Chart) -> tuple[int, int]:

@@ -32,6 +32,7 @@ from untrained.problem.digest import reference_digests
 from untrained.rules.output import CLASSICAL_ERROR
 from untrained.rules.prior_blend import PRIOR_ERROR, PRIOR_SHARE
 from untrained.rules.stop import HELD_OUT_ERROR
+from untrained.run.pictures import measurement_pictures
 from untrained.run.plan import Plan
 from untrained.solver.fit import Fit
 from untrained.waiting import TimeIsUp, waiting
@@ -118,6 +119,7 @@ def evaluate(
         classical_metrics=scores(classical),
         mixture=mixture,
         mesh=problem.physics.on_mesh(fit.image[0]),
+        pictures=measurement_pictures(problem, fit),
     )
 
 

@@ -1,0 +1,42 @@
+"""BibTeX of methods and stop rules."""
+
+from __future__ import annotations
+
+import pytest
+
+import untrained as ut
+from untrained.methods.citing import KEYS, bibtex, entries
+from untrained.rules.parse import RULES
+
+
+def test_every_method_says_what_to_cite() -> None:
+    unknown = set(ut.METHODS) - set(KEYS)
+    assert not unknown, f"add {unknown} to untrained/methods/citing.py, their papers to the .bib"
+    assert set(KEYS) <= {*ut.METHODS, *RULES}
+
+
+def test_every_entry_is_used_and_complete() -> None:
+    """Check that each key exists, that each entry is asked for, and has title, author and year."""
+    asked = {key for keys in KEYS.values() for key in keys} | {"untrained"}
+    assert asked == set(entries())
+    for text in entries().values():
+        assert text.count("{") == text.count("}")
+        assert all(f"  {field} = {{" in text for field in ("title", "author", "year"))
+
+
+@pytest.mark.parametrize("name", [n for n in ut.METHODS if KEYS[n]])
+def test_the_authors_and_the_year_are_those_of_the_card(name: str) -> None:
+    """Check the first author's name, where the card names one, against the first entry."""
+    entry = entries()[KEYS[name][0]]
+    first = ut.METHODS[name].source.split(",")[0].split()[0]
+    if name in ("house", "fillin", "dct", "tv"):
+        return
+    plain = entry.replace("{\\~n}", "n").replace('{\\"o}', "o")
+    assert first in plain
+
+
+def test_an_entry_stands_once_and_the_program_last() -> None:
+    text = bibtex(["deepred", "red", "no-such-name"])
+    assert text.count("@article{romano2017red") == 1
+    assert text.rstrip().rpartition("@")[2].startswith("software{untrained")
+    assert "VERSION" not in text
