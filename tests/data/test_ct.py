@@ -149,7 +149,7 @@ def test_h5_is_read_alike(tmp_path):
         ({"angles": np.zeros(6), "image_shape": np.array([0, 4])}, "image_shape"),
         ({"angles": np.zeros(6), "image_shape": np.array(4)}, "two whole numbers"),
         ({"angles": np.zeros(6), "reference": np.ones((9, 9))}, r"\(16, 16\).*\(9, 9\)"),
-        ({"angles": np.zeros(6), "geometry": "cone"}, "parallel, fan"),
+        ({"angles": np.zeros(6), "geometry": "helix"}, "parallel, fan, cone"),
         ({"angles": np.zeros(6), "geometry": "fan"}, "source_origin"),
         ({"angles": np.zeros(6), "source_origin": 9.0}, "belong to a fan beam"),
         ({"angles": np.zeros(6), "pixel_size": -1.0}, "pixel_size"),

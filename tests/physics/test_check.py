@@ -14,6 +14,7 @@ from untrained.physics import (
     MRI,
     Blur,
     CompressedSensing,
+    ConeCT,
     Denoise,
     FanBeam,
     Inpaint,
@@ -47,6 +48,10 @@ def columns(size, coils):
     return MRI(vdrs_mask(size[1], 2, 0.2), maps)
 
 
+def cone(size):
+    return ConeCT((3, *size), np.arange(0, 360, 60.0), (4, 46), FanBeam(90.0, 150.0), row_pitch=2.0)
+
+
 OPERATORS = {
     "denoise": lambda size: Denoise((3, *size)),
     "inpaint": lambda size: Inpaint(random_mask(size, 0.5), (3, *size)),
@@ -64,6 +69,7 @@ OPERATORS = {
     "mri_columns": lambda size: MRI(vdrs_mask(size[1], 2, 0.2), x_shape=(2, *size)),
     "ct_parallel": lambda size: CT(size, np.arange(0, 180, 20.0), 40),
     "ct_fan": lambda size: CT(size, np.arange(0, 360, 40.0), 50, fan=FanBeam(90.0, 150.0)),
+    "cone": lambda size: cone(size),
     "hybrid": lambda size: columns(size, 2).hybrid(),
     "stack_mri": lambda size: Stack(mri(size, 2), 3),
     "stack_ct": lambda size: Stack(CT(size, np.arange(0, 180, 30.0), 40), 2),

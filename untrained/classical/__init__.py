@@ -12,7 +12,7 @@ from torch import Tensor
 
 from untrained.classical.denoisers import DENOISERS, find_denoiser
 from untrained.classical.gauss_newton import gaussnewton, linearised, smooth_or_flat
-from untrained.classical.linear import adjoint, cgsense, data_step, fbp
+from untrained.classical.linear import adjoint, cgsense, data_step, fbp, fdk, filtered
 from untrained.classical.low_rank import lowrank
 from untrained.classical.mixture import deblurred, denoised, filled, of_few_lines
 from untrained.classical.nonlocal_bayes import bayes_denoise, nlbayes
@@ -26,6 +26,7 @@ from untrained.problem.slices import slices_of
 CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
     "adjoint": adjoint,
     "fbp": fbp,
+    "fdk": fdk,
     "cgsense": cgsense,
     "tv": tv,
     "l1wavelet": l1wavelet,
@@ -53,6 +54,8 @@ __all__ = [
     "dct",
     "dct_denoise",
     "fbp",
+    "fdk",
+    "filtered",
     "find_denoiser",
     "gaussnewton",
     "l1wavelet",

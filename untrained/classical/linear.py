@@ -24,9 +24,8 @@ def adjoint(problem: Problem) -> Tensor:
     return problem.estimate()
 
 
-@torch.no_grad()
 def fbp(problem: Problem) -> Tensor:
-    """Compute the filtered backprojection of a CT sinogram.
+    """Compute the filtered backprojection of a CT sinogram, or of every slice of a volume.
 
     Args:
         problem: G sinograms; its physics has `fbp(y)`.
@@ -35,17 +34,53 @@ def fbp(problem: Problem) -> Tensor:
         `(G, C, H, W)` in the problem's units.
 
     Raises:
-        UserError: the physics is no CT, or views of this problem are held out.
+        UserError: the physics is no CT of slices.
+    """
+    if problem.physics.filtered_name != "fbp":
+        raise UserError(
+            "method 'fbp' backprojects slices, and this scan is one of a volume by a cone beam; "
+            "take 'fdk'"
+        )
+    return filtered(problem, "fbp")
+
+
+def fdk(problem: Problem) -> Tensor:
+    """Compute Feldkamp's reconstruction of a cone-beam scan; see `physics.fdk`.
+
+    Args:
+        problem: G scans of a `ConeCT`.
+
+    Returns:
+        `(G, 1, D, H, W)` in the problem's units.
+
+    Raises:
+        UserError: the physics is no cone beam.
+    """
+    if problem.physics.filtered_name != "fdk":
+        raise UserError(
+            "method 'fdk' is Feldkamp's algorithm and needs the cone-beam scan of a volume "
+            f"('geometry' cone); the task is '{problem.task}'. Use 'fbp' for CT of slices, or 'tv'."
+        )
+    return filtered(problem, "fdk")
+
+
+@torch.no_grad()
+def filtered(problem: Problem, name: str = "fbp") -> Tensor:
+    """Backproject CT views, filtered, by the algorithm of their geometry (`fbp` or `fdk`).
+
+    Views that are held out only lower the brightness: it is restored by the least-squares factor.
+
+    Raises:
+        UserError: the physics is no CT; `name` is what the message calls the method.
     """
     image = problem.physics.fbp(problem.y)
     if image is None:
         raise UserError(
-            f"method 'fbp' is filtered backprojection and needs a CT problem; the task is "
+            f"method '{name}' is filtered backprojection and needs a CT problem; the task is "
             f"'{problem.task}'. Use 'adjoint', 'cgsense' or 'tv' instead."
         )
     if problem.keep is None:
         return image
-    # Missing views only lower the brightness: restore it by the least-squares factor.
     return image * per_problem(least_squares_gain(problem, image), image)
 
 

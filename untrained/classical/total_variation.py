@@ -26,6 +26,11 @@ than is best for the image, on seven of eight slices."""
 WEIGHTS = (1e-5, 0.5)  # the weights searched, relative to ||A||^2 and the level of A^H y
 OF_NOISE = (0.03, 3.0)  # those of denoising, relative to ||A|| times the noise's deviation
 SEARCH_TOLERANCE, SEARCH_ITERATIONS = 1e-2, 60
+EVALUATIONS = 9
+COSTLY_ITERATIONS, COSTLY_EVALUATIONS, COSTLY_TOLERANCE = 30, 7, 1e-3
+"""The same for a volume whose matrix cannot be stored: seconds a product."""
+
+TOLERANCE = 1e-4
 CHECK_EVERY = 10  # iterations between two evaluations of the gap
 STALLED = 500  # iterations without a smaller gap: float32 rounding is reached
 
@@ -269,7 +274,8 @@ def tv(problem: Problem, weight: float | None = None) -> Tensor:
     r"""Reconstruct by total variation with a weight chosen without the truth.
 
     The functional, its iteration and the accuracy are those of `tv_solve`; the weight comes from
-    `choose_weight`, each trial solved to a relative gap of 1 % or 60 iterations.
+    `choose_weight`, each trial solved to a relative gap of 1 % or 60 iterations. Of a volume whose
+    products take seconds (cone beam) 30 iterations and 7 trials have to do, and a gap of 1e-3.
 
     A nonlinear physics with a Jacobian is solved by `nonlinear_tv`.
 
@@ -290,8 +296,14 @@ def tv(problem: Problem, weight: float | None = None) -> Tensor:
     for i in range(len(problem.y)):
         one = problem.select(i)
         chosen = tv_weight(one) if weight is None else weight
-        images.append(tv_solve(one, chosen).image)
+        gap = COSTLY_TOLERANCE if _costly(one) else TOLERANCE
+        images.append(tv_solve(one, chosen, tolerance=gap).image)
     return torch.cat(images)
+
+
+def _costly(problem: Problem) -> bool:
+    """Tell whether the products of a volume take so long that fewer have to do."""
+    return problem.physics.matrix_free and len(problem.x_shape) == 4
 
 
 def rough_tv(problem: Problem, weight: float) -> Tensor:
@@ -315,9 +327,13 @@ def _search(problem: Problem) -> Tensor:
         level = noise_of(problem) * math.sqrt(plain.norm_squared)
         bracket = (OF_NOISE[0] * level, OF_NOISE[1] * level)
 
+    slow = _costly(problem)
+    most = COSTLY_ITERATIONS if slow else SEARCH_ITERATIONS
+
     def prepare(fit: Problem) -> Callable[[float], Tensor]:
         solver = TVSolver(fit)
-        return lambda weight: solver.run(weight, SEARCH_TOLERANCE, SEARCH_ITERATIONS).image
+        return lambda weight: solver.run(weight, SEARCH_TOLERANCE, most).image
 
-    found = choose_weight(plain, prepare, bracket) * LOWER.get(problem.task, 1.0)
+    evaluations = COSTLY_EVALUATIONS if slow else EVALUATIONS
+    found = choose_weight(plain, prepare, bracket, evaluations) * LOWER.get(problem.task, 1.0)
     return torch.tensor(found, dtype=torch.float64)

@@ -155,7 +155,7 @@ def mri(
 @reconstruct.command()
 @_INPUTS
 @click.option("--angles", default=None, metavar="FILE|N", help="View angles in degrees.")
-@click.option("--geometry", default=None, metavar="FILE", help="Fan-beam geometry as JSON.")
+@click.option("--geometry", default=None, metavar="FILE", help="Geometry of the scan as JSON.")
 @_SLICE
 @_VOLUME
 @_KEY

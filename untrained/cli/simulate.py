@@ -211,11 +211,38 @@ def mri(
 @_shared
 @click.option("--angles", type=int, default=60, show_default=True, help="Number of views.")
 @click.option(
-    "--noise", type=float, default=0.01, show_default=True, help="Relative standard deviation."
+    "--noise", type=float, default=None, help="Relative standard deviation. [default: 0.01]"
 )
-def ct(files: Files, angles: int, noise: float) -> None:
-    """Project a picture along parallel rays."""
-    notes = simulate_ct(files.clean, files.out, seed=files.seed, angles=angles, noise=noise)
+@click.option(
+    "--geometry", default=None, metavar="FILE", help="Fan or cone beam, as JSON [default: parallel]"
+)
+@click.option("--volume", is_flag=True, help="CLEAN is a volume, scanned by a cone beam.")
+@click.option(
+    "--photons",
+    type=float,
+    default=None,
+    metavar="COUNT",
+    help="Count photons, so many where nothing is in their way, in place of --noise.",
+)
+def ct(
+    files: Files,
+    angles: int,
+    noise: float | None,
+    geometry: str | None,
+    volume: bool,
+    photons: float | None,
+) -> None:
+    """Project a picture along parallel rays, or a volume by a cone beam."""
+    notes = simulate_ct(
+        files.clean,
+        files.out,
+        seed=files.seed,
+        angles=angles,
+        noise=noise,
+        geometry=geometry,
+        volume=volume,
+        photons=photons,
+    )
     files.wrote(notes)
 
 

@@ -127,6 +127,37 @@ def unmeasured_in_any(
     return (np.logical_and.reduce(masks) if masks else None), notes
 
 
+def find_unmeasured_pixels(sinogram: np.ndarray) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Find dead pixels of a panel and lost views, row by row as `find_unmeasured`.
+
+    Args:
+        sinogram: `(angles, rows, columns)`.
+
+    Returns:
+        A mask of the same shape, True = measured, None where everything is; and notes.
+    """
+    size = np.abs(sinogram).max(axis=(0, 2))
+    lost = _lost_views(sinogram[:, size > VISIBLE * size.max()].reshape(len(sinogram), -1))
+    if lost.all() or sinogram.shape[2] < 3:
+        return None, ()
+    dead = np.zeros(sinogram.shape[1:], dtype=bool)
+    for row in np.flatnonzero(size > VISIBLE * size.max()):  # others see the air alone
+        dead[row] = _dead_bins(sinogram[~lost, row].astype(np.float64))
+    notes = []
+    if dead.any():
+        some = ", ".join(f"({r}, {c})" for r, c in np.argwhere(dead)[:LISTED])
+        rest = ", ..." if dead.sum() > LISTED else ""
+        notes.append(
+            f"{dead.sum()} pixels of the panel (row, column) {some}{rest} are dead and left out, "
+            "as not measured; counted from 0"
+        )
+    if lost.any():
+        notes.append(_left_out("view", lost, sinogram[lost], "lost", "bin"))
+    if not notes:
+        return None, ()
+    return ~(lost[:, None, None] | dead[None]), tuple(Doubt(note) for note in notes)
+
+
 def _lost_views(sinogram: np.ndarray) -> np.ndarray:
     """Mark the views that are lost, bool `(angles,)`."""
     constant = np.ptp(sinogram, axis=1) == 0

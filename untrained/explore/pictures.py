@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from untrained.classical import CLASSICAL
+from untrained.classical import filtered
 from untrained.data import Measurement
 from untrained.explore.findings import Findings
 from untrained.files import atomic_write
@@ -53,7 +53,7 @@ def _panels(measurement: Measurement, problem: Problem) -> list[Panel]:
 def _first(problem: Problem) -> torch.Tensor:
     """Return filtered backprojection where there is one, else the adjoint image."""
     views = problem.traits.measures == "views"
-    return CLASSICAL["fbp"](problem) if views else problem.estimate()
+    return filtered(problem) if views else problem.estimate()
 
 
 def _measured(measurement: Measurement, measures: str) -> list[Panel]:

@@ -23,6 +23,14 @@ CARDS = (
         "nothing",
     ),
     Card(
+        "fdk",
+        "filtered backprojection of a circular cone beam",
+        "Feldkamp, Davis, Kress, JOSA A 1984",
+        CLASSICAL,
+        ("ct",),
+        "nothing",
+    ),
+    Card(
         "cgsense",
         "conjugate gradients on the normal equations",
         "Pruessmann et al., MRM 2001",

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from untrained.classical import CLASSICAL
+from untrained.classical import filtered
 from untrained.core.engine import Engine
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
@@ -112,7 +112,7 @@ class EDIP(Method):
 
 def first_image(problem: Problem) -> Tensor:
     """A^dagger y: filtered backprojection for CT, else the scaled adjoint."""
-    return CLASSICAL["fbp"](problem) if problem.task == "ct" else problem.estimate()
+    return filtered(problem) if problem.task == "ct" else problem.estimate()
 
 
 def level_of(image: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from untrained.physics.blur import Blur
 from untrained.physics.check import OperatorReport, check_operator, dot_test
 from untrained.physics.coilmaps import espirit_maps, estimate_maps, lowres_maps
 from untrained.physics.compressed import CompressedSensing
+from untrained.physics.cone import ConeCT
 from untrained.physics.ct import CT, FanBeam
 from untrained.physics.deepinv import to_deepinv
 from untrained.physics.denoise import Denoise
@@ -33,6 +34,7 @@ __all__ = [
     "BKSENetwork",
     "Blur",
     "CompressedSensing",
+    "ConeCT",
     "Denoise",
     "FanBeam",
     "Inpaint",

@@ -41,6 +41,7 @@ class Physics(nn.Module):
         weightings: names of the data weightings that `weight` knows, beside `uniform`.
         classical_name: name of the algorithm behind `initial` where that is an answer of its own
             and not only a start, for reports; empty otherwise.
+        filtered_name: name of the classical method that `fbp` is: `fbp`, or `fdk` of a cone beam.
         matrix_free: True where a matrix too large to be stored is computed anew at every product.
         matrix_bytes: memory that a stored matrix takes, or will take; 0 where there is none.
     """
@@ -53,6 +54,7 @@ class Physics(nn.Module):
     norm_squared: float | None = None
     weightings: tuple[str, ...] = ()
     classical_name: str = ""
+    filtered_name: str = "fbp"
     has_jacobian: bool = False
     matrix_free: bool = False
     matrix_bytes: int = 0

@@ -23,6 +23,9 @@ Array = NDArray[Any]
 WEDGE = 3.0
 # Degrees over which a view's share fades out at either end of an incomplete fan-beam turn.
 FADE = 10.0
+# Share of the detector by which it must be moved to one side for a half fan.
+HALF_FAN = 0.05
+TINY = 1e-9
 
 
 def fbp(y: Tensor, geometry: Geometry) -> Tensor:
@@ -55,6 +58,8 @@ def fbp(y: Tensor, geometry: Geometry) -> Tensor:
     y = y * _like(scale, y)
     if geometry.fan is not None:
         y = y * _like(_fan_weights(geometry), y)
+    elif full_turn(geometry):  # `view_weights` has halved every view
+        y = y * _like(2 * redundancy(geometry), y)
     filtered = filter_detectors(y, _like(ramp(detectors), y))
     image = _backproject(filtered.reshape(batch * channels, detectors, views), geometry)
     return image.reshape(batch, channels, *geometry.image_shape)
@@ -144,16 +149,54 @@ def _views(geometry: Geometry) -> tuple[Array, Array, Array, Array]:
 
 
 def _fan_weights(geometry: Geometry) -> Array:
-    """Compute obliquity times the ray's share among its two measurements, `(detectors, views)`."""
+    """Compute obliquity times the ray's share among its measurements, `(detectors, views)`."""
     assert geometry.fan is not None
     distance = geometry.fan.source_origin
     u = (np.arange(geometry.detectors) - geometry.centre) * geometry.bin_width
-    fan_angle = np.degrees(np.arctan(u / distance))[:, None]
+    return distance / np.hypot(distance, u)[:, None] * redundancy(geometry)
+
+
+def redundancy(geometry: Geometry) -> Array:
+    """Compute each ray's share among its two measurements, one in every turn, `(detectors, views)`.
+
+    The same line is measured again from the other side. Where the scan is short, or where the
+    rotation centre projects far from the middle of the detector (half fan), it is measured once;
+    the shares change smoothly in between, over the bins or views that are measured twice.
+    """
     angles = np.asarray(geometry.angles)[None, :]
-    share = _presence(geometry, angles)
-    # The same line, travelled the other way.
-    opposite = _presence(geometry, angles + 180 - 2 * fan_angle)
-    return distance / np.hypot(distance, u)[:, None] * share / (share + opposite)
+    u = (np.arange(geometry.detectors) - geometry.centre)[:, None]
+    if geometry.fan is None:
+        away = np.zeros_like(u)
+    else:
+        away = np.degrees(np.arctan(u * geometry.bin_width / geometry.fan.source_origin))
+    share = _presence(geometry, angles) * _reach(geometry, u)
+    # the same line, travelled the other way, falls on the bin opposite
+    opposite = _presence(geometry, angles + 180 - 2 * away) * _reach(geometry, -u)
+    return share / (share + opposite)
+
+
+def full_turn(geometry: Geometry) -> bool:
+    """Tell whether the views go around by 360 degrees."""
+    angles = np.unique(np.mod(np.round(np.asarray(geometry.angles), 4), 360))
+    gaps = np.diff(angles, append=angles[0] + 360)
+    return len(angles) > 3 and bool(gaps.max() < 2 * np.median(gaps) + 1e-3)
+
+
+def _reach(geometry: Geometry, u: Array) -> Array:
+    """Return 1 on the detector and 0 beyond, fading out where it is moved far to one side.
+
+    Args:
+        geometry: of the scan.
+        u: in bins from where the rotation centre projects.
+    """
+    ends = -geometry.centre - 0.5, geometry.detectors - 0.5 - geometry.centre
+    short = min(abs(ends[0]), abs(ends[1]))
+    if abs(geometry.detector_offset) < HALF_FAN * geometry.detectors or ends[0] * ends[1] >= 0:
+        return np.ones_like(u)  # both sides reach equally far, or nearly so
+    # rises from the near end over all that both sides measure
+    towards = u if abs(ends[0]) < abs(ends[1]) else -u
+    inside = np.clip((towards + short) / (2 * short), 0, 1)
+    return np.maximum(np.sin(np.pi / 2 * inside) ** 2, TINY)
 
 
 def _presence(geometry: Geometry, angles: Array) -> Array:

@@ -30,6 +30,7 @@ class Rescaled(LinearPhysics):
         self.complex_image = physics.complex_image
         self.degree = physics.degree
         self.weightings = physics.weightings
+        self.filtered_name = physics.filtered_name
         self.mask, self.support = physics.mask, physics.support
         known = physics.norm_squared
         self.norm_squared = None if known is None else float(known) / gain**2

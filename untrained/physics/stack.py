@@ -55,6 +55,7 @@ class Stack(LinearPhysics):
         self.unit_range = one.unit_range
         self.complex_image = one.complex_image
         self.norm_squared = one.norm_squared
+        self.filtered_name = one.filtered_name
         self.weightings = one.weightings
         self.matrix_free = one.matrix_free
         self.matrix_bytes = one.matrix_bytes

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from untrained.classical import CLASSICAL
+from untrained.classical import filtered
 from untrained.errors import UserError
 from untrained.maths import per_problem
 from untrained.nets import ModlNet, VarNetNet
@@ -27,7 +27,7 @@ Network = Callable[..., Tensor]
 
 def first_image(problem: Problem) -> Tensor:
     """Compute what the iterations begin with: filtered backprojection for CT, else A^H y."""
-    return CLASSICAL["fbp"](problem) if problem.traits.measures == "views" else problem.estimate()
+    return filtered(problem) if problem.traits.measures == "views" else problem.estimate()
 
 
 def unroll_varnet(network: Network, problem: Problem) -> Tensor:

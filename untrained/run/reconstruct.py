@@ -196,7 +196,7 @@ class Reconstructor(nn.Module):
 # ---------------------------------------------------------------------------------------------
 
 
-FEW_PRODUCTS = ("fbp", "adjoint")
+FEW_PRODUCTS = ("fbp", "fdk", "adjoint")
 """Methods that use the operator a few times only, so that no matrix is built for large scans."""
 
 

@@ -7,16 +7,19 @@ front; all share one geometry. The lateral coordinate is s = x cos a + y sin a w
 detector index grows with s. These keys, in the file or in the JSON file of `--geometry` (which
 takes precedence), describe the scan:
 
-- `geometry`: `parallel` (default) or `fan`;
+- `geometry`: `parallel` (default), `fan` or `cone`;
 - `source_origin`, `source_detector`: distances from the source to the rotation centre and to the
-  flat detector, needed for a fan;
+  flat detector, needed for a fan and a cone;
 - `detector_pitch`: width of a detector bin (default 1, or as wide as a pixel where only that is
   given);
 - `detector_offset`: in bins, where the rotation centre projects, measured from the middle of the
   detector (default 0);
 - `pixel_size`: side of an image pixel, in the unit of the lengths above (default: the width of a
   bin as seen at the rotation centre);
-- `image_shape`: rows and columns of the image (default: square, as many as there are detectors).
+- `image_shape`: rows and columns of the image (default: square, as many as there are detectors);
+- of a cone beam (`ct_cone`) `sinogram` is (angles, rows, columns), and in place of `image_shape`
+  stands `volume_shape`, slices, rows and columns; `detector_row_pitch`, `detector_row_offset` and
+  `slice_height` are pitch, offset and voxel side along the rotation axis (default: as the others).
 
 `mask` in the file, (angles, detectors) or (detectors,), 1 = measured, leaves out measurements;
 without it dead detector bins and lost views are found, and left out.
@@ -50,8 +53,10 @@ from untrained.data.measurement import Measurement
 from untrained.data.named import TURNED, open_measurement
 from untrained.data.parameters import note_replaced
 from untrained.data.slices import choose_slices, join_slices, read_slice
+from untrained.data.tasks.ct_cone import read_cone
 from untrained.data.tasks.ct_raw import RawScan, raw_scan
 from untrained.data.tasks.ct_scan import (
+    CONE,
     build_operator,
     leave_out_masked,
     read_angles,
@@ -121,8 +126,17 @@ def load_ct(
         UserError: unreadable file, a sinogram that is not real, floating and finite, a number of
             angles that differs from the sinogram's, or a geometry that makes no sense.
     """
-    read = _read(path, slice, volume, key)
-    physics, about = _operator(read, angles, geometry, path)
+    given = {} if geometry is None else read_geometry(geometry)
+    plain = (*unnamed_array_suffixes(), *stack_suffixes())
+    with _opened(path, key, plain) as file:
+        stored = read_stored_geometry(file)
+        if (stored | given).get("geometry") == CONE:
+            notes = _replaced(given, stored)
+            with from_file(path, geometry, None if angles is None else str(angles)):
+                one = read_cone(file, stored | given, angles, _stored_angles(file), slice, path)
+            return [replace(one, notes=(*notes, *one.notes))]
+        read = _read(file, stored, slice, path, volume)
+    physics, about = _operator(read, angles, given, geometry, path)
     notes = (*read.notes, *about)
     if volume:
         physics, more = _measured_part(read.sinograms, physics)
@@ -134,30 +148,34 @@ def load_ct(
     return [join_slices(found, path)] if volume else found
 
 
-def _read(path: str | Path, slice: int | str | None, volume: bool, key: str | None) -> _Contents:
+def _read(
+    file: ArrayFile,
+    geometry: dict[str, Any],
+    slice: int | str | None,
+    path: str | Path,
+    volume: bool,
+) -> _Contents:
     """Read the slices asked for, and what the file says of the scan. Arguments as of `load_ct`."""
-    plain = (*unnamed_array_suffixes(), *stack_suffixes())
-    with _opened(path, key, plain) as file:
-        shape = file.shape("sinogram")
-        stack = shape[0] if len(shape) == 3 else None
-        indices, notes = choose_slices(slice, stack, path, volume)
-        if file.reversed_axes("sinogram"):
-            notes += (TURNED,)
-        found = _Contents(
-            shape=shape,
-            label=file.label("sinogram"),
-            indices=indices,
-            sinograms=[_sinogram(file, index) for index in indices],
-            angles=_stored_angles(file),
-            references=[_reference(file, index) for index in indices],
-            sigma=read_sigma(file),
-            geometry=read_stored_geometry(file),
-            mask=read_optional(file, "mask"),
-            notes=notes,
-        )
-        if isinstance(file, RawScan):  # it knows what it decided once all was read
-            return replace(found, notes=(*notes, *file.notes))
-        return found
+    shape = file.shape("sinogram")
+    stack = shape[0] if len(shape) == 3 else None
+    indices, notes = choose_slices(slice, stack, path, volume)
+    if file.reversed_axes("sinogram"):
+        notes += (TURNED,)
+    found = _Contents(
+        shape=shape,
+        label=file.label("sinogram"),
+        indices=indices,
+        sinograms=[_sinogram(file, index) for index in indices],
+        angles=_stored_angles(file),
+        references=[_reference(file, index) for index in indices],
+        sigma=read_sigma(file),
+        geometry=geometry,
+        mask=read_optional(file, "mask"),
+        notes=notes,
+    )
+    if isinstance(file, RawScan):  # it knows what it decided once all was read
+        return replace(found, notes=(*notes, *file.notes))
+    return found
 
 
 @contextmanager
@@ -182,17 +200,25 @@ def _stored_angles(file: ArrayFile) -> np.ndarray | None:
     return None
 
 
+def _replaced(given: dict[str, Any], stored: dict[str, Any]) -> tuple[str, ...]:
+    """Note which of the file's keys `--geometry` takes the place of."""
+    return tuple(
+        note
+        for name, value in given.items()
+        for note in note_replaced("--geometry", value, name, stored.get(name))
+    )
+
+
 def _operator(
-    read: _Contents, angles: str | Path | int | None, geometry: str | Path | None, path: str | Path
+    read: _Contents,
+    angles: str | Path | int | None,
+    given: dict[str, Any],
+    geometry: str | Path | None,
+    path: str | Path,
 ) -> tuple[CT, tuple[str, ...]]:
     """Build the operator of the scan, and notes; options take precedence over the file."""
-    notes: tuple[str, ...] = ()
-    scan = read.geometry
-    if geometry is not None:
-        given = read_geometry(geometry)
-        for name, value in given.items():
-            notes += note_replaced("--geometry", value, name, scan.get(name))
-        scan = scan | given
+    notes = _replaced(given, read.geometry)
+    scan = read.geometry | given
     views = read_angles(angles, read.angles, read.shape, scan, path)
     if angles is not None:
         notes += note_replaced("--angles", views, "angles", read.angles)

@@ -23,11 +23,23 @@ from untrained.physics.ct_geometry import FanBeam, Geometry, positive
 from untrained.physics.masks import as_mask
 from untrained.physics.projector import meets
 
-LENGTHS = ("source_origin", "source_detector", "detector_pitch", "detector_offset", "pixel_size")
+CONE_LENGTHS = ("slice_height", "detector_row_pitch", "detector_row_offset")
+LENGTHS = (
+    "source_origin",
+    "source_detector",
+    "detector_pitch",
+    "detector_offset",
+    "pixel_size",
+    *CONE_LENGTHS,
+)
 MOST_PIXELS, FINER_THAN_BINS = 2**20, 16
 LARGEST = 1e30
-GEOMETRY_KEYS = ("geometry", *LENGTHS, "image_shape")
-BEAMS = ("parallel", "fan")
+SHAPES = {"image_shape": 2, "volume_shape": 3}
+"""Keys of whole numbers, and how many there are."""
+
+GEOMETRY_KEYS = ("geometry", *LENGTHS, *SHAPES)
+CONE = "cone"
+BEAMS = ("parallel", "fan", CONE)
 MOST_TEXT = 2**24  # bytes of a list of angles or a geometry
 PIXEL_BYTES = 400  # of one view and of images
 RAY_BYTES = 64  # of sinograms
@@ -101,11 +113,13 @@ def _checked(key: str, value: Any, label: str) -> Any:
                 f"{label}: 'geometry' must be one of {', '.join(BEAMS)}, got {shown(value)}"
             )
         return value
-    if key == "image_shape":
+    if key in SHAPES:
         sides = value if isinstance(value, list) else []
-        if len(sides) != 2 or not all(_is_number(n) and n >= 1 and n % 1 == 0 for n in sides):
-            raise UserError(f"{label}: 'image_shape' must be two whole numbers, got {shown(value)}")
-        return int(sides[0]), int(sides[1])
+        whole = all(_is_number(n) and n >= 1 and n % 1 == 0 for n in sides)
+        if len(sides) != SHAPES[key] or not whole:
+            count = {2: "two", 3: "three"}[SHAPES[key]]
+            raise UserError(f"{label}: '{key}' must be {count} whole numbers, got {shown(value)}")
+        return tuple(int(side) for side in sides)
     if not _is_number(value):
         raise UserError(f"{label}: '{key}' must be a finite number, got {shown(value)}")
     return float(value)
@@ -135,7 +149,8 @@ def read_angles(
     asked = None if option is None else str(option)
     if asked is not None and asked.isdecimal():
         _check_count(int(asked), shape, "--angles")
-        views, name = even_angles(int(asked), scan.get("geometry") == "fan"), "--angles"
+        turn = scan.get("geometry", "parallel") != "parallel"
+        views, name = even_angles(int(asked), turn), "--angles"
     elif asked is not None:
         views, name = _angles_of_file(asked), f"--angles: {asked}"
     elif stored is not None:
@@ -178,14 +193,15 @@ def build_operator(
     scan: dict[str, Any], angles: np.ndarray, detectors: int
 ) -> tuple[CT, tuple[str, ...]]:
     """Build the operator of a scan from its geometry, and notes on what was not given."""
+    refuse_cone_keys(scan)
     notes: list[str] = []
     if "image_shape" not in scan:
         notes.append(f"image size not given: {detectors}x{detectors}, as many as detectors")
     shape = scan.get("image_shape", (detectors, detectors))
     for name in ("pixel_size", "detector_pitch"):  # before one is derived from the other
         positive(name, scan.get(name, 1.0))
-    fan = _fan(scan)
-    pitch, pixel, about = _lengths(scan, fan)
+    fan = read_fan(scan)
+    pitch, pixel, about = read_lengths(scan, fan)
     notes += about
     offset = scan.get("detector_offset", 0.0)
     _check_pixels(Geometry(shape, tuple(angles.tolist()), detectors, pixel, pitch, offset, fan))
@@ -221,7 +237,7 @@ def _check_pixels(planned: Geometry) -> None:
         )
 
 
-def _lengths(scan: dict[str, Any], fan: FanBeam | None) -> tuple[float, float, list[str]]:
+def read_lengths(scan: dict[str, Any], fan: FanBeam | None) -> tuple[float, float, list[str]]:
     """Find the pitch of the detector and the side of a pixel, as wide as a bin if not given."""
     shrink = 1.0 if fan is None else fan.source_origin / fan.source_detector
     pitch, pixel = scan.get("detector_pitch"), scan.get("pixel_size")
@@ -252,15 +268,27 @@ def leave_out_masked(physics: CT, mask: np.ndarray, path: str | Path) -> tuple[C
     )
 
 
-def _fan(scan: dict[str, Any]) -> FanBeam | None:
+def refuse_cone_keys(scan: dict[str, Any]) -> None:
+    """Refuse lengths that only a cone beam has."""
+    given = [key for key in (*CONE_LENGTHS, "volume_shape") if key in scan]
+    if given:
+        raise UserError(
+            f"{' and '.join(given)} belong to a cone beam: set 'geometry' to 'cone' in the file or "
+            "in --geometry, or leave them out"
+        )
+
+
+def read_fan(scan: dict[str, Any]) -> FanBeam | None:
+    """Read the distances of the source; None of a parallel beam."""
     distances = [key for key in ("source_origin", "source_detector") if key in scan]
     if scan.get("geometry", "parallel") == "parallel":
         if distances:
             raise UserError(
                 f"{' and '.join(distances)} belong to a fan beam, but the geometry is parallel: "
-                "set 'geometry' to 'fan' in the file or in --geometry"
+                "set 'geometry' to 'fan' (or 'cone') in the file or in --geometry"
             )
         return None
     if len(distances) < 2:
-        raise UserError("a fan beam needs both 'source_origin' and 'source_detector'")
+        beam = scan["geometry"]
+        raise UserError(f"a {beam} beam needs both 'source_origin' and 'source_detector'")
     return FanBeam(scan["source_origin"], scan["source_detector"])
