@@ -31,7 +31,7 @@ def write_pictures(found: Findings, path: Path) -> bool:
     """
     if found.measurement is None or found.problem is None:
         return False
-    logarithm = found.measurement.y.ndim == 5
+    logarithm = _is_kspace(found.measurement)
     what = "logarithm of magnitudes" if logarithm else "values that are not 0"
     content = _drawn(_panels(found.measurement, found.problem), _values(found.measurement), what)
     with atomic_write(path) as stream:
@@ -48,6 +48,11 @@ def _panels(measurement: Measurement, problem: Problem) -> list[Panel]:
     if measurement.reference is not None:
         panels.append(("reference in the file", display_plane(measurement.reference, problem.task)))
     return panels
+
+
+def _is_kspace(measurement: Measurement) -> bool:
+    """Tell whether the measurements are those of coils: complex, of values that span decades."""
+    return measurement.y.ndim == 5 and measurement.y.shape[1] == 2
 
 
 def _first(problem: Problem) -> torch.Tensor:
@@ -71,6 +76,13 @@ def _measured(measurement: Measurement, measures: str) -> list[Panel]:
         ]
     if measures == "views" and y.ndim == 4:
         return [("sinogram (views down)", y[0, 0].T.cpu().numpy())]
+    if measures == "views":
+        rows, _, views = y.shape[2:]
+        return [
+            ("first view (rows up)", y[0, 0, :, :, 0].flip(0).cpu().numpy()),
+            (f"view {views // 2}", y[0, 0, :, :, views // 2].flip(0).cpu().numpy()),
+            (f"sinogram of row {rows // 2} (views down)", y[0, 0, rows // 2].T.cpu().numpy()),
+        ]
     if y.ndim == 4 and y.shape[1] in (1, 2, 3):
         return [("measurement", display_plane(y, measurement.task))]
     return []
@@ -87,10 +99,11 @@ def _image(kspace: np.ndarray) -> np.ndarray:
 def _values(measurement: Measurement) -> np.ndarray:
     """Return the measured values that are not 0, of complex ones the logarithm of the magnitude."""
     y = measurement.y
-    flat = to_complex(y).abs() if y.ndim == 5 else y
+    logarithm = _is_kspace(measurement)
+    flat = to_complex(y).abs() if logarithm else y
     values: np.ndarray = flat.flatten().cpu().numpy()
     values = values[values != 0]
-    return np.log10(values) if y.ndim == 5 else values
+    return np.log10(values) if logarithm else values
 
 
 def _drawn(panels: list[Panel], values: np.ndarray, title: str) -> bytes:
