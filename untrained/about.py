@@ -94,7 +94,9 @@ class About:
         half, null_std: half of its intervals' width, and the calibrated deviation of what no
             measurement speaks to, `(G, C, ...)`; None without one, or for a nonlinear operator.
         mixture: what the image is made of, where it leans on a classical one; of several images
-            of one call the first, of several slices the mean.
+            of one call the first, of several slices or tiles the mean.
+        tiles: `size`, `overlap` (pixels) and `count` of the tiles that the image was worked on in;
+            None where it was not.
     """
 
     task: str = "custom"
@@ -122,6 +124,7 @@ class About:
     mesh: dict[str, np.ndarray] = field(default_factory=dict)
     pictures: tuple[Picture, ...] = ()
     mixture: Mixture | None = None
+    tiles: dict[str, int] | None = None
     uncertainty: Uncertainty | None = None
     half: Tensor | None = None
     null_std: Tensor | None = None

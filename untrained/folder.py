@@ -34,7 +34,7 @@ RESULT = "result.json"
 STATE = "state.pt"
 WORK = ".untrained"
 LIST, LOCK, NEW, ASIDE = "list.json", "lock", "new", "aside"
-STATES = re.compile(r"(slice|seeds|bootstrap|walk)-\d+")
+STATES = re.compile(r"(slice|seeds|bootstrap|walk|tile)-\d+")
 """Sub-folders of `.untrained` that hold states of parts of a run."""
 PART = r"\..+\.untrained-[0-9a-f]{6}-[0-9]+-[0-9a-f]{8}\.part"
 """Files that `atomic_write` has not ended."""

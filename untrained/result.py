@@ -56,7 +56,11 @@ class Result(Fit):
 
     def with_notes(self, notes: Iterable[str]) -> Result:
         """Return the result with these notes instead of its own, each once."""
-        return replace(self, about=replace(self.about, notes=tuple(dict.fromkeys(notes))))
+        return self.with_about(replace(self.about, notes=tuple(dict.fromkeys(notes))))
+
+    def with_about(self, about: About) -> Result:
+        """Return the result with other facts about it."""
+        return replace(self, about=about)
 
     def __repr__(self) -> str:
         """Return one line: what was run and how it ended, with the sizes of the arrays."""

@@ -39,10 +39,21 @@ from untrained.run.plan import Plan, plan
 from untrained.run.reconstruct import light, whole_problem
 from untrained.run.stacking import notes_of_slices, stack_slices
 from untrained.run.sure import members
+from untrained.run.tiles import (
+    Picture,
+    choose_tiling,
+    run_tiles,
+    tiling_note,
+    whole_bytes,
+)
+from untrained.run.tiling import Tiling
 from untrained.solver.stage import DIVERGED
 from untrained.threads import at_most_threads
 from untrained.uncertainty.draw import as_run
 from untrained.uncertainty.settings import Way, parted_settings
+
+TILE = "tile"
+"""Note of a folder: the side of the tiles that an unfinished run works in."""
 
 Load = partial[list[Measurement]]
 """A task's loader with the options given: path -> measurements."""
@@ -268,10 +279,56 @@ def _one(
     count: int,
 ) -> Result:
     label = chosen.card.name if count == 1 else f"slice {index} of 0..{count - 1}"
+    tiling = _tiling(chosen, measurement, options, directory) if count == 1 else None
+    if tiling is not None:
+        return _in_tiles(directory, chosen, measurement, options, watch, tiling)
     run_dir = directory.path if count == 1 else directory.folder.work / f"slice-{index}"
     settings = _run_settings(options, [*watch, *_bars(label, options)], run_dir)
     (result,) = run(chosen, [_case(measurement, options, chosen)], settings)
     return _with_source(result, measurement)
+
+
+def _picture(m: Measurement, options: Options) -> Picture:
+    guide = read_guides(m, options.guide) if options.guide else None
+    return Picture(m.y, m.physics, m.sigma, guide)
+
+
+def _tiling(
+    chosen: Plan, measurement: Measurement, options: Options, directory: Directory | None = None
+) -> Tiling | None:
+    """Choose the tiles; a run that is taken up keeps those it began with, whatever is free now."""
+    picture, sure = _picture(measurement, options), options.sure() is not None
+    before = directory.folder.noted(TILE) if directory and options.resume else None
+    asked = options.tile if before is None else int(before)
+    tiling = choose_tiling(chosen, picture, asked, options.device, sure=sure)
+    if directory is not None and tiling is not None:
+        directory.folder.note(TILE, str(tiling.size))
+    return tiling
+
+
+def _in_tiles(
+    directory: Directory,
+    chosen: Plan,
+    measurement: Measurement,
+    options: Options,
+    watch: list[Watch],
+    tiling: Tiling,
+) -> Result:
+    """Reconstruct a picture in tiles; says so first."""
+    note = tiling_note(tiling, options.tile)
+    if not options.quiet:
+        click.echo("\n".join(note_lines(note)), err=True)
+    result = run_tiles(
+        chosen,
+        _picture(measurement, options),
+        tiling,
+        _run_settings(options, watch, directory.folder.work),
+        truth=measurement.reference,
+        data_range=measurement.data_range,
+        bars=lambda label: _bars(f"{chosen.card.name} {label}", options),
+    )
+    result = _with_source(result, measurement)
+    return result.with_notes([*result.notes, note])
 
 
 def _run_settings(options: Options, watch: Sequence[Watch], run_dir: Path) -> RunSettings:
@@ -314,6 +371,9 @@ def _same_settings(
     if chosen.recipe is not None and "seeds" in facts:
         problem = _problem(slices[0], options, chosen)
         wanted["seeds"] = members(chosen, options.seeds, sure, problem)
+    if options.tile is not None:
+        wanted["tiles"] = options.tile
+        facts = facts | {"tiles": (facts.get("tiles") or {}).get("size")}
     wanted["uncertainty"] = None if sure is None else _described(sure, options.level)
     names = ("method", "level", "settings")
     facts = facts | {"uncertainty": {name: told[name] for name in names} if told else None}
@@ -372,13 +432,28 @@ def needs_of_slices(
     from untrained.run.estimate import estimate
 
     first = slices[0]
+    tiling = _tiling(chosen, first, options) if len(slices) == 1 else None
+    count = len(slices)
+    if tiling is not None:
+        first, count = _first_tile(first, tiling), tiling.count
     # a large scan takes longer to look at than an answer may
     free = first.physics.without_matrix()
     first = replace(first, physics=free.few_views() or free)
     problem = _problem(first, options, chosen)
     sure = options.sure()
     seeds = members(chosen, options.seeds, sure, problem)
-    return estimate(chosen, problem, options.device, seeds=seeds, slices=len(slices), sure=sure)
+    facts = estimate(chosen, problem, options.device, seeds=seeds, slices=count, sure=sure)
+    if tiling is None:
+        return facts
+    if facts.get("peak_memory_mb") is not None:
+        facts["peak_memory_mb"] += round(whole_bytes(slices[0].physics) / 2**20)
+    return facts | {"note": f"{tiling_note(tiling, options.tile)}; {facts['note']}"}
+
+
+def _first_tile(m: Measurement, tiling: Tiling) -> Measurement:
+    box = tiling.boxes()[0]
+    found = m.physics.cropped(m.y, box.rows, box.columns)
+    return m if found is None else replace(m, physics=found[0], y=found[1], reference=None)
 
 
 def say_needs(facts: dict[str, Any], options: Options) -> int:

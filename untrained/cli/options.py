@@ -46,6 +46,7 @@ class Options:
     guide: tuple[str, ...] = ()
     weights: str | None = None
     prior: str | None = None
+    tile: int | None = None
     device: str = "auto"
     threads: int | None = None
     time_limit: float | None = None

@@ -17,6 +17,14 @@ _VOLUME = click.option(
 _SLICE = click.option(
     "--slice", "index", default=None, metavar="N|all", help="Slice of a file of several."
 )
+_TILE = click.option(
+    "--tile",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="SIZE",
+    help="Work in overlapping tiles of this many pixels a side [default: only where the memory is "
+    "too small for the whole].",
+)
 _KEY = click.option(
     "--key",
     default=None,
@@ -38,6 +46,7 @@ def reconstruct() -> None:
 @_INPUTS
 @click.option("--sigma", default=None, metavar="S|auto", help="Noise level, 0..255 scale.")
 @_VOLUME
+@_TILE
 @_KEY
 @shared_options
 def denoise(
@@ -52,6 +61,7 @@ def denoise(
 @_INPUTS
 @click.option("--mask", default=None, metavar="FILE", help="1 or white = measured.")
 @_VOLUME
+@_TILE
 @_KEY
 @shared_options
 def inpaint(
@@ -65,6 +75,7 @@ def inpaint(
 @reconstruct.command()
 @_INPUTS
 @click.option("--factor", type=int, default=None, help="2, 3, 4 or 8.")
+@_TILE
 @_KEY
 @shared_options
 def superres(options: Options, inputs: tuple[str, ...], factor: int | None, key: str | None) -> int:
@@ -76,6 +87,7 @@ def superres(options: Options, inputs: tuple[str, ...], factor: int | None, key:
 @reconstruct.command()
 @_INPUTS
 @click.option("--kernel", default=None, metavar="FILE", help="Blur kernel, 2-D.")
+@_TILE
 @_KEY
 @shared_options
 def deblur(options: Options, inputs: tuple[str, ...], kernel: str | None, key: str | None) -> int:

@@ -222,6 +222,29 @@ class Physics(nn.Module):
         plane = residual.reshape(-1, *residual.shape[-2:]).mean(0)
         return Picture("Residual of the measurements", "", plane.cpu().numpy(), unit="of max |y|")
 
+    # parts of the image -----------------------------------------------------------------------
+
+    def cropped(self, y: Tensor, rows: slice, columns: slice) -> tuple[Physics, Tensor] | None:
+        """Return the operator of a part of the image, and its measurements; None if none can.
+
+        Near the part's edges, `tile_margin` pixels wide, they may differ from those of the whole.
+
+        Args:
+            y: measurements of the whole.
+            rows, columns: of the image, `start:stop`, multiples of `tile_step`.
+        """
+        return None
+
+    @property
+    def tile_step(self) -> int:
+        """Return the number of which the sides and corners of a part must be multiples."""
+        return 1
+
+    @property
+    def tile_margin(self) -> int:
+        """Return how far from its edges a part's measurements depend on pixels outside it."""
+        return 0
+
     # other variables --------------------------------------------------------------------------
 
     def for_networks(self, y: Tensor) -> tuple[Physics, Tensor]:

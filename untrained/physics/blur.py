@@ -92,6 +92,22 @@ class Blur(LinearPhysics):
         columns = _meetings(width, left, right).to(kernel)
         return float((kernel * (rows @ kernel @ columns)).sum()) / (height * width)
 
+    def cropped(self, y: Tensor, rows: slice, columns: slice) -> tuple[Blur, Tensor] | None:
+        """Crop a blurred picture; see the base class. What crossed the part's edge is mirrored.
+
+        A blur that wraps around has no parts: its two ends belong together.
+        """
+        if self.boundary == "circular":
+            return None
+        part = y[..., rows, columns]
+        shape = (y.shape[1], *part.shape[2:])
+        return Blur(self.kernel, (shape[0], shape[1], shape[2])), part
+
+    @property
+    def tile_margin(self) -> int:
+        """Return how far the kernel reaches, in pixels."""
+        return max(self.kernel.shape)
+
     def _padding(self) -> tuple[int, int, int, int]:
         """Return (left, right, top, bottom) so that the convolution has the image's size."""
         (h, w) = self.kernel.shape

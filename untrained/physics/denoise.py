@@ -37,6 +37,13 @@ class Denoise(LinearPhysics):
         """Give 1, that of the identity."""
         return 1.0
 
+    def cropped(self, y: Tensor, rows: slice, columns: slice) -> tuple[Denoise, Tensor] | None:
+        """Crop a picture `(B, C, H, W)`; see the base class. Volumes and signals have no parts."""
+        if y.ndim != 4:
+            return None
+        part = y[..., rows, columns]
+        return Denoise(tuple(part.shape[1:])), part
+
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Draw pixels (voxels) to hold out, `(1, C, ...)`: the same in each channel."""
         return draw_positions(y, y.ndim - 2, fraction, generator)

@@ -64,6 +64,13 @@ class Inpaint(LinearPhysics):
         """Give the share of the pixels that is measured."""
         return float(self.mask.double().mean())
 
+    def cropped(self, y: Tensor, rows: slice, columns: slice) -> tuple[Inpaint, Tensor] | None:
+        """Crop a picture `(B, C, H, W)` and its mask; see the base class. Volumes have no parts."""
+        if y.ndim != 4:
+            return None
+        part = y[..., rows, columns]
+        return Inpaint(self.mask[0, ..., rows, columns], tuple(part.shape[1:])), part
+
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Draw pixels to hold out, `(1, C, H, W)`: measured ones only, the same in each channel.
 

@@ -75,6 +75,23 @@ class SuperRes(LinearPhysics):
             squares = [float(side.double().square().sum()) for side in (self.rows, self.columns)]
         return squares[0] * squares[1] / (height * width)
 
+    def cropped(self, y: Tensor, rows: slice, columns: slice) -> tuple[SuperRes, Tensor] | None:
+        """Crop a small picture to a part of the large one; see the base class."""
+        f = self.factor
+        part = y[..., rows.start // f : rows.stop // f, columns.start // f : columns.stop // f]
+        shape = (y.shape[1], rows.stop - rows.start, columns.stop - columns.start)
+        return SuperRes(shape, f), part
+
+    @property
+    def tile_step(self) -> int:
+        """Return the factor: a part is a whole number of small pixels."""
+        return self.factor
+
+    @property
+    def tile_margin(self) -> int:
+        """Return half the width of the stretched cubic kernel, in pixels of the large image."""
+        return 2 * self.factor
+
 
 LONG = 4096
 """Longest side that is reduced by a matrix."""

@@ -72,9 +72,10 @@ def own_level(y: Tensor, physics: Physics) -> Tensor:
     largest = functional.avg_pool2d(planes, side).flatten(1).amax(1)
     if row.missing_pixels:  # few of the pixels of a square may be measured
         largest = planes.flatten(1).quantile(0.999, dim=1) if planes[0].numel() < 2**24 else ones
-    found = level(planes)
     usual = (largest == 0) | ((largest >= DIM) & (largest <= BRIGHT))
-    return torch.where(usual, ones, found)
+    if bool(usual.all()):  # nearly always; a quantile of a large scan takes seconds
+        return ones
+    return torch.where(usual, ones, level(planes))
 
 
 def _power_of_two(size: float) -> float:

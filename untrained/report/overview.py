@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from untrained._version import versions
+from untrained.data.formats.pillow import any_size
 from untrained.report.page import page_template
 from untrained.report.words import metric_text
 
@@ -133,7 +134,7 @@ def thumbnail(picture: Path) -> str:
     from PIL import Image
 
     try:
-        with Image.open(picture) as opened:
+        with any_size(), Image.open(picture) as opened:
             opened.thumbnail((SIDE, SIDE)) if opened.mode in ("L", "RGB") else None
             pixels = np.asarray(opened)
     except (OSError, ValueError):

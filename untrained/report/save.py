@@ -133,6 +133,7 @@ def summary(fit: Fit, about: About) -> dict[str, Any]:
         "classical": classical,
         "mixture": None if about.mixture is None else about.mixture.to_dict(),
         "uncertainty": None if about.uncertainty is None else about.uncertainty.to_dict(),
+        "tiles": about.tiles,
         "notes": about.notes,
         "source": about.source,
         "data": about.data,

@@ -332,6 +332,15 @@ def _scores(
     return _measured(problem, image, against, data_range)
 
 
+def image_scores(
+    problem: Problem, image: Tensor | None, truth: Tensor | None, data_range: float | None
+) -> dict[str, float] | None:
+    """Measure an image `(1, C, ...)` against a reference; None where one of them is missing."""
+    if image is None or truth is None or data_range is None:
+        return None
+    return _measured(problem, image, truth, data_range)
+
+
 def _measured(problem: Problem, image: Tensor, truth: Tensor, width: float) -> dict[str, float]:
     """Measure PSNR, SSIM and NRMSE; complex images by magnitude."""
     image, truth = (comparable(x, problem.complex_image) for x in (image, truth))

@@ -35,6 +35,7 @@ from untrained.rules.watch import Progress
 from untrained.run.case import Case, RunSettings
 from untrained.run.execute import run
 from untrained.run.plan import plan
+from untrained.run.tiles import Picture, choose_tiling, run_tiles, tiling_note
 from untrained.tasks import find_task
 from untrained.uncertainty.settings import (
     LEVEL,
@@ -76,6 +77,7 @@ def reconstruct(
     compare: bool = True,
     run_dir: str | Path | None = None,
     level: float = LEVEL,
+    tile: int | None = None,
 ) -> Result:
     """Reconstruct images from measurements.
 
@@ -110,6 +112,9 @@ def reconstruct(
         compare: also compute the classical answer, for the report; given up after five minutes
             (beside a classical method one), and not begun for `fbp` of a large scan.
         run_dir: keep a checkpoint there and resume from the one found there.
+        tile: side of overlapping tiles, in pixels of the image, that one picture is worked on in
+            (denoising, inpainting, deblurring, super-resolution); None: only where the whole does
+            not fit into memory.
 
     Returns:
         The result; `result.image` is `(B, C, ...)` in the units of the measurements.
@@ -158,7 +163,13 @@ def reconstruct(
         sure=sure,
         level=level,
     )
-    (result,) = run(chosen, [Case(problem, truth, data_range)], how)
+    picture = Picture(y, physics, sigma, guide)
+    tiling = choose_tiling(chosen, picture, tile, device, sure=sure is not None)
+    if tiling is None:
+        (result,) = run(chosen, [Case(problem, truth, data_range)], how)
+    else:
+        result = run_tiles(chosen, picture, tiling, how, truth=truth, data_range=data_range)
+        notes = (*notes, tiling_note(tiling, tile))
     result = result.with_notes([*physics.first_note(), *notes, *result.notes, *inexact])
     for note in result.notes:
         warnings.warn(note, Note, stacklevel=CALLER)

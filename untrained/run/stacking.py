@@ -26,7 +26,7 @@ def stack_slices(results: list[Result], count: int) -> Result:
     merged = stack_fits(results)
     about = replace(
         merged.about,
-        notes=notes_of_slices([_without_the_mixture(r) for r in results]),
+        notes=notes_of_slices([without_the_mixture(r) for r in results]),
         axes="ZYX",
         source=source.rpartition(", slice ")[0] or source,
         data=tuple(digest for r in results for digest in r.about.data),
@@ -39,12 +39,12 @@ def stack_slices(results: list[Result], count: int) -> Result:
         uncertainty=None if missing else join([r.about.uncertainty for r in results]),
         metrics=_mean([r.about.metrics for r in results]),
         classical_metrics=_mean([r.about.classical_metrics for r in results]),
-        mixture=_mean_mixture([r.about.mixture for r in results]),
+        mixture=mean_mixture([r.about.mixture for r in results]),
     )
     return replace(
         merged,
         image=torch.cat([merged.image, *[torch.zeros_like(results[0].image)] * missing]),
-        history=_joined_history(results),
+        history=joined_history(results),
         steps=sum(r.steps for r in results),
         resumed_from=tuple(step for r in results for step in r.resumed_from),
         finished=merged.finished and not missing,
@@ -62,11 +62,11 @@ def _stacked(images: list[Tensor | None], missing: int) -> Tensor | None:
     return torch.cat([*known, *[torch.zeros_like(known[0])] * missing])
 
 
-def _joined_history(results: list[Result]) -> dict[str, list[float | str]]:
-    """Append the histories of slices to one another, their phases labelled by the slice."""
+def joined_history(results: list[Result], label: str = "slice") -> dict[str, list[float | str]]:
+    """Append the histories of slices, or tiles, to one another; their phases say whose they are."""
     history: dict[str, list[float | str]] = {}
     for i, r in enumerate(results):
-        labels = [f"slice {i} {phase}" for phase in r.history["phase"]]
+        labels = [f"{label} {i} {phase}" for phase in r.history["phase"]]
         columns: dict[str, list[float | str]] = {**r.history, "phase": [*labels]}
         for name, column in columns.items():
             history.setdefault(name, []).extend(column)
@@ -93,13 +93,13 @@ def notes_of_slices(each: Sequence[Sequence[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*everywhere, *some]))
 
 
-def _without_the_mixture(result: Result) -> list[str]:
+def without_the_mixture(result: Result) -> list[str]:
     """Return a slice's notes without its mixture, of which the result has the mean."""
     made = result.about.mixture
     return [note for note in result.notes if made is None or not note.endswith(made.shares)]
 
 
-def _mean_mixture(mixtures: list[Mixture | None]) -> Mixture | None:
+def mean_mixture(mixtures: list[Mixture | None]) -> Mixture | None:
     """Average the mixtures of the slices; None where one of them is unknown."""
     known = [m for m in mixtures if m is not None]
     if not known or len(known) < len(mixtures):

@@ -31,7 +31,7 @@ def decode_pillow(file: Path, what: str, formats: tuple[str, ...]) -> tuple[np.n
     """Decode a PNG or JPEG to `(C, H, W)` with C = 1 or 3, and notes.
 
     Raises:
-        UserError: not one of `formats`, damaged, or more pixels than Pillow deems safe.
+        UserError: not one of `formats`, damaged, too large for the memory, or a bomb.
     """
     from PIL import Image
 
@@ -116,23 +116,33 @@ def upright(planes: np.ndarray, tag: int, notes: list[str]) -> np.ndarray:
 
 
 @contextmanager
+def any_size() -> Iterator[None]:
+    """Lift Pillow's limit of 89 million pixels, a bomb to it and a large scan to others.
+
+    Who opens a file within compares the size in its header with the memory and with the size of
+    the file (`check_size`) before the pixels are decoded.
+    """
+    from PIL import Image
+
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+@contextmanager
 def decoding(file: Path, what: str) -> Iterator[None]:
     """Turn every way in which a decoder fails on a damaged file into one readable error."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
-    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), any_size():
             warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except UserError:
         raise
-    except bombs as error:
-        raise UserError(
-            f"{what}: {file} has more pixels than are safe to decode ({error}); crop it, or "
-            "convert it to .npy if it is genuine"
-        ) from error
     except UnidentifiedImageError as error:
         raise UserError(
             f"{what}: {file} does not hold what its suffix '{file.suffix}' says, or is damaged; "
