@@ -24,6 +24,7 @@ from untrained.result import Result
 from untrained.run.case import Case, RunSettings
 from untrained.run.evaluate import checked_reference, image_scores
 from untrained.run.execute import run
+from untrained.run.pictures import measurement_pictures
 from untrained.run.plan import Plan
 from untrained.run.stacking import joined_history, mean_mixture, without_the_mixture
 from untrained.run.tiling import Box, Tiling
@@ -251,6 +252,7 @@ def _joined(
         classical_metrics=classical_scores,
         mixture=mean_mixture([r.about.mixture for r in results]),
         tiles=tiling.facts,
+        pictures=measurement_pictures(whole, replace(first, image=sums["image"])),
     )
     return replace(
         first,
