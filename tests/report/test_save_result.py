@@ -56,6 +56,7 @@ KEYS = [
         "classical",
         "mixture",
         "uncertainty",
+        "tiles",
         "notes",
         "source",
         "data",
