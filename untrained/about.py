@@ -75,7 +75,7 @@ class About:
         reference_data: a hash of the reference of each image, empty where there is none.
         seeds: how many seeds the image is the mean of.
         command: a command or expression that repeats the run.
-        axes: of the saved array: `YX`, `CYX` or `ZYX`.
+        axes: of the saved array: `YX`, `CYX`, `ZYX`, or `TYX` and `TCYX` of a time series.
         deep: whether the pictures have 16 bits, as the input's file had.
         units: what 0 and 1 of the image are in the input's file.
         companion: how the image is written in the format of that file, too.

@@ -133,6 +133,10 @@ JACOBIAN_TASKS = tuple(name for name, row in TASKS.items() if row.jacobian)
 """Names of what Gauss-Newton does."""
 
 
+SERIES_TASKS = ("denoise", "inpaint", "superres", "mri")
+"""Names of what takes a time series (`--series`)."""
+
+
 def find_task(name: str) -> Task:
     """Look up the row of a task; that of `custom` for a name that nobody knows."""
     return TASKS.get(name, TASKS[CUSTOM])

@@ -14,11 +14,20 @@ from untrained.classical.denoisers import DENOISERS, find_denoiser
 from untrained.classical.gauss_newton import gaussnewton, linearised, smooth_or_flat
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp, fdk, filtered
 from untrained.classical.low_rank import lowrank
+from untrained.classical.low_rank_sparse import lps
 from untrained.classical.mixture import deblurred, denoised, filled, of_few_lines
 from untrained.classical.nonlocal_bayes import bayes_denoise, nlbayes
 from untrained.classical.pair_of_priors import two_priors
+from untrained.classical.series import of_series, series_shares
 from untrained.classical.sliding_dct import dct, dct_denoise
-from untrained.classical.total_variation import TVResult, rough_tv, tv, tv_solve, tv_weight
+from untrained.classical.total_variation import (
+    TVResult,
+    rough_tv,
+    temporaltv,
+    tv,
+    tv_solve,
+    tv_weight,
+)
 from untrained.classical.wavelet import l1wavelet
 from untrained.problem import Problem
 from untrained.problem.slices import slices_of
@@ -33,6 +42,8 @@ CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
     "dct": dct,
     "lowrank": lowrank,
     "nlbayes": nlbayes,
+    "lps": lps,
+    "temporaltv": temporaltv,
     "linearised": linearised,
     "gaussnewton": gaussnewton,
 }
@@ -61,7 +72,9 @@ __all__ = [
     "l1wavelet",
     "linearised",
     "lowrank",
+    "lps",
     "nlbayes",
+    "temporaltv",
     "tv",
     "tv_solve",
     "tv_weight",
@@ -74,7 +87,8 @@ def baseline(problem: Problem) -> Tensor:
 
     `denoised` for noisy pictures and volumes, `deblurred` for blurred ones, `filled` for those with
     missing pixels, `of_few_lines` for CT and MRI, `two_priors` for other pictures; the same for
-    every slice of a volume that is measured slice by slice (`Stack`). Other volumes and signals get
+    every slice of a volume that is measured slice by slice (`Stack`). A time series gets
+    `of_series`. Other volumes and signals get
     total variation, solved to a relative gap of 1e-3 or 1000 iterations (data without noise need
     that many), which costs a fraction of `tv` and looks the same. A nonlinear physics with a
     Jacobian gets `smooth_or_flat`, any other `problem.estimate()`.
@@ -88,6 +102,9 @@ def baseline_name(problem: Problem) -> str:
     """Name the classical answers that `baseline` is made of."""
     if not problem.solvable:
         return problem.physics.classical_name or "what it starts from"
+    if problem.physics.is_series:
+        known = series_shares(problem, baseline)
+        return ", ".join(f"{100 * share:.0f} % {name}" for name, share in known.items())
     slices = slices_of(problem)
     return f"{_chosen(slices[0])[0]}, slice by slice" if slices else _chosen(problem)[0]
 
@@ -95,6 +112,8 @@ def baseline_name(problem: Problem) -> str:
 def _baseline(problem: Problem) -> Tensor:
     if len(problem) > 1:  # each has a noise of its own
         return torch.cat([baseline(problem.select(i)) for i in range(len(problem))])
+    if problem.physics.is_series:
+        return of_series(problem, baseline)
     if slices := slices_of(problem):
         return torch.stack([baseline(one) for one in slices], dim=2)
     return _chosen(problem)[1](problem)

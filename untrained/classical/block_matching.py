@@ -25,25 +25,30 @@ class Blocks(NamedTuple):
         stride: distance of two reference blocks.
         reach: how far around one similar blocks are searched, to every side, in pixels.
         group_size: blocks in a group, the reference block among them.
+        frames: how many frames before and after its own are searched, of a series.
     """
 
     side: int
     stride: int
     reach: int
     group_size: int
+    frames: int = 3
 
 
 def match_blocks(image: Tensor, kind: Blocks) -> Tensor:
     """Find around every reference block those that differ least from it, itself among them.
 
     Args:
-        image: `(1, C, H, W)`; blocks are compared in all channels.
+        image: `(1, C, H, W)`; blocks are compared in all channels. Or a series `(1, C, T, H, W)`,
+            whose blocks lie in one frame each, and are searched in the frames around it, too.
         kind: size of blocks and of groups, distance of reference blocks, reach of the search.
 
     Returns:
-        Indices of their pixels in a plane, row by row: int64 `(groups, group_size, side * side)`,
-        fewer of each in an image that is smaller than that.
+        Indices of their pixels in a plane, row by row (in a series frame by frame): int64
+        `(groups, group_size, side * side)`, fewer of each in an image that is smaller than that.
     """
+    if image.ndim == 5:
+        return torch.cat([_match_in_time(image[0], t, kind) for t in range(image.shape[2])])
     height, width = image.shape[-2:]
     high, wide = min(kind.side, height), min(kind.side, width)
     rows = _places(height - high, kind.stride, image)
@@ -71,6 +76,46 @@ def match_blocks(image: Tensor, kind: Blocks) -> Tensor:
     inside = torch.arange(high, device=image.device)[:, None] * width
     pixels = (inside + torch.arange(wide, device=image.device)).flatten()
     return (corners[..., 0] * width + corners[..., 1])[..., None] + pixels
+
+
+def _match_in_time(series: Tensor, t: int, kind: Blocks) -> Tensor:
+    """Match the blocks of frame t of a series `(C, T, H, W)` in the frames around it.
+
+    After P. Arias, J.-M. Morel, "Video denoising via empirical Bayesian estimation of space-time
+    patches", J. Math. Imaging Vis. 60 (2018), with blocks of one frame and without optical flow.
+    """
+    height, width = series.shape[-2:]
+    high, wide = min(kind.side, height), min(kind.side, width)
+    rows = _places(height - high, kind.stride, series)
+    columns = _places(width - wide, kind.stride, series)
+    first, last = max(0, t - kind.frames), min(series.shape[1], t + kind.frames + 1)
+    near = series[:, first:last].movedim(1, 0)
+    here = series[None, :, t]
+    reach = [min(kind.reach, height - high), min(kind.reach, width - wide)]
+    offsets = torch.cartesian_prod(*(torch.arange(-r, r + 1, device=series.device) for r in reach))
+    wider = functional.pad(near, (reach[1], reach[1], reach[0], reach[0]))
+    distances = []
+    tick()
+    for down, right in (offsets + torch.tensor(reach, device=series.device)).tolist():
+        moved = wider[..., down : down + height, right : right + width]
+        squares = (moved - here).square_().sum(1)
+        strips = _sums(squares.flatten(0, 1), columns, wide).unflatten(0, squares.shape[:2])
+        sums = _sums(strips.mT.flatten(0, 1), rows, high).unflatten(0, (len(near), -1))
+        distances.append(sums.mT.flatten(1).T)  # (blocks, frames)
+    corners = torch.cartesian_prod(rows, columns)[:, None]
+    there = corners + offsets
+    most = torch.tensor([height - high, width - wide], device=series.device)
+    outside = ((there < 0) | (there > most)).any(2)
+    found = torch.stack(distances, 1).masked_fill_(outside[..., None], torch.inf)
+    found[:, len(offsets) // 2, t - first] = -1  # itself, also where all is flat
+    count = min(kind.group_size, (reach[0] + 1) * (reach[1] + 1) * len(near))
+    chosen = found.flatten(1).topk(count, largest=False).indices
+    places = corners + offsets[chosen // len(near)]
+    frames = first + chosen % len(near)
+    inside = torch.arange(high, device=series.device)[:, None] * width
+    pixels = (inside + torch.arange(wide, device=series.device)).flatten()
+    corner = (frames * height + places[..., 0]) * width + places[..., 1]
+    return corner[..., None] + pixels
 
 
 Estimate = Callable[..., tuple[Tensor, Tensor]]

@@ -10,13 +10,13 @@ from torch import Tensor
 LONG = 2048  # sides above it are transformed without a matrix
 
 
-def gradient(x: Tensor) -> Tensor:
-    """Compute D x, the difference to the next entry along each axis.
+def gradient(x: Tensor, axes: int | None = None) -> Tensor:
+    """Compute D x, the difference to the next entry along each axis, or the first few.
 
     `(G, C, *sides)` -> `(G, axes, C, *sides)`. The difference across the last entry is zero (the
     image continues as a constant); ||D||^2 < 4 axes.
     """
-    axes = x.ndim - 2
+    axes = x.ndim - 2 if axes is None else axes
     d = x.new_zeros(x.shape[0], axes, *x.shape[1:])
     for k in range(axes):
         last = x.shape[k + 2] - 1
@@ -51,13 +51,15 @@ class Laplacian:
     Args:
         size: the sides.
         like: tensor whose device and dtype are used.
+        axes: how many of them, from the first on, D takes differences along; None = all.
     """
 
-    def __init__(self, size: tuple[int, ...], like: Tensor) -> None:
+    def __init__(self, size: tuple[int, ...], like: Tensor, axes: int | None = None) -> None:
         self.matrices = [cosines(n, like) if n <= LONG else None for n in size]
         self.eigenvalues = like.new_zeros(())
-        for n in size:
-            self.eigenvalues = self.eigenvalues[..., None] + eigenvalues(n).to(like)
+        for k, n in enumerate(size):
+            along = eigenvalues(n) * (axes is None or k < axes)
+            self.eigenvalues = self.eigenvalues[..., None] + along.to(like)
 
     def solve(self, x: Tensor, a: float, b: float) -> Tensor:
         """Compute (a I + b D^T D)^(-1) x for every channel of x `(G, C, *sides)`; a > 0, b >= 0."""

@@ -185,9 +185,20 @@ def require_linear(problem: Problem, name: str) -> None:
 
 
 def require_picture(problem: Problem, name: str) -> None:
-    """Raise UserError where the physics is nonlinear or the image does not have two sides."""
+    """Raise UserError where the physics is nonlinear, or the image no picture or series of them."""
     require_linear(problem, name)
-    if len(problem.x_shape) != 3:
+    if len(problem.x_shape) != 3 and not problem.physics.is_series:
         raise UserError(
             f"{name} is for pictures (C, H, W), and this image is {problem.x_shape}; take dct"
+        )
+
+
+def require_series(problem: Problem, name: str) -> None:
+    """Raise UserError where the physics is nonlinear or the image has no axis of time."""
+    require_linear(problem, name)
+    if not problem.physics.is_series:
+        raise UserError(
+            f"method '{name}' reconstructs a time series (C, T, H, W), and this image is "
+            f"{problem.x_shape}: give the frames with --series (in Python: physics.Series), or "
+            "take tv"
         )

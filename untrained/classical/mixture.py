@@ -54,7 +54,7 @@ def candidates(problem: Problem, weight: float, sparse: bool = False) -> Tensor:
     With `sparse` they are made of two thirds of the blocks.
     """
     flat = problem.cached("rough tv", lambda one: rough_tv(one, weight))
-    if flat.ndim != 4:
+    if flat.ndim != 4 and not problem.physics.is_series:
         return torch.stack([problem.cached("nlbayes", nlbayes), flat])
     image = problem.estimate()
     sigma = noise_level(problem, image)

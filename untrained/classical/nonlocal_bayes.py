@@ -42,7 +42,8 @@ def nlbayes(problem: Problem) -> Tensor:
     window: half the time for a result within 0.01 dB.
 
     For denoising it is `bayes_denoise` at the noise level, given or estimated; for a volume,
-    the mean of that over its planes in the three directions.
+    the mean of that over its planes in the three directions. Of a series, blocks are searched in
+    the frames around their own, too (`match_blocks`).
 
     Args:
         problem: G problems with a linear physics, solved in turn.
@@ -61,7 +62,8 @@ def nlbayes(problem: Problem) -> Tensor:
 def _solved(problem: Problem) -> Tensor:
     if problem.traits.only_noise:
         image = problem.estimate()
-        denoise = bayes_denoise if image.ndim == 4 else _in_three_directions
+        alone = image.ndim == 4 or problem.physics.is_series
+        denoise = bayes_denoise if alone else _in_three_directions
         return denoise(image, noise_level(problem, image))
     level, closing = dct_settings(problem)
     z = data_step(problem, problem.cached("dct", dct), COUPLING, STEPS)
@@ -101,7 +103,7 @@ def bayes_denoise(image: Tensor, sigma: float) -> Tensor:
     noisy image; there groups have no fixed size, and flat ones are averaged.
 
     Args:
-        image: `(G, C, H, W)`.
+        image: `(G, C, H, W)`, or a series `(G, C, T, H, W)`.
         sigma: standard deviation of the noise, > 0.
     """
     cleaned = [

@@ -53,6 +53,13 @@ def reconstruct_inputs(task: str, paths: Sequence[str], options: Options, load: 
     Many files: 0 if all are done, 2 if some input was bad, 1 if anything else failed, 130 if
     interrupted.
     """
+    if load.keywords.get("series"):
+        if len(paths) > 1:
+            raise UserError(
+                f"--series takes one folder or stack, whose frames are reconstructed together; got "
+                f"{len(paths)} inputs: give one at a time"
+            )
+        return reconstruct_file(task, paths[0], options, load)
     inputs = find_inputs(task, paths, input_files([], options, load))
     if not inputs.many:
         return reconstruct_file(task, inputs.files[0], options, load)

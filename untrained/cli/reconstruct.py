@@ -25,6 +25,11 @@ _TILE = click.option(
     help="Work in overlapping tiles of this many pixels a side [default: only where the memory is "
     "too small for the whole].",
 )
+_SERIES = click.option(
+    "--series",
+    is_flag=True,
+    help="A folder or stack is one time series: its frames are reconstructed together.",
+)
 _KEY = click.option(
     "--key",
     default=None,
@@ -47,13 +52,19 @@ def reconstruct() -> None:
 @click.option("--sigma", default=None, metavar="S|auto", help="Noise level, 0..255 scale.")
 @_VOLUME
 @_TILE
+@_SERIES
 @_KEY
 @shared_options
 def denoise(
-    options: Options, inputs: tuple[str, ...], sigma: str | None, volume: bool, key: str | None
+    options: Options,
+    inputs: tuple[str, ...],
+    sigma: str | None,
+    volume: bool,
+    series: bool,
+    key: str | None,
 ) -> int:
     """Remove noise from an image."""
-    load = partial(TASKS["denoise"].load, sigma=sigma, volume=volume, key=key)
+    load = partial(TASKS["denoise"].load, sigma=sigma, volume=volume, series=series, key=key)
     return reconstruct_inputs("denoise", inputs, options, load)
 
 
@@ -62,13 +73,19 @@ def denoise(
 @click.option("--mask", default=None, metavar="FILE", help="1 or white = measured.")
 @_VOLUME
 @_TILE
+@_SERIES
 @_KEY
 @shared_options
 def inpaint(
-    options: Options, inputs: tuple[str, ...], mask: str | None, volume: bool, key: str | None
+    options: Options,
+    inputs: tuple[str, ...],
+    mask: str | None,
+    volume: bool,
+    series: bool,
+    key: str | None,
 ) -> int:
     """Fill in missing pixels."""
-    load = partial(TASKS["inpaint"].load, mask=mask, volume=volume, key=key)
+    load = partial(TASKS["inpaint"].load, mask=mask, volume=volume, series=series, key=key)
     return reconstruct_inputs("inpaint", inputs, options, load)
 
 
@@ -76,11 +93,14 @@ def inpaint(
 @_INPUTS
 @click.option("--factor", type=int, default=None, help="2, 3, 4 or 8.")
 @_TILE
+@_SERIES
 @_KEY
 @shared_options
-def superres(options: Options, inputs: tuple[str, ...], factor: int | None, key: str | None) -> int:
+def superres(
+    options: Options, inputs: tuple[str, ...], factor: int | None, series: bool, key: str | None
+) -> int:
     """Enlarge an image."""
-    load = partial(TASKS["superres"].load, factor=factor, key=key)
+    load = partial(TASKS["superres"].load, factor=factor, series=series, key=key)
     return reconstruct_inputs("superres", inputs, options, load)
 
 

@@ -128,6 +128,8 @@ class Recipe:
         net: Any = self.net
         if problem.complex_image and getattr(net, "sigmoid", False):
             net = replace(net, sigmoid=False)
+        if problem.physics.is_series and hasattr(net, "for_series"):
+            net = net.for_series(sides[0])
         if hasattr(net, "sides"):
             net = replace(net, sides=tuple(sides))
         inputs, outputs = self.method.input_channels(channels), self.method.output_channels(problem)

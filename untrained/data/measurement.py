@@ -23,7 +23,7 @@ class Measurement:
         reference: the true image `(1, *x_shape)`, for reporting only; None if unknown.
         data_range: the range of the PSNR; None without a reference where the range needs one.
         notes: one sentence for each decision that the user did not make.
-        axes: `YX`, `CYX` or `ZYX`, the meaning of the saved image's axes.
+        axes: `YX`, `CYX`, `ZYX`, `TYX` or `TCYX`, the meaning of the saved image's axes.
         source: the file (and slice) it came from.
         deep: whether that file is a picture of 16 bits, which a result's pictures are then, too.
         units: what 0 and 1 of the image are in that file.

@@ -15,6 +15,7 @@ from untrained.data.formats import has_named_arrays, is_measured, open_arrays
 from untrained.data.formats.base import require_keys
 from untrained.data.images import Picture, in_units, picture_from_array, read_picture
 from untrained.data.measurement import Measurement
+from untrained.data.series import read_series, stacked_frames
 from untrained.errors import UserError, from_file
 from untrained.maths import to_channels
 from untrained.tasks import find_task
@@ -34,6 +35,8 @@ def with_reference(measurement: Measurement, path: str | Path) -> Measurement:
     Raises:
         UserError: unreadable, complex where the task is real, or not of the image's shape.
     """
+    if measurement.physics.is_series and not measurement.physics.complex_image:
+        return _referenced(measurement, _series_like(measurement, path))
     pixels = read_reference(path, REFERENCE, _is_volume(measurement)).pixels
     if is_measured(path):
         pixels = in_units(pixels, measurement.units)
@@ -57,6 +60,23 @@ def with_references(slices: Sequence[Measurement], path: str | Path) -> list[Mea
     return [
         _referenced(m, _like(m, pixels[i : i + 1], path, REFERENCE)) for i, m in enumerate(slices)
     ]
+
+
+def _series_like(measurement: Measurement, path: str | Path) -> Tensor:
+    """Read a series, or the `reference` of an .npz or .h5, in the shape `(1, *x_shape)`."""
+    if has_named_arrays(path):
+        with open_arrays(path, REFERENCE) as file:
+            require_keys(file, "reference")
+            values = stacked_frames(file.read("reference"), f"'reference' in {path}")[0]
+    else:
+        values = read_series(path).y
+    expected = measurement.physics.image_shape(measurement.y)
+    if tuple(values.shape[1:]) != expected:
+        raise UserError(
+            f"{REFERENCE}: {path} is {tuple(values.shape[1:])}, but the series to reconstruct is "
+            f"{expected} (C, T, H, W)"
+        )
+    return values
 
 
 def _referenced(measurement: Measurement, values: Tensor) -> Measurement:

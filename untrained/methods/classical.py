@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from untrained.methods.card import CLASSICAL, Card
-from untrained.tasks import JACOBIAN_TASKS, LINEAR_TASKS
+from untrained.tasks import JACOBIAN_TASKS, LINEAR_TASKS, SERIES_TASKS
 
 CARDS = (
     Card(
@@ -76,6 +76,22 @@ CARDS = (
         "Lebrun, Buades, Morel, SIAM J. Imaging Sci. 2013",
         CLASSICAL,
         LINEAR_TASKS,
+        "the image",
+    ),
+    Card(
+        "lps",
+        "low rank plus sparse (L+S) of a time series: what stays, and what moves",
+        "Otazo, Candes, Sodickson, MRM 2015",
+        CLASSICAL,
+        SERIES_TASKS,
+        "the image",
+    ),
+    Card(
+        "temporaltv",
+        "total variation of a time series along time",
+        "Feng et al., MRM 2014",
+        CLASSICAL,
+        SERIES_TASKS,
         "the image",
     ),
     Card(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -118,6 +118,14 @@ class Compact:
             multiple=multiple,
             smallest=2 * multiple,
         )
+
+    def for_series(self, frames: int) -> Compact:
+        """Return the network with no more scales than an axis of so many frames can be halved to.
+
+        With more, a short series would be reflected in time to twice its length and beyond.
+        """
+        scales = len(per_scale(self.widths, self.depth))
+        return replace(self, depth=min(scales, max(2, frames.bit_length() - 1)))
 
     def encoder(self, in_channels: int, dim: int = 2) -> Encoder:
         """Build the encoder: the stem, the way down and the side branches."""

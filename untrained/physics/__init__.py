@@ -23,6 +23,7 @@ from untrained.physics.masks import (
 )
 from untrained.physics.mri import MRI
 from untrained.physics.phase import PhaseRetrieval
+from untrained.physics.series import Series
 from untrained.physics.stack import Stack
 from untrained.physics.superres import SuperRes
 
@@ -45,6 +46,7 @@ __all__ = [
     "OperatorReport",
     "PhaseRetrieval",
     "Physics",
+    "Series",
     "Stack",
     "SuperRes",
     "as_physics",

@@ -44,6 +44,7 @@ class Physics(nn.Module):
         filtered_name: name of the classical method that `fbp` is: `fbp`, or `fdk` of a cone beam.
         matrix_free: True where a matrix too large to be stored is computed anew at every product.
         matrix_bytes: memory that a stored matrix takes, or will take; 0 where there is none.
+        is_series: True where the first of three spatial axes is time (`Series`).
     """
 
     task: str = "custom"
@@ -58,6 +59,7 @@ class Physics(nn.Module):
     has_jacobian: bool = False
     matrix_free: bool = False
     matrix_bytes: int = 0
+    is_series: bool = False
     mask: Tensor | None
     support: Tensor | None
 
@@ -152,6 +154,15 @@ class Physics(nn.Module):
             -1 = belongs to none and is always fitted.
         """
         return number_positions(y, 2)
+
+    def lines_outside(self) -> tuple[Tensor, int] | None:
+        """List the lines of k-space measured outside its centre, and their axis; else None.
+
+        Returns:
+            Numbers of the lines, int64, and the axis of y that counts them, from the end (-1 for
+            columns).
+        """
+        return None
 
     def importance(self, y: Tensor, held: Tensor) -> Tensor | None:
         """Weigh the held-out measurements by how much of what is missing each stands for.

@@ -189,6 +189,13 @@ class MRI(LinearPhysics):
         drawn = torch.zeros_like(outside).index_fill_(1 - along, chosen, True)
         return (drawn & outside).expand(1, *y.shape[1:]).to(y.device)
 
+    def lines_outside(self) -> tuple[Tensor, int] | None:
+        """List the lines measured outside the centre block, and their axis of y; else None."""
+        along = _along_lines(self.mask[0, 0, 0])
+        if along is None:
+            return None
+        return self._outside_centre().any(along).nonzero().flatten(), -1 - along
+
     def units(self, y: Tensor) -> Tensor:
         """Number what `holdout` draws, `(1, 1, 1, H, W)`: lines, or positions; -1 in the centre."""
         outside = self._outside_centre()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from torch import Tensor
 
 from untrained.tasks import find_task
 
+MOST_FRAMES = 25
 SPATIAL = {1: "X", 2: "YX", 3: "ZYX"}
 
 
@@ -15,15 +18,27 @@ def is_complex(image: Tensor, task: str) -> bool:
     return find_task(task).complex_image in ("always", "two-channel") and image.shape[1] == 2
 
 
+def is_series(axes: str) -> bool:
+    """Return whether an image `(1, C, T, H, W)` is a time series, by the names of its axes."""
+    return axes.startswith("T")
+
+
 def is_stack(image: Tensor, axes: str) -> bool:
     """Return whether the first axis of `(G, C, ...)` counts slices; a stack may have only one."""
+    if is_series(axes):
+        return False
     return image.shape[0] > 1 or (axes.startswith("Z") and image.ndim == 4)
 
 
 def axes_of(image: Tensor, task: str, axes: str) -> str:
-    """Return the names of the saved array's axes: `YX`, `CYX`, `ZYX` (`ZCYX`: stack in colour)."""
+    """Return the names of the saved array's axes.
+
+    `YX`, `CYX`, `ZYX` (`ZCYX`: stack in colour), `TYX` and `TCYX` of a time series.
+    """
     spatial = SPATIAL[image.ndim - 2]
     channels = "" if is_complex(image, task) or image.shape[1] == 1 else "C"
+    if is_series(axes):
+        return f"T{channels}YX"
     stack = ("Z" if spatial == "YX" else "G") if is_stack(image, axes) else ""
     return stack + channels + spatial
 
@@ -35,6 +50,8 @@ def saved_array(image: Tensor, task: str, axes: str) -> np.ndarray:
         array = (array[:, 0] + 1j * array[:, 1]).astype(np.complex64)
     elif array.shape[1] == 1:
         array = array[:, 0]
+    elif is_series(axes):
+        array = np.moveaxis(array, 1, 2)
     return np.ascontiguousarray(array if is_stack(image, axes) else array[0])
 
 
@@ -64,3 +81,25 @@ def display_plane(image: Tensor, task: str) -> np.ndarray:
     if one.ndim == 2:
         one = np.repeat(one[:, None], max(1, one.shape[1] // 8), axis=1)
     return np.moveaxis(one, 0, -1) if len(one) == 3 else one[0]
+
+
+def frame_planes(image: Tensor, task: str) -> list[np.ndarray]:
+    """List the planes of a series `(1, C, T, H, W)` to show, one a frame; see `display_plane`."""
+    return [display_plane(frame, task) for frame in image.unbind(2)]
+
+
+def contact_sheet(planes: list[np.ndarray]) -> np.ndarray:
+    """Lay planes of one size side by side, row by row, a pixel apart: `(H', W')` or `(H', W', 3)`.
+
+    At most MOST_FRAMES of them, evenly chosen, the first and the last among them.
+    """
+    count = min(len(planes), MOST_FRAMES)
+    chosen = [planes[round(k * (len(planes) - 1) / max(1, count - 1))] for k in range(count)]
+    columns = math.ceil(math.sqrt(count))
+    height, width = chosen[0].shape[:2]
+    rows = -(-count // columns)
+    sheet = np.zeros((rows * (height + 1) - 1, columns * (width + 1) - 1, *chosen[0].shape[2:]))
+    for k, plane in enumerate(chosen):
+        top, left = k // columns * (height + 1), k % columns * (width + 1)
+        sheet[top : top + height, left : left + width] = plane
+    return sheet

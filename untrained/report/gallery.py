@@ -10,10 +10,17 @@ from torch import Tensor
 
 from untrained.about import About
 from untrained.report import words
-from untrained.report.arrays import display_plane, is_complex, real_spread
+from untrained.report.arrays import (
+    display_plane,
+    frame_planes,
+    is_complex,
+    is_series,
+    real_spread,
+)
 from untrained.report.pictures import (
     LONGEST_SIDE,
     Window,
+    animated_png,
     colour_gradient,
     colour_window,
     colours,
@@ -30,6 +37,7 @@ from untrained.solver.fit import Fit
 KEYS = {"adjoint": "input", "classical": "classical", "ours": "result", "reference": "reference"}
 """Short names of the images in the viewer."""
 
+FRAME_TIME = 125  # milliseconds that a frame of a series is shown
 SMALL = 280  # pixels; below, the browser shows pixels as squares instead of blurring them
 
 
@@ -48,6 +56,7 @@ class Panel:
         values: the view's values for the viewer, see `deep_values`; empty: the picture has them.
         ends: the values that the lowest and the highest code of `values`, or black and white of
             the picture, stand for.
+        still: one frame of a picture that moves, for readers who asked for less motion.
     """
 
     title: str
@@ -62,6 +71,7 @@ class Panel:
     key: str = ""
     values: str = ""
     ends: tuple[float, float] | tuple[()] = ()
+    still: str = ""
 
     @property
     def small(self) -> bool:
@@ -107,6 +117,14 @@ def gallery(fit: Fit, about: About) -> Gallery:
         for name, title in titles.items()
         if name in planes
     ]
+    if is_series(about.axes):
+        images = {"ours": fit.image, **others}
+        moving = [images[name] for name in titles if name in planes]
+        shown += [
+            moving_panel(panel, image, about.task, window)
+            for panel, image in zip(shown, moving, strict=True)
+            if image is not None
+        ]
     shown += _error_panels(planes, titles)
     return Gallery(
         shown + _spread_panel(fit, about),
@@ -119,7 +137,9 @@ def gallery(fit: Fit, about: About) -> Gallery:
 
 def _detail(fit: Fit, about: About) -> str:
     said = ["magnitude"] if is_complex(fit.image, about.task) else []
-    if len(fit.image) > 1:
+    if is_series(about.axes):
+        said.append(f"frame {fit.image.shape[2] // 2} of 0 to {fit.image.shape[2] - 1}")
+    elif len(fit.image) > 1:
         said.append(f"slice {len(fit.image) // 2} of 0 to {len(fit.image) - 1}")
     elif fit.image.ndim == 5:
         said.append("the middle slice")
@@ -148,6 +168,23 @@ def view_panel(
     if plane.ndim == 2:
         values, ends = deep_values(plane)
     return replace(panel, kind="view", key=key, values=values, ends=ends)
+
+
+def moving_panel(panel: Panel, image: Tensor, task: str, window: Window) -> Panel:
+    """Let the picture of a panel play the frames of a series `(1, C, T, H, W)`."""
+    frames = [shown_pixels(plane, window) for plane in frame_planes(image, task)]
+    uri = data_uri(animated_png(frames, FRAME_TIME, LONGEST_SIDE))
+    return Panel(
+        panel.title,
+        f"{len(frames)} frames, {1000 // FRAME_TIME} a second.",
+        f"{panel.alt}, {len(frames)} frames",
+        uri,
+        panel.width,
+        panel.height,
+        panel.scale,
+        panel.gradient,
+        still=panel.uri,
+    )
 
 
 def colour_bar(window: Window) -> dict[str, Any]:

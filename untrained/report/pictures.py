@@ -165,6 +165,29 @@ def _smaller(plane: np.ndarray, factor: float) -> np.ndarray:
     return np.asarray(picture.resize((width, height), Image.Resampling.BOX), dtype=np.float64)
 
 
+def animated_png(frames: list[np.ndarray], milliseconds: int, longest: int | None = None) -> bytes:
+    """Encode 8-bit pictures of one size as an animated PNG that repeats for ever.
+
+    Args:
+        frames: `(H, W)` or `(H, W, 3)` each.
+        milliseconds: for which each is shown.
+        longest: as of `png`.
+    """
+    from PIL import Image
+
+    pictures = [Image.open(io.BytesIO(png(one, longest))) for one in frames]
+    stream = io.BytesIO()
+    pictures[0].save(
+        stream,
+        format="PNG",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=milliseconds,
+        loop=0,
+    )
+    return stream.getvalue()
+
+
 def data_uri(picture: bytes) -> str:
     """Encode a PNG as the address of an image inside the page."""
     return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")

@@ -18,7 +18,15 @@ from untrained.data.formats.npz import write_arrays
 from untrained.data.formats.tiff import typed
 from untrained.errors import UserError
 from untrained.folder import FILES, RESULT, Folder, Write, hold
-from untrained.report.arrays import axes_of, display_plane, saved_array, saved_spread
+from untrained.report.arrays import (
+    axes_of,
+    contact_sheet,
+    display_plane,
+    frame_planes,
+    is_series,
+    saved_array,
+    saved_spread,
+)
 from untrained.report.deep import png_of
 from untrained.report.page import render_page
 from untrained.report.pictures import Window, image_window, in_window, png, shown_pixels
@@ -77,10 +85,10 @@ def write_result(fit: Fit, about: About, folder: Folder, *, finished: bool = Tru
     """Write a result's files into a folder that is held.
 
     `reconstruction.npy` (see `arrays.axes_of`), `reconstruction.png` (of 16 bits where the input
-    was such a PNG), the format of the input once more where that is TIFF, NIfTI, DICOM or BART,
-    `classical` likewise, and `std.npy` where there are such, with an error bar `lower.npy` and
-    `upper.npy`, `history.csv`, `report.html`, and at the very end `result.json`, which lists the
-    others with their hashes.
+    was such a PNG; of a time series a sheet of its frames), the format of the input once more
+    where that is TIFF, NIfTI, DICOM or BART, `classical` likewise, and `std.npy` where there are
+    such, with an error bar `lower.npy` and `upper.npy`, `history.csv`, `report.html`, and at the
+    very end `result.json`, which lists the others with their hashes.
 
     Args:
         fit, about: what to write.
@@ -181,7 +189,10 @@ def _images(fit: Fit, about: About) -> dict[str, Write]:
     for name, image in images.items():
         array = saved_array(image, about.task, about.axes)
         files[f"{name}.npy"] = _array(array)
-        files[f"{name}.png"] = _picture(display_plane(image, about.task), window, about.deep)
+        shown = display_plane(image, about.task)
+        if is_series(about.axes):
+            shown = contact_sheet(frame_planes(image, about.task))
+        files[f"{name}.png"] = _picture(shown, window, about.deep)
         if about.companion is not None:
             axes = axes_of(image, about.task, about.axes)
             values = about.units.offset + about.units.factor * array

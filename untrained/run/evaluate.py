@@ -120,6 +120,7 @@ def evaluate(
         mixture=mixture,
         mesh=problem.physics.on_mesh(fit.image[0]),
         pictures=measurement_pictures(problem, fit),
+        axes="TYX" if problem.physics.is_series else About.axes,
     )
 
 
@@ -343,6 +344,8 @@ def image_scores(
 
 def _measured(problem: Problem, image: Tensor, truth: Tensor, width: float) -> dict[str, float]:
     """Measure PSNR, SSIM and NRMSE; complex images by magnitude."""
+    if problem.physics.is_series:  # frames are pictures: SSIM has no window in time
+        image, truth = (x.movedim(2, 1).flatten(0, 1) for x in (image, truth))
     image, truth = (comparable(x, problem.complex_image) for x in (image, truth))
     return {
         "psnr": psnr(image, truth, data_range=width),

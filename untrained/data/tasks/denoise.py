@@ -1,4 +1,4 @@
-"""Load a noisy picture or volume."""
+"""Load a noisy picture, volume or time series."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from untrained.data.measurement import Measurement
 from untrained.data.parameters import (
     note_replaced,
 )
+from untrained.data.series import read_series, require_one_of
 from untrained.data.tasks.photo import noise_level, photo_measurement, read_photo
 from untrained.doubts.photographs import (
     estimate_noise,
     sigma_doubts,
 )
+from untrained.physics.base import Physics
 from untrained.physics.denoise import Denoise
+from untrained.physics.series import Series
 
 
 def load_denoise(
@@ -21,21 +24,24 @@ def load_denoise(
     *,
     sigma: float | str | None = None,
     volume: bool = False,
+    series: bool = False,
     key: str | None = None,
 ) -> Measurement:
-    """Load a noisy picture or volume.
+    """Load a noisy picture, volume or time series.
 
     Args:
         path: picture, or .npz with `measurement`.
         sigma: standard deviation of the noise (0..255 scale), `auto` to estimate it from the
             picture, None to use what the file says.
         volume: the file holds `(D, H, W)`, to be fitted as a whole.
+        series: the folder or file holds the frames of a time series, see `read_series`.
         key: name of the array that is measured, where that is not `measurement`.
 
     Raises:
         UserError: unreadable file, a negative sigma, or a volume of one slice.
     """
-    photo = read_photo(path, volume=volume, key=key)
+    require_one_of(volume, series)
+    photo = read_series(path, key=key) if series else read_photo(path, volume=volume, key=key)
     level, notes = photo.sigma, photo.notes
     if sigma == "auto":
         level = estimate_noise(photo.y)
@@ -45,5 +51,8 @@ def load_denoise(
         if sigma is not None and photo.sigma is not None:
             notes += note_replaced("--sigma", sigma, "sigma", round(255 * photo.sigma, 6))
         notes = notes if level is None else (*notes, *sigma_doubts(photo.y, level, option=True))
-    physics = Denoise(tuple(photo.y.shape[1:]))
+    physics: Physics = Denoise(tuple(photo.y.shape[1:]))
+    if series:
+        channels, count, height, width = photo.y.shape[1:]
+        physics = Series([Denoise((channels, height, width))] * count)
     return photo_measurement("denoise", path, photo, physics, level, notes)

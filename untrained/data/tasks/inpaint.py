@@ -1,4 +1,4 @@
-"""Load a picture or volume with missing pixels."""
+"""Load a picture, volume or time series with missing pixels."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from untrained.data.parameters import (
     note_replaced,
     read_mask,
 )
+from untrained.data.series import frame_masks, read_series, require_one_of
 from untrained.data.tasks.photo import Photo, photo_measurement, read_photo
 from untrained.doubts.photographs import (
     hole_doubts,
@@ -23,6 +24,7 @@ from untrained.doubts.photographs import (
 )
 from untrained.errors import UserError, from_file
 from untrained.physics.inpaint import Inpaint
+from untrained.physics.series import Series
 
 
 def load_inpaint(
@@ -30,9 +32,10 @@ def load_inpaint(
     *,
     mask: str | Path | None = None,
     volume: bool = False,
+    series: bool = False,
     key: str | None = None,
 ) -> Measurement:
-    """Load a picture or volume with missing pixels.
+    """Load a picture, volume or time series with missing pixels.
 
     Args:
         path: picture, or .npz with `measurement` and `mask`.
@@ -41,12 +44,17 @@ def load_inpaint(
             NaN, infinite values and those far outside [0, 1] are missing whatever the mask says.
         volume: the file holds `(D, H, W)`, to be fitted as a whole; the mask likewise, or
             `(H, W)` for all slices.
+        series: the folder or file holds the frames of a time series, see `read_series`; the mask
+            is `(T, H, W)`, or `(H, W)` for all frames.
         key: name of the array that is measured, where that is not `measurement`.
 
     Raises:
         UserError: unreadable file, a mask of another size or with values between 0 and 1, or no
             mask and no black pixel, or a volume of one slice.
     """
+    require_one_of(volume, series)
+    if series:
+        return _load_series(path, mask, key)
     photo = read_photo(path, "mask", volume, keep_lost=True, key=key)
     notes = photo.notes
     chosen: np.ndarray
@@ -77,6 +85,40 @@ def load_inpaint(
         )
     measured = physics.mask.bool().expand_as(photo.y)[0].numpy()
     notes += mask_doubts(photo.y[0].numpy(), measured, str(mask or path))
+    photo = Photo(physics.A(photo.y), photo.reference, photo.sigma, None, notes)
+    return photo_measurement("inpaint", path, photo, physics, photo.sigma, notes)
+
+
+def _load_series(path: str | Path, mask: str | Path | None, key: str | None) -> Measurement:
+    """Load a time series with missing pixels."""
+    photo = read_series(path, "mask", key)
+    notes = photo.notes
+    label = f"'mask' in {path}"
+    chosen = photo.extra
+    if mask is not None:
+        chosen, more = read_mask(mask, volume=True)
+        label = f"--mask: {mask}"
+        notes += (*more, *note_replaced("--mask", chosen, "mask", photo.extra))
+    elif chosen is None:
+        chosen = np.any(photo.y[0].numpy() != 0, axis=0)
+        if chosen.all():
+            raise UserError(
+                f"{path} has no black pixel and no mask says what is missing: give --mask FILE "
+                "(white = measured), for all frames or (T, H, W)"
+            )
+        notes += ("no mask was given: pixels that are 0 in every channel count as missing",)
+    channels, _, height, width = photo.y.shape[1:]
+    with from_file(path if mask is None else mask):
+        each = frame_masks(np.asarray(chosen), photo.y, label)
+        if all(one is each[0] for one in each):
+            notes += ("the mask holds for every frame",)
+        frames = [Inpaint(one, (channels, height, width)) for one in each]
+    physics = Series(frames)
+    if physics.mask is not None and bool((physics.mask == 1).all()):
+        raise UserError(
+            f"{mask or path}: the mask marks every pixel as measured, so that there is nothing to "
+            "fill in; it is 0 or black where pixels are missing (transparency does not count)"
+        )
     photo = Photo(physics.A(photo.y), photo.reference, photo.sigma, None, notes)
     return photo_measurement("inpaint", path, photo, physics, photo.sigma, notes)
 

@@ -207,13 +207,15 @@ def photo_measurement(
             f"to reconstruct is {shape}{instead}"
         )
     channels = photo.y.shape[1]
-    if channels > MOST_COLOURS:
+    if channels > MOST_COLOURS and not physics.is_series:
         notes = (
             *notes,
             f"taken for one picture of {channels} channels; denoise and inpaint take them for the "
             "slices of a volume with --volume",
         )
     axes = "ZYX" if photo.y.ndim == 5 else "YX" if channels == 1 else "CYX"
+    if physics.is_series:
+        axes = "TYX" if channels == 1 else "TCYX"
     return Measurement(
         task,
         photo.y,
