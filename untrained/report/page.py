@@ -48,7 +48,6 @@ class Plot:
 def page_template(path: Path) -> Template:
     """Load a page's template; it may include files beside it and those of this folder."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
 
     script = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
     environment = Environment(
@@ -59,7 +58,7 @@ def page_template(path: Path) -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(script=Markup(script), script_hash=_hash(script))
+    environment.globals.update(script=script, script_hash=_hash(script))
     return environment.get_template(path.name)
 
 
