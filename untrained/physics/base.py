@@ -150,8 +150,8 @@ class Physics(nn.Module):
         takes the positions of the last two axes (pixels), the same for every channel.
 
         Returns:
-            int64 that broadcasts over `(1, *y.shape[1:])`: the unit of each measurement, from 0;
-            -1 = belongs to none and is always fitted.
+            The unit of each measurement, from 0, int64 that broadcasts over one of y, `(1, ...)`;
+            -1 where it belongs to none and is always fitted.
         """
         return number_positions(y, 2)
 

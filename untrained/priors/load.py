@@ -80,7 +80,7 @@ def split_name(text: str) -> tuple[str, str]:
 
 
 def load_prior(path: str | Path) -> Prior:
-    """Read a pre-trained network from FILE or FILE:ARCHITECTURE, or from a folder of diffusers.
+    """Read a pre-trained network from `FILE`, `FILE:ARCHITECTURE` or a folder of diffusers.
 
     Raises:
         UserError: a missing or damaged file, one that holds code, or a layout that is unknown or

@@ -1,0 +1,128 @@
+"""The documentation site: contents, examples of the gallery, and a build without a warning."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+WEBSITE = ROOT / "website"
+EXAMPLES = sorted((WEBSITE / "gallery").glob("plot_*.py"))
+
+
+@pytest.fixture(scope="module")
+def build() -> ModuleType:
+    """The module website/build.py."""
+    spec = importlib.util.spec_from_file_location("website_build", WEBSITE / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_page_is_in_one_section(build: ModuleType) -> None:
+    """Check that a page that nobody named is added to the how-to pages, and none stands twice."""
+    sections = build.pages_by_section()
+    pages = [page for members in sections.values() for page in members]
+    assert len(pages) == len(set(pages))
+    written = {f"docs/{page.stem}" for page in (ROOT / "docs").glob("*.md")}
+    assert written <= set(pages)
+
+
+def test_a_page_that_is_lost_is_named(build: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(build.SECTIONS, "How-to", ["docs/no-such-page"])
+    with pytest.raises(SystemExit, match="no-such-page"):
+        build.pages_by_section()
+
+
+def test_links_to_what_the_site_lacks_become_text(build: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# A\n")
+    page = tmp_path / "b.md"
+    page.write_text("[a](a.md#A), [grids](../grids), [w](w.md)\n```\n[x](y)\n```\n")
+    assert build._links_kept(page, tmp_path) == "[a](a.md#A), grids, w\n```\n[x](y)\n```\n"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_short_and_shows_a_figure(path: Path) -> None:
+    """Check the parts that the gallery needs: a title, a text, cells, `result` and `figure`."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    title, line, *rest = (ast.get_docstring(tree, clean=False) or "").split("\n")
+    assert line == "=" * len(title)
+    assert len(" ".join(rest)) > 80, "say what is seen"
+    assert "# %%" in text
+    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and type(n.ctx) is ast.Store}
+    assert {"result", "figure"} <= names
+    assert len(text.splitlines()) <= 60
+
+
+def test_there_are_examples_of_every_task() -> None:
+    used = "".join(path.read_text(encoding="utf-8") for path in EXAMPLES)
+    operators = (
+        "Denoise Inpaint SuperRes Blur NonlinearBlur CompressedSensing PhaseRetrieval MRI CT EIT"
+    )
+    assert len(EXAMPLES) >= 12
+    assert [name for name in operators.split() if f"physics.{name}(" not in used] == []
+
+
+def test_the_tables_of_choose_are_those_of_the_rows() -> None:
+    import decisions
+
+    text = decisions.PAGE.read_text(encoding="utf-8")
+    assert decisions.rewritten(text) == text, "run `python benchmarks/decisions.py`"
+    assert len(decisions.MARKS.findall(text)) == 6
+
+
+class Links(HTMLParser):
+    """Targets of the links and pictures of a page, its anchors, and pictures without a text."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.anchors: set[str] = set()
+        self.mute: list[str] = []
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.anchors |= {value for name in ("id", "name") if (value := given.get(name))}
+        target = given.get("href" if tag == "a" else "src")
+        if tag in ("a", "img") and target:
+            self.targets.append(target)
+        if tag == "img" and not given.get("alt"):
+            self.mute.append(target or "")
+
+
+def test_the_site_builds_without_a_warning_and_no_link_is_broken(tmp_path: Path) -> None:
+    """Check a build with warnings as errors, then every link and picture inside the site.
+
+    The gallery is not run here: `python website/build.py` does that.
+    """
+    pytest.importorskip("sphinx_gallery", reason='the site needs `pip install ".[docs]"`')
+    command = [sys.executable, str(WEBSITE / "build.py"), "--quick", str(tmp_path / "html")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = {page: Links(page) for page in (tmp_path / "html").rglob("*.html")}
+    broken, mute = [], []
+    for page, found in pages.items():
+        for target in found.targets:
+            if re.match(r"[a-z]+:", target):
+                continue
+            name, _, anchor = target.partition("#")
+            file = (page.parent / name).resolve() if name else page
+            if not file.exists() or (
+                anchor and file in pages and anchor not in pages[file].anchors
+            ):
+                broken.append(f"{page.name}: {target}")
+        mute += [f"{page.name}: {target}" for target in found.mute if "_static" not in target]
+    assert broken == []
+    assert mute == []
