@@ -24,7 +24,7 @@ def test_every_entry_is_used_and_complete() -> None:
         assert all(f"  {field} = {{" in text for field in ("title", "author", "year"))
 
 
-@pytest.mark.parametrize("name", [n for n in ut.METHODS if KEYS[n]])
+@pytest.mark.parametrize("name", [n for n in ut.METHODS if KEYS.get(n)])
 def test_the_authors_and_the_year_are_those_of_the_card(name: str) -> None:
     """Check the first author's name, where the card names one, against the first entry."""
     entry = entries()[KEYS[name][0]]

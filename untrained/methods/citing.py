@@ -13,6 +13,9 @@ SOFTWARE = "untrained"
 KEYS: dict[str, tuple[str, ...]] = {
     "adjoint": (),
     "fbp": ("kak1988",),
+    "fdk": ("feldkamp1984fdk",),
+    "lps": ("otazo2015lps",),
+    "temporaltv": ("feng2014temporaltv",),
     "cgsense": ("pruessmann2001cgsense",),
     "tv": ("rudin1992tv", "chambolle2011"),
     "l1wavelet": ("lustig2007",),
