@@ -37,6 +37,27 @@ def test_it_is_the_operator_of_the_conductivity_in_units_of_the_noise():
     assert torch.isfinite(log.code_of(torch.zeros(1, 1, SIDE, SIDE))).all()
 
 
+def test_images_on_fewer_pixels_fill_those_of_the_file_whatever_stands_before_their_axes():
+    log = LogConductivity(operator(side=256))
+    assert log.factor == 2
+    codes = 0.3 * draw(2, 3, 1, 128, 128)
+    images = log.image_of(codes)
+    assert images.shape == (2, 3, 1, 256, 256)
+    assert torch.equal(images[1, 2], log.image_of(codes[1, 2:])[0])
+
+
+def test_single_voltages_and_whole_injections_can_be_held_out():
+    log = LogConductivity(operator())
+    y = torch.ones(1, *log.y_shape)
+    drawn = [
+        getattr(log, name)(y, 0.2, torch.Generator().manual_seed(0))
+        for name in ("holdout", "scattered")
+    ]
+    whole = [bool((d.all(2) == d.any(2)).all()) for d in drawn]
+    assert whole == [True, False]
+    assert 0.1 < float(drawn[1].float().mean()) < 0.3
+
+
 def test_its_derivatives_are_those_of_finite_differences():
     log = LogConductivity(operator(background=0.7, impedance=1e-3))
     code, toward = 0.3 * draw(1, 1, SIDE, SIDE), draw(1, 1, SIDE, SIDE, seed=1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.physics.autograd import OwnGradientMap
-from untrained.physics.base import NonlinearPhysics, Physics, number_positions
+from untrained.physics.base import NonlinearPhysics, Physics, draw_positions, number_positions
 from untrained.physics.eit_fem import ElectrodeModel, Fields
 from untrained.physics.eit_mesh import Mesh
 from untrained.physics.eit_pixels import PixelGrid
@@ -98,7 +98,8 @@ class EIT(NonlinearPhysics):
             raise UserError("sigma must be above 0 for every voltage")
         if keep is not None:
             self.mask = torch.from_numpy(_table("keep", keep, shape) != 0).float()[None, None]
-        self.support = torch.from_numpy(self.grid.inside).float()[None, None]
+        seen = np.asarray(self.grid.averages.sum(axis=0)).reshape(self.grid.shape) > 0
+        self.support = torch.from_numpy(seen).float()[None, None]
         self._recent = _Recent()
 
     def A(self, x: Tensor) -> Tensor:
@@ -183,6 +184,10 @@ class EIT(NonlinearPhysics):
         held = torch.zeros(count, dtype=torch.bool)
         held[torch.randperm(count, generator=generator)[:number]] = True
         return held.expand(1, *y.shape[1:]).to(y.device)
+
+    def scattered(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
+        """Draw single voltages to hold out, of all injections: bool `(1, 1, M, I)`."""
+        return draw_positions(y, 2, fraction, generator)
 
     def units(self, y: Tensor) -> Tensor:
         """Number the injections; see the base class."""

@@ -98,12 +98,18 @@ class ElectrodeModel:
         size = self.nodes + count
         values = self.by_element @ sigma + self.contact
         matrix = sparse.csc_matrix((values, self.rows, self.starts), shape=(size, size))
-        factor = splu(
-            matrix,
-            permc_spec="MMD_AT_PLUS_A",
-            diag_pivot_thresh=0.0,
-            options={"SymmetricMode": True},
-        )
+        try:
+            factor = splu(
+                matrix,
+                permc_spec="MMD_AT_PLUS_A",
+                diag_pivot_thresh=0.0,
+                options={"SymmetricMode": True},
+            )
+        except RuntimeError as error:  # scipy's word for a matrix that is singular
+            raise UserError(
+                "the electrode model has no solution on this mesh: a part of it touches no "
+                "electrode, or triangles have no area; give a connected mesh with --mesh"
+            ) from error
         currents = np.zeros((size, count))
         currents[self.nodes :] = np.eye(count)
         answer = factor.solve(currents)

@@ -65,9 +65,11 @@ class LogConductivity(NonlinearPhysics):
         return (back * sigma * (x.abs() < MOST)).to(x)
 
     def image_of(self, code: Tensor) -> Tensor:
-        """Return the conductivity of u, `(B, 1, H, W)` of the measurement's pixels."""
+        """Return the conductivity of u `(..., 1, h, w)`, `(..., 1, H, W)` of the file's pixels."""
         if self.factor > 1:
-            code = functional.interpolate(code, size=self.full, mode="bilinear")
+            flat = code.reshape(-1, *code.shape[-3:])
+            fine = functional.interpolate(flat, size=self.full, mode="bilinear")
+            code = fine.reshape(*code.shape[:-2], *self.full)
         return self.eit.background * code.clamp(-MOST, MOST).exp()
 
     def code_of(self, image: Tensor) -> Tensor:
@@ -118,6 +120,10 @@ class LogConductivity(NonlinearPhysics):
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Draw whole injections, see `EIT.holdout`."""
         return self.eit.holdout(y, fraction, generator)
+
+    def scattered(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
+        """Draw single voltages, see `EIT.scattered`."""
+        return self.eit.scattered(y, fraction, generator)
 
     def units(self, y: Tensor) -> Tensor:
         """Number the injections, see `EIT.units`."""
