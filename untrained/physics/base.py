@@ -42,6 +42,7 @@ class Physics(nn.Module):
         classical_name: name of the algorithm behind `initial` where that is an answer of its own
             and not only a start, for reports; empty otherwise.
         filtered_name: name of the classical method that `fbp` is: `fbp`, or `fdk` of a cone beam.
+        repeats: True where measurements are at least twice as many as are independent.
         matrix_free: True where a matrix too large to be stored is computed anew at every product.
         matrix_bytes: memory that a stored matrix takes, or will take; 0 where there is none.
         is_series: True where the first of three spatial axes is time (`Series`).
@@ -57,6 +58,7 @@ class Physics(nn.Module):
     classical_name: str = ""
     filtered_name: str = "fbp"
     has_jacobian: bool = False
+    repeats: bool = False
     matrix_free: bool = False
     matrix_bytes: int = 0
     is_series: bool = False

@@ -100,6 +100,7 @@ class EIT(NonlinearPhysics):
             self.mask = torch.from_numpy(_table("keep", keep, shape) != 0).float()[None, None]
         seen = np.asarray(self.grid.averages.sum(axis=0)).reshape(self.grid.shape) > 0
         self.support = torch.from_numpy(seen).float()[None, None]
+        self.repeats = shape[1] >= 2 * np.linalg.matrix_rank(injected)
         self._recent = _Recent()
 
     def A(self, x: Tensor) -> Tensor:

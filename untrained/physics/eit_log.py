@@ -47,7 +47,7 @@ class LogConductivity(NonlinearPhysics):
         self.full, self.factor = (height, width), factor
         self.source = source
         self.eit = eit
-        self.mask, self.support = eit.mask, eit.support
+        self.mask, self.support, self.repeats = eit.mask, eit.support, eit.repeats
         self.unit = np.ones(eit.y_shape[1:])
         if eit.sigma is not None:
             self.unit = eit.sigma * np.sqrt(np.mean(eit.sigma**-2.0))
