@@ -20,6 +20,7 @@ LAYERS = (
     "maths",
     "picture",
     "metrics",
+    "flicker",
     "optim",
     "threads",
     "ambient",

@@ -52,6 +52,6 @@ def test_linear_tasks_are_those_whose_operator_may_be_linear() -> None:
     assert set(ALL_TASKS) - set(LINEAR_TASKS) == {"nldeblur", "phase", "eit"}
 
 
-@pytest.mark.parametrize("name", ["", "video", "my task"])
+@pytest.mark.parametrize("name", ["", "film", "my task"])
 def test_an_unknown_name_has_the_row_of_custom(name: str) -> None:
     assert find_task(name).name == "custom"

@@ -34,6 +34,8 @@ class Task:
         missing_pixels: whether pixels are measured directly or not at all.
         ambiguous_orientation: whether the measurements are the same for an image that is turned,
             moved or of the other sign.
+        processed: whether the measurements are frames of a video that something else processed one
+            by one; only methods made for that apply.
         logarithmic: whether values that are positive spread over decades around a background, so
             that pictures show their logarithm in colours.
         input_name: what the report calls the first image, before any reconstruction.
@@ -53,6 +55,7 @@ class Task:
     blurred: bool = False
     missing_pixels: bool = False
     ambiguous_orientation: bool = False
+    processed: bool = False
     logarithmic: bool = False
     input_name: str = "adjoint"
     sigma_option: bool = False
@@ -116,6 +119,9 @@ _ROWS = (
         logarithmic=True,
         input_name="one linearised step",
     ),
+    Task(
+        "video", unit_range=True, measures="pixels", processed=True, input_name="processed frames"
+    ),
     Task("custom", complex_image="operator"),
 )
 
@@ -123,10 +129,10 @@ CUSTOM = "custom"
 """The task of an operator that names none, or an unknown one."""
 
 TASKS: dict[str, Task] = {row.name: row for row in _ROWS}
-ALL_TASKS = tuple(TASKS)
+ALL_TASKS = tuple(name for name, row in TASKS.items() if not row.processed)
 """Names of what methods that accept a nonlinear physics (`Method.nonlinear`) do."""
 
-LINEAR_TASKS = tuple(name for name, row in TASKS.items() if row.linear)
+LINEAR_TASKS = tuple(name for name in ALL_TASKS if TASKS[name].linear)
 """Names of what methods that need an adjoint do."""
 
 JACOBIAN_TASKS = tuple(name for name, row in TASKS.items() if row.jacobian)

@@ -33,7 +33,7 @@ from untrained.methods.card import (
     WEIGHTS,
 )
 from untrained.nets import UNet, initialise, normalisations
-from untrained.physics import EIT, MRI, Denoise, Inpaint, PhaseRetrieval, disc_mesh
+from untrained.physics import EIT, MRI, Denoise, Inpaint, PhaseRetrieval, Processed, disc_mesh
 from untrained.pretrain.train import training_recipe
 from untrained.priors import DENOISER, GaussianDenoiser
 from untrained.result import Result
@@ -75,6 +75,7 @@ TABLE: dict[str, Recipe] = {
     "doubledip": small(m.DoubleDIP(12)),
     "dps": frozen(m.DPS(12, zeta=3.0)),
     "drp": small(m.DRP(12, walk=1e-3), nets.SkipNet(down=(6,), up=(6,), skip=(2,), sigmoid=False)),
+    "dvp": small(m.DVP(12, irt=True), nets.VCN(4, 2)),
     "edip": small(m.EDIP(12)),
     "fillin": small(m.FillIn(12)),
     "house": small(m.House(12)),
@@ -153,6 +154,14 @@ def holes(count: int = 1) -> Problem:
     return Problem(physics.A(clean), physics)
 
 
+def clip(count: int = 1) -> Problem:
+    """Three frames, each processed on its own."""
+    frames = torch.stack([smooth(i)[:1] * 0.4 + 0.5 for i in range(3)], dim=1)[None]
+    gains = torch.stack([torch.linspace(0.8, 1.2, 3) + 0.05 * i for i in range(count)])
+    y = frames * gains[:, None, :, None, None]
+    return Problem(y, Processed(frames, 1))
+
+
 def tank(count: int = 1) -> Problem:
     """Voltages of conductive and resistive bodies in a disc with 8 electrodes."""
     disc = disc_mesh(8, size=0.04, edges=2)
@@ -167,6 +176,8 @@ def problem_for(name: str, count: int = 1) -> Problem:
         return mri(count, coils=1)
     if METHODS[name].tasks == ("phase",):
         return diffraction(count)
+    if METHODS[name].tasks == ("video",):
+        return clip(count)
     if METHODS[name].tasks == ("inpaint",):
         return holes(count)
     return mri(count) if "mri" in METHODS[name].tasks else photograph(count)
@@ -460,7 +471,7 @@ SET_FOR_NORM_ONE = {
 
 
 @pytest.mark.parametrize(
-    "name", sorted(TABLE.keys() - {"convdecoder", "doubledip", "dop", "fillin"})
+    "name", sorted(TABLE.keys() - {"convdecoder", "doubledip", "dop", "dvp", "fillin"})
 )
 def test_what_the_data_term_is_divided_by(name: str) -> None:
     """A paper's lambda meets the mean squared singular value, ours the largest one, as ever."""

@@ -9,7 +9,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
 from untrained.errors import UserError
-from untrained.nets import Compact, SkipNet, UNet, blocks, initialise
+from untrained.nets import VCN, Compact, SkipNet, UNet, blocks, initialise
 from untrained.nets.compact import JoinUp
 from untrained.nets.sizes import _bounce, crop_to, pad_to
 
@@ -17,6 +17,7 @@ SMALL = [
     SkipNet(down=(6, 8), up=(6, 8), skip=(2, 0)),
     UNet(widths=(4, 6, 8)),
     Compact(widths=(4, 6, 8)),
+    VCN(4, 3),
 ]
 each_net = pytest.mark.parametrize("spec", SMALL, ids=lambda s: type(s).__name__)
 

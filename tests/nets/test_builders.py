@@ -78,6 +78,7 @@ SMALL = [
     Compact(widths=(4, 6, 8)),
     Compact(widths=(4, 6, 8), skip=0, sigmoid=True),
     nets.S2SNet(4, 6, (5, 4), depth=2),
+    nets.VCN(4, 3),
 ]
 SIDES = [(37,), (2,), (16, 16), (17, 23), (2, 33), (7, 10, 9), (2, 3, 2)]
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import click
 
+from untrained.cli.job import reconstruct_file
 from untrained.cli.many import reconstruct_inputs
 from untrained.cli.options import Options, shared_options
 from untrained.data import TASKS
+from untrained.data.series import count_frames
+from untrained.methods.dvp import EPOCHS
+from untrained.methods.find import DVP
 
 _INPUTS = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 _VOLUME = click.option(
@@ -249,6 +254,28 @@ def eit(
         key=key,
     )
     return reconstruct_inputs("eit", inputs, options, load)
+
+
+@reconstruct.command()
+@click.argument("input_video", metavar="INPUT")
+@click.option(
+    "--processed",
+    default=None,
+    metavar="FOLDER",
+    help="What was made of each frame of INPUT: folder, stack or array.",
+)
+@_KEY
+@shared_options
+def video(options: Options, input_video: str, processed: str | None, key: str | None) -> int:
+    """Make a video consistent whose frames were processed one by one.
+
+    INPUT holds the frames as they were: a folder of pictures, a TIFF of several pages, or an array
+    (T, H, W) or (T, C, H, W).
+    """
+    load = partial(TASKS["video"].load, processed=processed, key=key)
+    if not options.steps and options.method in ("auto", DVP):
+        options = replace(options, steps=EPOCHS * count_frames(input_video, key))
+    return reconstruct_file("video", input_video, options, load)
 
 
 @reconstruct.command()

@@ -27,6 +27,7 @@ class Method(ABC):
         copies: networks of the recipe's design side by side, each with weights of its own; their
             inputs and outputs are joined along the channels.
         restarts: True when the optimiser forgets its moments after every round.
+        framewise: True when its network draws one frame of a time series at a time.
         differentiates: True when it asks the gradient of its pre-trained network with respect to
             the image, whose inner images have to be kept for that.
     """
@@ -35,6 +36,7 @@ class Method(ABC):
     nonlinear: ClassVar[bool] = False
     copies: ClassVar[int] = 1
     restarts: ClassVar[bool] = False
+    framewise: ClassVar[bool] = False
     differentiates: ClassVar[bool] = False
     rounds: int
     inner: int

@@ -125,10 +125,12 @@ class Recipe:
         A sigmoid is left out where the image is complex: its parts may be negative.
         """
         channels, *sides = problem.x_shape
+        if self.method.framewise:
+            sides = sides[1:]
         net: Any = self.net
         if problem.complex_image and getattr(net, "sigmoid", False):
             net = replace(net, sigmoid=False)
-        if problem.physics.is_series and hasattr(net, "for_series"):
+        if len(sides) == 3 and problem.physics.is_series and hasattr(net, "for_series"):
             net = net.for_series(sides[0])
         if hasattr(net, "sides"):
             net = replace(net, sides=tuple(sides))

@@ -39,6 +39,7 @@ from untrained.data.tasks.mri import load_mri
 from untrained.data.tasks.nldeblur import load_nldeblur
 from untrained.data.tasks.phase import load_phase
 from untrained.data.tasks.superres import load_superres
+from untrained.data.tasks.video import load_video
 from untrained.errors import UserError, from_file
 from untrained.solver.memory import is_out_of_memory
 
@@ -203,6 +204,14 @@ TASKS: dict[str, TaskFiles] = {
             "2023",
             guarded(load_eit),
             simulate_eit,
+        ),
+        TaskFiles(
+            "video",
+            "Make a video consistent whose frames were processed one by one.",
+            "a folder of pictures, a TIFF of several pages or an array (T, H, W) or (T, C, H, W); "
+            "the processed frames likewise (--processed)",
+            guarded(load_video),
+            None,
         ),
         TaskFiles(
             "custom",

@@ -23,7 +23,7 @@ from untrained.data.formats.base import ArrayFormat
 from untrained.data.images import check_photograph, picture_from_array, read_picture
 from untrained.data.named import open_measurement, require_no_key
 from untrained.data.tasks.photo import Photo, noise_level
-from untrained.errors import UserError
+from untrained.errors import UserError, from_file
 
 LEAST = 2
 MOST_COLOURS = 4
@@ -58,6 +58,12 @@ def read_series(path: str | Path, parameter: str | None = None, key: str | None 
         found = _from_file(path)
     check_photograph(found.y.numpy(), path)
     return found
+
+
+def count_frames(path: str | Path, key: str | None = None) -> int:
+    """Count the frames of a time series; raises as `read_series`, naming the file."""
+    with from_file(path):
+        return read_series(path, key=key).y.shape[2]
 
 
 def require_one_of(volume: bool, series: bool) -> None:

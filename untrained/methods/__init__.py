@@ -22,6 +22,7 @@ from untrained.methods.dop import CARD as DOP_CARD, DOP
 from untrained.methods.doubledip import CARD as DOUBLEDIP_CARD, DoubleDIP
 from untrained.methods.dps import CARD as DPS_CARD, DPS
 from untrained.methods.drp import CARD as DRP_CARD, DRP
+from untrained.methods.dvp import CARD as DVP_CARD, DVP
 from untrained.methods.edip import CARD as EDIP_CARD, EDIP
 from untrained.methods.fillin import CARD as FILLIN_CARD, FillIn
 from untrained.methods.house import CARD as HOUSE_CARD, House
@@ -61,6 +62,7 @@ METHODS: dict[str, Card] = {
         DOP_CARD,
         DRP_CARD,
         DOUBLEDIP_CARD,
+        DVP_CARD,
         HOUSE_CARD,
         FILLIN_CARD,
         DEEPRED_CARD,
@@ -98,6 +100,7 @@ __all__ = [
     "DOP",
     "DPS",
     "DRP",
+    "DVP",
     "EDIP",
     "MCG",
     "METHODS",

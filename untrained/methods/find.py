@@ -15,6 +15,9 @@ AUTO = "house"
 FILLIN = "fillin"
 """What `auto` and `house` mean where pixels are missing."""
 
+DVP = "dvp"
+"""What `auto` means for a video whose frames were processed one by one."""
+
 
 def is_own(method: str) -> bool:
     """Tell whether `method` names a user's class rather than one of METHODS."""
@@ -36,6 +39,8 @@ def find_card(method: str, task: str = "") -> Card:
     name = AUTO if method == "auto" else method
     if name == AUTO and find_task(task).missing_pixels:
         name = FILLIN
+    if method == "auto" and find_task(task).processed:
+        name = DVP
     if name in METHODS:
         return METHODS[name]
     near = difflib.get_close_matches(name, METHODS, n=1)

@@ -29,6 +29,7 @@ from untrained.nets.skip import (
 from untrained.nets.surgery import normalisations
 from untrained.nets.unet import EXTRA_DEEP_UNET, MEDIUM_UNET, SHALLOW_UNET, UNet
 from untrained.nets.unrolled import ModlNet, VarNetNet
+from untrained.nets.vcn import VCN
 
 NETS: dict[str, Any] = {
     "skip": SkipNet,
@@ -39,6 +40,7 @@ NETS: dict[str, Any] = {
     "s2s": S2SNet,
     "siren": Siren,
     "edip": EdipUNet,
+    "vcn": VCN,
 }
 """Name -> description class; its fields are what `--set net.FIELD=VALUE` sets."""
 
@@ -73,6 +75,7 @@ __all__ = [
     "SKIP_OES",
     "SKIP_SHARED",
     "SKIP_TEXT",
+    "VCN",
     "Compact",
     "ConvDecoder",
     "DeepDecoder",

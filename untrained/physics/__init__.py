@@ -23,6 +23,7 @@ from untrained.physics.masks import (
 )
 from untrained.physics.mri import MRI
 from untrained.physics.phase import PhaseRetrieval
+from untrained.physics.processed import Processed
 from untrained.physics.series import Series
 from untrained.physics.stack import Stack
 from untrained.physics.superres import SuperRes
@@ -46,6 +47,7 @@ __all__ = [
     "OperatorReport",
     "PhaseRetrieval",
     "Physics",
+    "Processed",
     "Series",
     "Stack",
     "SuperRes",

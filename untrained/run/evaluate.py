@@ -132,7 +132,24 @@ def _notes(chosen: Plan, problem: Problem, fit: Fit, mixture: Mixture | None) ->
         *chosen.notes,
         *_of_the_output(problem, fit, mixture),
         *(level_doubts(float(problem.scale[0])) if problem.unit_range else ()),
+        *_of_the_flicker(problem, fit),
     )
+
+
+def _of_the_flicker(problem: Problem, fit: Fit) -> tuple[str, ...]:
+    """Return a note on the warping error of a processed video, before and after."""
+    frames = getattr(problem.physics, "frames", None)
+    if not problem.traits.processed or not isinstance(frames, Tensor):
+        return ()
+    from untrained.flicker import optical_flow, warping_error
+
+    shown, made, ours = (
+        video[0].movedim(1, 0).detach().cpu().double().numpy()
+        for video in (frames, problem.to_units(problem.y), fit.image)
+    )
+    flow = optical_flow(shown)
+    before, after = (warping_error(video, shown, flow) for video in (made, ours))
+    return (f"warping error {after:.3g}, that of the processed frames {before:.3g}",)
 
 
 def _origin_of_weights(chosen: Plan) -> dict[str, Any] | None:

@@ -46,7 +46,8 @@ def memory_need(recipe: Recipe, problem: Problem | Group, prior: Prior | None = 
     inputs = recipe.method.copies * recipe.method.input_channels(problem.x_shape[0])
     with torch.device("meta"):
         module = recipe.build(problem.select(0))
-        z = torch.empty(len(problem), inputs, *getattr(module, "input_sides", problem.x_shape[1:]))
+        sides = problem.x_shape[1 + recipe.method.framewise :]
+        z = torch.empty(len(problem), inputs, *getattr(module, "input_sides", sides))
     tally = _Tally(module)
     with torch.autograd.graph.saved_tensors_hooks(tally.pack, lambda tensor: tensor):
         module(z)
