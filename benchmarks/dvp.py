@@ -63,7 +63,7 @@ def changed(frames: np.ndarray, kind: str, seed: int) -> tuple[np.ndarray, np.nd
 
 
 CASES = {
-    "starfish, colour": ("cbsd68/0000.png", 1.0, "colour"),
+    "landscape, colour": ("cbsd68/0000.png", 1.0, "colour"),
     "face, contrast": ("ffhq256/00004.png", 1.01, "contrast"),
 }
 
