@@ -9,7 +9,7 @@ import click
 
 from untrained.errors import UserError
 
-PLAIN = ("psnr", "ssim", "ktc", "resistive", "conductive")
+PLAIN = ("psnr", "ssim", "ktc", "resistive", "conductive", "htc")
 """Measures of which four decimals are shown."""
 
 
@@ -35,10 +35,11 @@ PLAIN = ("psnr", "ssim", "ktc", "resistive", "conductive")
 )
 @click.option(
     "--score",
-    type=click.Choice(["ktc"]),
+    type=click.Choice(["ktc", "htc"]),
     default=None,
-    help="In place of PSNR: the score of the Kuopio Tomography Challenge 2023, for eit; REFERENCE "
-    "holds the classes 0 background, 1 resistive, 2 conductive.",
+    help="In place of PSNR. ktc: the score of the Kuopio Tomography Challenge 2023, for eit; "
+    "REFERENCE holds the classes 0 background, 1 resistive, 2 conductive. htc: that of the Helsinki "
+    "Tomography Challenge 2022, for ct; REFERENCE is a segmentation of two values.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
@@ -56,16 +57,17 @@ def evaluate(
     """
     from untrained.cli.closing import note_lines
     from untrained.data.evaluate import evaluate_files, evaluate_notes
-    from untrained.data.ktc_files import score_files
+    from untrained.data.htc import score_files as score_htc
+    from untrained.data.ktc_files import score_files as score_ktc
     from untrained.report.save import plain_values
 
     if score is None:
         found = evaluate_files(image, reference, data_range, index)
         notes = evaluate_notes(image, reference, index)
     elif data_range != "auto" or index is not None:
-        raise UserError("--score ktc takes neither --range nor --slice; leave them out")
+        raise UserError(f"--score {score} takes neither --range nor --slice; leave them out")
     else:
-        found, notes = score_files(image, reference)
+        found, notes = {"ktc": score_ktc, "htc": score_htc}[score](image, reference)
     for note in notes:
         click.echo("\n".join(note_lines(note)), err=True)
     if as_json:

@@ -193,6 +193,12 @@ def mri(
 @_INPUTS
 @click.option("--angles", default=None, metavar="FILE|N", help="View angles in degrees.")
 @click.option("--geometry", default=None, metavar="FILE", help="Geometry of the scan as JSON.")
+@click.option(
+    "--refine",
+    type=click.Choice(["center", "angles"]),
+    default=None,
+    help="Find the rotation centre, or the angle of every view, by the views alone.",
+)
 @_SLICE
 @_VOLUME
 @_KEY
@@ -202,13 +208,20 @@ def ct(
     inputs: tuple[str, ...],
     angles: str | None,
     geometry: str | None,
+    refine: str | None,
     index: str | None,
     volume: bool,
     key: str | None,
 ) -> int:
     """Reconstruct sparse-view CT."""
     load = partial(
-        TASKS["ct"].load, angles=angles, geometry=geometry, slice=index, volume=volume, key=key
+        TASKS["ct"].load,
+        angles=angles,
+        geometry=geometry,
+        refine=refine,
+        slice=index,
+        volume=volume,
+        key=key,
     )
     return reconstruct_inputs("ct", inputs, options, load)
 

@@ -50,7 +50,7 @@ def score_files(
 
 def _classes(path: str | Path, what: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Read an image and cut it into classes, if it is none of classes."""
-    label, values = _plane(path, what)
+    label, values = read_plane(path, what)
     if values.dtype.kind not in "biuf" or values.shape != (SIDE, SIDE):
         raise UserError(
             f"{label} must be real, {SIDE} x {SIDE} pixels, on which the challenge's score is "
@@ -64,7 +64,7 @@ def _classes(path: str | Path, what: str) -> tuple[np.ndarray, tuple[str, ...]]:
     return segment(np.log(values) if positive else values), (CUT.format(path),)
 
 
-def _plane(path: str | Path, what: str) -> tuple[str, np.ndarray]:
+def read_plane(path: str | Path, what: str) -> tuple[str, np.ndarray]:
     """Read the image of a file as it is stored, and what a message calls it."""
     if Path(path).suffix.lower() == MAT_SUFFIX:
         with open_mat(path, what) as file:

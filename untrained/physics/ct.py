@@ -311,6 +311,21 @@ class CT(LinearPhysics):
         other._leave_out(as_mask(mask))
         return other
 
+    def with_geometry(self, geometry: Geometry) -> CT:
+        """Return the operator of another scan with as many bins and views; the mask stays."""
+        other = CT(
+            geometry.image_shape,
+            geometry.angles,
+            geometry.detectors,
+            pixel_size=geometry.pixel_size,
+            detector_pitch=geometry.detector_pitch,
+            detector_offset=geometry.detector_offset,
+            fan=geometry.fan,
+            channels=self.x_shape[0],  # type: ignore[index]
+            mask=None if self.mask is None else self.mask[0, 0],
+        )
+        return other if not self.matrix_free else other.without_matrix()
+
     def rescaled(self, gain: float) -> CT:
         """Return the same operator divided by `gain`: its lengths are counted in another unit."""
         other = twin(self)

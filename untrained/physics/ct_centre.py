@@ -1,13 +1,20 @@
-"""Find where the rotation centre of a parallel scan projects, by two independent criteria."""
+"""Find where the rotation centre of a scan projects, by independent criteria."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
+from untrained.physics.ct_geometry import Geometry
+from untrained.physics.fbp import full_turn
+
 FEWEST_VIEWS = 6
 VISIBLE = 0.05  # of the largest value: what an outermost bin may see of an object that is not cut
+SEARCH = 0.1  # of the detector, on either side of where the search begins
+REPEATS = 3
+MOST_COMPARED = 100  # views whose rays are compared with their opposite ones
 FINE = 20  # parts of a bin between which mirrored views are compared
 
 
@@ -84,3 +91,151 @@ def _opposite(sinogram: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.
         continued = 2 * sinogram[-1:] - sinogram[-2:-1]
         return sinogram[:1], continued
     return None
+
+
+def centre_by_opposite_rays(sinogram: np.ndarray, geometry: Geometry) -> float | None:
+    """Find the centre by the rays that are measured from both sides: both values must agree.
+
+    The ray of bin u and angle a is that of bin -u and angle a + 180 - 2 g, with tan g = u / d the
+    fan's angle (g = 0 for parallel rays); u counts from where the centre projects.
+
+    Args:
+        sinogram: `(angles, detectors)`.
+        geometry: of the scan; its own offset is where the search begins.
+
+    Returns:
+        The offset in bins from the detector's middle at which rays and opposite rays differ least;
+        None where fewer than a tenth of the rays have an opposite one.
+    """
+    views = _sorted_views(sinogram, geometry)
+    if views is None:
+        return None
+
+    def differ(offset: float) -> float:
+        return _difference_of_opposites(views, geometry, offset)
+
+    middle = geometry.detector_offset
+    reach = SEARCH * geometry.detectors
+    tried = {c: differ(c) for c in middle + np.arange(-reach, reach + 1e-9, max(1.0, reach / 40))}
+    known = {c: value for c, value in tried.items() if math.isfinite(value)}
+    if len(known) < len(tried) / 2:
+        return None
+    best = min(known, key=lambda c: known[c])
+    width = max(1.0, reach / 40)
+    return float(_least(differ, best - width, best + width))
+
+
+def centre_by_rebinned_mass(sinogram: np.ndarray, geometry: Geometry, near: float) -> float | None:
+    """Find the centre of a fan's full turn by centres of mass, its rays sorted into parallel views.
+
+    Args:
+        sinogram, geometry: as above.
+        near: offset with which rays are sorted first; what the centres of mass say takes its place.
+
+    Returns:
+        The offset; None of another scan, or as `centre_by_mass`.
+    """
+    views = _sorted_views(sinogram, geometry)
+    if views is None or geometry.fan is None or not full_turn(geometry):
+        return None
+    for _ in range(REPEATS):
+        parallel, seen = _parallel_views(views, geometry, near)
+        found = centre_by_mass(parallel, views[0]) if seen.all() else None
+        if found is None:
+            return None
+        near = near + found[0]
+    return near
+
+
+def _parallel_views(
+    views: tuple[np.ndarray, np.ndarray], geometry: Geometry, offset: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sort a fan's rays by their direction: values at (angles, detectors), and where there are any.
+
+    The ray at the distance s from the centre has the fan's angle g, sin g = s / d, and is in the
+    view g later. Bins beyond what the detector sees on one side count as empty.
+    """
+    assert geometry.fan is not None
+    bins, distance = geometry.detectors, geometry.fan.source_origin / geometry.bin_width
+    s = np.arange(bins) - (bins - 1) / 2
+    turn = np.arcsin(np.clip(s / distance, -1, 1))
+    place = distance * np.tan(turn) + (bins - 1) / 2 + offset
+    wanted = views[0][:, None] + np.degrees(turn)[None]
+    inside = np.clip(place, 0, bins - 1)
+    values, seen = _sampled(views, wanted, np.broadcast_to(inside, wanted.shape))
+    return np.where(place == inside, values, 0.0), seen
+
+
+def _sorted_views(sinogram: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, np.ndarray] | None:
+    """Sort the views by angle within a turn: angles and rows; None of fewer than FEWEST_VIEWS."""
+    angles = np.mod(np.round(np.asarray(geometry.angles), 4), 360.0)
+    distinct, first = np.unique(angles, return_index=True)
+    if len(distinct) < FEWEST_VIEWS:
+        return None
+    return distinct, np.asarray(sinogram, float)[first]
+
+
+def _difference_of_opposites(
+    views: tuple[np.ndarray, np.ndarray], geometry: Geometry, offset: float
+) -> float:
+    """Compare each ray with its opposite one, the mean squared difference over the mean square.
+
+    NaN where fewer than a tenth of the rays have one.
+    """
+    every = max(1, len(views[0]) // MOST_COMPARED)
+    angles, rows = views[0][::every], views[1][::every]
+    bins = geometry.detectors
+    centre = (bins - 1) / 2 + offset
+    u = np.arange(bins) - centre
+    turn = np.zeros(bins)
+    if geometry.fan is not None:
+        turn = 2 * np.degrees(np.arctan(u * geometry.bin_width / geometry.fan.source_origin))
+    wanted = angles[:, None] + 180 - turn[None]
+    place = np.broadcast_to(centre - u, wanted.shape)
+    other, seen = _sampled(views, wanted, place)
+    if seen.mean() < 0.1:
+        return math.nan
+    size = np.square(rows)[seen].mean() + np.square(other)[seen].mean()
+    return float(np.square(rows - other)[seen].mean() / max(size, 1e-30))
+
+
+def _sampled(
+    views: tuple[np.ndarray, np.ndarray], wanted: np.ndarray, place: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interpolate views at angles `wanted` and bins `place`, and tell where they were measured.
+
+    A gap between views that is far wider than the others holds none.
+    """
+    angles, rows = views
+    bins, wanted = rows.shape[1], np.mod(wanted, 360.0)
+    after = np.searchsorted(angles, wanted) % len(angles)
+    before = after - 1
+    gap = np.mod(angles[after] - angles[before], 360.0)
+    gap = np.where(gap == 0, 360.0, gap)
+    share = np.mod(wanted - angles[before], 360.0) / gap
+    column = np.clip(np.floor(place).astype(int), 0, bins - 2)
+    part = place - column
+
+    def along(view: np.ndarray) -> np.ndarray:
+        found: np.ndarray = (1 - part) * rows[view, column] + part * rows[view, column + 1]
+        return found
+
+    seen = (gap < 2.5 * np.median(np.diff(angles))) & (place >= 0) & (place <= bins - 1)
+    return (1 - share) * along(before) + share * along(after), seen
+
+
+def _least(f: Callable[[float], float], low: float, high: float) -> float:
+    """Minimise f on [low, high] to a hundredth of a bin by golden sections."""
+    golden = (math.sqrt(5) - 1) / 2
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    at_left, at_right = f(left), f(right)
+    while high - low > 0.01:
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - golden * (high - low)
+            at_left = f(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + golden * (high - low)
+            at_right = f(right)
+    return (low + high) / 2

@@ -54,7 +54,9 @@ from untrained.data.named import TURNED, open_measurement
 from untrained.data.parameters import note_replaced
 from untrained.data.slices import choose_slices, join_slices, read_slice
 from untrained.data.tasks.ct_cone import read_cone
+from untrained.data.tasks.ct_described import read_described
 from untrained.data.tasks.ct_raw import RawScan, raw_scan
+from untrained.data.tasks.ct_refine import filled_sinogram, refined
 from untrained.data.tasks.ct_scan import (
     CONE,
     build_operator,
@@ -104,6 +106,7 @@ def load_ct(
     slice: int | str | None = None,
     volume: bool = False,
     key: str | None = None,
+    refine: str | None = None,
 ) -> list[Measurement]:
     """Load one sinogram per slice asked for, and the scan geometry by the keys listed above.
 
@@ -117,6 +120,8 @@ def load_ct(
         volume: all slices as one measurement, for a network in three dimensions.
         key: name of the array that is the sinogram, where that is not `sinogram`; `group/name` in
             HDF5.
+        refine: `center` finds where the rotation centre projects, `angles` the angle of every view,
+            by the views alone (of several slices by the middle one that is read).
 
     Returns:
         Measurements with y `(1, 1, detectors, angles)`; of a volume a single one,
@@ -129,15 +134,22 @@ def load_ct(
     given = {} if geometry is None else read_geometry(geometry)
     plain = (*unnamed_array_suffixes(), *stack_suffixes())
     with _opened(path, key, plain) as file:
-        stored = read_stored_geometry(file)
+        described, about = read_described(file)
+        stored = described | read_stored_geometry(file)
         if (stored | given).get("geometry") == CONE:
             notes = _replaced(given, stored)
             with from_file(path, geometry, None if angles is None else str(angles)):
-                one = read_cone(file, stored | given, angles, _stored_angles(file), slice, path)
-            return [replace(one, notes=(*notes, *one.notes))]
+                own = _stored_angles(file)
+                one = read_cone(file, stored | given, angles, own, slice, path, refine)
+            return [replace(one, notes=(*about, *notes, *one.notes))]
         read = _read(file, stored, slice, path, volume)
+        read = replace(read, notes=(*about, *read.notes))
     physics, about = _operator(read, angles, given, geometry, path)
     notes = (*read.notes, *about)
+    if refine is not None:
+        with from_file(path, geometry):
+            physics, more = _refined(refine, read, physics)
+        notes += more
     if volume:
         physics, more = _measured_part(read.sinograms, physics)
         notes += more
@@ -229,6 +241,13 @@ def _operator(
         physics, left_out = leave_out_masked(physics, read.mask, path)
         notes += left_out
     return physics, notes
+
+
+def _refined(kind: str, read: _Contents, physics: CT) -> tuple[CT, tuple[str, ...]]:
+    """Build the operator anew with a rotation centre or angles that the middle sinogram says."""
+    sinogram = filled_sinogram(read.sinograms[len(read.sinograms) // 2], physics)
+    geometry, notes = refined(kind, sinogram, physics.geometry)
+    return physics.with_geometry(geometry), notes
 
 
 def _measurement(

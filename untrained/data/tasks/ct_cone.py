@@ -11,6 +11,7 @@ import torch
 from untrained.data.arrays import read_optional, read_sigma, require_finite, single_precision
 from untrained.data.formats import ArrayFile
 from untrained.data.measurement import Measurement
+from untrained.data.tasks.ct_refine import filled_sinogram, refined
 from untrained.data.tasks.ct_scan import read_angles, read_fan, read_lengths
 from untrained.doubts.ct import angles_doubts, find_unmeasured_pixels, sinogram_doubts
 from untrained.errors import UserError
@@ -28,6 +29,7 @@ def read_cone(
     stored: np.ndarray | None,
     slice: int | str | None,
     path: str | Path,
+    refine: str | None = None,
 ) -> Measurement:
     """Read one volume's scan.
 
@@ -37,6 +39,7 @@ def read_cone(
         angles: the option; `stored` the file's own.
         slice: what `--slice` says, which only slices have.
         path: the file, for messages.
+        refine: as of `load_ct`; the row that lies in the plane of the circle tells.
 
     Returns:
         y `(1, 1, rows, columns, views)`.
@@ -63,6 +66,13 @@ def read_cone(
     sinogram = single_precision(values, label)
     degrees = read_angles(angles, stored, (shape[0], shape[2]), scan, path)
     physics, notes = build_cone(scan, degrees, (shape[1], shape[2]))
+    if refine is not None:
+        row = int(np.clip(round(physics.cone.centre_row), 0, shape[1] - 1))
+        central = filled_sinogram(sinogram[:, row], physics.plane)
+        plane, more = refined(refine, central, physics.geometry)
+        scan = scan | {"detector_offset": plane.detector_offset}
+        physics, _ = build_cone(scan, np.asarray(plane.angles), (shape[1], shape[2]))
+        notes += more
     physics, left_out = _measured_part(file, sinogram, physics, path)
     middle = sinogram[:, shape[1] // 2]
     notes += (*left_out, *angles_doubts(degrees), *sinogram_doubts(middle, label))

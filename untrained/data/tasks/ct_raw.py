@@ -109,7 +109,8 @@ class RawScan:
             sinogram, angles = self._slice(self.shape("sinogram")[0] // 2), self._angles()
             mirror, mass = centre_by_mirror(sinogram, angles), centre_by_mass(sinogram, angles)
             self._offset = mirror if mirror is not None else (mass[0] if mass else 0.0)
-            self.notes += centre_notes(mirror, None if mass is None else mass[0], len(sinogram[0]))
+            other = None if mass is None else mass[0]
+            self.notes += centre_notes(mirror, other, len(sinogram[0]))
         return self._offset
 
 
