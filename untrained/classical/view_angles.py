@@ -71,12 +71,12 @@ def _coarser(geometry: Geometry, sinogram: np.ndarray) -> tuple[Geometry, Tensor
     rows = sinogram[:, : bins * joined].reshape(len(sinogram), bins, joined).mean(2)
     # the middle of the bins that are kept lies before that of all
     left = (geometry.detectors - bins * joined) / 2
-    sides = tuple(max(1, round(side / joined)) for side in geometry.image_shape)
+    height, width = (max(1, round(side / joined)) for side in geometry.image_shape)
     scan = replace(
         geometry,
-        image_shape=sides,
+        image_shape=(height, width),
         detectors=bins,
-        pixel_size=geometry.pixel_size * geometry.image_shape[0] / sides[0],
+        pixel_size=geometry.pixel_size * geometry.image_shape[0] / height,
         detector_pitch=geometry.detector_pitch * joined,
         detector_offset=(geometry.detector_offset + left) / joined,
     )

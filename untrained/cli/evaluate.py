@@ -38,8 +38,8 @@ PLAIN = ("psnr", "ssim", "ktc", "resistive", "conductive", "htc")
     type=click.Choice(["ktc", "htc"]),
     default=None,
     help="In place of PSNR. ktc: the score of the Kuopio Tomography Challenge 2023, for eit; "
-    "REFERENCE holds the classes 0 background, 1 resistive, 2 conductive. htc: that of the Helsinki "
-    "Tomography Challenge 2022, for ct; REFERENCE is a segmentation of two values.",
+    "REFERENCE holds the classes 0 background, 1 resistive, 2 conductive. htc: that of the "
+    "Helsinki Tomography Challenge 2022, for ct; REFERENCE is a segmentation of two values.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
