@@ -94,10 +94,10 @@ def test_an_image_half_a_field_of_view_off_is_said(kspace, columns, mask) -> Non
     assert "rows and columns" in layout_doubts(scan * sign, "kspace")[0]
 
 
-def test_trajectories_are_refused(kspace, tmp_path) -> None:
-    for key in ("traj", "dcf"):
+def test_what_speaks_of_a_trajectory_without_one_is_refused(kspace, tmp_path) -> None:
+    for key in ("dcf", "kx"):
         path = stored(tmp_path, kspace(4), **{key: np.zeros((48, 48))})
-        with pytest.raises(UserError, match=f"'{key}': its k-space is not Cartesian"):
+        with pytest.raises(UserError, match=f"'{key}', so its samples lie on a trajectory"):
             load_mri(path)
 
 

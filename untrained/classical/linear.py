@@ -113,7 +113,7 @@ def cgsense(
     require_linear(problem, "cgsense")
     singles = (one.quick() for one in problem.weighted("uniform").each())
     return torch.cat(
-        [_conjugate_gradients(one, one.y, iterations, mu, tolerance) for one in singles]
+        [_conjugate_gradients(one, one.back(one.y), iterations, mu, tolerance) for one in singles]
     )
 
 
@@ -143,23 +143,23 @@ def data_step(
     require_linear(problem, "data step")
     steps = []
     for i, one in enumerate(one.quick() for one in problem.each()):
-        residual = one.y - one.A(x[i : i + 1])
-        steps.append(_conjugate_gradients(one, residual, iterations, mu, tolerance))
+        r = one.descent(x[i : i + 1])
+        steps.append(_conjugate_gradients(one, r, iterations, mu, tolerance))
     return x + torch.cat(steps)
 
 
 def _conjugate_gradients(
-    problem: Problem, y: Tensor, iterations: int, mu: float, tolerance: float
+    problem: Problem, r: Tensor, iterations: int, mu: float, tolerance: float
 ) -> Tensor:
+    """Solve (A^H W A + mu ||A||^2 I) x = r from x = 0."""
     shift = mu * problem.norm_squared if mu else 0.0
-    r = _back(problem, y)
     x, d = torch.zeros_like(r), r
     energy = float(sum_squares(r))
     enough = tolerance**2 * energy
     for _ in range(iterations):
         if energy <= enough:
             break
-        h = _back(problem, problem.A(d)) + shift * d
+        h = problem.normal(d) + shift * d
         curvature = float((d * h).sum())
         if not curvature > 0:  # of a direction that is zero, or that no measurement sees
             break
@@ -168,11 +168,6 @@ def _conjugate_gradients(
         previous, energy = energy, float(sum_squares(r))
         d = r + energy / previous * d
     return x
-
-
-def _back(problem: Problem, y: Tensor) -> Tensor:
-    """Compute A^H W y."""
-    return problem.A_adjoint(problem.whiten(problem.whiten(y)))
 
 
 def require_linear(problem: Problem, name: str) -> None:

@@ -123,6 +123,7 @@ class TVSolver:
         self.bound = 4.0 * self.axes  # of ||D||^2
         self.problem = problem.weighted("uniform").quick()
         self.metric = _Metric(self.problem)
+        self.data = _Data(self.problem) if self.problem.gram() is None else _ByGram(self.problem)
         self.norm_squared = self.metric.norm_squared(self.problem)
         self.box = problem.unit_range
         self.laplacian = Laplacian(problem.x_shape[1:], problem.y, self.axes)
@@ -135,11 +136,10 @@ class TVSolver:
             # would take long to find.
             x = cgsense(self.problem, mu=0.0, tolerance=1e-3)
         x = x.clamp(0, 1) if self.box else x
-        Ax = self.problem.A(x)
-        p = Ax - self.problem.y
-        self.at = _Point(
-            x, p, torch.zeros_like(gradient(x, self.axes)), Ax, self.problem.A_adjoint(p)
-        )
+        Ax = self.data.measure(x)
+        p = Ax - self.data.y
+        q = torch.zeros_like(gradient(x, self.axes))
+        self.at = _Point(x, p, q, Ax, self.data.pull(p))
 
     def run(self, weight: float, tolerance: float, max_iterations: int) -> TVResult:
         """Iterate for this weight until the relative gap is below `tolerance`."""
@@ -175,13 +175,13 @@ class TVSolver:
         new_x = x - self._precondition(ATp + gradient_adjoint(q))
         if self.box:
             new_x = new_x.clamp(0, 1)
-        new_Ax = self.problem.A(new_x)
+        new_Ax = self.data.measure(new_x)
         # (I + S)^-1 (p + S r) = p + (I + S)^-1 S (r - p)
-        ahead = 2 * new_Ax - Ax - self.problem.y
+        ahead = 2 * new_Ax - Ax - self.data.y
         new_p = p + self.metric.prox_gain(ahead - p, sigma_p)
         new_q = q + sigma_q * gradient(2 * new_x - x, self.axes)
         new_q = new_q / (length(new_q) / self.weight).clamp_min(1)
-        return _Point(new_x, new_p, new_q, new_Ax, self.problem.A_adjoint(new_p))
+        return _Point(new_x, new_p, new_q, new_Ax, self.data.pull(new_p))
 
     def _precondition(self, s: Tensor) -> Tensor:
         """Compute T s."""
@@ -200,7 +200,10 @@ class TVSolver:
         x, p, q = (now - then for now, then in zip(self.at[:3], origin[:3], strict=True))
         size = float(x.norm())
         slope = math.sqrt(self.bound) * size if self.box else float(gradient(x, self.axes).norm())
-        wanted = (float(p.norm()), math.sqrt(self.norm_squared) * size), (float(q.norm()), slope)
+        wanted = (
+            (self.data.length(p), math.sqrt(self.norm_squared) * size),
+            (float(q.norm()), slope),
+        )
         if all(a > 0 and b > 0 for a, b in wanted):
             self.steps = (
                 _towards(self.steps[0], wanted[0][0] / wanted[0][1]),
@@ -209,11 +212,11 @@ class TVSolver:
 
     def _gap(self, at: _Point) -> float:
         """Compute the relative duality gap, see `tv_solve`."""
-        r, d = at.Ax - self.problem.y, gradient(at.x, self.axes)
+        d = gradient(at.x, self.axes)
         s = at.ATp + gradient_adjoint(at.q)
         variation = self.weight * length(d).double().sum()
-        value = 0.5 * r.double().square().sum() + variation
-        data = 0.5 * (r - at.p).double().square().sum()
+        value = 0.5 * self.data.misfit(at) + variation
+        data = 0.5 * self.data.squares(at.Ax - self.data.y - at.p)
         smooth = variation - (d.double() * at.q.double()).sum()
         bound = s.clamp_max(0).double().sum() if self.box else -2 * _norm(at.x) * _norm(s)
         feasible = (at.x.double() * s.double()).sum() - bound
@@ -226,6 +229,64 @@ class _Point(NamedTuple):
     q: Tensor
     Ax: Tensor
     ATp: Tensor
+
+
+class _Data:
+    """Measurements as the iteration of `TVSolver` needs them: p lives where y does."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, self.y = problem, problem.y
+
+    def measure(self, x: Tensor) -> Tensor:
+        """Compute A x."""
+        return self.problem.A(x)
+
+    def pull(self, p: Tensor) -> Tensor:
+        """Compute A^T p."""
+        return self.problem.A_adjoint(p)
+
+    def length(self, p: Tensor) -> float:
+        """Compute ||p|| of a difference of two p."""
+        return float(p.norm())
+
+    def squares(self, p: Tensor) -> float:
+        """Compute its square, in double precision."""
+        return float(p.double().square().sum())
+
+    def misfit(self, at: _Point) -> float:
+        """Compute ||A x - y||^2."""
+        return self.squares(at.Ax - self.y)
+
+
+class _ByGram(_Data):
+    """The same iteration with A^T A alone: p = A u - y, and u, an image, stands for p.
+
+    It starts so, with u = x, and every step keeps it so: the new p is a mean of the old one and
+    of A (2 x - x') - y. A x is x, then, y is zero, and A^T p = A^T A u - A^T y.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, self.y = problem, torch.zeros_like(problem.pulled)
+
+    def measure(self, x: Tensor) -> Tensor:
+        """Return x, which stands for A x."""
+        return x
+
+    def pull(self, p: Tensor) -> Tensor:
+        """Compute A^T A u - A^T y."""
+        return self.problem.normal(p) - self.problem.pulled
+
+    def length(self, p: Tensor) -> float:
+        """Compute ||A d|| of the difference d of two u."""
+        return math.sqrt(self.squares(p))
+
+    def squares(self, p: Tensor) -> float:
+        """Compute ||A d||^2 of the difference d of two u."""
+        return max(0.0, float((p.double() * self.problem.normal(p).double()).sum()))
+
+    def misfit(self, at: _Point) -> float:
+        """Compute ||A x - y||^2."""
+        return float(self.problem.squares(at.x)[0])
 
 
 def _averaged(mean: _Point, new: _Point, count: int) -> _Point:

@@ -167,6 +167,9 @@ def _operator(problem: Problem) -> Any:
     def backward(y: np.ndarray) -> np.ndarray:
         return _as_values(problem, problem.A_adjoint(torch.from_numpy(y).to(problem.y)))
 
+    def normal(x: np.ndarray) -> np.ndarray:
+        return _as_values(problem, problem.normal(_as_image(problem, x)))
+
     class Mapped(Linop):
         """A pair of functions, A and its adjoint, which SigPy asks for by a method."""
 
@@ -181,6 +184,11 @@ def _operator(problem: Problem) -> Any:
 
         def _apply(self, values: np.ndarray) -> np.ndarray:
             return self.there(values)
+
+        def _normal_linop(self) -> Linop:
+            if problem.gram() is None or self.ishape != inside:
+                return super()._normal_linop()
+            return Mapped((inside, inside), normal, normal)
 
         def _adjoint_linop(self) -> Linop:
             return Mapped((self.ishape, self.oshape), self.back, self.there)

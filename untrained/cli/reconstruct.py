@@ -171,6 +171,12 @@ def phase(
     metavar="auto|espirit|lowres|FILE",
     help="Coil sensitivities.",
 )
+@click.option(
+    "--trajectory",
+    default=None,
+    metavar="FILE",
+    help="Where the samples lie in k-space (radial, spiral); else the file's own, else a grid.",
+)
 @_SLICE
 @_VOLUME
 @_KEY
@@ -180,12 +186,21 @@ def mri(
     inputs: tuple[str, ...],
     mask: str | None,
     maps: str,
+    trajectory: str | None,
     index: str | None,
     volume: bool,
     key: str | None,
 ) -> int:
-    """Reconstruct multi-coil Cartesian MRI."""
-    load = partial(TASKS["mri"].load, mask=mask, maps=maps, slice=index, volume=volume, key=key)
+    """Reconstruct multi-coil MRI: Cartesian, or on any trajectory in the plane."""
+    load = partial(
+        TASKS["mri"].load,
+        mask=mask,
+        maps=maps,
+        trajectory=trajectory,
+        slice=index,
+        volume=volume,
+        key=key,
+    )
     return reconstruct_inputs("mri", inputs, options, load)
 
 

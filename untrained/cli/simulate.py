@@ -173,6 +173,12 @@ def phase(files: Files, pad: int | None, sigma: float) -> None:
 )
 @click.option("--mask", default=None, metavar="FILE", help="In place of these: 1 = kept.")
 @click.option(
+    "--trajectory",
+    default=None,
+    metavar="FILE",
+    help="In place of these: points of k-space (shots, samples, 2), in cycles per pixel.",
+)
+@click.option(
     "--sigma",
     type=float,
     default=0.0,
@@ -187,6 +193,7 @@ def mri(
     center_fraction: float | None,
     mask_kind: str | None,
     mask: str | None,
+    trajectory: str | None,
     sigma: float,
     slice: int | None,
     coils: int | None,
@@ -200,6 +207,7 @@ def mri(
         center_fraction=center_fraction,
         mask_kind=mask_kind,
         mask=mask,
+        trajectory=trajectory,
         sigma=sigma,
         slice=slice,
         coils=coils,

@@ -161,7 +161,7 @@ def conjugate_gradients(
         return v + weight * seen if gamma else seen
 
     def back_and_forth(v: Tensor) -> Tensor:
-        return quick.A_adjoint(quick.A(v))
+        return quick.A_adjoint(quick.A(v)) if quick.gram() is None else quick.normal(v)
 
     wanted = weight * quick.A_adjoint(quick.y)
     if gamma:

@@ -111,7 +111,7 @@ class RED(Method):
     def _descend(self, s: State, weight: float) -> Tensor:
         """Take x - mu grad E, everything times sigma^2; `weight` is lambda sigma^2."""
         problem, x = s.problem, s["x"]
-        back = problem.A_adjoint(problem.whiten(problem.whiten(problem.A(x) - problem.y)))
+        back = -problem.descent(x)
         gradient = back + weight * (x - self._f(s, x))
         return x - 2.0 / (problem.norm_squared + weight) * gradient
 

@@ -110,7 +110,7 @@ class ScoreMRI(Method):
     def _consistent(self, s: State, x: Tensor) -> Tensor:
         """x + lambda A^* (y - A x), relative to ||A||."""
         problem = s.problem
-        back = problem.A_adjoint(problem.whiten(problem.whiten(problem.y - problem.A(x))))
+        back = problem.descent(x)
         return x + self.lam / problem.norm_squared * back
 
     def _levels(self, s: State) -> tuple[float, ...]:

@@ -22,6 +22,7 @@ from untrained.physics.masks import (
     vdrs_mask,
 )
 from untrained.physics.mri import MRI
+from untrained.physics.noncartesian import NonCartesianMRI
 from untrained.physics.phase import PhaseRetrieval
 from untrained.physics.processed import Processed
 from untrained.physics.series import Series
@@ -42,6 +43,7 @@ __all__ = [
     "Inpaint",
     "LinearPhysics",
     "Mesh",
+    "NonCartesianMRI",
     "NonlinearBlur",
     "NonlinearPhysics",
     "OperatorReport",

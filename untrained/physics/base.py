@@ -43,6 +43,8 @@ class Physics(nn.Module):
             and not only a start, for reports; empty otherwise.
         filtered_name: name of the classical method that `fbp` is: `fbp`, or `fdk` of a cone beam.
         repeats: True where measurements are at least twice as many as are independent.
+        has_jacobian: True where `jacobian_along` is defined.
+        has_gram: True where `gram` and `apply_gram` compute A^H A for less than A and A^H.
         matrix_free: True where a matrix too large to be stored is computed anew at every product.
         matrix_bytes: memory that a stored matrix takes, or will take; 0 where there is none.
         is_series: True where the first of three spatial axes is time (`Series`).
@@ -59,6 +61,7 @@ class Physics(nn.Module):
     filtered_name: str = "fbp"
     has_jacobian: bool = False
     repeats: bool = False
+    has_gram: bool = False
     matrix_free: bool = False
     matrix_bytes: int = 0
     is_series: bool = False
@@ -170,7 +173,8 @@ class Physics(nn.Module):
         """Weigh the held-out measurements by how much of what is missing each stands for.
 
         Returns:
-            Weights that broadcast over y, 0 where nothing is held out; None: all count alike.
+            Weights that broadcast over y, 0 where nothing is held out (else what is added to the
+            weight 1 of what is fitted); None: all count alike.
         """
         return None
 
@@ -189,6 +193,23 @@ class Physics(nn.Module):
             keep: 0 where measurements are held out, like y; None where none are.
         """
         return None
+
+    def gram(self, keep: Tensor | None = None) -> Tensor | None:
+        """Compute the constants by which `apply_gram` applies A^H M A, M zero where `keep` is.
+
+        Only operators with `has_gram` are asked.
+
+        Args:
+            keep: `(1 or G, ...)`, 0 where measurements are held out, like y; None where none are.
+
+        Returns:
+            Constants with a row for each row of `keep`; None where these have none.
+        """
+        return None
+
+    def apply_gram(self, x: Tensor, constants: Tensor) -> Tensor:
+        """Compute A^H M A x with the constants that `gram` found."""
+        raise TypeError(f"{self.class_name()} does not define apply_gram")
 
     def from_kspace(self, y: Tensor) -> Tensor:
         """Translate measurements of the operator that was asked for this `hybrid`."""

@@ -55,7 +55,7 @@ class MRI(LinearPhysics):
         maps: Tensor | np.ndarray | None = None,
         x_shape: tuple[int, int, int] | None = None,
     ) -> None:
-        coil_maps = None if maps is None else _checked_maps(maps)
+        coil_maps = None if maps is None else checked_maps(maps)
         sampled = _full_mask(as_mask(mask), coil_maps, x_shape)
         size = (sampled.shape[0], sampled.shape[1])
         if coil_maps is None:
@@ -289,7 +289,8 @@ def _slope(x: Tensor, y: Tensor) -> Tensor:
     return (y * centred).sum(1) / centred.square().sum().clamp_min(1e-30)
 
 
-def _checked_maps(maps: Tensor | np.ndarray) -> Tensor:
+def checked_maps(maps: Tensor | np.ndarray) -> Tensor:
+    """Return coil maps as complex `(1 or B, coils, H, W)`, or raise a UserError."""
     values = as_tensor(maps)
     if values.ndim == 3:
         values = values[None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -114,7 +114,9 @@ class DataTerm:
                 one, `norm_squared`: for objectives whose weights, step lengths or clipping were
                 set for an operator of norm one.
         """
-        squares = sum_squares(self.whiten(residual))
+        return self._divided_by(sum_squares(self.whiten(residual)), by)
+
+    def _divided_by(self, squares: Tensor, by: Divisor) -> Tensor:
         if by == "norm":
             norm = self._norms_of_singles() if self.singles else self.norm_squared
             return squares / (norm * self.n_image)
@@ -122,7 +124,44 @@ class DataTerm:
 
     def residual_mean_square(self, x: Tensor) -> Tensor:
         """Average |A x - y|^2 over the visible measurements, unweighted, `(G,)`."""
+        if self.weighting == "uniform" and self.gram() is not None:
+            return self.squares(x) / self.n_visible
         return sum_squares(self.A(x) - self.y) / self.n_visible
+
+    def back(self, y: Tensor) -> Tensor:
+        """Compute A^H W y."""
+        return self.A_adjoint(self.whiten(self.whiten(y)))
+
+    def descent(self, x: Tensor) -> Tensor:
+        """Compute A^H W (y - A x), the direction in which the data term falls fastest."""
+        if self.gram() is None:
+            return self.back(self.y - self.A(x))
+        return self.pulled - self.normal(x)
+
+    def normal(self, x: Tensor) -> Tensor:
+        """Compute A^H W A x, of visible measurements."""
+        constants = self.gram()
+        if constants is None:
+            return self.back(self.A(x))
+        tick()
+        return self.physics.apply_gram(x, constants.to(x.dtype))
+
+    @property
+    def pulled(self) -> Tensor:
+        """Return A^H W y, computed once."""
+        return self.cached(f"A^H y {self.weighting}", lambda one: one.back(one.y))
+
+    def gram(self) -> Tensor | None:
+        """Return the constants of `Physics.apply_gram` for what is visible; None without any."""
+        if not self.physics.has_gram or self.weighting != "uniform":
+            return None
+        found = self.cached("gram", _gram)
+        return found if found.numel() else None
+
+    def squares(self, x: Tensor) -> Tensor:
+        r"""Compute ||A x - y||^2 by `gram`, `(G,)`, its gradient with it."""
+        total: Tensor = _Squares.apply(x, self)
+        return total
 
     @property
     def n_image(self) -> int:
@@ -189,8 +228,11 @@ class DataTerm:
 
         # the cheaper of two equal operators, whoever asks: they differ in the last bit
         physics = self.physics.hybrid() or self.physics
+        constants = physics.gram() if self.physics.has_gram else None
 
         def normal(x: Tensor) -> Tensor:
+            if constants is not None and self.weighting == "uniform":
+                return physics.apply_gram(x, constants)
             return physics.A_adjoint(self.whiten(self.whiten(physics.A(x))))
 
         with torch.no_grad():
@@ -216,6 +258,32 @@ class DataTerm:
                 seen = self.whiten(self.physics.A(signs * ones).to(self.y.dtype))
                 total += float(sum_squares(seen.double())[0])
         return total / (PROBES * max(1.0, float(ones.double().sum())))
+
+
+class _Squares(torch.autograd.Function):
+    r"""||A x - y||^2 as <x, A^H A x - 2 A^H y> + ||y||^2, gradient 2 (A^H A x - A^H y)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, problem: DataTerm) -> Tensor:
+        forth, pulled = problem.normal(x), problem.pulled
+        ctx.problem = problem
+        ctx.save_for_backward(x, forth - pulled)
+        # the terms nearly cancel: their sum takes double precision
+        inner = (x.double() * (forth - 2 * pulled).double()).flatten(1).sum(1)
+        size = problem.cached("|y|^2", lambda one: sum_squares(one.y.double()))
+        return (inner + size).clamp_min(0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        x, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():  # somebody differentiates twice
+            slope = ctx.problem.normal(x) - ctx.problem.pulled
+        return 2 * per_problem(gradient, x) * slope, None
+
+
+def _gram(one: DataTerm) -> Tensor:
+    found = one.physics.gram(one.keep)
+    return one.y.new_empty(0) if found is None else found
 
 
 def _divisor(one: DataTerm) -> Tensor:

@@ -14,7 +14,7 @@ from untrained.checks import (
     check_sigma,
     relative_sigma,
 )
-from untrained.maths import per_problem
+from untrained.maths import per_problem, sum_squares
 from untrained.physics import as_physics
 from untrained.physics.base import Physics
 from untrained.physics.check import check_consistent, check_weighting
@@ -143,6 +143,8 @@ class Problem(Views):
 
     def misfit(self, x: Tensor, by: Divisor = "mean") -> Tensor:
         """Compute the normalised data term of each problem, `(G,)`; `by` as of `cost`."""
+        if self.gram() is not None:
+            return self._divided_by(self.squares(x), by)
         quick = self.quick()
         return quick.cost(quick.A(x) - quick.y, by)
 
@@ -153,6 +155,8 @@ class Problem(Views):
         each held-out measurement stands (`importance`). What is fitted then counts as well: an
         image that draws it better may do a little worse elsewhere.
         """
+        if self.gram() is not None and held.importance is not None:
+            return self._divided_by(self._expected_squares(x, held), "mean")
         quick, rest = self.quick(), held.quick()
         if (quick is self) != (rest is held):  # of one of them whole lines are kept, not of both
             quick, rest = self, held
@@ -162,6 +166,29 @@ class Problem(Views):
         return quick.cost(
             residual * (quick.visible(torch.ones_like(quick.y)) + rest.importance).sqrt()
         )
+
+    def _expected_squares(self, x: Tensor, held: Problem) -> Tensor:
+        """Compute the same by the operator's `gram`, with a weight for each measurement."""
+
+        def weights(one: Problem) -> Tensor:
+            assert one.importance is not None
+            fitted = 1.0 if one.keep is None else 1 - one.keep
+            return one.importance + (fitted * torch.ones_like(one.y))[:, :1, :1]
+
+        def constants(one: Problem) -> Tensor:
+            found = one.physics.gram(weights(one))
+            assert found is not None, "weights that are alike in all coils have constants"
+            return found
+
+        y = self.y + held.y
+        kernel = held.cached("expected gram", constants)
+        pulled = held.cached(
+            "expected A^H y", lambda one: one.physics.A_adjoint(weights(one) * y[: len(one)])
+        )
+        size = held.cached("expected |y|^2", lambda one: sum_squares(weights(one).sqrt() * y))
+        forth = self.physics.apply_gram(x, kernel)
+        inner = (x.double() * (forth - 2 * pulled).double()).flatten(1).sum(1)
+        return (inner + size.double()).clamp_min(0).to(x.dtype)
 
     def _y_scale(self) -> Tensor:
         return per_problem(degree_scale(self.scale, self.physics), self.y)

@@ -23,12 +23,14 @@ from untrained.data.parameters import check_seed, read_mask
 from untrained.data.phantoms import birdcage_maps
 from untrained.data.slices import choose_slices
 from untrained.data.tasks.mri import has_slices, read_kspace
+from untrained.data.tasks.mri_trajectory import Trajectory, read_trajectory
 from untrained.data.tasks.photo import noise_level
 from untrained.errors import UserError
 from untrained.files import require_no_folder
 from untrained.machine import check_size
 from untrained.maths import fft2c, ifft2c
 from untrained.physics.masks import as_mask, centre_crop, plane_mask, random_mask_columns, vdrs_mask
+from untrained.physics.nufft import nufft
 
 MASKS = {"random": random_mask_columns, "vdrs": vdrs_mask}
 DEFAULT_COILS, DEFAULT_ACCELERATION, DEFAULT_CENTRE = 8, 4.0, 0.08
@@ -49,8 +51,12 @@ def simulate_mri(
     sigma: float = 0.0,
     slice: int | None = None,
     coils: int | None = None,
+    trajectory: str | Path | None = None,
 ) -> tuple[str, ...]:
     """Keep a random set of columns of k-space, or what a mask keeps, and add noise there.
+
+    With a trajectory the samples lie there instead: `kspace` (coils, shots, samples), `traj` and
+    `image_shape` are written, and no `mask`.
 
     Writes an .npz with `kspace mask reference`. `reference` is sum_c conj(S_c) x_c of the full
     data, S the coil images of the central 24x24 of k-space (Hann window) divided by their root
@@ -69,6 +75,7 @@ def simulate_mri(
             coil, 255 being the largest magnitude of the reference, which stays without it.
         slice: number of the slice from 0, of a file of several; None is the middle one.
         coils: number of simulated coils, for an image only; 8 if None.
+        trajectory: file of points of k-space in place of columns, see `read_trajectory`.
 
     Returns:
         Notes on what was decided.
@@ -76,12 +83,16 @@ def simulate_mri(
     Raises:
         UserError: unreadable or undersampled input, and options that do not fit it or each other.
     """
-    _check_drawn(mask, acceleration, center_fraction, mask_kind)
+    _check_drawn(mask, acceleration, center_fraction, mask_kind, trajectory)
     level = noise_level(sigma)
     kspace, notes = _full_kspace(clean, coils, slice)
     reference = combine_coils(kspace)
     facts: dict[str, np.ndarray] = {}
-    if mask is None:
+    if trajectory is not None:
+        known = read_trajectory(None, trajectory)
+        kspace, facts = _along(kspace, known)
+        notes, kept = (*notes, *known.notes), None
+    elif mask is None:
         rate = DEFAULT_ACCELERATION if acceleration is None else acceleration
         centre = DEFAULT_CENTRE if center_fraction is None else center_fraction
         choose = MASKS[mask_kind or "random"]
@@ -94,7 +105,9 @@ def simulate_mri(
         strength = level * float(np.abs(reference).max())
         kspace = _with_noise(kspace, strength, check_seed(seed))
         facts["sigma"] = np.asarray(strength)
-    arrays = {"kspace": kspace * kept, "mask": kept.astype(np.uint8), "reference": reference}
+    arrays = {"kspace": kspace, "reference": reference}
+    if kept is not None:
+        arrays = {**arrays, "kspace": kspace * kept, "mask": kept.astype(np.uint8)}
     write_npz(out, {**arrays, **facts, "seed": np.asarray(seed)})
     return notes
 
@@ -104,18 +117,25 @@ def _check_drawn(
     acceleration: float | None,
     center_fraction: float | None,
     mask_kind: str | None,
+    trajectory: str | Path | None,
 ) -> None:
-    """Raise a UserError for what a random mask cannot have, or for a file of a mask beside it."""
+    """Raise a UserError for what a random mask cannot have, or for a file of a mask beside it.
+
+    A trajectory stands in for a mask.
+    """
     numbers = {"acceleration": acceleration, "center-fraction": center_fraction}
     beside = [
         name for name, value in {**numbers, "mask-kind": mask_kind}.items() if value is not None
     ]
-    if mask is not None and beside:
-        raise UserError(
-            f"--mask {mask} says which samples are kept, and so does --{beside[0]}: leave out one "
-            "of the two"
-        )
-    if mask is not None:
+    files = {"mask": mask, "trajectory": trajectory}
+    beside = [name for name, value in files.items() if value is not None] + beside
+    if beside and beside[0] in files:
+        first = f"--{beside[0]} {files[beside[0]]}"
+        if len(beside) > 1:
+            raise UserError(
+                f"{first} says which samples are kept, and so does --{beside[1]}: leave out one of "
+                "the two"
+            )
         return
     if mask_kind is not None and mask_kind not in MASKS:
         raise UserError(f"--mask-kind must be one of {', '.join(MASKS)}, got '{mask_kind}'")
@@ -132,6 +152,14 @@ def _given_mask(path: str | Path, size: tuple[int, int]) -> tuple[np.ndarray, tu
     mask = plane.numpy().copy()
     notes = (*notes, read) if read else notes
     return (mask[0] if (mask == mask[:1]).all() else mask), notes
+
+
+def _along(kspace: np.ndarray, known: Trajectory) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Measure coil images at the points of a trajectory: the samples, and what a file adds."""
+    points = known.points.float()
+    found = nufft(ifft2c(torch.from_numpy(kspace)), points.flatten(0, 1))
+    samples = found.unflatten(-1, points.shape[:2]).numpy().astype(np.complex64)
+    return samples, {"traj": points.numpy(), "image_shape": np.asarray(kspace.shape[-2:])}
 
 
 def _with_noise(kspace: np.ndarray, strength: float, seed: int) -> np.ndarray:

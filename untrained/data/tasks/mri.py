@@ -1,4 +1,4 @@
-"""Multi-coil and single-coil Cartesian MRI from fastMRI-style .h5 files and .npz files.
+"""Multi-coil and single-coil MRI from fastMRI-style .h5 files and .npz files.
 
 `.h5`: `kspace` complex (slices, coils, H, W), or (slices, H, W) for one coil. `.npz`: `kspace`
 complex (coils, H, W) or (H, W). Both may hold `mask` (H, W) or (W,) for columns, `maps`
@@ -16,27 +16,30 @@ import torch
 
 from untrained.data.arrays import read_optional, require_finite, single_precision
 from untrained.data.formats import ArrayFile, unnamed_array_suffixes
-from untrained.data.formats.base import list_names
 from untrained.data.formats.hdf5 import HDF5
 from untrained.data.measurement import Measurement
 from untrained.data.named import REVERSED, open_measurement
-from untrained.data.parameters import note_replaced, read_maps, read_mask
+from untrained.data.parameters import note_replaced, read_mask
 from untrained.data.slices import choose_slices, join_slices, read_slice
+from untrained.data.tasks.mri_maps import find_maps
+from untrained.data.tasks.mri_trajectory import (
+    Trajectory,
+    gridded_centre,
+    image_size,
+    named_trajectory,
+    read_trajectory,
+    shaped_samples,
+    with_density,
+    without_empty_shots,
+)
 from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts, noise_note
 from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.metrics import usual_range
-from untrained.physics.coilmaps import estimate_maps
-from untrained.physics.masks import as_mask, calibration_block, plane_mask
+from untrained.physics.masks import as_mask, plane_mask
 from untrained.physics.mri import MRI
+from untrained.physics.noncartesian import NonCartesianMRI
 
-HOW = ("auto", "espirit", "lowres")
-HOW_NAMES = {"espirit": "ESPIRiT", "lowres": "low-resolution coil images"}
-TRAJECTORIES = (
-    *("traj", "trajectory", "trajectories", "ktraj", "k_traj", "kspace_traj", "coords", "kcoords"),
-    *("dcf", "spokes", "kx", "ky", "dcomp", "density_compensation"),
-)
-MOST_SENSITIVE = 1e6
 OVERSAMPLED = 1.5  # rows of k-space over those of fastMRI's image
 FASTMRI_IMAGES = ("reconstruction_rss", "reconstruction_esc")
 
@@ -49,8 +52,11 @@ def load_mri(
     slice: int | str | None = None,
     volume: bool = False,
     key: str | None = None,
+    trajectory: str | Path | None = None,
 ) -> list[Measurement]:
     """Load one measurement per slice asked for. Nothing is undersampled that the mask keeps.
+
+    With a trajectory, the option's or the file's own, `kspace` is (coils, shots, samples).
 
     Args:
         path: .h5 or .npz file, or k-space alone as .npy.
@@ -61,6 +67,7 @@ def load_mri(
         slice: number of the slice from 0, `all`, or None for the middle one.
         volume: all slices as one measurement, for a network in three dimensions.
         key: name of the array that is k-space, where that is not `kspace`; `group/name` in HDF5.
+        trajectory: file of the places of the samples, see `mri_trajectory.read_trajectory`.
 
     Returns:
         Measurements with y `(1, 2, coils, H, W)` in the units of the file; of a volume a single
@@ -71,23 +78,14 @@ def load_mri(
             disagree, a slice that does not exist, or no way to estimate maps.
     """
     with open_measurement(path, "kspace", key, unnamed_array_suffixes()) as file:
-        _require_cartesian(file)
+        if trajectory is not None or named_trajectory(file):
+            found = _load_shots(file, mask, maps, (slice, volume), trajectory)
+            return [join_slices(found, path)] if volume else found
         indices, notes = _slices(file, slice, volume)
         if file.reversed_axes("kspace"):
             notes += (REVERSED,)
         found = [_load_slice(file, index, mask, maps, notes) for index in indices]
     return [join_slices(found, path)] if volume else found
-
-
-def _require_cartesian(file: ArrayFile) -> None:
-    """Refuse a file that says where its samples lie: they lie on no grid."""
-    found = [key for key in file.keys if key.lower() in TRAJECTORIES]
-    if found:
-        raise UserError(
-            f"{file.path} holds {list_names(found)}: its k-space is not Cartesian (radial, "
-            "spiral), and only samples on a grid (coils, H, W) are read; grid it first, or take "
-            "the key out where the samples do lie on a grid"
-        )
 
 
 def read_kspace(file: ArrayFile, index: int | None) -> np.ndarray:
@@ -168,7 +166,7 @@ def _load_slice(
     if noise is not None:
         notes += (noise_note(noise),)
         kspace = (kspace / noise[:, None, None]).astype(np.complex64)
-    coil_maps, map_notes = _coil_maps(file, index, kspace, sampled, maps, noise)
+    coil_maps, map_notes = find_maps(file, index, kspace, sampled, maps, noise)
     reference, reference_notes = _reference(file, index, kspace.shape[-2:])
     place = str(file.path) if index is None else f"{file.path}, slice {index}"
     physics = MRI(sampled, coil_maps, (2, *kspace.shape[-2:]))
@@ -180,6 +178,67 @@ def _load_slice(
         reference=None if reference is None else to_channels(reference[None]),
         data_range=None if reference is None else usual_range(reference, unit=False) or None,
         notes=(*notes, *mask_notes, *map_notes, *reference_notes),
+        axes="YX",
+        source=place,
+    )
+
+
+def _load_shots(
+    file: ArrayFile,
+    mask: str | Path | None,
+    maps: str | Path,
+    which: tuple[int | str | None, bool],
+    option: str | Path | None,
+) -> list[Measurement]:
+    """Load slices whose samples lie on a trajectory; `which` is --slice and --volume."""
+    if mask is not None:
+        raise UserError(
+            f"--mask {mask} says which places of a grid were measured, and these samples lie on a "
+            "trajectory: leave out --mask; shots of zeros count as not measured"
+        )
+    known = read_trajectory(file, option)
+    shape = file.shape("kspace")
+    stack = shape[0] if len(shape) == 4 else None
+    indices, notes = choose_slices(which[0], stack, file.path, which[1])
+    found, size = [], None
+    for index in indices:
+        label = file.label("kspace")
+        samples = shaped_samples(file.read("kspace", index), known.points, label)
+        points, samples = without_empty_shots(known, samples)
+        notes += points.notes
+        if size is None:
+            size, told = image_size(file, points, samples)
+            notes += told
+        if points.weights is None:
+            points = with_density(points, size)
+            known = points if len(points.points) == len(known.points) else known
+        found.append(_of_shots(file, index, points, samples, size, maps, notes))
+    return found
+
+
+def _of_shots(
+    file: ArrayFile,
+    index: int | None,
+    points: Trajectory,
+    samples: np.ndarray,
+    size: tuple[int, int],
+    maps: str | Path,
+    notes: tuple[str, ...],
+) -> Measurement:
+    """Make the measurement of one slice of `(coils, shots, samples)`."""
+    centre, mask = gridded_centre(points, samples, size)
+    coil_maps, map_notes = find_maps(file, index, centre, mask, maps, None)
+    reference, reference_notes = _reference(file, index, size)
+    physics = NonCartesianMRI(points.points, coil_maps, points.weights, (2, *size))
+    place = str(file.path) if index is None else f"{file.path}, slice {index}"
+    return Measurement(
+        task="mri",
+        y=physics.weigh(to_channels(torch.from_numpy(samples)[None])),
+        physics=physics,
+        sigma=None,
+        reference=None if reference is None else to_channels(reference[None]),
+        data_range=None if reference is None else usual_range(reference, unit=False) or None,
+        notes=tuple(dict.fromkeys((*notes, *map_notes, *reference_notes))),
         axes="YX",
         source=place,
     )
@@ -244,65 +303,6 @@ def _mask_notes(mask: np.ndarray, pattern: np.ndarray, name: str) -> tuple[str, 
     if empty:
         notes.append(f"{empty} positions that the mask calls measured hold zeros in every coil")
     return tuple(notes)
-
-
-def _coil_maps(
-    file: ArrayFile,
-    index: int | None,
-    kspace: np.ndarray,
-    mask: np.ndarray,
-    wanted: str | Path,
-    noise: np.ndarray | None,
-) -> tuple[np.ndarray | torch.Tensor | None, tuple[str, ...]]:
-    """Find coil maps `(coils, H, W)` (None for one coil of map 1) and where they come from.
-
-    Those of k-space that was divided by each coil's `noise`.
-    """
-    if str(wanted) not in HOW:
-        given = _fitting(read_maps(wanted), kspace, f"--maps: {wanted}")
-        return _weighed(given, noise), (f"coil maps: from {wanted}",)
-    if wanted == "auto" and "maps" in file.keys:
-        stored = read_slice(file, "maps", index, 3)
-        if stored.dtype.kind != "c":
-            raise UserError(f"'maps' in {file.path} must be complex, found {stored.dtype}")
-        given = _fitting(stored, kspace, f"'maps' in {file.path}")
-        return _weighed(given, noise), ("coil maps: from the file",)
-    if len(kspace) == 1:
-        return None, ("a single coil: its map is taken as 1 everywhere",)
-    maps, used = estimate_maps(kspace, mask, str(wanted))  # type: ignore[arg-type]
-    rows, columns = calibration_block(mask)
-    if noise is not None:
-        maps = _of_one_brightness(maps, noise)
-    return maps, (
-        f"coil maps: {HOW_NAMES[used]} from the fully sampled {rows}x{columns} centre of k-space",
-    )
-
-
-def _weighed(maps: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
-    return maps if noise is None else (maps / noise[:, None, None]).astype(np.complex64)
-
-
-def _of_one_brightness(maps: torch.Tensor, noise: np.ndarray) -> torch.Tensor:
-    """Scale maps of weighted k-space so that the unweighted have sum_c |S_c|^2 = 1."""
-    each = torch.from_numpy(noise).to(maps.real.dtype)[:, None, None]
-    size = (maps * each).abs().square().sum(0).sqrt()
-    return torch.where(size > 0, maps / size.clamp_min(1e-20), maps)
-
-
-def _fitting(maps: np.ndarray, kspace: np.ndarray, name: str) -> np.ndarray:
-    if maps.shape != kspace.shape:
-        raise UserError(
-            f"{name} has shape {maps.shape}, but k-space is {kspace.shape} (coils, H, W)"
-        )
-    if not np.any(maps):
-        raise UserError(f"{name} is zero everywhere: no coil would see the image")
-    largest = float(np.abs(maps).max())
-    if not 1 / MOST_SENSITIVE <= largest <= MOST_SENSITIVE:
-        raise UserError(
-            f"{name} reaches {largest:.3g}; coil maps are about 1 (the root of the sum of their "
-            "squares over the coils): divide them by it"
-        )
-    return maps.astype(np.complex64)
 
 
 def _reference(

@@ -1,0 +1,78 @@
+"""Coil maps of a measurement of MRI: a file's, or estimated from the centre of its k-space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from untrained.data.formats import ArrayFile
+from untrained.data.parameters import read_maps
+from untrained.data.slices import read_slice
+from untrained.errors import UserError
+from untrained.physics.coilmaps import estimate_maps
+from untrained.physics.masks import calibration_block
+
+HOW = ("auto", "espirit", "lowres")
+HOW_NAMES = {"espirit": "ESPIRiT", "lowres": "low-resolution coil images"}
+MOST_SENSITIVE = 1e6
+
+
+def find_maps(
+    file: ArrayFile,
+    index: int | None,
+    kspace: np.ndarray,
+    mask: np.ndarray,
+    wanted: str | Path,
+    noise: np.ndarray | None,
+) -> tuple[np.ndarray | torch.Tensor | None, tuple[str, ...]]:
+    """Find coil maps `(coils, H, W)` (None for one coil of map 1) and where they come from.
+
+    Those of k-space that was divided by each coil's `noise`.
+    """
+    if str(wanted) not in HOW:
+        given = _fitting(read_maps(wanted), kspace, f"--maps: {wanted}")
+        return _weighed(given, noise), (f"coil maps: from {wanted}",)
+    if wanted == "auto" and "maps" in file.keys:
+        stored = read_slice(file, "maps", index, 3)
+        if stored.dtype.kind != "c":
+            raise UserError(f"'maps' in {file.path} must be complex, found {stored.dtype}")
+        given = _fitting(stored, kspace, f"'maps' in {file.path}")
+        return _weighed(given, noise), ("coil maps: from the file",)
+    if len(kspace) == 1:
+        return None, ("a single coil: its map is taken as 1 everywhere",)
+    maps, used = estimate_maps(kspace, mask, str(wanted))  # type: ignore[arg-type]
+    rows, columns = calibration_block(mask)
+    if noise is not None:
+        maps = _of_one_brightness(maps, noise)
+    return maps, (
+        f"coil maps: {HOW_NAMES[used]} from the fully sampled {rows}x{columns} centre of k-space",
+    )
+
+
+def _weighed(maps: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
+    return maps if noise is None else (maps / noise[:, None, None]).astype(np.complex64)
+
+
+def _of_one_brightness(maps: torch.Tensor, noise: np.ndarray) -> torch.Tensor:
+    """Scale maps of weighted k-space so that the unweighted have sum_c |S_c|^2 = 1."""
+    each = torch.from_numpy(noise).to(maps.real.dtype)[:, None, None]
+    size = (maps * each).abs().square().sum(0).sqrt()
+    return torch.where(size > 0, maps / size.clamp_min(1e-20), maps)
+
+
+def _fitting(maps: np.ndarray, kspace: np.ndarray, name: str) -> np.ndarray:
+    if maps.shape != kspace.shape:
+        raise UserError(
+            f"{name} has shape {maps.shape}, but k-space is {kspace.shape} (coils, H, W)"
+        )
+    if not np.any(maps):
+        raise UserError(f"{name} is zero everywhere: no coil would see the image")
+    largest = float(np.abs(maps).max())
+    if not 1 / MOST_SENSITIVE <= largest <= MOST_SENSITIVE:
+        raise UserError(
+            f"{name} reaches {largest:.3g}; coil maps are about 1 (the root of the sum of their "
+            "squares over the coils): divide them by it"
+        )
+    return maps.astype(np.complex64)
