@@ -13,9 +13,9 @@ from untrained.classical.fill import fill_gaps
 from untrained.classical.gauss_newton import nonlinear_tv
 from untrained.classical.gradient import Laplacian, gradient, gradient_adjoint, length
 from untrained.classical.linear import cgsense, require_linear, require_series
+from untrained.classical.tv_data import ByGram, Data, Metric, Point
 from untrained.classical.weight import choose_weight, noise_of, taken_over
 from untrained.errors import UserError
-from untrained.maths import above_norm, power_iteration
 from untrained.problem import Problem
 
 RELAXATION = 1.9  # any value below 2 converges
@@ -122,8 +122,8 @@ class TVSolver:
         self.axes = len(problem.x_shape) - 1 if axes is None else axes
         self.bound = 4.0 * self.axes  # of ||D||^2
         self.problem = problem.weighted("uniform").quick()
-        self.metric = _Metric(self.problem)
-        self.data = _Data(self.problem) if self.problem.gram() is None else _ByGram(self.problem)
+        self.metric = Metric(self.problem)
+        self.data = Data(self.problem) if self.problem.gram() is None else ByGram(self.problem)
         self.norm_squared = self.metric.norm_squared(self.problem)
         self.box = problem.unit_range
         self.laplacian = Laplacian(problem.x_shape[1:], problem.y, self.axes)
@@ -139,7 +139,7 @@ class TVSolver:
         Ax = self.data.measure(x)
         p = Ax - self.data.y
         q = torch.zeros_like(gradient(x, self.axes))
-        self.at = _Point(x, p, q, Ax, self.data.pull(p))
+        self.at = Point(x, p, q, Ax, self.data.pull(p))
 
     def run(self, weight: float, tolerance: float, max_iterations: int) -> TVResult:
         """Iterate for this weight until the relative gap is below `tolerance`."""
@@ -160,7 +160,7 @@ class TVSolver:
                     best, image = gap, mean.x
                 if best <= tolerance or k - found_at >= STALLED:
                     break
-            self.at = _Point(*(a + RELAXATION * (b - a) for a, b in zip(self.at, new, strict=True)))
+            self.at = Point(*(a + RELAXATION * (b - a) for a, b in zip(self.at, new, strict=True)))
             if k >= restart:
                 restart, count = math.ceil(1.5 * k), 0
             if k in BALANCE_AT:
@@ -169,7 +169,7 @@ class TVSolver:
         image = self.problem.supported(image)
         return TVResult(image, torch.tensor([best], dtype=torch.float64), torch.tensor([k]))
 
-    def _step(self) -> _Point:
+    def _step(self) -> Point:
         x, p, q, Ax, ATp = self.at
         sigma_p, sigma_q = self.steps
         new_x = x - self._precondition(ATp + gradient_adjoint(q))
@@ -181,7 +181,7 @@ class TVSolver:
         new_p = p + self.metric.prox_gain(ahead - p, sigma_p)
         new_q = q + sigma_q * gradient(2 * new_x - x, self.axes)
         new_q = new_q / (length(new_q) / self.weight).clamp_min(1)
-        return _Point(new_x, new_p, new_q, new_Ax, self.data.pull(new_p))
+        return Point(new_x, new_p, new_q, new_Ax, self.data.pull(new_p))
 
     def _precondition(self, s: Tensor) -> Tensor:
         """Compute T s."""
@@ -190,7 +190,7 @@ class TVSolver:
             return s / (data + self.bound * smooth)
         return self.laplacian.solve(s, data, smooth)
 
-    def _balance(self, origin: _Point) -> None:
+    def _balance(self, origin: Point) -> None:
         """Set the dual steps to those of the least distance moved, in the iteration's metric.
 
         The iteration contracts in that metric, which is ||x||^2 in T^-1 plus
@@ -210,7 +210,7 @@ class TVSolver:
                 _towards(self.steps[1], wanted[1][0] / wanted[1][1]),
             )
 
-    def _gap(self, at: _Point) -> float:
+    def _gap(self, at: Point) -> float:
         """Compute the relative duality gap, see `tv_solve`."""
         d = gradient(at.x, self.axes)
         s = at.ATp + gradient_adjoint(at.q)
@@ -223,75 +223,9 @@ class TVSolver:
         return float((data + smooth + feasible) / value.clamp_min(1e-300))
 
 
-class _Point(NamedTuple):
-    x: Tensor
-    p: Tensor
-    q: Tensor
-    Ax: Tensor
-    ATp: Tensor
-
-
-class _Data:
-    """Measurements as the iteration of `TVSolver` needs them: p lives where y does."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem, self.y = problem, problem.y
-
-    def measure(self, x: Tensor) -> Tensor:
-        """Compute A x."""
-        return self.problem.A(x)
-
-    def pull(self, p: Tensor) -> Tensor:
-        """Compute A^T p."""
-        return self.problem.A_adjoint(p)
-
-    def length(self, p: Tensor) -> float:
-        """Compute ||p|| of a difference of two p."""
-        return float(p.norm())
-
-    def squares(self, p: Tensor) -> float:
-        """Compute its square, in double precision."""
-        return float(p.double().square().sum())
-
-    def misfit(self, at: _Point) -> float:
-        """Compute ||A x - y||^2."""
-        return self.squares(at.Ax - self.y)
-
-
-class _ByGram(_Data):
-    """The same iteration with A^T A alone: p = A u - y, and u, an image, stands for p.
-
-    It starts so, with u = x, and every step keeps it so: the new p is a mean of the old one and
-    of A (2 x - x') - y. A x is x, then, y is zero, and A^T p = A^T A u - A^T y.
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem, self.y = problem, torch.zeros_like(problem.pulled)
-
-    def measure(self, x: Tensor) -> Tensor:
-        """Return x, which stands for A x."""
-        return x
-
-    def pull(self, p: Tensor) -> Tensor:
-        """Compute A^T A u - A^T y."""
-        return self.problem.normal(p) - self.problem.pulled
-
-    def length(self, p: Tensor) -> float:
-        """Compute ||A d|| of the difference d of two u."""
-        return math.sqrt(self.squares(p))
-
-    def squares(self, p: Tensor) -> float:
-        """Compute ||A d||^2 of the difference d of two u."""
-        return max(0.0, float((p.double() * self.problem.normal(p).double()).sum()))
-
-    def misfit(self, at: _Point) -> float:
-        """Compute ||A x - y||^2."""
-        return float(self.problem.squares(at.x)[0])
-
-
-def _averaged(mean: _Point, new: _Point, count: int) -> _Point:
+def _averaged(mean: Point, new: Point, count: int) -> Point:
     """Compute the mean of `count` points and one more."""
-    return _Point(*(m + (n - m) / (count + 1) for m, n in zip(mean, new, strict=True)))
+    return Point(*(m + (n - m) / (count + 1) for m, n in zip(mean, new, strict=True)))
 
 
 def _norm(x: Tensor) -> Tensor:
@@ -301,42 +235,6 @@ def _norm(x: Tensor) -> Tensor:
 def _towards(old: float, new: float) -> float:
     """Interpolate 70 % of the way from old to new, on a logarithmic scale."""
     return old**0.3 * new**0.7
-
-
-class _Metric:
-    """Sigma / sigma: the identity, or a power of the ramp filter along a sinogram's detectors.
-
-    The full ramp would make A^T Sigma A flattest, but lets the dual creep at low frequencies;
-    its power 0.7 converged fastest of 0.3, 0.5, 0.7 and 1. The filter is circular, so that
-    I + Sigma is inverted frequency by frequency.
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        self.response: Tensor | None = None
-        detectors = problem.y.shape[-2]
-        if problem.traits.measures == "views" and problem.y.ndim >= 4 and detectors > 1:
-            frequency = torch.arange(detectors // 2 + 1, device=problem.y.device)
-            self.response = (frequency.clamp_min(1) / (detectors / 2))[:, None] ** 0.7
-
-    def prox_gain(self, r: Tensor, sigma: float) -> Tensor:
-        """Compute (I + Sigma)^(-1) Sigma r."""
-        if self.response is None:
-            return r * (sigma / (1 + sigma))
-        gain = sigma * self.response / (1 + sigma * self.response)
-        return self._filter(r, gain)
-
-    def norm_squared(self, problem: Problem) -> float:
-        """Estimate ||A^T (Sigma / sigma) A|| from above."""
-        if self.response is None:
-            return above_norm(problem.norm_squared)
-
-        def normal(x: Tensor) -> Tensor:
-            return problem.A_adjoint(self._filter(problem.A(x), self.response))
-
-        return above_norm(power_iteration(normal, (1, *problem.x_shape), problem.y))
-
-    def _filter(self, r: Tensor, gain: Tensor | None) -> Tensor:
-        return torch.fft.irfft(torch.fft.rfft(r, dim=-2) * gain, n=r.shape[-2], dim=-2)
 
 
 @torch.no_grad()

@@ -8,7 +8,6 @@ this folder asks every operator by the names below, and by no others.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from untrained.errors import UserError
+from untrained.physics.positions import draw_positions, number_positions
 from untrained.picture import Picture
 
 P = TypeVar("P", bound="Physics")
@@ -404,22 +404,6 @@ def among(physics: P, images: slice, *names: str) -> P:
         rows = getattr(physics, name)
         setattr(some, name, None if rows is None else rows[images])
     return some
-
-
-def draw_positions(y: Tensor, axes: int, fraction: float, generator: torch.Generator) -> Tensor:
-    """Draw a share of the positions along the last `axes` axes of y, bool `(1, *y.shape[1:])`.
-
-    The axis of the batch is none of them, however few axes y has.
-    """
-    drawn = torch.rand(y.shape[1:][-axes:], generator=generator) < fraction
-    return drawn.expand(1, *y.shape[1:]).to(y.device)
-
-
-def number_positions(y: Tensor, axes: int) -> Tensor:
-    """Number the positions along the last `axes` axes of y: int64 `(1, ..., 1, *sides)`."""
-    sides = y.shape[1:][-axes:]
-    numbers = torch.arange(math.prod(sides), device=y.device).reshape(sides)
-    return numbers.reshape(*[1] * (y.ndim - len(sides)), *sides)
 
 
 def _check(owner: Physics, name: str, value: Tensor, shape: tuple[int, ...] | None) -> None:

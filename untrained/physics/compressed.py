@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics, number_positions
+from untrained.physics.base import LinearPhysics
+from untrained.physics.positions import number_positions
 
 
 class CompressedSensing(LinearPhysics):

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics, draw_positions, number_positions
+from untrained.physics.base import LinearPhysics
 from untrained.physics.masks import as_mask, in_patches, moved_patches
+from untrained.physics.positions import draw_positions, number_positions
 
 WANTED = {1: "(N)", 2: "(H, W)", 3: "(D, H, W)"}
 

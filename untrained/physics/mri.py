@@ -11,9 +11,10 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c, to_channels, to_complex
-from untrained.physics.base import LinearPhysics, Physics, among, number_positions, twin
+from untrained.physics.base import LinearPhysics, Physics, among, twin
 from untrained.physics.hybrid import Hybrid, mean_of_maps
 from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop, plane_mask
+from untrained.physics.positions import number_positions
 from untrained.picture import Picture
 
 _LINES = 3  # fewest columns or rows worth holding out
