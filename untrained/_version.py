@@ -3,7 +3,7 @@
 import platform
 import sys
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"
 
 
 def versions() -> dict[str, str]:
