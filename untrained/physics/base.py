@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from untrained.errors import UserError
 from untrained.physics.positions import draw_positions, number_positions
-from untrained.picture import Picture
+from untrained.physics.residuals import Picture, mean_picture
 
 P = TypeVar("P", bound="Physics")
 WEIGHTINGS = ("uniform", "ramp", "half-ramp")
@@ -39,8 +39,7 @@ class Physics(nn.Module):
         degree: d with A(c x) = c^d A(x) for c > 0; None, where there is none, bars rescaling.
         norm_squared: the largest squared singular value; None: power iteration finds it.
         weightings: names of the data weightings that `weight` knows, beside `uniform`.
-        classical_name: name of the algorithm behind `initial` where that is an answer of its own
-            and not only a start, for reports; empty otherwise.
+        classical_name: the algorithm behind `initial` where that is an answer; else empty.
         filtered_name: name of the classical method that `fbp` is: `fbp`, or `fdk` of a cone beam.
         repeats: True where measurements are at least twice as many as are independent.
         has_jacobian: True where `jacobian_along` is defined.
@@ -240,21 +239,8 @@ class Physics(nn.Module):
         return {}
 
     def residual_picture(self, residual: Tensor) -> Picture | None:
-        """Draw what an image leaves of its measurements, A(x) - y, for the report.
-
-        The default draws the last two axes, the mean over those before, or nothing for fewer.
-
-        Args:
-            residual: `y_shape`, without batch axis, divided by the largest |y|; 0 where nothing
-                was measured.
-
-        Returns:
-            None where no picture tells anything.
-        """
-        if residual.ndim < 2 or min(residual.shape[-2:]) < 2:
-            return None
-        plane = residual.reshape(-1, *residual.shape[-2:]).mean(0)
-        return Picture("Residual of the measurements", "", plane.cpu().numpy(), unit="of max |y|")
+        """Draw A(x) - y of one image, divided by max |y|, for the report; None: no picture."""
+        return mean_picture(residual)
 
     # parts of the image -----------------------------------------------------------------------
 

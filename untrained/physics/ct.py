@@ -18,8 +18,8 @@ from untrained.physics.base import LinearPhysics, twin
 from untrained.physics.ct_geometry import FanBeam, Geometry, projection_matrix
 from untrained.physics.fbp import fbp, filter_detectors, ramp, whole_views
 from untrained.physics.masks import as_mask
+from untrained.physics.residuals import Picture, sinogram_picture
 from untrained.physics.sparse import Product, Rows, sum_of_products
-from untrained.picture import Picture
 
 __all__ = ["CT", "FanBeam", "Geometry"]
 
@@ -293,10 +293,8 @@ class CT(LinearPhysics):
         return f"{span}, {scan.detectors} bins, {beam}, an image of {height} x {width}"
 
     def residual_picture(self, residual: Tensor) -> Picture | None:
-        """Draw the sinogram's residual `(C, detectors, views)`, one row for each view."""
-        plane = residual.reshape(-1, *residual.shape[-2:]).mean(0).T.cpu().numpy()
-        told = "Each row is a view, each column a detector bin."
-        return Picture("Residual of the sinogram", told, plane, unit="of max |y|")
+        """Draw the residual of the sinogram."""
+        return sinogram_picture(residual)
 
     def leaving_out(self, mask: Tensor | np.ndarray) -> CT:
         """Return the same operator without the measurements where a mask is 0.
@@ -397,8 +395,5 @@ class CT(LinearPhysics):
         """Bring `value` to the precision of the matrix, which must be no lower."""
         dtype = self.root_ramp.dtype
         if torch.promote_types(value.dtype, dtype) != dtype:
-            raise ValueError(
-                f"CT: the input is {value.dtype} and the operator {dtype}; convert one of them, "
-                "e.g. with physics.double()"
-            )
+            raise ValueError(f"CT: the input is {value.dtype}, the operator {dtype}: convert one")
         return value.to(dtype)

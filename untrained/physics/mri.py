@@ -15,7 +15,7 @@ from untrained.physics.base import LinearPhysics, Physics, among, twin
 from untrained.physics.hybrid import Hybrid, mean_of_maps
 from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop, plane_mask
 from untrained.physics.positions import number_positions
-from untrained.picture import Picture
+from untrained.physics.residuals import Picture, kspace_picture
 
 _LINES = 3  # fewest columns or rows worth holding out
 
@@ -241,10 +241,8 @@ class MRI(LinearPhysics):
         return weight[:, None, None]
 
     def residual_picture(self, residual: Tensor) -> Picture | None:
-        """Draw that of k-space `(2, coils, H, W)`: root of the sum of squares over coils."""
-        plane = residual.square().sum(dim=(0, 1)).sqrt().cpu().numpy()
-        told = "The low frequencies are in the middle. Black: not measured."
-        return Picture("Residual of k-space", told, plane, "decades", unit="of max |y|")
+        """Draw the residual of k-space."""
+        return kspace_picture(residual)
 
     def _outside_centre(self) -> Tensor:
         sampled = self.mask[0, 0, 0].bool()
