@@ -15,6 +15,7 @@ from untrained.physics import (
     Blur,
     CompressedSensing,
     ConeCT,
+    Counted,
     Denoise,
     FanBeam,
     Inpaint,
@@ -54,6 +55,11 @@ def cone(size):
     return ConeCT((3, *size), np.arange(0, 360, 60.0), (4, 46), FanBeam(90.0, 150.0), row_pitch=2.0)
 
 
+def counted(size):
+    physics = CT(size, np.arange(0, 180, 20.0), 40)
+    return Counted(physics, 100 * noise(*physics.y_shape).abs())
+
+
 OPERATORS = {
     "denoise": lambda size: Denoise((3, *size)),
     "inpaint": lambda size: Inpaint(random_mask(size, 0.5), (3, *size)),
@@ -72,6 +78,8 @@ OPERATORS = {
     "ct_parallel": lambda size: CT(size, np.arange(0, 180, 20.0), 40),
     "ct_fan": lambda size: CT(size, np.arange(0, 360, 40.0), 50, fan=FanBeam(90.0, 150.0)),
     "cone": lambda size: cone(size),
+    "counted": lambda size: counted(size),
+    "whitened": lambda size: counted(size).for_networks(torch.zeros(1, 1, 40, 9))[0],
     "hybrid": lambda size: columns(size, 2).hybrid(),
     "stack_mri": lambda size: Stack(mri(size, 2), 3),
     "processed": lambda size: Processed(torch.rand(1, 3, 2, *size), 3),

@@ -13,6 +13,7 @@ MEASUREMENT = "measurement"
 BY_KEY = {
     "kspace": "mri",
     "sinogram": "ct",
+    "counts": "ct",
     "voltages": "eit",
     "Uel": "eit",
     "data_Uel": "eit",

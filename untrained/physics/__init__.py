@@ -8,6 +8,7 @@ from untrained.physics.check import OperatorReport, check_operator, dot_test
 from untrained.physics.coilmaps import espirit_maps, estimate_maps, lowres_maps
 from untrained.physics.compressed import CompressedSensing
 from untrained.physics.cone import ConeCT
+from untrained.physics.counted import Counted
 from untrained.physics.ct import CT, FanBeam
 from untrained.physics.deepinv import to_deepinv
 from untrained.physics.denoise import Denoise
@@ -38,6 +39,7 @@ __all__ = [
     "Blur",
     "CompressedSensing",
     "ConeCT",
+    "Counted",
     "Denoise",
     "FanBeam",
     "Inpaint",

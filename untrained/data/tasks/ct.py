@@ -44,6 +44,7 @@ from untrained.data.arrays import (
 from untrained.data.formats import (
     ArrayFile,
     find_format,
+    has_named_arrays,
     open_arrays,
     stack_suffixes,
     unnamed_array_suffixes,
@@ -54,6 +55,12 @@ from untrained.data.named import TURNED, open_measurement
 from untrained.data.parameters import note_replaced
 from untrained.data.slices import choose_slices, join_slices, read_slice
 from untrained.data.tasks.ct_cone import read_cone
+from untrained.data.tasks.ct_counts import (
+    CountedScan,
+    count_notes,
+    is_counted,
+    weighted,
+)
 from untrained.data.tasks.ct_described import read_described
 from untrained.data.tasks.ct_raw import RawScan, raw_scan
 from untrained.data.tasks.ct_refine import filled_sinogram, refined
@@ -82,6 +89,7 @@ class _Contents:
         label: name of the sinogram for messages.
         indices, sinograms, references: the slices asked for (index None: no axis of slices), each
             sinogram `(angles, detectors)`, each true image `(H, W)` where there is one.
+        counts: photons of each of them; None where the file holds line integrals.
         angles, geometry, mask, sigma: what is stored beside them; None or empty where nothing is.
         notes: on what was decided while reading.
     """
@@ -94,6 +102,7 @@ class _Contents:
     angles: np.ndarray | None
     geometry: dict[str, Any]
     mask: np.ndarray | None
+    counts: list[np.ndarray] | None
     sigma: float | None
     notes: tuple[str, ...]
 
@@ -150,6 +159,11 @@ def load_ct(
         with from_file(path, geometry):
             physics, more = _refined(refine, read, physics)
         notes += more
+    if volume and read.counts is not None:
+        raise UserError(
+            f"{path} holds counts of several slices, each with weights of its own, which --volume "
+            "does not take: use --slice all"
+        )
     if volume:
         physics, more = _measured_part(read.sinograms, physics)
         notes += more
@@ -173,6 +187,10 @@ def _read(
     indices, notes = choose_slices(slice, stack, path, volume)
     if file.reversed_axes("sinogram"):
         notes += (TURNED,)
+    counts = None
+    if isinstance(file, CountedScan):
+        counts = [file.counts(index) for index in indices]
+        notes += count_notes(np.stack(counts))
     found = _Contents(
         shape=shape,
         label=file.label("sinogram"),
@@ -183,6 +201,7 @@ def _read(
         sigma=read_sigma(file),
         geometry=geometry,
         mask=read_optional(file, "mask"),
+        counts=counts,
         notes=notes,
     )
     if isinstance(file, RawScan):  # it knows what it decided once all was read
@@ -200,6 +219,11 @@ def _opened(path: str | Path, key: str | None, plain: tuple[str, ...]) -> Iterat
                 if raw is not None:
                     yield raw
                     return
+    if key is None and has_named_arrays(path):
+        with open_arrays(path) as arrays:
+            if is_counted(arrays):
+                yield CountedScan(arrays)
+                return
     with open_measurement(path, "sinogram", key, plain) as file:
         yield file
 
@@ -264,10 +288,11 @@ def _measurement(
     physics, left_out = _measured_part([sinogram], physics)
     notes += (*left_out, *scan_doubts(sinogram, physics, label))
     truth = _fitting(read.references[number], physics.geometry.image_shape, path, geometry)
+    counts = None if read.counts is None else read.counts[number]
     return Measurement(
         task="ct",
         y=torch.from_numpy(np.ascontiguousarray(sinogram.T))[None, None],
-        physics=physics,
+        physics=weighted(physics, counts),
         sigma=read.sigma,
         reference=None if truth is None else torch.from_numpy(truth)[None, None],
         data_range=None if truth is None else float(np.abs(truth).max()) or None,

@@ -11,6 +11,7 @@ import torch
 from untrained.data.arrays import read_optional, read_sigma, require_finite, single_precision
 from untrained.data.formats import ArrayFile
 from untrained.data.measurement import Measurement
+from untrained.data.tasks.ct_counts import CountedScan, count_notes, weighted
 from untrained.data.tasks.ct_refine import filled_sinogram, refined
 from untrained.data.tasks.ct_scan import read_angles, read_fan, read_lengths
 from untrained.doubts.ct import angles_doubts, find_unmeasured_pixels, sinogram_doubts
@@ -77,10 +78,12 @@ def read_cone(
     middle = sinogram[:, shape[1] // 2]
     notes += (*left_out, *angles_doubts(degrees), *sinogram_doubts(middle, label))
     truth = _reference(file, physics, path)
+    counts = file.counts() if isinstance(file, CountedScan) else None
+    notes += () if counts is None else count_notes(counts)
     return Measurement(
         task="ct",
         y=torch.from_numpy(np.ascontiguousarray(sinogram.transpose(1, 2, 0)))[None, None],
-        physics=physics,
+        physics=weighted(physics, counts),
         sigma=read_sigma(file),
         reference=None if truth is None else torch.from_numpy(truth)[None, None],
         data_range=None if truth is None else float(np.abs(truth).max()) or None,
