@@ -24,6 +24,7 @@ import untrained as ut
 from untrained.cli.commands import commands
 from untrained.core.recipe import Recipe
 from untrained.data import TASKS
+from untrained.data.parameters import kernel_size
 from untrained.priors import Prior
 from untrained.run.plan import plan
 
@@ -216,7 +217,9 @@ def test_every_command_shown_parses_and_its_names_and_settings_exist(
         return
     chosen = {k: given[k] for k in ("method", "preset", "settings", "stop", "output")}
     prior = _prior_of(chosen["method"]) if given["prior"] else None
-    found = plan(line.split()[2], steps=given["steps"] or 0, prior=prior, **chosen)
+    blind = () if kernel_size(given.get("kernel")) is None else ("kernel",)
+    chosen |= {"prior": prior, "unknown": blind}
+    found = plan(line.split()[2], steps=given["steps"] or 0, **chosen)
     assert found.task == line.split()[2]
 
 

@@ -93,6 +93,7 @@ class About:
         uncertainty: how an error bar was found and checked, where one was asked for.
         half, null_std: half of its intervals' width, and the calibrated deviation of what no
             measurement speaks to, `(G, C, ...)`; None without one, or for a nonlinear operator.
+        found: what was unknown of the operator and was estimated, by name, see `Physics.named`.
         mixture: what the image is made of, where it leans on a classical one; of several images
             of one call the first, of several slices or tiles the mean.
         tiles: `size`, `overlap` (pixels) and `count` of the tiles that the image was worked on in;
@@ -123,6 +124,7 @@ class About:
     classical_metrics: dict[str, float] | None = None
     mesh: dict[str, np.ndarray] = field(default_factory=dict)
     pictures: tuple[Picture, ...] = ()
+    found: dict[str, np.ndarray] = field(default_factory=dict)
     mixture: Mixture | None = None
     tiles: dict[str, int] | None = None
     uncertainty: Uncertainty | None = None

@@ -34,7 +34,7 @@ RESULT = "result.json"
 STATE = "state.pt"
 WORK = ".untrained"
 LIST, LOCK, NEW, ASIDE = "list.json", "lock", "new", "aside"
-STATES = re.compile(r"(slice|seeds|bootstrap|walk|tile)-\d+")
+STATES = re.compile(r"(slice|seeds|bootstrap|walk|tile|known)-\d+")
 """Sub-folders of `.untrained` that hold states of parts of a run."""
 PART = r"\..+\.untrained-[0-9a-f]{6}-[0-9]+-[0-9a-f]{8}\.part"
 """Files that `atomic_write` has not ended."""
@@ -47,6 +47,7 @@ FILES = (
     *("std.npy", "lower.npy", "upper.npy"),
     *(f"{name}{end}" for name in ("reconstruction", "classical") for end in COMPANIONS),
     "elements.npz",
+    *("kernel.npy", "kernel.png", "maps.npy", "maps.png"),
     *("history.csv", "report.html", RESULT),
 )
 """The names that a result may have; see `report.save` for what is in them."""

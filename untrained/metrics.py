@@ -165,6 +165,70 @@ def same_view(x: Tensor, like: Tensor) -> Tensor:
     return torch.stack(planes).reshape(x.shape)
 
 
+def moved_view(x: Tensor, like: Tensor, parts: int = 1) -> Tensor:
+    """Shift x to agree best with `like`; what came in from outside is NaN: not known there.
+
+    A blurred image does not tell how far its unknown kernel moved it. For scoring and showing
+    only, as in the evaluation of Levin et al. (CVPR 2009): no method sees it. One shift for all
+    channels, of at most a quarter of each side.
+
+    Args:
+        x: `(B, C, H, W)`.
+        like: the same shape.
+        parts: 1 = whole pixels; n > 1 = also the n-th parts of a pixel, by cubic splines.
+
+    Raises:
+        ValueError: unequal shapes.
+    """
+    if x.shape != like.shape:
+        raise ValueError(f"images must agree in shape: {tuple(x.shape)} and {tuple(like.shape)}")
+    return torch.stack([_moved_like(a, b, parts) for a, b in zip(x, like, strict=True)])
+
+
+def _moved_like(x: Tensor, like: Tensor, parts: int) -> Tensor:
+    """Shift an image `(C, H, W)` to agree best with another."""
+    sides = x.shape[-2:]
+    size, far = tuple(2 * n for n in sides), [n // 4 for n in sides]
+    ones = torch.ones_like(x, dtype=torch.float64)
+
+    def correlated(a: Tensor, b: Tensor) -> Tensor:
+        """Sum a(n - d) b(n) over the overlap, for every shift d; negative ones at the end."""
+        spectra = [torch.fft.rfft2(one, s=size) for one in (a, b)]
+        return torch.fft.irfft2((spectra[0].conj() * spectra[1]).sum(0), s=size)
+
+    a, b = x.double(), like.double()
+    squares = correlated(a.square(), ones) + correlated(ones, b.square()) - 2 * correlated(a, b)
+    errors = squares / correlated(ones, ones).clamp_min(0.5)
+    for axis, (n, most) in enumerate(zip(size, far, strict=True)):
+        errors.narrow(axis, most + 1, n - 2 * most - 1).fill_(math.inf)
+    down, right = divmod(int(errors.argmin()), size[1])
+    best = (down - size[0] * (down > far[0]), right - size[1] * (right > far[1]))
+    if parts < 2:
+        return _shifted(x, best)
+    steps = [n / parts for n in range(-parts + 1, parts)]
+    choices = [(best[0] + i, best[1] + j) for i in steps for j in steps]
+    each = [_shifted(x, choice) for choice in choices]
+    return min(each, key=lambda moved: float((moved - like).square().nanmean()))
+
+
+def _shifted(x: Tensor, move: tuple[float, float]) -> Tensor:
+    """Shift an image `(C, H, W)` down and right; NaN comes in."""
+    if all(float(m).is_integer() for m in move):
+        moved = x.roll((int(move[0]), int(move[1])), (-2, -1))
+    else:
+        from scipy.ndimage import shift
+
+        spline = shift(x.double().cpu().numpy(), (0, *move), order=3, mode="mirror")
+        moved = torch.from_numpy(spline).to(x)
+    known = torch.zeros_like(moved, dtype=torch.bool)
+    (top, bottom), (left, right) = (
+        (max(0, math.ceil(m)), n + min(0, math.floor(m)))
+        for m, n in zip(move, x.shape[-2:], strict=True)
+    )
+    known[..., top:bottom, left:right] = True
+    return moved.where(known, math.nan)
+
+
 def _plane_like(x: Tensor, like: Tensor) -> Tensor:
     """Shift and turn a real plane x to agree best with `like`.
 

@@ -33,7 +33,17 @@ from untrained.methods.card import (
     WEIGHTS,
 )
 from untrained.nets import UNet, initialise, normalisations
-from untrained.physics import EIT, MRI, Denoise, Inpaint, PhaseRetrieval, Processed, disc_mesh
+from untrained.physics import (
+    EIT,
+    MRI,
+    BlindBlur,
+    Blur,
+    Denoise,
+    Inpaint,
+    PhaseRetrieval,
+    Processed,
+    disc_mesh,
+)
 from untrained.pretrain.train import training_recipe
 from untrained.priors import DENOISER, GaussianDenoiser
 from untrained.result import Result
@@ -89,6 +99,7 @@ TABLE: dict[str, Recipe] = {
     "refguided": small(m.RefGuided(12)),
     "rethinking": small(m.Rethinking(12), nets.S2SNet(4, 6, (6, 4), depth=2)),
     "scoremri": frozen(m.ScoreMRI(12)),
+    "selfdeblur": small(m.SelfDeblur(12, switch=0.5, hidden=5, noise=4, kernel_rate=1.0)),
     "selfguided": small(m.SelfGuided(12, rate=10.0)),
     "sgld": small(m.SGLD(12, noise=0.1)),
     "sitcom": frozen(m.SITCOM(4, 3), Engine("adam", lr=0.3, precision="fp32")),
@@ -107,6 +118,7 @@ VARIABLES = {
     "ddip": {f"lora/network.{layer}.weight/{which}" for layer in (0, 2) for which in "AB"},
     "dop": {"g", "h"},
     "drp": {"z", "gain", "offset"},
+    "selfdeblur": {f"kernel/{n}.{p}" for n in ("first", "second") for p in ("weight", "bias")},
     "selfguided": {"z"},
     "sitcom": {"v"},
 }
@@ -162,6 +174,14 @@ def clip(count: int = 1) -> Problem:
     return Problem(y, Processed(frames, 1))
 
 
+def blurred(count: int = 1) -> Problem:
+    """By a kernel that is unknown."""
+    clean = photograph(count).y
+    kernel = draw(5, 5, seed=4)
+    physics = BlindBlur(5, (1, *SIDES))
+    return Problem(Blur(kernel, (1, *SIDES)).A(clean), physics)
+
+
 def tank(count: int = 1) -> Problem:
     """Voltages of conductive and resistive bodies in a disc with 8 electrodes."""
     disc = disc_mesh(8, size=0.04, edges=2)
@@ -178,6 +198,8 @@ def problem_for(name: str, count: int = 1) -> Problem:
         return diffraction(count)
     if METHODS[name].tasks == ("video",):
         return clip(count)
+    if METHODS[name].tasks == ("deblur",):
+        return blurred(count)
     if METHODS[name].tasks == ("inpaint",):
         return holes(count)
     return mri(count) if "mri" in METHODS[name].tasks else photograph(count)
@@ -485,4 +507,4 @@ def test_what_the_data_term_is_divided_by(name: str) -> None:
     if name == "metadip":  # its steps are those of the network's own image, before c
         found = found * state["c"].flatten().square()
     by = "norm" if name in SET_FOR_NORM_ONE else "mean"
-    torch.testing.assert_close(found, problem.misfit(image, by))
+    torch.testing.assert_close(found, state.problem.misfit(image, by))

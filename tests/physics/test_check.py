@@ -12,6 +12,7 @@ from untrained.errors import UserError
 from untrained.physics import (
     CT,
     MRI,
+    BlindBlur,
     Blur,
     CompressedSensing,
     ConeCT,
@@ -70,6 +71,7 @@ OPERATORS = {
     "blur_reflect_odd": lambda size: Blur(noise(5, 9).abs(), (3, *size)),
     "blur_reflect_even": lambda size: Blur(noise(4, 6).abs(), (1, *size)),
     "blur_reflect_large": lambda size: Blur(noise(*size).abs(), (1, *size)),
+    "blind_blur": lambda size: BlindBlur((5, 4), (2, *size)),
     "blur_circular_odd": lambda size: Blur(noise(7, 3).abs(), (3, *size), "circular"),
     "blur_circular_even": lambda size: Blur(noise(8, 4).abs(), (1, *size), "circular"),
     "mri_1_coil": lambda size: mri(size, 0),

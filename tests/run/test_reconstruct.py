@@ -125,7 +125,7 @@ def test_wrong_options_are_named(options: dict, message: str) -> None:
         reconstruct(y, physics, **options)
 
 
-BUDGETS_AND_RATES = {"cg", "rounds", "search", "training", "rate", "search_rate"}
+BUDGETS_AND_RATES = {"cg", "rounds", "search", "training", "rate", "search_rate", "kernel_rate"}
 
 
 def equations(recipe) -> dict:

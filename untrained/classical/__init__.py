@@ -93,6 +93,8 @@ def baseline(problem: Problem) -> Tensor:
     that many), which costs a fraction of `tv` and looks the same. A nonlinear physics with a
     Jacobian gets `smooth_or_flat`, any other `problem.estimate()`.
     """
+    # of an operator that is being found, the image at its first guess: made once
+    problem = problem.base or problem
     if not problem.solvable:
         return problem.estimate()
     return problem.cached("baseline", _baseline)

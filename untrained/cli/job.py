@@ -105,6 +105,7 @@ def plan_job(task: str, options: Options) -> Plan:
         stop=options.stop,
         output=options.output,
         prior=load_prior(options.prior) if options.prior else None,
+        unknown=options.unknown,
     )
     chosen.check_guide(bool(options.guide))
     options.sure()

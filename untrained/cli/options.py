@@ -29,7 +29,8 @@ OUTPUTS = ("auto", "last", "average", "best")
 class Options:
     """What was asked for, apart from the task's own options.
 
-    `command` is what a result says of where it comes from; empty = what was typed.
+    `command` is what a result says of where it comes from; empty = what was typed. `unknown` names
+    what is unknown of the operator, as the task's own options say.
     """
 
     method: str = "auto"
@@ -58,6 +59,7 @@ class Options:
     as_json: bool = False
     quiet: bool = False
     command: str = ""
+    unknown: tuple[str, ...] = ()
 
     def sure(self) -> Way | None:
         """Return how an error bar is found, with the settings given; None where none is asked."""

@@ -11,7 +11,9 @@ from untrained.cli.job import reconstruct_file
 from untrained.cli.many import reconstruct_inputs
 from untrained.cli.options import Options, shared_options
 from untrained.data import TASKS
+from untrained.data.parameters import kernel_size
 from untrained.data.series import count_frames
+from untrained.errors import UserError
 from untrained.methods.dvp import EPOCHS
 from untrained.methods.find import DVP
 
@@ -76,6 +78,12 @@ def denoise(
 @reconstruct.command()
 @_INPUTS
 @click.option("--mask", default=None, metavar="FILE", help="1 or white = measured.")
+@click.option(
+    "--mask-from",
+    default=None,
+    metavar="FILE",
+    help="Another picture with the same visible mark (logo, text): the mark is taken out.",
+)
 @_VOLUME
 @_TILE
 @_SERIES
@@ -85,12 +93,20 @@ def inpaint(
     options: Options,
     inputs: tuple[str, ...],
     mask: str | None,
+    mask_from: str | None,
     volume: bool,
     series: bool,
     key: str | None,
 ) -> int:
     """Fill in missing pixels."""
-    load = partial(TASKS["inpaint"].load, mask=mask, volume=volume, series=series, key=key)
+    load = partial(
+        TASKS["inpaint"].load,
+        mask=mask,
+        mask_from=mask_from,
+        volume=volume,
+        series=series,
+        key=key,
+    )
     return reconstruct_inputs("inpaint", inputs, options, load)
 
 
@@ -111,13 +127,25 @@ def superres(
 
 @reconstruct.command()
 @_INPUTS
-@click.option("--kernel", default=None, metavar="FILE", help="Blur kernel, 2-D.")
+@click.option(
+    "--kernel",
+    default=None,
+    metavar="FILE|estimate[:SIZE]",
+    help="Blur kernel, 2-D; or estimate it within a square of SIZE pixels.",
+)
 @_TILE
 @_KEY
 @shared_options
 def deblur(options: Options, inputs: tuple[str, ...], kernel: str | None, key: str | None) -> int:
-    """Undo a known blur."""
+    """Undo a blur, of a known kernel or an unknown one."""
     load = partial(TASKS["deblur"].load, kernel=kernel, key=key)
+    if kernel_size(kernel) is not None:
+        if options.tile is not None:
+            raise UserError(
+                "--tile: every tile would find a kernel of its own; leave it out, or estimate the "
+                "kernel on a part of the picture and give the kernel.npy it leaves as --kernel"
+            )
+        options = replace(options, unknown=("kernel",))
     return reconstruct_inputs("deblur", inputs, options, load)
 
 

@@ -28,6 +28,8 @@ class Method(ABC):
             inputs and outputs are joined along the channels.
         restarts: True when the optimiser forgets its moments after every round.
         framewise: True when its network draws one frame of a time series at a time.
+        fits: of what is unknown of an operator (`Physics.unknowns`), what the method's own
+            equations fit: `loss` sets `s["theta/NAME"]`.
         differentiates: True when it asks the gradient of its pre-trained network with respect to
             the image, whose inner images have to be kept for that.
     """
@@ -37,6 +39,7 @@ class Method(ABC):
     copies: ClassVar[int] = 1
     restarts: ClassVar[bool] = False
     framewise: ClassVar[bool] = False
+    fits: ClassVar[tuple[str, ...]] = ()
     differentiates: ClassVar[bool] = False
     rounds: int
     inner: int

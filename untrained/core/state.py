@@ -23,6 +23,9 @@ from untrained.priors import Denoiser, Reconstructor
 from untrained.problem import Problem
 from untrained.problem.group import Group
 
+THETA = "theta/"
+"""What the names of variables begin with that are unknowns of the operator."""
+
 NO_PRIOR = "this method asks a pre-trained network: give --prior FILE, or prior= in Python"
 
 
@@ -30,7 +33,8 @@ class State:
     """Hold everything that changes during one solve.
 
     Args:
-        problem: what may be seen; where measurements are held out, `fit` only.
+        problem: what may be seen; where measurements are held out, `fit` only. What is unknown of
+            its operator becomes variables, `theta/NAME`.
         module: the network; its weights, drawn from the first seed, live here with the axis G in
             front.
         seed: names all noise; one for all problems, or one for each.
@@ -62,7 +66,7 @@ class State:
         start: StartWeights | None = None,
     ) -> None:
         # a method of one problem may ask it anything, one of a group what `Group` answers
-        self.problem = cast(Problem, problem)
+        self._problem = cast(Problem, problem)
         self.device = problem.device
         self.module = module.to(self.device)
         self.rows = tuple(range(len(problem)) if rows is None else rows)
@@ -77,6 +81,24 @@ class State:
         self.start = (start or StartWeights()).to(self.device)
         # After the draw: learned weights replace the drawn ones, and may be the encoder's only.
         self._take_learned(self.start.network)
+        if isinstance(problem, Problem):
+            for name, guess in problem.physics.unknowns().items():
+                each = guess.detach().to(self.device).expand(len(problem), *guess.shape[1:])
+                self[f"{THETA}{name}"] = each.clone()
+
+    @property
+    def problem(self) -> Problem:
+        """What may be seen; of an operator with unknowns, at their present values `theta`."""
+        return self._problem.at(**self.theta) if self.theta else self._problem
+
+    @problem.setter
+    def problem(self, problem: Problem) -> None:
+        self._problem = problem
+
+    @property
+    def theta(self) -> dict[str, Tensor]:
+        """Return what is unknown of the operator, as of now, name -> `(G, ...)`."""
+        return {n[len(THETA) :]: v for n, v in self.tensors.items() if n.startswith(THETA)}
 
     @property
     def size(self) -> int:
@@ -287,11 +309,28 @@ class State:
             for name, value in weights.items():
                 self.weights[name].copy_(value)
 
+    def train_unknowns(self, own: Collection[str]) -> None:
+        """Optimise what is unknown of the operator, but for what the method fits itself.
+
+        Args:
+            own: names that the method fits (`Method.fits`).
+
+        Raises:
+            UserError: nothing would fit one of them.
+        """
+        for name in self.theta.keys() - set(own):
+            rate = self._problem.physics.refined.get(name)
+            if rate is None:
+                raise UserError(
+                    f"the operator's {name} is unknown, and this method does not estimate it"
+                )
+            self.train(f"{THETA}{name}", rate)
+
     # the network ------------------------------------------------------------------------------
     @property
     def input_sides(self) -> tuple[int, ...]:
         """Spatial sides of the network's input: the image's, or what a decoder grows from."""
-        return tuple(getattr(self.module, "input_sides", self.problem.x_shape[1:]))
+        return tuple(getattr(self.module, "input_sides", self._problem.x_shape[1:]))
 
     def net(
         self, z: Tensor, weights: dict[str, Tensor] | None = None, *, cut: bool = True
@@ -318,7 +357,7 @@ class State:
             else:
                 parts = [self._own(given, z, g) for g in range(self.size)]
                 x = parts[0] if self.size == 1 else torch.cat(parts)
-        return self.problem.supported(x.float()) if cut else x.float()
+        return self._problem.supported(x.float()) if cut else x.float()
 
     def _one(self, weights: dict[str, Tensor], z: Tensor) -> Tensor:
         return functional_call(self.module, weights, (z.unsqueeze(0),)).squeeze(0)

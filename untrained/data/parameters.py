@@ -69,6 +69,29 @@ def read_kernel(path: str | Path) -> np.ndarray:
     return values.astype(np.float64)
 
 
+ESTIMATE = "estimate"
+"""What `--kernel` is where the kernel is unknown, with `:SIZE` behind it or without."""
+
+
+def kernel_size(option: str | Path | None) -> int | None:
+    """Return the size asked for in `estimate[:SIZE]`, 0 without one; None for anything else.
+
+    Raises:
+        UserError: a size that is no whole number of at least 3.
+    """
+    name, colon, size = str(option or "").partition(":")
+    if name != ESTIMATE:
+        return None
+    if not colon:
+        return 0
+    if not size.isdecimal() or int(size) < 3:
+        raise UserError(
+            f"--kernel: estimate:SIZE takes the side of a square in pixels, at least 3, got "
+            f"{shown(size)}; for example --kernel estimate:15"
+        )
+    return int(size)
+
+
 def read_maps(path: str | Path) -> np.ndarray:
     """Read coil maps, complex `(coils, H, W)`, from an array file.
 

@@ -37,6 +37,7 @@ from untrained.methods.red import CARD as RED_CARD, RED
 from untrained.methods.refguided import CARD as REFGUIDED_CARD, RefGuided
 from untrained.methods.rethinking import CARD as RETHINKING_CARD, Rethinking
 from untrained.methods.scoremri import CARD as SCOREMRI_CARD, ScoreMRI
+from untrained.methods.selfdeblur import CARD as SELFDEBLUR_CARD, SelfDeblur
 from untrained.methods.selfguided import CARD as SELFGUIDED_CARD, SelfGuided
 from untrained.methods.sgld import CARD as SGLD_CARD, SGLD
 from untrained.methods.sitcom import CARD as SITCOM_CARD, SITCOM
@@ -54,6 +55,7 @@ METHODS: dict[str, Card] = {
         TVDIP_CARD,
         ASEQDIP_CARD,
         SELFGUIDED_CARD,
+        SELFDEBLUR_CARD,
         SGLD_CARD,
         RETHINKING_CARD,
         DEEPDECODER_CARD,
@@ -129,6 +131,7 @@ __all__ = [
     "RefGuided",
     "Rethinking",
     "ScoreMRI",
+    "SelfDeblur",
     "SelfGuided",
     "Strainer",
     "UDiGDIP",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 
 from untrained.errors import UserError
 from untrained.methods import METHODS, Card
@@ -19,17 +20,22 @@ DVP = "dvp"
 """What `auto` means for a video whose frames were processed one by one."""
 
 
+BLIND = {"kernel": "selfdeblur"}
+"""What `auto` means where that of the operator is unknown; other unknowns every method can fit."""
+
+
 def is_own(method: str) -> bool:
     """Tell whether `method` names a user's class rather than one of METHODS."""
     return ":" in method
 
 
-def find_card(method: str, task: str = "") -> Card:
+def find_card(method: str, task: str = "", unknown: Collection[str] = ()) -> Card:
     """Return the card of `auto`, of one of METHODS, or of a user's class `FILE.py:Class`.
 
     Args:
         method: what was asked for.
         task: on which `auto` and `house` are to be run; that of most tasks unless given.
+        unknown: names of what is unknown of the operator.
 
     Raises:
         UserError: an unknown name, or a class that cannot be loaded or is no method.
@@ -37,6 +43,8 @@ def find_card(method: str, task: str = "") -> Card:
     if is_own(method):
         return load_card(method)
     name = AUTO if method == "auto" else method
+    if method == "auto":
+        name = next((BLIND[one] for one in unknown if one in BLIND), name)
     if name == AUTO and find_task(task).missing_pixels:
         name = FILLIN
     if method == "auto" and find_task(task).processed:

@@ -3,6 +3,7 @@
 from untrained.physics.base import LinearPhysics, NonlinearPhysics, Physics
 from untrained.physics.bkse import BKSE, NonlinearBlur, load_bkse, random_code
 from untrained.physics.bkse_network import BKSENetwork
+from untrained.physics.blind import BlindBlur
 from untrained.physics.blur import Blur
 from untrained.physics.check import OperatorReport, check_operator, dot_test
 from untrained.physics.coilmaps import espirit_maps, estimate_maps, lowres_maps
@@ -36,6 +37,7 @@ __all__ = [
     "EIT",
     "MRI",
     "BKSENetwork",
+    "BlindBlur",
     "Blur",
     "CompressedSensing",
     "ConeCT",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -47,6 +47,8 @@ class Physics(nn.Module):
         matrix_free: True where a matrix too large to be stored is computed anew at every product.
         matrix_bytes: memory that a stored matrix takes, or will take; 0 where there is none.
         is_series: True where the first of three spatial axes is time (`Series`).
+        refined: of what is unknown of the operator (`unknowns`), what every method can fit beside
+            the image, and at which rate relative to the engine's.
     """
 
     task: str = "custom"
@@ -64,6 +66,7 @@ class Physics(nn.Module):
     matrix_free: bool = False
     matrix_bytes: int = 0
     is_series: bool = False
+    refined: ClassVar[dict[str, float]] = {}
     mask: Tensor | None
     support: Tensor | None
 
@@ -316,6 +319,39 @@ class Physics(nn.Module):
     def on(self, device: torch.device | str) -> Physics:
         """Return a copy of the operator on another device."""
         return copy.deepcopy(self).to(device)
+
+    # an operator that is not fully known ------------------------------------------------------
+
+    def unknowns(self) -> dict[str, Tensor]:
+        """Return the first guess of what is unknown of the operator, theta, each `(1 or B, ...)`.
+
+        Most operators are known, and return nothing.
+        """
+        return {}
+
+    def at(self, **theta: Tensor) -> Physics:
+        """Return the operator A(., theta), which gradients pass through; theta as in `unknowns`."""
+        if not theta:
+            return self
+        raise TypeError(f"{self.class_name()} has no unknown {', '.join(theta)}")
+
+    def settle(self, theta: dict[str, Tensor], image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Fix what A(image, theta) leaves open, as the place of a kernel; detached.
+
+        Args:
+            theta: as in `unknowns`, `(B, ...)`.
+            image: `(B, *x_shape)`.
+        """
+        return theta, image
+
+    def known(self, theta: dict[str, Tensor]) -> Physics:
+        """Return an operator in which the settled theta of one image is no longer unknown."""
+        return self
+
+    def named(self, theta: dict[str, Tensor]) -> dict[str, np.ndarray]:
+        """Return the settled theta as arrays for files; that of one image without batch axis."""
+        arrays = {name: value.detach().cpu().numpy() for name, value in theta.items()}
+        return {name: a[0] if len(a) == 1 else a for name, a in arrays.items()}
 
     # words and shapes -------------------------------------------------------------------------
 

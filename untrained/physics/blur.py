@@ -110,7 +110,7 @@ class Blur(LinearPhysics):
 
     def _padding(self) -> tuple[int, int, int, int]:
         """Return (left, right, top, bottom) so that the convolution has the image's size."""
-        (h, w) = self.kernel.shape
+        h, w = self.kernel.shape[-2:]
         return w - 1 - w // 2, w // 2, h - 1 - h // 2, h // 2
 
     def _fft_size(self, height: int, width: int) -> tuple[int, int]:
@@ -119,7 +119,7 @@ class Blur(LinearPhysics):
             return height, width
         from scipy.fft import next_fast_len
 
-        h, w = self.kernel.shape
+        h, w = self.kernel.shape[-2:]
         return next_fast_len(height + h - 1, real=True), next_fast_len(width + w - 1, real=True)
 
     def _transfer(self, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
@@ -127,13 +127,14 @@ class Blur(LinearPhysics):
 
         It is recomputed at each call: one channel, against the image's channels back and forth.
         """
-        h, w = self.kernel.shape
+        h, w = self.kernel.shape[-2:]
         shift = (h // 2, w // 2) if self.boundary == "circular" else (h - 1, w - 1)
         placed = functional.pad(self.kernel.to(dtype), (0, size[1] - w, 0, size[0] - h))
-        return torch.fft.rfft2(placed.roll((-shift[0], -shift[1]), (0, 1)))
+        spectrum = torch.fft.rfft2(placed.roll((-shift[0], -shift[1]), (-2, -1)))
+        return spectrum if spectrum.ndim == 2 else spectrum[:, None]  # a kernel for each image
 
     def _check_fits(self, height: int, width: int) -> tuple[int, int]:
-        h, w = self.kernel.shape
+        h, w = self.kernel.shape[-2:]
         if h > height or w > width:
             raise UserError(
                 f"the {h}x{w} kernel is larger than the {height}x{width} image; crop the kernel "

@@ -39,6 +39,8 @@ class DataTerm:
         seen: an operator of the visible measurements alone, where there is one that costs less.
         singles: each problem alone, where they were made; what is computed once is theirs.
         cache: what was computed once, by name.
+        base: the problem at the first guess of its operator, of one that stands at another (`at`):
+            the constants of the data term are its own, so that the objective does not move with A.
     """
 
     y: Tensor
@@ -53,6 +55,7 @@ class DataTerm:
     seen: Physics | None
     singles: tuple[Self, ...]
     cache: dict[str, Tensor]
+    base: Self | None
     _norms: dict[str, float]
     _means: dict[str, Tensor]
 
@@ -117,10 +120,11 @@ class DataTerm:
         return self._divided_by(sum_squares(self.whiten(residual)), by)
 
     def _divided_by(self, squares: Tensor, by: Divisor) -> Tensor:
+        one = self.base or self
         if by == "norm":
-            norm = self._norms_of_singles() if self.singles else self.norm_squared
+            norm = one._norms_of_singles() if one.singles else one.norm_squared
             return squares / (norm * self.n_image)
-        return squares / self.cached(f"divisor {self.weighting}", _divisor)
+        return squares / one.cached(f"divisor {self.weighting}", _divisor)
 
     def residual_mean_square(self, x: Tensor) -> Tensor:
         """Average |A x - y|^2 over the visible measurements, unweighted, `(G,)`."""

@@ -101,6 +101,7 @@ class Problem(Views):
         self.importance = None
         self.part = None
         self.seen = None
+        self.base = None
         self.singles = ()
         self.x_shape = self.physics.image_shape(self.y)
         check_consistent(self.y, self.physics, self.x_shape)

@@ -81,6 +81,40 @@ class Views(DataTerm):
             part.seen = self.physics.measuring_only(visible)
         return part
 
+    def at(self, **theta: Tensor) -> Self:
+        """Return the problem with the operator A(., theta), see `Physics.unknowns`.
+
+        Everything that was computed with another A is forgotten (its norm, A^H y, classical
+        answers), but for the constants that the data term is divided by: they stay those of the
+        first guess, so that the objective means the same at every theta.
+
+        Args:
+            theta: by name, each `(1 or G, ...)`; gradients pass through.
+        """
+        if not theta:
+            return self
+        other = copy.copy(self)
+        other.physics = self.physics.at(**theta)
+        other.base = self.base or self
+        other.seen, other.singles, other.part, other._norms, other._means = None, (), None, {}, {}
+        other.forget()
+        return other
+
+    def knowing(self, theta: dict[str, Tensor], sigma: float | None = None) -> Self:
+        """Return a problem of its own with the operator found, of which nothing is unknown.
+
+        Args:
+            theta: settled values of one problem, see `Physics.settle`.
+            sigma: noise level, in network units; None leaves it.
+        """
+        other = copy.copy(self)
+        other.sigma = self.sigma if sigma is None else sigma
+        other.physics = self.physics.known(theta)
+        other.base = other.seen = other.part = None
+        other.singles, other._norms, other._means = (), {}, {}
+        other.forget()
+        return other
+
     def after(self, fit: Self) -> Self:
         """Copy the problem; its classical answers start from those to `fit`, a part of it.
 

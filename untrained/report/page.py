@@ -17,6 +17,7 @@ from untrained.report import words
 from untrained.report.after import after_the_curves
 from untrained.report.charts import Chart, charts
 from untrained.report.extras import extra_panels
+from untrained.report.found import found_panels
 from untrained.report.gallery import Gallery, gallery
 from untrained.report.pictures import colour_gradient, data_uri
 from untrained.report.plots import DARK, LIGHT, draw, hover_data, pixels_of
@@ -97,6 +98,7 @@ def render_page(fit: Fit, about: About) -> str:
 def _gallery(fit: Fit, about: About) -> Gallery:
     """Collect the pictures, the mesh behind the images where there is one."""
     shown = gallery(fit, about)
+    shown = replace(shown, panels=[*shown.panels, *found_panels(about)])
     if not about.mesh:
         return shown
     return replace(shown, panels=[*shown.panels, tank_panel(about.mesh, shown.window)])

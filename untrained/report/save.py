@@ -28,6 +28,7 @@ from untrained.report.arrays import (
     saved_spread,
 )
 from untrained.report.deep import png_of
+from untrained.report.found import found_plane
 from untrained.report.page import render_page
 from untrained.report.pictures import Window, image_window, in_window, png, shown_pixels
 from untrained.report.words import method_name
@@ -87,7 +88,8 @@ def write_result(fit: Fit, about: About, folder: Folder, *, finished: bool = Tru
     `reconstruction.npy` (see `arrays.axes_of`), `reconstruction.png` (of 16 bits where the input
     was such a PNG; of a time series a sheet of its frames), the format of the input once more
     where that is TIFF, NIfTI, DICOM or BART, `classical` likewise, and `std.npy` where there are
-    such, with an error bar `lower.npy` and `upper.npy`, `history.csv`, `report.html`, and at the
+    such, with an error bar `lower.npy` and `upper.npy`, of what was estimated of the operator
+    `kernel.npy` and `.png` or `maps.npy` and `.png`, `history.csv`, `report.html`, and at the
     very end `result.json`, which lists the others with their hashes.
 
     Args:
@@ -142,6 +144,7 @@ def summary(fit: Fit, about: About) -> dict[str, Any]:
         "mixture": None if about.mixture is None else about.mixture.to_dict(),
         "uncertainty": None if about.uncertainty is None else about.uncertainty.to_dict(),
         "tiles": about.tiles,
+        "estimated": sorted(about.found),
         "notes": about.notes,
         "source": about.source,
         "data": about.data,
@@ -202,6 +205,9 @@ def _images(fit: Fit, about: About) -> dict[str, Write]:
         files["std.npy"] = _array(saved_spread(fit.std, about.task, about.axes))
     if about.mesh:
         files["elements.npz"] = lambda stream: write_arrays(stream, about.mesh)
+    for name, array in about.found.items():
+        files[f"{name}.npy"] = _array(array)
+        files[f"{name}.png"] = _bytes(png(shown_pixels(*found_plane(array))))
     if about.half is not None:
         for name, bound in (("lower", fit.image - about.half), ("upper", fit.image + about.half)):
             files[f"{name}.npy"] = _array(saved_array(bound, about.task, about.axes))

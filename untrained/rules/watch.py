@@ -17,7 +17,7 @@ from torch import Tensor
 from untrained.core.rule import Frame, Stopped
 from untrained.core.state import State
 from untrained.core.watch import Watch
-from untrained.metrics import comparable, psnr, same_view
+from untrained.metrics import comparable, moved_view, psnr, same_view
 
 LEAST = 10.0  # seconds that a comparison gets where the time limit has passed
 INTERRUPTED = "interrupted"  # by the user
@@ -32,6 +32,7 @@ class Reference(Watch):
             caller's problems; or one for all.
         data_range: the range of the PSNR, one for each or one for all.
         turned: compare with the truth turned and moved as the image is, see `same_view`.
+        moved: compare with the truth moved as the image is, see `moved_view`.
     """
 
     def __init__(
@@ -39,13 +40,14 @@ class Reference(Watch):
         truth: Tensor | Sequence[Tensor],
         data_range: Sequence[float] | float,
         turned: bool = False,
+        moved: bool = False,
     ) -> None:
         self._truth = list(truth.split(1) if isinstance(truth, Tensor) else truth)
         if isinstance(data_range, Sequence):
             self._ranges = list(data_range)
         else:
             self._ranges = [data_range] * len(self._truth)
-        self._turned = turned
+        self._turned, self._moved = turned, moved
 
     def columns(self, s: State, frame: Frame) -> dict[str, Tensor]:
         """Return the PSNR of this step's image (`psnr`) and of the output (`psnr_output`), in dB.
@@ -58,21 +60,27 @@ class Reference(Watch):
         values = []
         for x, row in zip(s.problem.to_units(image).split(1), s.rows, strict=True):
             row = row if len(self._truth) > 1 else 0
-            given = (s.problem.complex_image, self._turned, self._ranges[row])
+            given = (s.problem.complex_image, self._turned, self._ranges[row], self._moved)
             values.append(psnr_against(self._truth[row], x, *given))
         return torch.tensor(values)
 
     def alone(self, row: int) -> Reference:
         """Return a watcher of the same kind for problem `row` alone."""
         row = row if len(self._truth) > 1 else 0
-        return Reference([self._truth[row]], [self._ranges[row]], self._turned)
+        return Reference([self._truth[row]], [self._ranges[row]], self._turned, self._moved)
 
 
 def psnr_against(
-    truth: Tensor, image: Tensor, complex_image: bool, turned: bool, data_range: float
+    truth: Tensor,
+    image: Tensor,
+    complex_image: bool,
+    turned: bool,
+    data_range: float,
+    moved: bool = False,
 ) -> float:
     """Compute the PSNR of an image `(1, C, ...)` in dB; arguments as of `Reference`."""
-    truth = same_view(truth, image) if turned else truth
+    if turned or moved:
+        truth = same_view(truth, image) if turned else moved_view(truth, image)
     pair = (comparable(one, complex_image) for one in (image, truth))
     return psnr(*pair, data_range=data_range)
 

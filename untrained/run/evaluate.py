@@ -19,6 +19,7 @@ from untrained.metrics import (
     OTHER_UNITS,
     comparable,
     known_part,
+    moved_view,
     nrmse,
     other_units,
     psnr,
@@ -40,6 +41,10 @@ from untrained.waiting import TimeIsUp, waiting
 COMPARISON, BESIDE_CLASSICAL = 300.0, 60.0
 """Seconds that the classical answer may take beside a network's image, and beside a classical
 one."""
+
+
+SUBPIXEL = 4
+"""Parts of a pixel by which a reference is moved to an image whose kernel was unknown."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,10 @@ def evaluate(
             for other in (adjoint, classical, reference)
         )
 
-    scores = partial(_scores, problem, fit, reference, data_range)
+    moved = "kernel" in chosen.unknown
+    scores = partial(_scores, problem, fit, reference, data_range, moved)
+    if moved and reference is not None:  # shown where the image is
+        reference = moved_view(reference, fit.image, SUBPIXEL)
     if mixture is not None:
         mixture = replace(mixture, classical_metrics=scores(fit.guide))
     return About(
@@ -121,6 +129,7 @@ def evaluate(
         mesh=problem.physics.on_mesh(fit.image[0]),
         pictures=measurement_pictures(problem, fit),
         axes="TYX" if problem.physics.is_series else About.axes,
+        found=problem.physics.named(fit.theta),
     )
 
 
@@ -219,6 +228,8 @@ def _mixture(chosen: Plan, problem: Problem, fit: Fit) -> Mixture | None:
         return None
     # an unfinished refit counts its own steps, in which nothing of this changes
     row = fit.stop[0].step - 1 if fit.finished and fit.stop[0].step else -1
+    if chosen.then is not None:  # the last rows are those of the second stage
+        row = -1
 
     def known(column: str) -> float | None:
         value = float(fit.history[column][row]) if column in fit.history else math.nan
@@ -340,11 +351,14 @@ def _scores(
     fit: Fit,
     reference: Tensor | None,
     data_range: float | None,
+    moved: bool,
     image: Tensor | None,
 ) -> dict[str, float] | None:
-    """Measure an image against the reference, turned as the image is where that is ambiguous."""
+    """Measure an image against the reference, turned or moved as it is where that is ambiguous."""
     if image is None or reference is None or data_range is None:
         return None
+    if moved:
+        return _measured(problem, image, moved_view(reference, image, SUBPIXEL), data_range)
     turned = problem.traits.ambiguous_orientation and image is not fit.image
     against = same_view(reference, image) if turned else reference
     return _measured(problem, image, against, data_range)

@@ -20,6 +20,7 @@ from untrained.rules.watch import INTERRUPTED, Reference
 from untrained.run.case import Case, RunSettings
 from untrained.run.evaluate import checked_reference, evaluate
 from untrained.run.plan import Plan
+from untrained.run.second import solve_known
 from untrained.run.sure import ErrorBar, error_bars, members
 from untrained.solver.fit import Fit, stack_fits
 from untrained.threads import current_threads, threads_for, use_threads
@@ -40,6 +41,7 @@ def run(chosen: Plan, cases: Sequence[Case], settings: RunSettings) -> list[Resu
         cases = [_checked(replace(case, problem=case.problem.to(device))) for case in cases]
         data = [[chosen.digest(one) for one in case.problem.each()] for case in cases]
         watch = settings.watch
+        moved = "kernel" in chosen.unknown
         bars: list[ErrorBar | None] = [None] * len(cases)
         if settings.sure is not None:
             watch = [*_watch_references(cases), *watch]
@@ -48,7 +50,7 @@ def run(chosen: Plan, cases: Sequence[Case], settings: RunSettings) -> list[Resu
         elif chosen.recipe is None:
             fits = [_solve_classically(chosen.card.name, case.problem, settings) for case in cases]
         else:
-            watch = [*_watch_references(cases), *watch]  # its columns come first
+            watch = [*_watch_references(cases, moved), *watch]  # its columns come first
             # For every case, since this also checks that the weights fit it; one is used for all.
             starts = [chosen.start(case.problem) for case in cases]
             each = solve_ensemble(
@@ -61,6 +63,16 @@ def run(chosen: Plan, cases: Sequence[Case], settings: RunSettings) -> list[Resu
                 watch=watch,
                 run_dir=settings.run_dir,
             )
+            if chosen.then is not None:
+                each = solve_known(
+                    chosen.then,
+                    [one for case in cases for one in case.problem.each()],
+                    each,
+                    seed=settings.seed,
+                    device=str(device),
+                    watch=watch,
+                    run_dir=settings.run_dir,
+                )
             fits = _by_case(each, cases)
         results = []
         for case, fit, own, bar in zip(cases, fits, data, bars, strict=True):
@@ -89,7 +101,7 @@ def _checked(case: Case) -> Case:
     return replace(case, truth=truth, data_range=data_range)
 
 
-def _watch_references(cases: Sequence[Case]) -> list[Watch]:
+def _watch_references(cases: Sequence[Case], moved: bool = False) -> list[Watch]:
     """Return a watcher that records the PSNR at every step, if every reference is known."""
     truths: list[Tensor] = []
     ranges: list[float] = []
@@ -98,7 +110,7 @@ def _watch_references(cases: Sequence[Case]) -> list[Watch]:
             return []
         truths += case.truth.split(1)
         ranges += [case.data_range] * len(case.truth)
-    return [Reference(truths, ranges, cases[0].problem.traits.ambiguous_orientation)]
+    return [Reference(truths, ranges, cases[0].problem.traits.ambiguous_orientation, moved)]
 
 
 def _by_case(each: Sequence[Fit], cases: Sequence[Case]) -> list[Fit]:

@@ -14,9 +14,10 @@ from untrained.core.rule import Output, Stop
 from untrained.core.start import StartWeights
 from untrained.errors import UserError, shown
 from untrained.methods import METHODS, PRIOR, Card, find_recipe
-from untrained.methods.find import AUTO, FILLIN, find_card
+from untrained.methods.find import AUTO, BLIND, FILLIN, find_card
 from untrained.methods.own import own_card
 from untrained.methods.presets import check_preset
+from untrained.methods.selfdeblur import OURS
 from untrained.pretrain import TRAINABLE, Weights
 from untrained.priors import Prior, Reconstructor
 from untrained.problem import Problem
@@ -35,7 +36,8 @@ class Plan:
     """Describe what will be run: a method's card, and for a network method its recipe.
 
     `weights` are those that a pre-trained method starts from, `prior` the pre-trained network that
-    a method asks.
+    a method asks. `unknown` names what is unknown of the operator, `then` is what is run afterwards
+    with the operator found.
     """
 
     card: Card
@@ -44,12 +46,24 @@ class Plan:
     recipe: Recipe | None
     weights: Weights | None = None
     prior: Prior | None = None
+    unknown: tuple[str, ...] = ()
+    then: Plan | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes that hold for any image of this plan."""
         if self.card.note:
             return (self.card.note,)
+        if self.then is not None:
+            return (
+                f"the {' and '.join(self.unknown)} is estimated by {self.card.name}; the image is "
+                f"then made by {self.then.card.name} with what was found",
+            )
+        if self.card.classical and self.unknown:
+            return (
+                f"the {' and '.join(self.unknown)} is unknown, and {self.card.name} takes a guess "
+                "for it (a Gaussian): leave --method out to have it estimated",
+            )
         learned = self.card.control_of
         if not learned:
             return ()
@@ -80,6 +94,11 @@ class Plan:
             UserError: fewer than one, or several of a method that draws nothing.
         """
         asked = whole("seeds", asked, least=1, most=MOST_SEEDS)
+        if asked > 1 and self.unknown:
+            raise UserError(
+                f"every seed finds a {' and '.join(self.unknown)} of its own, and images of "
+                "different ones are not averaged: leave seeds out"
+            )
         if self.recipe is None and asked > 1:
             raise UserError(
                 f"'{self.card.name}' is a classical method, of which every run is the same: leave "
@@ -122,6 +141,7 @@ def plan(
     output: str | Output = "auto",
     weights: Weights | None = None,
     prior: Prior | None = None,
+    unknown: Sequence[str] = (),
 ) -> Plan:
     """Turn names and settings into what will be run.
 
@@ -142,6 +162,9 @@ def plan(
             recipe's. With the method `auto`, the method that they were learned for. Without them
             `ugodit` is its control, a random encoder, never trained, and the others are refused.
         prior: the pre-trained network that the method asks.
+        unknown: names of what is unknown of the operator (`Physics.unknowns`). With the method
+            `auto` and an unknown kernel the plan has two stages: `selfdeblur` finds the kernel,
+            and then comes what `auto` is with a known one.
 
     Raises:
         UserError: an unknown name or setting, a method that does not do the task, weights or a
@@ -156,7 +179,7 @@ def plan(
     _check_given("method", method, Method, "untrained.Method")
     _check_given("stop", stop, Stop, "untrained.rules.Stop")
     _check_given("output", output, Output, "untrained.rules.Output")
-    card = _card_of(method, task)
+    card = _card_of(method, task, unknown)
     _check_weights(card, task, weights)
     _check_prior(card, prior)
     if weights is None and card.control is not None:
@@ -164,8 +187,14 @@ def plan(
     check_preset(preset)
     if card.classical:
         _refuse_network_options(card, settings, steps, stop, output)
-        return Plan(card, task, preset, None)
+        _check_unknown(card, None, unknown)
+        return Plan(card, task, preset, None, unknown=tuple(unknown))
     recipe = find_recipe(card, task, preset)
+    _check_unknown(card, recipe.method, unknown)
+    blind = method == "auto" and bool(recipe.method.fits)
+    if blind:
+        ours = f"{recipe.source}, with {' '.join(OURS)}"
+        recipe = replace(recipe.with_settings(OURS), source=ours)
     if isinstance(method, Method) and _is_ours(method):
         recipe = _with_method(recipe, method)
     if weights is not None:
@@ -181,7 +210,35 @@ def plan(
         recipe = replace(recipe, output=_with_prior(recipe.output, card))
     recipe = recipe.with_settings(settings)
     recipe.check()
-    return Plan(card, task, preset, recipe, weights, prior)
+    then = plan(task, preset=preset) if blind else None
+    return Plan(card, task, preset, recipe, weights, prior, tuple(unknown), then)
+
+
+def _check_unknown(card: Card, method: Method | None, unknown: Sequence[str]) -> None:
+    """Refuse a method that cannot do with what is unknown of the operator, or has nothing to find.
+
+    Args:
+        card: the method's.
+        method: itself; None for a classical one.
+        unknown: names of what is unknown.
+    """
+    fits = () if method is None else method.fits
+    lacking = [name for name in fits if name not in unknown]
+    if lacking:
+        raise UserError(
+            f"'{card.name}' estimates the {lacking[0]}, and it is known here: give --kernel "
+            "estimate (in Python untrained.physics.BlindBlur), or take another method"
+        )
+    for name in unknown:
+        if name in BLIND and name not in fits and method is not None:
+            raise UserError(
+                f"'{card.name}' needs a known {name}: leave --method out, which estimates it by "
+                f"{BLIND[name]} first, or take a classical method, which works with a guess"
+            )
+        if name not in BLIND and method is None:
+            raise UserError(
+                f"'{card.name}' is a classical method and refines no {name}: leave --method out"
+            )
 
 
 def _check_given(name: str, value: Any, kind: type, public: str) -> None:
@@ -198,14 +255,14 @@ def _check_given(name: str, value: Any, kind: type, public: str) -> None:
     raise UserError(f"{name} must be a text or an object of {public}, got {shown(value)}{hint}")
 
 
-def _card_of(method: str | Method, task: str) -> Card:
+def _card_of(method: str | Method, task: str, unknown: Sequence[str] = ()) -> Card:
     """Find the card of a name or an object, and check that it does the task.
 
     Raises:
         UserError: an unknown name, or a method that does not do the task.
     """
     if isinstance(method, str):
-        card = find_card(method, task)
+        card = find_card(method, task, unknown)
     elif _is_ours(method):
         card = METHODS[method.name]
     else:

@@ -149,6 +149,7 @@ def reconstruct(
         output=output,
         weights=learned,
         prior=load_prior(prior) if isinstance(prior, str | Path) else prior,
+        unknown=tuple(problem.physics.unknowns()),
     )
     chosen.check_guide(guide is not None)
     if uncertainty == "seeds" and chosen.seeds(seeds) < 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,6 +40,7 @@ def stack_slices(results: list[Result], count: int) -> Result:
         uncertainty=None if missing else join([r.about.uncertainty for r in results]),
         metrics=_mean([r.about.metrics for r in results]),
         classical_metrics=_mean([r.about.classical_metrics for r in results]),
+        found=_stacked_arrays([r.about.found for r in results]),
         mixture=mean_mixture([r.about.mixture for r in results]),
     )
     return replace(
@@ -60,6 +62,11 @@ def _stacked(images: list[Tensor | None], missing: int) -> Tensor | None:
     if len(known) < len(images):
         return None
     return torch.cat([*known, *[torch.zeros_like(known[0])] * missing])
+
+
+def _stacked_arrays(each: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Stack what was found of the operators of slices."""
+    return {name: np.stack([found[name] for found in each]) for name in each[0]}
 
 
 def joined_history(results: list[Result], label: str = "slice") -> dict[str, list[float | str]]:

@@ -44,6 +44,11 @@ def members(chosen: Plan, asked: int, way: Way | None, problem: Problem) -> int:
             "--uncertainty out (uncertainty= in Python), or take a method that fits one, such as "
             "house or dip"
         )
+    if chosen.unknown:
+        raise UserError(
+            f"the {' and '.join(chosen.unknown)} is unknown, and its doubt is not part of an error "
+            "bar: leave --uncertainty out (uncertainty= in Python), or give what was found"
+        )
     if isinstance(way, Linearised) and not problem.linear:
         raise UserError(
             f"--uncertainty linearised needs a linear operator, and that of {chosen.task} is not: "

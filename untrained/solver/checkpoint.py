@@ -20,7 +20,7 @@ from untrained.threads import current_threads
 
 EVERY_SECONDS = 10.0
 MOST_THREADS = 1024  # beyond any machine
-LAYOUT = 3
+LAYOUT = 4
 """Version of what is stored; increase it when `Stage.state_dict` changes."""
 VERSIONS = ("untrained", "torch", "platform")
 """Versions on which the bits of a run depend; another version of Python gives the same bits."""

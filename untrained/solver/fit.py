@@ -39,6 +39,8 @@ class Fit:
         origins: column of the history -> `objective`, `stop`, `output` or `watch`: whose number
             it is.
         weights, z: the network's weights and input at the end, each `(G, ...)`.
+        variables: the method's trained variables at the end by name, each `(G, ...)`.
+        theta: what was unknown of the operator, as found, each `(G, ...)`; see `Physics.settle`.
         candidate: which of the recipe's candidates was run, per problem, counted from 0.
         dropped: why a fit of all measurements, or a further seed, was not used; empty if none was.
         guide: the classical image that the image is mixed with, where it is, `(G, C, ...)`.
@@ -64,6 +66,8 @@ class Fit:
     origins: dict[str, str] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
     z: Tensor | None = None
+    variables: dict[str, Tensor] = field(default_factory=dict)
+    theta: dict[str, Tensor] = field(default_factory=dict)
     candidate: tuple[int, ...] = (0,)
     dropped: str = ""
     guide: Tensor | None = None
@@ -123,9 +127,10 @@ class Fit:
     def from_plain(cls, plain: dict[str, Any], device: torch.device) -> Fit:
         """Return the fit that `to_plain` turned into plain values, with its tensors on `device`."""
         tensors = {name: plain[name] for name in ("z", "guide", "samples", "spread")}
+        kept = {part: plain[part] for part in ("weights", "variables", "theta")}
         read = {
             "image": plain["image"].to(device),
-            "weights": {name: weight.to(device) for name, weight in plain["weights"].items()},
+            **{part: {n: t.to(device) for n, t in named.items()} for part, named in kept.items()},
             **{name: None if t is None else t.to(device) for name, t in tensors.items()},
             "stop": tuple(Stopped(**one) for one in plain["stop"]),
         }
@@ -134,7 +139,7 @@ class Fit:
 
 STORED = (
     *("image", "history", "origins", "steps", "seconds", "cpu_seconds", "finished"),
-    *("weights", "z", "candidate", "dropped", "guide", "samples", "spread"),
+    *("weights", "z", "variables", "theta", "candidate", "dropped", "guide", "samples", "spread"),
 )
 """Fields of the fit of a stage that are stored, beside `stop`; the others belong to the whole
 call."""
@@ -159,6 +164,8 @@ def stack_fits(each: Sequence[FitKind]) -> FitKind:
         std=torch.cat(stds) if len(stds) == len(each) else None,
         weights={n: torch.cat([one.weights[n] for one in each]) for n in first.weights},
         z=None if first.z is None else torch.cat([one.z for one in each if one.z is not None]),
+        variables={n: torch.cat([one.variables[n] for one in each]) for n in first.variables},
+        theta={n: torch.cat([one.theta[n] for one in each]) for n in first.theta},
     )
 
 

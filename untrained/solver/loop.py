@@ -110,9 +110,11 @@ def _show_rules(
 ) -> Tensor:
     """Show a step to every rule, and write its row; whether each problem should end, `(G,)`."""
     s, recipe = stage.s, stage.recipe
+    # What is held out is predicted by the operator that was found so far.
+    held = None if stage.held is None else stage.held.at(**s.theta)
     # Output before stop: the stop rule may judge what would be returned, not only x.
-    out = recipe.output.see(s, s.memory("output"), x, stage.held)
-    frame = Frame(s.step + 1, x, out, terms, stage.held)
+    out = recipe.output.see(s, s.memory("output"), x, held)
+    frame = Frame(s.step + 1, x, out, terms, held)
     memory = s.memory("stop")
     recipe.stop.see(s, memory, frame)
     stage.keep(out, recipe.stop.improved(memory), frame.step)

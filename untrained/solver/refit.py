@@ -31,12 +31,14 @@ class Refit:
         first: the first fit.
         recipe: how it is fitted now.
         weights: those that it starts from; None = drawn as before.
+        variables: likewise the method's trained variables.
     """
 
     member: Member
     first: Fit
     recipe: Recipe
     weights: dict[str, Tensor] | None
+    variables: dict[str, Tensor] | None = None
 
 
 def refit_all(context: RunContext, refits: Sequence[Refit]) -> dict[int, Fit]:
@@ -58,7 +60,7 @@ def plan_refit(recipe: Recipe, member: Member, first: Fit) -> Refit:
     engine = recipe.engine.gentler(GENTLE)
     steps = max(1, round(recipe.stop.warm_refit * step))
     warm = replace(recipe, stop=Never(), steps=steps, engine=engine)
-    return Refit(member, first, warm, first.weights)
+    return Refit(member, first, warm, first.weights, first.variables)
 
 
 def _group_alike(refits: Sequence[Refit]) -> list[list[Refit]]:
@@ -82,10 +84,14 @@ def _refit_alike(context: RunContext, refits: Sequence[Refit]) -> dict[int, Fit]
         return {row: one for r in refits for row, one in _refit_alike(context, [r]).items()}
     given = [r.weights for r in refits if r.weights is not None]
     weights = {name: torch.cat([own[name] for own in given]) for name in given[0]} if given else {}
+    shown = [r.variables for r in refits if r.variables]
+    variables = {n: torch.cat([own[n] for own in shown]) for n in shown[0]} if shown else None
     stage = members_stage(REFIT, members, [r.recipe for r in refits], whole)
     tracks = {r.member.row: _track(r) for r in refits}
     try:
-        last = run_stage(context, replace(stage, weights=weights or None, tracks=tracks))
+        last = run_stage(
+            context, replace(stage, weights=weights or None, variables=variables, tracks=tracks)
+        )
     except Diverged as error:
         return {r.member.row: _fall_back(r, str(error)) for r in refits}
     return {r.member.row: _both(r, one) for r, one in zip(refits, last, strict=True)}

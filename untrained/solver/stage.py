@@ -16,7 +16,7 @@ from untrained.core.role import choice
 from untrained.core.rule import Output, Stop, Stopped
 from untrained.core.rule_memory import Memory
 from untrained.core.start import StartWeights
-from untrained.core.state import State
+from untrained.core.state import THETA, State
 from untrained.errors import Diverged, UserError
 from untrained.nets import DrawnFrom, initialise
 from untrained.problem import Problem
@@ -126,6 +126,7 @@ class Stage:
         self.rows = self.s.rows
         self.outputs = {row: own.output for row, own in zip(self.rows, given.recipes, strict=True)}
         recipe.method.start(self.s)
+        self.s.train_unknowns(recipe.method.fits)
         self.optimizer = recipe.engine.optimizer(self.s)
         # Output, stop and guard rules after the method: they find its variables in the state.
         _start_each([r.output for r in given.recipes], self.s, "output")
@@ -180,12 +181,16 @@ class Stage:
         """Store the output at the best step, where the stop rule has found one, else the newest."""
         m = self.s.memory("kept")
         steps = torch.full((self.s.size,), step, device=out.device)
+        # the operator that the image goes with, where it is not fully known
+        kept = {"image": out, **{f"{THETA}{n}": v.detach() for n, v in self.s.theta.items()}}
         if improved is None or not self.recipe.output.keep_best:
-            m["image"] = out
+            for name, value in kept.items():
+                m[name] = value
             m["step"] = steps
             return
-        flag = improved.reshape(-1, *[1] * (out.ndim - 1))
-        m["image"] = torch.where(flag, out, m["image"]) if "image" in m else out
+        for name, value in kept.items():
+            flag = improved.reshape(-1, *[1] * (value.ndim - 1))
+            m[name] = torch.where(flag, value, m[name]) if name in m else value
         m["step"] = torch.where(improved, steps, m["step"]) if "step" in m else steps
 
     def book(self, stopwatch: Stopwatch) -> None:
@@ -321,6 +326,10 @@ class Stage:
             cpu_seconds=sum(self._cpu_seconds[row] for row in rows),
             finished=finished,
             weights={name: w[part].detach().clone() for name, w in s.weights.items()},
+            variables={
+                name: s[name][part].detach().clone() for name in s.rates if name in s.tensors
+            },
+            theta={n: s.memory("kept")[f"{THETA}{n}"][part].clone() for n in s.theta},
             z=None if z is None else z[part].detach().clone(),
             guide=None if guide is None else guide.clone(),
             samples=None if drawn is None else drawn[0].clone(),
@@ -331,17 +340,20 @@ class Stage:
         """Apply the output rule's choice and closing step to a fit; convert it to units of y."""
         stopwatch = Stopwatch()
         given = self.given
-        own = self._problem_of(row) if self.separate else self.s.problem
+        own = self._problem_of(row).at(**one.theta) if self.separate else self.s.problem
         image, output = one.image, self.outputs[row]
         labels: Columns = {"phase": [given.label] * len(one.history["step"])}
         one = replace(one, history=labels | one.history)  # `phase` is the first column
         # On held-out measurements first: the closing step depends on what they say.
         if one.finished and given.label == FIRST and given.held is not None:
-            chosen = output.choose_on_held_out(own, image, given.held.select(self.rows.index(row)))
+            held = given.held.select(self.rows.index(row)).at(**one.theta)
+            chosen = output.choose_on_held_out(own, image, held)
             one = one.with_columns(chosen)
             output = output.with_choices_fixed(one.chosen_row()) if chosen else output
         if given.is_last or not one.finished:
             image = output.finish(own, image)
+            theta, image = own.physics.settle(one.theta, image) if one.theta else ({}, image)
+            one = replace(one, theta=theta)
         seconds, cpu_seconds = stopwatch.read()
         return replace(
             one,

@@ -17,6 +17,7 @@ from untrained.data.parameters import (
     read_mask,
 )
 from untrained.data.series import frame_masks, read_series, require_one_of
+from untrained.data.shared_mark import find_shared_mark
 from untrained.data.tasks.photo import Photo, photo_measurement, read_photo
 from untrained.doubts.photographs import (
     hole_doubts,
@@ -31,6 +32,7 @@ def load_inpaint(
     path: str | Path,
     *,
     mask: str | Path | None = None,
+    mask_from: str | Path | None = None,
     volume: bool = False,
     series: bool = False,
     key: str | None = None,
@@ -42,6 +44,8 @@ def load_inpaint(
         mask: picture or array of the picture's size, white or 1 where pixels are measured. None
             takes the file's `mask`, or else treats pixels that are 0 in all channels as missing.
             NaN, infinite values and those far outside [0, 1] are missing whatever the mask says.
+        mask_from: another picture with the same visible mark at the same place: what the mark
+            covers is missing, see `find_shared_mark`.
         volume: the file holds `(D, H, W)`, to be fitted as a whole; the mask likewise, or
             `(H, W)` for all slices.
         series: the folder or file holds the frames of a time series, see `read_series`; the mask
@@ -53,12 +57,18 @@ def load_inpaint(
             mask and no black pixel, or a volume of one slice.
     """
     require_one_of(volume, series)
+    if mask_from is not None and (mask is not None or volume or series):
+        given = "--mask" if mask is not None else "--volume" if volume else "--series"
+        raise UserError(f"--mask-from finds the mask of one picture: leave {given} out")
     if series:
         return _load_series(path, mask, key)
     photo = read_photo(path, "mask", volume, keep_lost=True, key=key)
     notes = photo.notes
     chosen: np.ndarray
-    if mask is not None:
+    if mask_from is not None:
+        chosen, more = _shared(photo, mask_from)
+        notes += more
+    elif mask is not None:
         chosen, more = read_mask(mask, volume)
         notes += (*more, *note_replaced("--mask", chosen, "mask", photo.extra))
     elif photo.extra is not None:
@@ -121,6 +131,17 @@ def _load_series(path: str | Path, mask: str | Path | None, key: str | None) -> 
         )
     photo = Photo(physics.A(photo.y), photo.reference, photo.sigma, None, notes)
     return photo_measurement("inpaint", path, photo, physics, photo.sigma, notes)
+
+
+def _shared(photo: Photo, other: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Find the mask of the mark that a picture shares with another one, and a note on it."""
+    mark = find_shared_mark(photo.y[0].double().numpy(), read_photo(other).y[0].double().numpy())
+    colour = ", ".join(f"{value:.2f}" for value in mark.colour)
+    return ~mark.support, (
+        f"the mark that {Path(other).name} shares covers {mark.support.mean():.1%} of the picture, "
+        f"its edges included; its opacity is about {mark.opacity:.2f}, its colour {colour} (of 1): "
+        "look whether traces of it are left, and give a mask of your own (--mask) if there are",
+    )
 
 
 def _black_pixels(y: Tensor, path: str | Path) -> np.ndarray:
