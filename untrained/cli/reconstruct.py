@@ -205,6 +205,13 @@ def phase(
     metavar="FILE",
     help="Where the samples lie in k-space (radial, spiral); else the file's own, else a grid.",
 )
+@click.option(
+    "--virtual-coils",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="C",
+    help="Compress the coils to so many.",
+)
 @_SLICE
 @_VOLUME
 @_KEY
@@ -215,6 +222,7 @@ def mri(
     mask: str | None,
     maps: str,
     trajectory: str | None,
+    virtual_coils: int | None,
     index: str | None,
     volume: bool,
     key: str | None,
@@ -225,6 +233,7 @@ def mri(
         mask=mask,
         maps=maps,
         trajectory=trajectory,
+        virtual_coils=virtual_coils,
         slice=index,
         volume=volume,
         key=key,

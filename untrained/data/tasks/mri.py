@@ -21,6 +21,7 @@ from untrained.data.measurement import Measurement
 from untrained.data.named import REVERSED, open_measurement
 from untrained.data.parameters import note_replaced, read_mask
 from untrained.data.slices import choose_slices, join_slices, read_slice
+from untrained.data.tasks.mri_coils import Mixing, find_mixing
 from untrained.data.tasks.mri_maps import find_maps
 from untrained.data.tasks.mri_trajectory import (
     Trajectory,
@@ -32,7 +33,7 @@ from untrained.data.tasks.mri_trajectory import (
     with_density,
     without_empty_shots,
 )
-from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts, noise_note
+from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts
 from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.metrics import usual_range
@@ -53,6 +54,7 @@ def load_mri(
     volume: bool = False,
     key: str | None = None,
     trajectory: str | Path | None = None,
+    virtual_coils: int | None = None,
 ) -> list[Measurement]:
     """Load one measurement per slice asked for. Nothing is undersampled that the mask keeps.
 
@@ -68,6 +70,7 @@ def load_mri(
         volume: all slices as one measurement, for a network in three dimensions.
         key: name of the array that is k-space, where that is not `kspace`; `group/name` in HDF5.
         trajectory: file of the places of the samples, see `mri_trajectory.read_trajectory`.
+        virtual_coils: how many combinations of coils are kept (`mri_coils.compression`).
 
     Returns:
         Measurements with y `(1, 2, coils, H, W)` in the units of the file; of a volume a single
@@ -79,12 +82,12 @@ def load_mri(
     """
     with open_measurement(path, "kspace", key, unnamed_array_suffixes()) as file:
         if trajectory is not None or named_trajectory(file):
-            found = _load_shots(file, mask, maps, (slice, volume), trajectory)
+            found = _load_shots(file, mask, maps, (slice, volume), trajectory, virtual_coils)
             return [join_slices(found, path)] if volume else found
         indices, notes = _slices(file, slice, volume)
         if file.reversed_axes("kspace"):
             notes += (REVERSED,)
-        found = [_load_slice(file, index, mask, maps, notes) for index in indices]
+        found = [_load_slice(file, i, mask, maps, notes, virtual_coils) for i in indices]
     return [join_slices(found, path)] if volume else found
 
 
@@ -155,6 +158,7 @@ def _load_slice(
     mask: str | Path | None,
     maps: str | Path,
     notes: tuple[str, ...],
+    virtual: int | None = None,
 ) -> Measurement:
     kspace = read_kspace(file, index)
     label = file.label("kspace")
@@ -162,11 +166,11 @@ def _load_slice(
     sampled, mask_notes = _sampled(file, index, kspace, mask)
     kspace = kspace * sampled
     notes += line_doubts(kspace)
-    noise = coil_noise(kspace)
-    if noise is not None:
-        notes += (noise_note(noise),)
-        kspace = (kspace / noise[:, None, None]).astype(np.complex64)
-    coil_maps, map_notes = find_maps(file, index, kspace, sampled, maps, noise)
+    mixing = find_mixing(file, kspace, coil_noise(kspace), virtual)
+    if mixing is not None:
+        notes += mixing.notes
+        kspace = mixing.apply(kspace)
+    coil_maps, map_notes = find_maps(file, index, kspace, sampled, maps, mixing)
     reference, reference_notes = _reference(file, index, kspace.shape[-2:])
     place = str(file.path) if index is None else f"{file.path}, slice {index}"
     physics = MRI(sampled, coil_maps, (2, *kspace.shape[-2:]))
@@ -189,6 +193,7 @@ def _load_shots(
     maps: str | Path,
     which: tuple[int | str | None, bool],
     option: str | Path | None,
+    virtual: int | None,
 ) -> list[Measurement]:
     """Load slices whose samples lie on a trajectory; `which` is --slice and --volume."""
     if mask is not None:
@@ -212,7 +217,8 @@ def _load_shots(
         if points.weights is None:
             points = with_density(points, size)
             known = points if len(points.points) == len(known.points) else known
-        found.append(_of_shots(file, index, points, samples, size, maps, notes))
+        mixing = find_mixing(file, samples, None, virtual)
+        found.append(_of_shots(file, index, points, samples, size, maps, mixing, notes))
     return found
 
 
@@ -223,11 +229,14 @@ def _of_shots(
     samples: np.ndarray,
     size: tuple[int, int],
     maps: str | Path,
+    mixing: Mixing | None,
     notes: tuple[str, ...],
 ) -> Measurement:
     """Make the measurement of one slice of `(coils, shots, samples)`."""
+    if mixing is not None:
+        samples, notes = mixing.apply(samples), (*notes, *mixing.notes)
     centre, mask = gridded_centre(points, samples, size)
-    coil_maps, map_notes = find_maps(file, index, centre, mask, maps, None)
+    coil_maps, map_notes = find_maps(file, index, centre, mask, maps, mixing)
     reference, reference_notes = _reference(file, index, size)
     physics = NonCartesianMRI(points.points, coil_maps, points.weights, (2, *size))
     place = str(file.path) if index is None else f"{file.path}, slice {index}"

@@ -10,6 +10,7 @@ import torch
 from untrained.data.formats import ArrayFile
 from untrained.data.parameters import read_maps
 from untrained.data.slices import read_slice
+from untrained.data.tasks.mri_coils import Mixing
 from untrained.errors import UserError
 from untrained.physics.coilmaps import estimate_maps
 from untrained.physics.masks import calibration_block
@@ -25,48 +26,48 @@ def find_maps(
     kspace: np.ndarray,
     mask: np.ndarray,
     wanted: str | Path,
-    noise: np.ndarray | None,
+    mixing: Mixing | None,
 ) -> tuple[np.ndarray | torch.Tensor | None, tuple[str, ...]]:
     """Find coil maps `(coils, H, W)` (None for one coil of map 1) and where they come from.
 
-    Those of k-space that was divided by each coil's `noise`.
+    Those of k-space whose coils were mixed; maps of a file are of the coils before.
     """
+    coils = len(kspace) if mixing is None else mixing.matrix.shape[1]
+    shape = (coils, *kspace.shape[1:])
     if str(wanted) not in HOW:
-        given = _fitting(read_maps(wanted), kspace, f"--maps: {wanted}")
-        return _weighed(given, noise), (f"coil maps: from {wanted}",)
+        given = _fitting(read_maps(wanted), shape, f"--maps: {wanted}")
+        return _mixed(given, mixing), (f"coil maps: from {wanted}",)
     if wanted == "auto" and "maps" in file.keys:
         stored = read_slice(file, "maps", index, 3)
         if stored.dtype.kind != "c":
             raise UserError(f"'maps' in {file.path} must be complex, found {stored.dtype}")
-        given = _fitting(stored, kspace, f"'maps' in {file.path}")
-        return _weighed(given, noise), ("coil maps: from the file",)
+        given = _fitting(stored, shape, f"'maps' in {file.path}")
+        return _mixed(given, mixing), ("coil maps: from the file",)
     if len(kspace) == 1:
         return None, ("a single coil: its map is taken as 1 everywhere",)
     maps, used = estimate_maps(kspace, mask, str(wanted))  # type: ignore[arg-type]
     rows, columns = calibration_block(mask)
-    if noise is not None:
-        maps = _of_one_brightness(maps, noise)
+    if mixing is not None:
+        maps = _of_one_brightness(maps, mixing)
     return maps, (
         f"coil maps: {HOW_NAMES[used]} from the fully sampled {rows}x{columns} centre of k-space",
     )
 
 
-def _weighed(maps: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
-    return maps if noise is None else (maps / noise[:, None, None]).astype(np.complex64)
+def _mixed(maps: np.ndarray, mixing: Mixing | None) -> np.ndarray:
+    return maps if mixing is None else mixing.apply(maps)
 
 
-def _of_one_brightness(maps: torch.Tensor, noise: np.ndarray) -> torch.Tensor:
-    """Scale maps of weighted k-space so that the unweighted have sum_c |S_c|^2 = 1."""
-    each = torch.from_numpy(noise).to(maps.real.dtype)[:, None, None]
-    size = (maps * each).abs().square().sum(0).sqrt()
+def _of_one_brightness(maps: torch.Tensor, mixing: Mixing) -> torch.Tensor:
+    """Scale maps of mixed coils so that those of the coils have sum_c |S_c|^2 = 1."""
+    back = torch.from_numpy(np.linalg.pinv(mixing.matrix)).to(maps.dtype)
+    size = torch.einsum("cv,vhw->chw", back, maps).abs().square().sum(0).sqrt()
     return torch.where(size > 0, maps / size.clamp_min(1e-20), maps)
 
 
-def _fitting(maps: np.ndarray, kspace: np.ndarray, name: str) -> np.ndarray:
-    if maps.shape != kspace.shape:
-        raise UserError(
-            f"{name} has shape {maps.shape}, but k-space is {kspace.shape} (coils, H, W)"
-        )
+def _fitting(maps: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
+    if maps.shape != shape:
+        raise UserError(f"{name} has shape {maps.shape}, but k-space is {shape} (coils, H, W)")
     if not np.any(maps):
         raise UserError(f"{name} is zero everywhere: no coil would see the image")
     largest = float(np.abs(maps).max())
