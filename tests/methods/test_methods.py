@@ -89,6 +89,7 @@ TABLE: dict[str, Recipe] = {
     "edip": small(m.EDIP(12)),
     "fillin": small(m.FillIn(12)),
     "house": small(m.House(12)),
+    "inr": small(m.INR(12), nets.Siren(8, 2, omega=10.0, features=4)),
     "mcg": frozen(m.MCG(12)),
     "metadip": small(m.MetaDIP(12), engine=Engine("sgd", lr=1.0, precision="fp32")),
     "modl": small(m.MoDL(12), nets.NoNet(), Engine("none", precision="fp32")),
@@ -110,7 +111,13 @@ TABLE: dict[str, Recipe] = {
     "varnet": small(m.VarNet(12), nets.NoNet(), Engine("none", precision="fp32")),
 }
 # of the weights; all of them elsewhere
-TRAINED = {"drp": "normalisations", "nerp": "layers", "oes": "sub-network", "ugodit": "decoder"}
+TRAINED = {
+    "drp": "normalisations",
+    "inr": "layers",
+    "nerp": "layers",
+    "oes": "sub-network",
+    "ugodit": "decoder",
+}
 DETERMINED = ("edip", "nerp", "pnp", "red", *APPLIED)
 """By the learned weights and the measurements: nothing is drawn."""
 VARIABLES = {

@@ -12,12 +12,14 @@ from untrained.errors import UserError
 from untrained.nets import (
     MEDIUM_UNET,
     SKIP,
+    AttentionUNet,
     Compact,
     ConvDecoder,
     DeepDecoder,
     DrawnFrom,
     EdipUNet,
     Siren,
+    Wire,
     initialise,
 )
 
@@ -57,6 +59,8 @@ NETS = {
     "deepdecoder": lambda: DeepDecoder(sides=(32, 32)).build(2, 1),
     "convdecoder": lambda: ConvDecoder(channels=16, sides=(32, 32)).build(2, 1),
     "siren": lambda: Siren().build(2, 1),
+    "wire": lambda: Wire().build(2, 1),
+    "attention_unet": lambda: AttentionUNet(widths=(4, 8, 8)).build(2, 1),
     "edip": lambda: EdipUNet().build(2, 1),
     "own": own,
 }

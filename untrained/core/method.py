@@ -32,6 +32,9 @@ class Method(ABC):
             equations fit: `loss` sets `s["theta/NAME"]`.
         differentiates: True when it asks the gradient of its pre-trained network with respect to
             the image, whose inner images have to be kept for that.
+        coordinates: True when z holds the coordinates of every pixel, which the networks need that
+            draw each pixel from its place alone.
+        of_coordinates_only: True when no other network makes sense.
     """
 
     name: ClassVar[str]
@@ -41,6 +44,8 @@ class Method(ABC):
     framewise: ClassVar[bool] = False
     fits: ClassVar[tuple[str, ...]] = ()
     differentiates: ClassVar[bool] = False
+    coordinates: ClassVar[bool] = False
+    of_coordinates_only: ClassVar[bool] = False
     rounds: int
     inner: int
 
@@ -64,6 +69,10 @@ class Method(ABC):
     def input_channels(self, image_channels: int) -> int:
         """Return the number of channels of the network's input z."""
         return image_channels
+
+    def channels_of_input(self, x_shape: tuple[int, ...]) -> int:
+        """Return the number of channels of z for images of that shape, without batch axis."""
+        return self.input_channels(x_shape[0])
 
     def output_channels(self, problem: Problem) -> int:
         """Return the number of channels of the network's output, as a rule the image's."""

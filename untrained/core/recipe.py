@@ -107,11 +107,24 @@ class Recipe:
         return steps if asked and steps >= LEAST else 0
 
     def check(self) -> None:
-        """Refuse a field without a value where no held-out measurements can decide it.
+        """Refuse what cannot be run.
 
         Raises:
-            UserError: it has one, and the stop rule holds nothing out.
+            UserError: a field has no value, and the stop rule holds nothing out to find it by; or
+                a network that draws every pixel from its coordinates is to be given another input.
         """
+        if getattr(self.net, "coordinates", False) and not self.method.coordinates:
+            name = type(self.net).__name__
+            raise UserError(
+                f"{name} draws every pixel from its coordinates, which {self.method.name} does not "
+                f"give it: take --method inr --set net={name.lower()}, or another network "
+                f"({', '.join(n for n, kind in NETS.items() if not _of_coordinates(kind))})"
+            )
+        if self.method.of_coordinates_only and not getattr(self.net, "coordinates", False):
+            raise UserError(
+                f"{self.method.name} is a network of coordinates, and {type(self.net).__name__} is "
+                "none: take net=siren or net=wire, or `--method dip` for this network"
+            )
         if self.undecided and not self.stop.holdout:
             raise UserError(
                 f"lam=auto of {self.method.name} is found on held-out measurements, and the stop "
@@ -124,7 +137,7 @@ class Recipe:
 
         A sigmoid is left out where the image is complex: its parts may be negative.
         """
-        channels, *sides = problem.x_shape
+        sides = problem.x_shape[1:]
         if self.method.framewise:
             sides = sides[1:]
         net: Any = self.net
@@ -134,7 +147,8 @@ class Recipe:
             net = net.for_series(sides[0])
         if hasattr(net, "sides"):
             net = replace(net, sides=tuple(sides))
-        inputs, outputs = self.method.input_channels(channels), self.method.output_channels(problem)
+        inputs = self.method.channels_of_input(problem.x_shape)
+        outputs = self.method.output_channels(problem)
         copies = [net.build(inputs, outputs, len(sides)) for _ in range(self.method.copies)]
         module: nn.Module = copies[0] if len(copies) == 1 else SideBySide(copies)
         return with_careful_convolutions(module)
@@ -231,6 +245,10 @@ class Recipe:
         if bounded is None or not hasattr(net, "sigmoid"):
             return net
         return replace(net, sigmoid=bounded)  # type: ignore[type-var]
+
+
+def _of_coordinates(kind: Any) -> bool:
+    return bool(getattr(kind, "coordinates", False))
 
 
 @dataclass(frozen=True)

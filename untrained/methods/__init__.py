@@ -26,6 +26,7 @@ from untrained.methods.dvp import CARD as DVP_CARD, DVP
 from untrained.methods.edip import CARD as EDIP_CARD, EDIP
 from untrained.methods.fillin import CARD as FILLIN_CARD, FillIn
 from untrained.methods.house import CARD as HOUSE_CARD, House
+from untrained.methods.inr import CARD as INR_CARD, INR
 from untrained.methods.mcg import CARD as MCG_CARD, MCG
 from untrained.methods.metadip import CARD as METADIP_CARD, MetaDIP
 from untrained.methods.modl import CARD as MODL_CARD, MoDL
@@ -65,6 +66,7 @@ METHODS: dict[str, Card] = {
         DRP_CARD,
         DOUBLEDIP_CARD,
         DVP_CARD,
+        INR_CARD,
         HOUSE_CARD,
         FILLIN_CARD,
         DEEPRED_CARD,
@@ -104,6 +106,7 @@ __all__ = [
     "DRP",
     "DVP",
     "EDIP",
+    "INR",
     "MCG",
     "METHODS",
     "OES",

@@ -36,6 +36,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "dop": ("you2020dop",),
     "drp": ("li2023drp",),
     "doubledip": ("zhuang2023doubledip",),
+    "inr": ("sitzmann2020siren", "saragadam2023wire"),
     "house": ("ulyanov2018dip",),
     "fillin": ("quan2020self2self",),
     "deepred": ("mataev2019deepred", "romano2017red"),

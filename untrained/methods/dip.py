@@ -66,6 +66,11 @@ class DIP(Method):
         if self.input not in INPUTS:
             raise UserError(f"input={self.input!r} is unknown; known: {', '.join(INPUTS)}")
 
+    @property
+    def coordinates(self) -> bool:  # type: ignore[override]
+        """Whether z is the mesh grid."""
+        return self.input == "meshgrid"
+
     def input_channels(self, image_channels: int) -> int:
         """Count the channels of z."""
         return self.channels if self.input == "noise" else 2

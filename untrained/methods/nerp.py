@@ -33,6 +33,7 @@ class NeRPTraining(Method):
     """
 
     name: ClassVar[str] = "nerp-training"
+    coordinates: ClassVar[bool] = True
     rounds: int = 1000
     inner: int = 1
 
@@ -65,6 +66,7 @@ class NeRP(Method):
 
     name: ClassVar[str] = "nerp"
     nonlinear: ClassVar[bool] = True
+    coordinates: ClassVar[bool] = True
     rounds: int = 1000
     inner: int = 1
 

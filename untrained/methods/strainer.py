@@ -35,6 +35,7 @@ class StrainerTraining(Method):
     """
 
     name: ClassVar[str] = "strainer-training"
+    coordinates: ClassVar[bool] = True
     rounds: int = 2000
     inner: int = 1
 
@@ -67,6 +68,7 @@ class Strainer(Method):
 
     name: ClassVar[str] = "strainer"
     nonlinear: ClassVar[bool] = True
+    coordinates: ClassVar[bool] = True
     rounds: int = 2000
     inner: int = 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from untrained.errors import UserError
+from untrained.nets.attention import AttentionUNet
 from untrained.nets.compact import Compact
 from untrained.nets.decoder import ConvDecoder, DeepDecoder
 from untrained.nets.edip import EdipUNet
@@ -30,6 +31,7 @@ from untrained.nets.surgery import normalisations
 from untrained.nets.unet import EXTRA_DEEP_UNET, MEDIUM_UNET, SHALLOW_UNET, UNet
 from untrained.nets.unrolled import ModlNet, VarNetNet
 from untrained.nets.vcn import VCN
+from untrained.nets.wire import Wire
 
 NETS: dict[str, Any] = {
     "skip": SkipNet,
@@ -39,6 +41,8 @@ NETS: dict[str, Any] = {
     "convdecoder": ConvDecoder,
     "s2s": S2SNet,
     "siren": Siren,
+    "wire": Wire,
+    "attention_unet": AttentionUNet,
     "edip": EdipUNet,
     "vcn": VCN,
 }
@@ -76,6 +80,7 @@ __all__ = [
     "SKIP_SHARED",
     "SKIP_TEXT",
     "VCN",
+    "AttentionUNet",
     "Compact",
     "ConvDecoder",
     "DeepDecoder",
@@ -91,6 +96,7 @@ __all__ = [
     "SkipNet",
     "UNet",
     "VarNetNet",
+    "Wire",
     "initialise",
     "net_from_dict",
     "normalisations",

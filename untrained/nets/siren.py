@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +91,7 @@ class Siren:
         scale: standard deviation of their frequencies, in turns per unit of the coordinates.
     """
 
+    coordinates: ClassVar[bool] = True
     width: int = 256
     layers: int = 6
     omega: float = 30.0

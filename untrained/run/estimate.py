@@ -225,7 +225,7 @@ def _products(recipe: Recipe, problem: Problem | Group) -> float:
     """Count the floating-point operations of a step's forward and backward pass."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    inputs = recipe.method.copies * recipe.method.input_channels(problem.x_shape[0])
+    inputs = recipe.method.copies * recipe.method.channels_of_input(problem.x_shape)
     counter = FlopCounterMode(display=False)
     with torch.device("meta"):
         module = recipe.build(problem.select(0))

@@ -43,7 +43,7 @@ def memory_need(recipe: Recipe, problem: Problem | Group, prior: Prior | None = 
     Raises:
         UserError: the prior cannot take such images.
     """
-    inputs = recipe.method.copies * recipe.method.input_channels(problem.x_shape[0])
+    inputs = recipe.method.copies * recipe.method.channels_of_input(problem.x_shape)
     with torch.device("meta"):
         module = recipe.build(problem.select(0))
         sides = problem.x_shape[1 + recipe.method.framewise :]

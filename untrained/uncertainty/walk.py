@@ -73,6 +73,15 @@ class Walk(Method):
         """Return the method's number of input channels."""
         return self.method.input_channels(image_channels)
 
+    def channels_of_input(self, x_shape: tuple[int, ...]) -> int:
+        """Return the method's number of input channels for images of that shape."""
+        return self.method.channels_of_input(x_shape)
+
+    @property
+    def coordinates(self) -> bool:  # type: ignore[override]
+        """Whether the method gives its network coordinates."""
+        return self.method.coordinates
+
     def output_channels(self, problem: Problem) -> int:
         """Return the method's number of output channels."""
         return self.method.output_channels(problem)
