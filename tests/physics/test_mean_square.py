@@ -16,6 +16,7 @@ from untrained.physics import (
     Denoise,
     FanBeam,
     Inpaint,
+    NonCartesianMRI,
     PhaseRetrieval,
     Stack,
     SuperRes,
@@ -51,6 +52,7 @@ OPERATORS: dict[str, Callable[[], Any]] = {
     "mri positions": lambda: MRI(_random(9, 8) < 0.4, _maps(3, 9, 8)),
     "mri columns": lambda: MRI(COLUMNS, _maps(3, 9, 8)),
     "mri rows": lambda: MRI(COLUMNS[:, None].expand(8, 9), _maps(3, 8, 9)),
+    "mri trajectory": lambda: NonCartesianMRI(_random(4, 7, 2) - 0.5, _maps(3, 9, 8)),
     "ct stack": lambda: Stack(PARALLEL, 3),
     "mri stack": lambda: Stack(MRI(COLUMNS, _uneven_maps()), 2),
 }
