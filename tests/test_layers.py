@@ -45,6 +45,7 @@ LAYERS = (
     "explore",
     "bench",
     "cli",
+    "napari",
     "untrained",  # the names that a user imports, each loaded when asked for
     "__main__",
 )

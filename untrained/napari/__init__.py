@@ -1,0 +1,1 @@
+"""A plugin for napari: an image layer in, the reconstruction and the classical answer out."""
