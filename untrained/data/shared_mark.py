@@ -18,9 +18,8 @@ STEEP = 0.02
 """Least slope per pixel that counts, in pictures of [0, 1]: below is noise."""
 LEAST, MOST = 2e-4, 0.4
 """Smallest and largest share of the pixels that a mark may cover."""
-WINDOW, REACH = 15, 8
-"""Side of the window that is wider than a stroke, and pixels around what is surely the mark that
-may belong to it."""
+WINDOW = 15
+"""Side of the window that is wider than a stroke."""
 GROW = 2
 """Pixels added around the mark: its edges are smoothed by the picture's file."""
 
@@ -81,7 +80,7 @@ def find_shared_mark(first: np.ndarray, second: np.ndarray) -> SharedMark:
 
 def _support(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Find where the field with the shared slopes differs from its surroundings, bool `(H, W)`."""
-    from scipy.ndimage import white_tophat
+    from scipy.ndimage import label, white_tophat
     from skimage.filters import threshold_otsu
     from skimage.morphology import remove_small_objects
 
@@ -96,7 +95,10 @@ def _support(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     # what stands out of both pictures beside it: a stroke is thinner than the window
     stands_out = np.minimum(*(white_tophat(sign * p, size=(WINDOW, WINDOW)) for p in (a, b)))
     level = np.median(stands_out[sure]) if sure.any() else np.inf
-    return sure | (_grown(sure, REACH) & (stands_out > 0.3 * level))
+    likely = stands_out > 0.3 * level
+    parts, _ = label(sure | likely, np.ones((3, 3)))
+    touched = np.unique(parts[sure])
+    return np.isin(parts, touched[touched > 0])
 
 
 def _shared_slopes(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
