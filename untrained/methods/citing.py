@@ -13,6 +13,8 @@ SOFTWARE = "untrained"
 KEYS: dict[str, tuple[str, ...]] = {
     "adjoint": (),
     "fbp": ("kak1988",),
+    "selfdeblur": ("ren2020selfdeblur",),
+    "dvp": ("lei2020dvp",),
     "fdk": ("feldkamp1984fdk",),
     "lps": ("otazo2015lps",),
     "temporaltv": ("feng2014temporaltv",),
