@@ -42,6 +42,7 @@ from untrained.physics import (
     Inpaint,
     PhaseRetrieval,
     Processed,
+    Series,
     disc_mesh,
 )
 from untrained.pretrain.train import training_recipe
@@ -50,6 +51,7 @@ from untrained.result import Result
 from untrained.rules.watch import Reference
 from untrained.run.plan import plan
 from untrained.solver.procedure import solve_recipe
+from untrained.tasks import SERIES_TASKS
 
 SIDES = (19, 14)
 SMALL = nets.Compact(widths=(4, 6, 8), skip=2)
@@ -85,6 +87,7 @@ TABLE: dict[str, Recipe] = {
     "doubledip": small(m.DoubleDIP(12)),
     "dps": frozen(m.DPS(12, zeta=3.0)),
     "drp": small(m.DRP(12, walk=1e-3), nets.SkipNet(down=(6,), up=(6,), skip=(2,), sigmoid=False)),
+    "tddip": small(m.TDDIP(12, frames=2), nets.TimeNet(6, 2, 8)),
     "dvp": small(m.DVP(12, irt=True), nets.VCN(4, 2)),
     "edip": small(m.EDIP(12)),
     "fillin": small(m.FillIn(12)),
@@ -189,6 +192,14 @@ def blurred(count: int = 1) -> Problem:
     return Problem(Blur(kernel, (1, *SIDES)).A(clean), physics)
 
 
+def cine(count: int = 1) -> Problem:
+    """Three frames of columns, other ones in each."""
+    frames = [MRI(torch.arange(SIDES[1]) % 3 == t, x_shape=(2, *SIDES)) for t in range(3)]
+    image = torch.stack([torch.stack([smooth(i + t) for t in range(3)], 1) for i in range(count)])
+    physics = Series(frames)
+    return Problem(physics.A(image), physics)
+
+
 def tank(count: int = 1) -> Problem:
     """Voltages of conductive and resistive bodies in a disc with 8 electrodes."""
     disc = disc_mesh(8, size=0.04, edges=2)
@@ -203,6 +214,8 @@ def problem_for(name: str, count: int = 1) -> Problem:
         return mri(count, coils=1)
     if METHODS[name].tasks == ("phase",):
         return diffraction(count)
+    if METHODS[name].tasks == SERIES_TASKS:
+        return cine(count)
     if METHODS[name].tasks == ("video",):
         return clip(count)
     if METHODS[name].tasks == ("deblur",):

@@ -214,6 +214,7 @@ def phase(
 )
 @_SLICE
 @_VOLUME
+@_SERIES
 @_KEY
 @shared_options
 def mri(
@@ -225,6 +226,7 @@ def mri(
     virtual_coils: int | None,
     index: str | None,
     volume: bool,
+    series: bool,
     key: str | None,
 ) -> int:
     """Reconstruct multi-coil MRI: Cartesian, or on any trajectory in the plane."""
@@ -236,6 +238,7 @@ def mri(
         virtual_coils=virtual_coils,
         slice=index,
         volume=volume,
+        series=series,
         key=key,
     )
     return reconstruct_inputs("mri", inputs, options, load)

@@ -138,7 +138,7 @@ class Recipe:
         A sigmoid is left out where the image is complex: its parts may be negative.
         """
         sides = problem.x_shape[1:]
-        if self.method.framewise:
+        if self.method.framewise and len(sides) == 3:
             sides = sides[1:]
         net: Any = self.net
         if problem.complex_image and getattr(net, "sigmoid", False):

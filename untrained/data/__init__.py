@@ -35,7 +35,7 @@ from untrained.data.tasks.deblur import load_deblur
 from untrained.data.tasks.denoise import load_denoise
 from untrained.data.tasks.eit import load_eit
 from untrained.data.tasks.inpaint import load_inpaint
-from untrained.data.tasks.mri import load_mri
+from untrained.data.tasks.mri_series import load_mri
 from untrained.data.tasks.nldeblur import load_nldeblur
 from untrained.data.tasks.phase import load_phase
 from untrained.data.tasks.superres import load_superres

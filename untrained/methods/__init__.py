@@ -43,6 +43,7 @@ from untrained.methods.selfguided import CARD as SELFGUIDED_CARD, SelfGuided
 from untrained.methods.sgld import CARD as SGLD_CARD, SGLD
 from untrained.methods.sitcom import CARD as SITCOM_CARD, SITCOM
 from untrained.methods.strainer import CARD as STRAINER_CARD, Strainer
+from untrained.methods.tddip import CARD as TDDIP_CARD, TDDIP
 from untrained.methods.tvdip import CARD as TVDIP_CARD, TVDIP
 from untrained.methods.udig import CARD as UDIG_CARD, UDiGDIP
 from untrained.methods.ugodit import CARD as UGODIT_CARD, UGoDIT
@@ -65,6 +66,7 @@ METHODS: dict[str, Card] = {
         DOP_CARD,
         DRP_CARD,
         DOUBLEDIP_CARD,
+        TDDIP_CARD,
         DVP_CARD,
         INR_CARD,
         HOUSE_CARD,
@@ -115,6 +117,7 @@ __all__ = [
     "RED",
     "SGLD",
     "SITCOM",
+    "TDDIP",
     "TVDIP",
     "ASeqDIP",
     "Autoencoder",

@@ -28,6 +28,7 @@ from untrained.nets.skip import (
     SkipNet,
 )
 from untrained.nets.surgery import normalisations
+from untrained.nets.timenet import TimeNet
 from untrained.nets.unet import EXTRA_DEEP_UNET, MEDIUM_UNET, SHALLOW_UNET, UNet
 from untrained.nets.unrolled import ModlNet, VarNetNet
 from untrained.nets.vcn import VCN
@@ -56,7 +57,8 @@ def net_from_dict(values: dict[str, Any]) -> Any:
         UserError: an unknown network, or a field that it does not have.
     """
     known = {
-        kind.__name__: kind for kind in (*NETS.values(), NoiseUNet, ModlNet, VarNetNet, KnownNet)
+        kind.__name__: kind
+        for kind in (*NETS.values(), NoiseUNet, ModlNet, VarNetNet, TimeNet, KnownNet)
     }
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "name"}
     if values.get("name") not in known:
@@ -94,6 +96,7 @@ __all__ = [
     "SideBySide",
     "Siren",
     "SkipNet",
+    "TimeNet",
     "UNet",
     "VarNetNet",
     "Wire",

@@ -48,6 +48,8 @@ def memory_need(recipe: Recipe, problem: Problem | Group, prior: Prior | None = 
         module = recipe.build(problem.select(0))
         sides = problem.x_shape[1 + recipe.method.framewise :]
         z = torch.empty(len(problem), inputs, *getattr(module, "input_sides", sides))
+        if hasattr(module, "points"):  # of time, one a frame
+            z = torch.empty(problem.x_shape[1], inputs)
     tally = _Tally(module)
     with torch.autograd.graph.saved_tensors_hooks(tally.pack, lambda tensor: tensor):
         module(z)

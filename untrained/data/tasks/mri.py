@@ -163,7 +163,7 @@ def _load_slice(
     kspace = read_kspace(file, index)
     label = file.label("kspace")
     notes += layout_doubts(kspace, label)
-    sampled, mask_notes = _sampled(file, index, kspace, mask)
+    sampled, mask_notes = mask_of(file, index, kspace, mask)
     kspace = kspace * sampled
     notes += line_doubts(kspace)
     mixing = find_mixing(file, kspace, coil_noise(kspace), virtual)
@@ -171,7 +171,7 @@ def _load_slice(
         notes += mixing.notes
         kspace = mixing.apply(kspace)
     coil_maps, map_notes = find_maps(file, index, kspace, sampled, maps, mixing)
-    reference, reference_notes = _reference(file, index, kspace.shape[-2:])
+    reference, reference_notes = reference_of(file, index, kspace.shape[-2:])
     place = str(file.path) if index is None else f"{file.path}, slice {index}"
     physics = MRI(sampled, coil_maps, (2, *kspace.shape[-2:]))
     return Measurement(
@@ -237,7 +237,7 @@ def _of_shots(
         samples, notes = mixing.apply(samples), (*notes, *mixing.notes)
     centre, mask = gridded_centre(points, samples, size)
     coil_maps, map_notes = find_maps(file, index, centre, mask, maps, mixing)
-    reference, reference_notes = _reference(file, index, size)
+    reference, reference_notes = reference_of(file, index, size)
     physics = NonCartesianMRI(points.points, coil_maps, points.weights, (2, *size))
     place = str(file.path) if index is None else f"{file.path}, slice {index}"
     return Measurement(
@@ -253,7 +253,7 @@ def _of_shots(
     )
 
 
-def _sampled(
+def mask_of(
     file: ArrayFile, index: int | None, kspace: np.ndarray, option: str | Path | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Find the sampling mask, bool `(H, W)`: the option's, else the file's, else the pattern."""
@@ -314,7 +314,7 @@ def _mask_notes(mask: np.ndarray, pattern: np.ndarray, name: str) -> tuple[str, 
     return tuple(notes)
 
 
-def _reference(
+def reference_of(
     file: ArrayFile, index: int | None, size: tuple[int, ...]
 ) -> tuple[torch.Tensor | None, tuple[str, ...]]:
     """Read the file's complex reference `(H, W)`, for reporting only, and notes.
