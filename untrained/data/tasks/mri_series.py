@@ -19,6 +19,7 @@ from untrained.data.series import LEAST, require_one_of
 from untrained.data.tasks import mri
 from untrained.data.tasks.mri import mask_of, read_kspace, reference_of
 from untrained.data.tasks.mri_maps import find_maps
+from untrained.data.tasks.mri_trajectory import named_trajectory
 from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.metrics import usual_range
@@ -40,8 +41,8 @@ def load_mri(
     """Load k-space; with `series` all frames of a dynamic scan as one measurement.
 
     Args:
-        path, mask, maps, slice, volume, key, trajectory: as of `tasks.mri.load_mri`; the mask of a series may
-            be `(T, H, W)`.
+        path, mask, maps, slice, volume, key, trajectory: as of `tasks.mri.load_mri`; the mask of a
+            series may be `(T, H, W)`.
         series: the first axis of k-space is time, y is `(1, 2, T, coils, H, W)`. Coil maps, one
             set for all frames, are estimated from the mean of k-space over the frames that measured
             a position.
@@ -55,12 +56,17 @@ def load_mri(
     require_one_of(volume, series)
     if trajectory is not None:
         raise UserError(
-            "--series reads dynamic scans on a grid, and --trajectory says where samples lie off it: "
-            "leave out one"
+            "--series reads dynamic scans on a grid, and --trajectory says where samples lie off "
+            "it: leave out one"
         )
     if slice is not None:
         raise UserError("--series takes all frames of a scan, and --slice one: leave out one")
     with open_measurement(path, "kspace", key, unnamed_array_suffixes()) as file:
+        if named_trajectory(file):
+            raise UserError(
+                f"{file.path} says where its samples lie in k-space, and --series reads dynamic "
+                "scans on a grid: grid it first, or leave out --series"
+            )
         return [_load_frames(file, mask, maps)]
 
 
