@@ -70,7 +70,11 @@ def test_frames_of_one_coil_have_three_axes(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"slice": 1}, "leave out one"), ({"volume": True}, "leave out one")],
+    [
+        ({"slice": 1}, "--slice does not apply"),
+        ({"virtual_coils": 2}, "--virtual-coils does not apply"),
+        ({"volume": True}, "leave out one"),
+    ],
 )
 def test_a_series_is_no_volume_and_no_slice(tmp_path, options, said):
     np.savez(tmp_path / "s.npz", **scan())

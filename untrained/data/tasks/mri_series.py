@@ -32,35 +32,33 @@ def load_mri(
     *,
     mask: str | Path | None = None,
     maps: str | Path = "auto",
-    slice: int | str | None = None,
     volume: bool = False,
     series: bool = False,
     key: str | None = None,
-    trajectory: str | Path | None = None,
+    **of_slices: Any,
 ) -> list[Measurement]:
     """Load k-space; with `series` all frames of a dynamic scan as one measurement.
 
     Args:
-        path, mask, maps, slice, volume, key, trajectory: as of `tasks.mri.load_mri`; the mask of a
-            series may be `(T, H, W)`.
+        path, mask, maps, volume, key: as of `tasks.mri.load_mri`; the mask of a series may be
+            `(T, H, W)`.
         series: the first axis of k-space is time, y is `(1, 2, T, coils, H, W)`. Coil maps, one
             set for all frames, are estimated from the mean of k-space over the frames that measured
             a position.
+        of_slices: further options of `tasks.mri.load_mri`, which a series has not.
 
     Raises:
-        UserError: as there; one frame, or a slice of a series.
+        UserError: as there; one frame, or an option that a series has not.
     """
     if not series:
-        rest: dict[str, Any] = {"slice": slice, "volume": volume, "key": key}
-        return mri.load_mri(path, mask=mask, maps=maps, trajectory=trajectory, **rest)
+        return mri.load_mri(path, mask=mask, maps=maps, volume=volume, key=key, **of_slices)
     require_one_of(volume, series)
-    if trajectory is not None:
-        raise UserError(
-            "--series reads dynamic scans on a grid, and --trajectory says where samples lie off "
-            "it: leave out one"
-        )
-    if slice is not None:
-        raise UserError("--series takes all frames of a scan, and --slice one: leave out one")
+    for name, value in of_slices.items():
+        if value is not None:
+            raise UserError(
+                f"--series takes all frames of a scan on a grid as they are, and --"
+                f"{name.replace('_', '-')} does not apply to it: leave out one of the two"
+            )
     with open_measurement(path, "kspace", key, unnamed_array_suffixes()) as file:
         if named_trajectory(file):
             raise UserError(
