@@ -15,6 +15,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "fbp": ("kak1988",),
     "selfdeblur": ("ren2020selfdeblur",),
     "dvp": ("lei2020dvp",),
+    "tddip": ("yoo2021tddip",),
     "fdk": ("feldkamp1984fdk",),
     "lps": ("otazo2015lps",),
     "temporaltv": ("feng2014temporaltv",),
