@@ -61,7 +61,7 @@ def case(path: Path, kernel: np.ndarray) -> dict[str, float]:
     physics = Blur(kernel, (1, SIDE, SIDE))
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     y = physics.A(clean) + SIGMA * noise
-    blind = BlindBlur(kernel.shape, (1, SIDE, SIDE))  # type: ignore[arg-type]
+    blind = BlindBlur(kernel.shape, (1, SIDE, SIDE))
     how: dict[str, Any] = {"sigma": SIGMA, "progress": False, "compare": False}
     known = ut.reconstruct(y, physics, **how).image
     guess = ut.reconstruct(y, blind, "tv", **how).image

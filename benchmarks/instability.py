@@ -39,7 +39,7 @@ from untrained.maths import magnitude
 from untrained.metrics import psnr
 from untrained.physics import MRI
 from untrained.pretrain import clean_problem, train
-from untrained.priors import load_prior
+from untrained.priors import Reconstructor, load_prior
 
 TESTED = (2, 9, 16, 23)  # slices of the brain; knees 3, 8, 13, 18
 KNEE = (3, 8, 13, 18)
@@ -128,6 +128,7 @@ def trained(data: Path, out: Path, side: int) -> dict[str, Path]:
 def worst(scan: Scan, varnet: Path) -> Tensor:
     """Find the disturbance of y, 3 % of its norm, that changes the image of `varnet` most."""
     network = load_prior(varnet)
+    assert isinstance(network, Reconstructor)
     problem = ut.Problem(scan.y, scan.physics)
     size = DISTURBED * problem.y.norm()
     seen = (scan.y != 0).float()

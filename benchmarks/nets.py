@@ -113,15 +113,23 @@ def row(net: str, name: str) -> dict[str, Any]:
     if name == "bias":
         x = picture()
         recipe = plan("denoise", method=method, settings=settings, steps=STEPS).recipe
+        assert recipe is not None
         watch = Bands(x)
         problem = ut.Problem(x, ut.physics.Denoise((1, SIDE, SIDE)))
-        given = {"net": recipe.net, "engine": recipe.engine, "steps": STEPS}
+        given: dict[str, Any] = {"net": recipe.net, "engine": recipe.engine, "steps": STEPS}
         ut.solve(recipe.method, problem, watch=[watch], **given)
         return {"half": watch.halves()}
     y, physics, truth, sigma = cases()[name]
     began = time.process_time()
-    asked = {"truth": truth, "sigma": sigma, "progress": False, "compare": False, "steps": STEPS}
+    asked: dict[str, Any] = {
+        "truth": truth,
+        "sigma": sigma,
+        "progress": False,
+        "compare": False,
+        "steps": STEPS,
+    }
     result = ut.reconstruct(y, physics, method, settings=settings, **asked)
+    assert result.about.metrics is not None
     curve = [v for v in result.history["psnr_output"] if isinstance(v, float) and v == v]
     return {
         "psnr": round(result.about.metrics["psnr"], 2),
