@@ -32,24 +32,31 @@ def load_mri(
     *,
     mask: str | Path | None = None,
     maps: str | Path = "auto",
+    slice: int | str | None = None,
     volume: bool = False,
     series: bool = False,
     key: str | None = None,
-    **of_slices: Any,
+    trajectory: str | Path | None = None,
+    virtual_coils: int | None = None,
 ) -> list[Measurement]:
     """Load k-space; with `series` all frames of a dynamic scan as one measurement.
 
     Args:
-        path, mask, maps, volume, key: as of `tasks.mri.load_mri`; the mask of a series may be
-            `(T, H, W)`.
+        path, mask, maps, slice, volume, key, trajectory, virtual_coils: as of
+            `tasks.mri.load_mri`; the mask of a series may be `(T, H, W)`, and it has no `slice`,
+            `trajectory` or `virtual_coils`.
         series: the first axis of k-space is time, y is `(1, 2, T, coils, H, W)`. Coil maps, one
             set for all frames, are estimated from the mean of k-space over the frames that measured
             a position.
-        of_slices: further options of `tasks.mri.load_mri`, which a series has not.
 
     Raises:
         UserError: as there; one frame, or an option that a series has not.
     """
+    of_slices: dict[str, Any] = {
+        "slice": slice,
+        "trajectory": trajectory,
+        "virtual_coils": virtual_coils,
+    }
     if not series:
         return mri.load_mri(path, mask=mask, maps=maps, volume=volume, key=key, **of_slices)
     require_one_of(volume, series)
