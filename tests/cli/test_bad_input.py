@@ -226,14 +226,17 @@ def test_a_folder_is_called_one_and_what_to_do_is_said(command, tmp_path, monkey
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_folder_without_a_file_of_the_task_is_refused(task, tmp_path, monkeypatch, capsys):
-    """Whatever else lies in it, for every task alike; nothing is written."""
+    """Whatever else lies in it; nothing is written. A folder of a video is one input, its frames."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans" / "notes.txt").write_text("read me")
-    own = ["--physics", "mine.py:Operator"] if task == "custom" else []
+    needed = {"custom": ["--physics", "mine.py:Operator"], "video": ["--processed", "scans"]}
     with pytest.raises(SystemExit) as ended:
-        main(["reconstruct", task, "scans", *own, "--out", "out"])
+        main(["reconstruct", task, "scans", *needed.get(task, []), "--out", "out"])
     said = capsys.readouterr().err
     assert ended.value.code == 2
-    assert f"scans is a folder without a file that {task} reads; it holds 1 other(s)" in said
+    expected = f"scans is a folder without a file that {task} reads; it holds 1 other(s)"
+    if task == "video":
+        expected = "the folder scans holds 0 pictures of its own"
+    assert expected in said
     assert not (tmp_path / "out").exists()

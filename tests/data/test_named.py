@@ -114,7 +114,9 @@ def test_every_task_takes_a_key(here, task):
     assert "--key" in {o for p in reconstruct.commands[task].params for o in p.opts}
     np.savez("a.npz", photo=np.zeros((9, 9)))
     Path("op.py").write_text(OPERATOR)
-    given = {"physics": "op.py:Same"} if task == "custom" else {}
+    np.save("made.npy", np.zeros((2, 9, 9), np.float32))
+    needed = {"custom": {"physics": "op.py:Same"}, "video": {"processed": "made.npy"}}
+    given = needed.get(task, {})
     with pytest.raises(UserError, match="--key: a.npz holds no 'other'"):
         TASKS[task].load("a.npz", key="other", **given)
 

@@ -21,6 +21,7 @@ from untrained.physics import (
     FanBeam,
     Inpaint,
     LinearPhysics,
+    NonCartesianMRI,
     Processed,
     Series,
     Stack,
@@ -52,6 +53,14 @@ def columns(size, coils):
     return MRI(vdrs_mask(size[1], 2, 0.2), maps)
 
 
+def spokes(size, coils):
+    """Nine spokes by maps of which each image of a batch has the same."""
+    angles = torch.arange(9, dtype=torch.float64)[:, None] * 2.4
+    radius = (torch.arange(30, dtype=torch.float64) - 15) / 30
+    points = torch.stack([angles.cos() * radius, angles.sin() * radius], -1)
+    return NonCartesianMRI(points, noise(coils, *size, dtype=torch.complex64))
+
+
 def cone(size):
     return ConeCT((3, *size), np.arange(0, 360, 60.0), (4, 46), FanBeam(90.0, 150.0), row_pitch=2.0)
 
@@ -77,6 +86,7 @@ OPERATORS = {
     "mri_1_coil": lambda size: mri(size, 0),
     "mri_4_coils": lambda size: mri(size, 4),
     "mri_columns": lambda size: MRI(vdrs_mask(size[1], 2, 0.2), x_shape=(2, *size)),
+    "mri_spokes": lambda size: spokes(size, 3),
     "ct_parallel": lambda size: CT(size, np.arange(0, 180, 20.0), 40),
     "ct_fan": lambda size: CT(size, np.arange(0, 360, 40.0), 50, fan=FanBeam(90.0, 150.0)),
     "cone": lambda size: cone(size),
