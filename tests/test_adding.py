@@ -79,7 +79,8 @@ CARD = Card(
             "untrained/methods/__init__.py": [
                 ("from untrained.methods.card", "from untrained.methods.calm import CARD as CALM"),
                 ("        DIP_CARD,", "        CALM,"),
-            ]
+            ],
+            "untrained/methods/citing.py": [('    "dip": (', '    "calm": (),')],
         },
     ),
     "a classical answer": Addition(

@@ -15,7 +15,9 @@ from packaging.requirements import Requirement
 from untrained.classical import CLASSICAL
 
 PACKAGE = Path(__file__).resolve().parents[1] / "untrained"
-EXTRAS = {"sigpy", "deepinv", "distributed", "nibabel", "pydicom", "msgpack", "magicgui", "qtpy"}
+EXTRAS = {"sigpy", "deepinv", "distributed", "nibabel", "pydicom", "msgpack"} | {
+    *("magicgui", "qtpy", "finufft"),
+}
 """Asked for by a sentence where they are missing."""
 
 BESIDE = {"pyarrow", "bm3d"}  # used where they are there
@@ -50,7 +52,10 @@ def modules_beyond(distributions: set[str]) -> list[str]:
     return [
         module
         for module, owners in packages_distributions().items()
-        if module.isidentifier() and not distributions & {plain(owner) for owner in owners}
+        # scipy asks sys.modules whether Sphinx runs, and would believe that it does
+        if module.isidentifier()
+        and module != "sphinx"
+        and not distributions & {plain(owner) for owner in owners}
     ]
 
 

@@ -59,7 +59,8 @@ def test_the_exit_status_and_what_to_do(
 
 def test_there_are_thirteen_cases_over_all_tasks() -> None:
     assert len(quality.CASES) == 13
-    assert {case.task for case in quality.CASES.values()} == TASKS.keys()
+    # a video has no reference: its gate is the warping error, benchmarks/dvp.py
+    assert {case.task for case in quality.CASES.values()} == TASKS.keys() - {"video"}
 
 
 def test_every_row_has_an_expected_value() -> None:

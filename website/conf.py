@@ -29,7 +29,7 @@ extensions = [
 exclude_patterns = ["gallery/*.md5", "sg_execution_times.rst"]
 default_role = "code"
 nitpicky = False
-suppress_warnings = ["config.cache", "misc.highlighting_failure"]
+suppress_warnings = ["config.cache", "misc.highlighting_failure", "ref.python"]
 
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4

@@ -169,7 +169,7 @@ def test_missing_sigpy_names_the_extra(monkeypatch):
 
 
 def test_the_defaults_are_listed():
-    linear = {"adjoint", "fbp", "cgsense", "tv", "l1wavelet"}
+    linear = {"adjoint", "fbp", "fdk", "cgsense", "tv", "l1wavelet"}
     blocks, series = {"dct", "lowrank", "nlbayes"}, {"lps", "temporaltv"}
     assert set(CLASSICAL) - {"linearised", "gaussnewton"} == linear | blocks | series
     assert SHOWN in CLASSICAL

@@ -179,8 +179,9 @@ def test_one_run_and_many_do_not_mix(scans: Path, tmp_path: Path, capsys) -> Non
     assert (many / "summary.csv").read_text() == "mine"
 
 
-def test_a_dry_run_adds_up(scans: Path, capsys) -> None:
+def test_a_dry_run_adds_up(scans: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     """Files of one size are measured once and counted each; a bad file is named."""
+    monkeypatch.chdir(tmp_path)
     job = ["denoise", scans, "--method", "dip", "--set", "net.widths=4,4", "--sigma", "25"]
     assert call(*job, "--dry-run", "--json") == 2
     facts = json.loads(capsys.readouterr().out)

@@ -173,9 +173,9 @@ def test_every_slice_has_its_own_reference(tmp_path):
 
 def test_tables_cover_the_contract():
     photographs = ["denoise", "inpaint", "superres", "deblur", "nldeblur", "cs", "phase"]
-    assert list(TASKS) == [*photographs, "mri", "ct", "eit", "custom"]
+    assert list(TASKS) == [*photographs, "mri", "ct", "eit", "video", "custom"]
     assert all(name == task.name for name, task in TASKS.items())
-    assert [name for name, task in TASKS.items() if task.simulate is None] == ["custom"]
+    assert [name for name, task in TASKS.items() if task.simulate is None] == ["video", "custom"]
     pictures = {"PNG", "JPEG", "TIFF", "BMP", "WebP", "NIfTI", "DICOM"}
     assert pictures | {"NPY", "NPZ", "HDF5", "MATLAB", "BART"} == set(FORMATS)
 

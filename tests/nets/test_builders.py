@@ -162,7 +162,7 @@ def test_bad_build_arguments_are_named(spec):
 
 
 def test_nets_maps_names_to_hashable_descriptions():
-    names = {"skip", "unet", "compact", "deepdecoder", "convdecoder", "s2s", "siren", "edip"}
+    names = {"skip", "unet", "compact", "deepdecoder", "convdecoder", "s2s", "vcn", "siren", "edip"}
     names |= {"wire", "attention_unet"}
     assert set(nets.NETS) == names
     for cls in nets.NETS.values():

@@ -57,6 +57,7 @@ KEYS = [
         "mixture",
         "uncertainty",
         "tiles",
+        "estimated",
         "notes",
         "source",
         "data",

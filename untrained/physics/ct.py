@@ -395,5 +395,5 @@ class CT(LinearPhysics):
         """Bring `value` to the precision of the matrix, which must be no lower."""
         dtype = self.root_ramp.dtype
         if torch.promote_types(value.dtype, dtype) != dtype:
-            raise ValueError(f"CT: the input is {value.dtype}, the operator {dtype}: convert one")
+            raise ValueError(f"CT: x is {value.dtype}, the operator {dtype}: use .double()")
         return value.to(dtype)
