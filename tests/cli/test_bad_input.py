@@ -226,7 +226,7 @@ def test_a_folder_is_called_one_and_what_to_do_is_said(command, tmp_path, monkey
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_folder_without_a_file_of_the_task_is_refused(task, tmp_path, monkeypatch, capsys):
-    """Whatever else lies in it; nothing is written. A folder of a video is one input, its frames."""
+    """Whatever else lies in it; nothing is written. The folder of a video is one input."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans" / "notes.txt").write_text("read me")

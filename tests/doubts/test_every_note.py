@@ -78,6 +78,21 @@ from odd_inputs import (
     with_noisy_prior,
     with_prior,
 )
+from odd_scans import (
+    CONE,
+    blurred,
+    clip,
+    cone,
+    counted,
+    described,
+    dynamic,
+    flickering,
+    half_empty,
+    marked,
+    radial,
+    segmented,
+    shots,
+)
 from PIL import Image
 from scanner_files import ANGLES, dicom, dxchange, nifti, without_centre
 
@@ -174,6 +189,21 @@ ROWS = (
     Row("this library's non-linear one, not BKSE", lambda f: [
         *("reconstruct", "nldeblur", npz(f, measurement=PIC, kernel=KERNEL)),
         *network(method="dip", steps=2)]),
+    Row("shares covers", marked),
+    Row("the file holds a kernel, which is not looked at", blurred()),
+    Row("the kernel is sought in a square of", blurred()),
+    Row("takes a guess for it (a Gaussian)", blurred()),
+    Row("; the image is then made by", blurred(*network(method="auto", steps=2))),
+    # time series
+    Row(": a series of", lambda f: [
+        "reconstruct", "denoise", clip(f), "--series", "--sigma", "20"]),
+    Row("files of the folder are no pictures, and left out", lambda f: [
+        "reconstruct", "denoise", clip(f, "notes.txt"), "--series", "--sigma", "20"]),
+    Row("the mask holds for every frame", lambda f: [
+        *("reconstruct", "inpaint", npy(f, STACK), "--series"),
+        *("--mask", npy(f, half(), "m.npy"))]),
+    Row("a dynamic scan of", dynamic),
+    Row(", that of the processed frames", flickering),
     # amplitudes
     Row("whether the picture is turned by 180 degrees", phase()),
     Row("nor its overall phase", phase("--complex")),
@@ -202,6 +232,14 @@ ROWS = (
         None,
         (("untrained.data.tasks.ct_scan.largest_array", lambda: 1),),
     ),
+    Row("volume size not given", cone()),
+    Row("slices lie beyond the panel and are hardly measured", cone(volume_shape=[40, 12, 12])),
+    Row("every ray weighs by its photons", counted()),
+    Row("of the rays had none, and count as one photon", counted()),
+    Row("the geometry is that of the file's", ct(**described(**CONE))),
+    Row("describes no fan or cone beam, and is not used", ct(**described(target="Mo"))),
+    Row("takes the place of", ct("--refine", "center", sinogram=scan(detector_offset=2.0))),
+    Row("the angles of the views were corrected by", ct("--refine", "angles")),
     # MRI
     Row("no mask was given: the non-zero pattern", mri()),
     Row("was read as (slices, H, W) of a single coil", of(
@@ -231,6 +269,17 @@ ROWS = (
     Row("the readout is oversampled", mri(kspace=oversampled())),
     Row("near the centre of k-space hold less than", mri(kspace=LINES), mri_python(LINES)),
     Row("the noise of coils is unequal", mri(kspace=loud()), mri_python(loud())),
+    Row("is complex: kx + i ky", radial(traj=lambda t: t[..., 0] + 1j * t[..., 1])),
+    Row("taken as cycles per field of view of", radial(traj=lambda t: 32 * t)),
+    Row("taken as radians per pixel", radial(traj=lambda t: 2 * np.pi * t)),
+    Row("density compensation: the file's", radial(
+        dcf=lambda _: np.hypot(*np.moveaxis(shots(), -1, 0)) + 0.01)),
+    Row("density compensation: computed (Pipe and Menon)", radial()),
+    Row("the field of view that the distance of samples allows", radial(samples=32)),
+    Row("; another one as 'image_shape' in the file", radial()),
+    Row("pixels the outer ones show nothing", radial()),
+    Row(", as the file's ", radial(reference=lambda _: brain(32))),
+    Row("shots hold zeros in every coil: not measured", radial(kspace=half_empty)),
     # operators of one's own
     Row("A_adjoint is only roughly the adjoint", custom, custom_python),
     # a tank with electrodes
@@ -284,6 +333,9 @@ ROWS = (
     Row("was cut into background, resistive and conductive", lambda f: [
         "evaluate", npy(f, np.eye(256), "a.npy"), npy(f, 0.5 + np.eye(256), "b.npy"),
         "--score", "ktc"]),
+    Row("by Otsu's method", segmented),
+    Row("its middle was compared, pixels being taken for equally large", segmented),
+    Row("so that no ray loses more than 86 %", simulate("ct", grey, "--photons", 1000)),
     Row("smooth birdcage-like coil maps", simulate("mri", grey)),
     Row("turned and moved to fit the image best", lambda f: ["evaluate", npy(f, PIC), npz(
         f, measurement=amplitudes(), image_shape=np.array([24, 24]), reference=PIC)]),

@@ -30,12 +30,13 @@ PARTS = (
     # labels of arrays and files
     "slice {}", "' in {}", "--kernel: {}", "{}, A_adjoint", "'reference' in ",
     "(H, W) or (C, H, W)", "a picture (", ", enlarged ", "k-space of {} coils (--coils)",
-    "the {}x{} image",
+    "the {}x{} image", "{}, frame {}", "clean volume", "volume_shape: {}", "--trajectory: {}",
     # parts of a note that has a row
     "what was given", "the first image", " of the positions", "; leave it out of the file",
     "in a JPEG black is not ", "black may not be exactly 0", " times as wide as",
     "opposite views", "the centres of mass of the views",
-    "next to nothing, or one value,", "detector bin", " with a Gaussian of ",
+    "next to nothing, or one value,", "detector bin", ", {} channels", "from {} to {}",
+    "{} on average", " with a Gaussian of ",
     "and left out, as not measured", "the middle {}x{} of",
     # why a mean of seeds was cut short, which is told as the end of the run
     " seeds are in the image",
@@ -64,10 +65,10 @@ def gives_notes(function: ast.FunctionDef, file: str) -> bool:
 
 
 def texts_of(function: ast.FunctionDef) -> Iterator[str]:
-    """The texts in a function that are raised by nothing, compared with nothing, and no keys."""
+    """The texts in a function that are not raised, asserted or compared, and no keys."""
     skipped: set[int] = set()
     for node in ast.walk(function):
-        if isinstance(node, ast.Raise | ast.Subscript | ast.arguments | ast.Compare):
+        if isinstance(node, ast.Raise | ast.Assert | ast.Subscript | ast.arguments | ast.Compare):
             skipped |= {id(inner) for inner in ast.walk(node)}
         elif isinstance(node, ast.JoinedStr):
             skipped |= {id(inner) for inner in ast.walk(node) if inner is not node}
