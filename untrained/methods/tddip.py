@@ -124,8 +124,9 @@ class TDDIP(Method):
 def recipe(task: str, preset: str) -> Recipe:
     """Return the settings of `preset` on `task`.
 
-    `paper` is the released code's: 10,000 steps of Adam from 1e-3, one frame a step, a network of
-    128 channels. There the rate is halved every 2,000 steps, here it falls as a cosine.
+    `paper` is the released code's: 10,000 steps of Adam from 1e-3, a network of 128 channels. There
+    a step fits one frame and the rate is halved every 2,000 steps; here it fits all, as in the
+    other presets (`method.frames=1` takes one), and the rate falls as a cosine.
     """
     bounded = find_task(task).bounded
     if preset != "paper":
@@ -133,11 +134,11 @@ def recipe(task: str, preset: str) -> Recipe:
         width = 64 if preset == "best" else 32
         return replace(made, net=TimeNet(width=width, hidden=256, sigmoid=bounded))
     return Recipe(
-        method=TDDIP(frames=1),
+        method=TDDIP(),
         net=TimeNet(sigmoid=bounded),
         engine=Engine("adam", lr=1e-3, schedule="cosine", final=0.03, precision="fp32"),
         output=Last(),
-        source="Yoo et al. 2021, released code; other operators than radial MRI",
+        source="Yoo et al. 2021, released code; all frames a step, any operator",
     )
 
 
