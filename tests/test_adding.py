@@ -179,7 +179,7 @@ class Early(Stop):
         '''
 """The image upside down."""
 
-from untrained.physics.base import LinearPhysics
+from untrained.physics.kinds import LinearPhysics
 
 
 class Flip(LinearPhysics):

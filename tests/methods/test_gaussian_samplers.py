@@ -26,7 +26,7 @@ from untrained.methods.diffusion import conjugate_gradients
 from untrained.methods.sampling import project, to_image
 from untrained.nets import NoNet
 from untrained.physics import PhaseRetrieval
-from untrained.physics.base import LinearPhysics
+from untrained.physics.kinds import LinearPhysics
 from untrained.priors import GaussianDenoiser
 from untrained.solver.procedure import solve_recipe
 

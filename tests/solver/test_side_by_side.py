@@ -15,7 +15,7 @@ import untrained as ut
 from untrained.classical import baseline, pair_of_priors
 from untrained.classical.pair_of_priors import settings
 from untrained.cli import main
-from untrained.core import state
+from untrained.core import network
 from untrained.core.recipe import Recipe
 from untrained.core.state import State
 from untrained.core.watch import Watch
@@ -277,7 +277,7 @@ def test_one_grouped_network_gives_what_singles_give(monkeypatch: pytest.MonkeyP
         recipe = replace(RECIPES[name], stop=ut.rules.MaxSteps(4))
         alone = [solve_recipe(recipe, one) for one in each]
         with monkeypatch.context() as patch:
-            patch.setattr(state, "in_one_call", lambda device: True)
+            patch.setattr(network, "in_one_call", lambda device: True)
             found = solve_each(beside(recipe, 3), each, seeds=[0, 0, 0])
         for one, other in zip(found, alone, strict=True):
             torch.testing.assert_close(one.image, other.image, atol=1e-4, rtol=1e-4)

@@ -35,7 +35,8 @@ from untrained.run.case import Case, RunSettings
 from untrained.run.execute import run
 from untrained.run.plan import Plan, plan
 from untrained.solver.loop import take_step
-from untrained.solver.stage import Stage, StageInput
+from untrained.solver.stage import Stage
+from untrained.solver.stage_input import StageInput
 from untrained.tasks import find_task
 
 BLOCK = 20  # steps timed in one go

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from untrained.cli.job import Load
+from untrained.cli.measured import Load
 from untrained.cli.options import Options
 from untrained.data.formats import find_format, has_one_slice
 from untrained.errors import UserError

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,24 @@ from untrained.cli.closing import closing_lines, note_lines
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.failures import BAD_INPUT
 from untrained.cli.interrupt import INTERRUPTED
+from untrained.cli.measured import (
+    Load,
+    input_files,
+    measured,
+    picture_of,
+    problem_of,
+    say_notes,
+    tiling_of,
+)
+from untrained.cli.needs import needs_of, say_needs
 from untrained.cli.options import Options
 from untrained.core.watch import Watch
-from untrained.data import Measurement, read_guides, with_references
+from untrained.data import Measurement
 from untrained.errors import Diverged, UserError, from_file
 from untrained.folder import STATE
 from untrained.machine import pick_device
 from untrained.pretrain import load_weights
-from untrained.priors import load_prior, split_name
-from untrained.problem import Problem
+from untrained.priors import load_prior
 from untrained.problem.digest import reference_digests
 from untrained.report import summary as result_facts
 from untrained.report import write_result
@@ -36,27 +44,17 @@ from untrained.rules.watch import Clock, Interrupt, Progress
 from untrained.run.case import Case, RunSettings
 from untrained.run.execute import run
 from untrained.run.plan import Plan, plan
-from untrained.run.reconstruct import light, whole_problem
-from untrained.run.stacking import notes_of_slices, stack_slices
+from untrained.run.stacking import stack_slices
 from untrained.run.sure import members
 from untrained.run.tiles import (
-    Picture,
-    choose_tiling,
     run_tiles,
     tiling_note,
-    whole_bytes,
 )
 from untrained.run.tiling import Tiling
 from untrained.solver.stage import DIVERGED
 from untrained.threads import at_most_threads
 from untrained.uncertainty.draw import as_run
 from untrained.uncertainty.settings import Way, parted_settings
-
-TILE = "tile"
-"""Note of a folder: the side of the tiles that an unfinished run works in."""
-
-Load = partial[list[Measurement]]
-"""A task's loader with the options given: path -> measurements."""
 
 
 @dataclass(frozen=True)
@@ -143,33 +141,6 @@ def carry_out(
             return _into(directory, chosen, slices, options, given, began, known)
 
 
-def needs_of(chosen: Plan, path: str, options: Options, load: Load) -> dict[str, Any]:
-    """Estimate what the run of a file needs; see `run.estimate`."""
-    with at_most_threads(options.threads):
-        slices = measured(path, options, load)
-        _say_notes(chosen, slices, options)
-        with from_file(*input_files([path], options, load)):
-            return needs_of_slices(chosen, slices, options)
-
-
-def measured(path: str, options: Options, load: Load) -> list[Measurement]:
-    """Read the measurements of a file, with their references where some are given."""
-    slices = load(path)
-    if options.reference:
-        with from_file(options.reference):
-            return with_references(slices, options.reference)
-    return slices
-
-
-def input_files(paths: Sequence[str], options: Options, load: Load) -> list[str | None]:
-    """List what a command reads: inputs, and the files and code that its options name."""
-    named = [value for name, value in load.keywords.items() if name != "key"]
-    values = [value for value in named if isinstance(value, str)]
-    code = [value.rpartition(":")[0] for value in (*values, options.method)]  # FILE.py:CALLABLE
-    prior = split_name(options.prior)[0] if options.prior else None
-    return [*paths, options.reference, options.weights, prior, *options.guide, *values, *code]
-
-
 def _into(
     directory: Directory,
     chosen: Plan,
@@ -182,7 +153,7 @@ def _into(
     if directory.finished is not None:
         _same_settings(directory, chosen, slices, options)
         return Ended(0, directory.path, directory.finished)
-    printed = _say_notes(chosen, slices, options, known)
+    printed = say_notes(chosen, slices, options, known)
     with Interrupt() as interrupt:
         watch: list[Watch] = [interrupt]
         if options.time_limit is not None:
@@ -280,31 +251,13 @@ def _one(
     count: int,
 ) -> Result:
     label = chosen.card.name if count == 1 else f"slice {index} of 0..{count - 1}"
-    tiling = _tiling(chosen, measurement, options, directory) if count == 1 else None
+    tiling = tiling_of(chosen, measurement, options, directory) if count == 1 else None
     if tiling is not None:
         return _in_tiles(directory, chosen, measurement, options, watch, tiling)
     run_dir = directory.path if count == 1 else directory.folder.work / f"slice-{index}"
     settings = _run_settings(options, [*watch, *_bars(label, options)], run_dir)
     (result,) = run(chosen, [_case(measurement, options, chosen)], settings)
     return _with_source(result, measurement)
-
-
-def _picture(m: Measurement, options: Options) -> Picture:
-    guide = read_guides(m, options.guide) if options.guide else None
-    return Picture(m.y, m.physics, m.sigma, guide)
-
-
-def _tiling(
-    chosen: Plan, measurement: Measurement, options: Options, directory: Directory | None = None
-) -> Tiling | None:
-    """Choose the tiles; a run that is taken up keeps those it began with, whatever is free now."""
-    picture, sure = _picture(measurement, options), options.sure() is not None
-    before = directory.folder.noted(TILE) if directory and options.resume else None
-    asked = options.tile if before is None else int(before)
-    tiling = choose_tiling(chosen, picture, asked, options.device, sure=sure)
-    if directory is not None and tiling is not None:
-        directory.folder.note(TILE, str(tiling.size))
-    return tiling
 
 
 def _in_tiles(
@@ -321,7 +274,7 @@ def _in_tiles(
         click.echo("\n".join(note_lines(note)), err=True)
     result = run_tiles(
         chosen,
-        _picture(measurement, options),
+        picture_of(measurement, options),
         tiling,
         _run_settings(options, watch, directory.folder.work),
         truth=measurement.reference,
@@ -346,12 +299,7 @@ def _run_settings(options: Options, watch: Sequence[Watch], run_dir: Path) -> Ru
 
 
 def _case(m: Measurement, options: Options, chosen: Plan) -> Case:
-    return Case(_problem(m, options, chosen), m.reference, m.data_range)
-
-
-def _problem(m: Measurement, options: Options, chosen: Plan) -> Problem:
-    guide = read_guides(m, options.guide) if options.guide else None
-    return whole_problem(m.y, light(chosen.card.name, m.physics), m.sigma, guide)
+    return Case(problem_of(m, options, chosen), m.reference, m.data_range)
 
 
 def _same_settings(
@@ -370,7 +318,7 @@ def _same_settings(
         "seed": options.seed,
     }
     if chosen.recipe is not None and "seeds" in facts:
-        problem = _problem(slices[0], options, chosen)
+        problem = problem_of(slices[0], options, chosen)
         wanted["seeds"] = members(chosen, options.seeds, sure, problem)
     if options.tile is not None:
         wanted["tiles"] = options.tile
@@ -379,7 +327,7 @@ def _same_settings(
     names = ("method", "level", "settings")
     facts = facts | {"uncertainty": {name: told[name] for name in names} if told else None}
     require_same(facts, wanted, f"{directory.path} holds a finished result of")
-    if facts.get("data") != [chosen.digest(_problem(m, options, chosen)) for m in slices]:
+    if facts.get("data") != [chosen.digest(problem_of(m, options, chosen)) for m in slices]:
         other = "measurements" if chosen.weights is None else "measurements or weights"
         raise UserError(
             f"{directory.path} holds the finished result of other {other}, from "
@@ -401,22 +349,6 @@ def _described(sure: Way, level: float) -> dict[str, Any]:
     return {"method": sure.name, "level": level, "settings": dataclasses.asdict(sure)}
 
 
-def _say_notes(
-    chosen: Plan,
-    slices: Sequence[Measurement],
-    options: Options,
-    known: Collection[str] = (),
-) -> tuple[str, ...]:
-    """Print what was decided before and while reading, before the time of a run is spent on it."""
-    if options.quiet:
-        return ()
-    notes = (*chosen.notes, *notes_of_slices([m.notes for m in slices]))
-    for note in notes:
-        if note not in known:
-            click.echo("\n".join(note_lines(note)), err=True)
-    return notes
-
-
 def _report(ended: Ended, options: Options) -> None:
     """Print what a person, or a program, wants to know at the end of a run."""
     if options.as_json:
@@ -424,48 +356,6 @@ def _report(ended: Ended, options: Options) -> None:
     elif not options.quiet:
         for line in closing_lines(ended.path, ended.facts, ended.took, ended.printed):
             click.echo(line)
-
-
-def needs_of_slices(
-    chosen: Plan, slices: Sequence[Measurement], options: Options
-) -> dict[str, Any]:
-    """Estimate what the run of a file's measurements needs; see `run.estimate`."""
-    from untrained.run.estimate import estimate
-
-    first = slices[0]
-    tiling = _tiling(chosen, first, options) if len(slices) == 1 else None
-    count = len(slices)
-    if tiling is not None:
-        first, count = _first_tile(first, tiling), tiling.count
-    # a large scan takes longer to look at than an answer may
-    free = first.physics.without_matrix()
-    first = replace(first, physics=free.few_views() or free)
-    problem = _problem(first, options, chosen)
-    sure = options.sure()
-    seeds = members(chosen, options.seeds, sure, problem)
-    facts = estimate(chosen, problem, options.device, seeds=seeds, slices=count, sure=sure)
-    if tiling is None:
-        return facts
-    if facts.get("peak_memory_mb") is not None:
-        facts["peak_memory_mb"] += round(whole_bytes(slices[0].physics) / 2**20)
-    return facts | {"note": f"{tiling_note(tiling, options.tile)}; {facts['note']}"}
-
-
-def _first_tile(m: Measurement, tiling: Tiling) -> Measurement:
-    box = tiling.boxes()[0]
-    found = m.physics.cropped(m.y, box.rows, box.columns)
-    return m if found is None else replace(m, physics=found[0], y=found[1], reference=None)
-
-
-def say_needs(facts: dict[str, Any], options: Options) -> int:
-    """Print what `--dry-run` found."""
-    if options.as_json:
-        click.echo(json.dumps(facts, indent=2))
-        return 0
-    for name, value in facts.items():
-        if not isinstance(value, dict | list):
-            click.echo(f"{name.replace('_', ' '):<16} {value}")
-    return 0
 
 
 def command_line() -> str:

@@ -20,17 +20,9 @@ from untrained.cli.directory import JOBS, finished_facts
 from untrained.cli.failures import BAD_INPUT, explain
 from untrained.cli.inputs import Inputs, directory_names, find_inputs, for_file
 from untrained.cli.interrupt import INTERRUPTED
-from untrained.cli.job import (
-    Load,
-    carry_out,
-    command_line,
-    input_files,
-    measured,
-    needs_of_slices,
-    plan_job,
-    reconstruct_file,
-    say_needs,
-)
+from untrained.cli.job import carry_out, command_line, plan_job, reconstruct_file
+from untrained.cli.measured import Load, input_files, measured
+from untrained.cli.needs import needs_of_slices, say_needs
 from untrained.cli.options import Options
 from untrained.errors import UserError
 from untrained.folder import RESULT, Folder, hold, read_facts

@@ -15,12 +15,9 @@ import torch
 from untrained.about import About
 from untrained.cli.directory import Directory, open_directory, require_same
 from untrained.cli.interrupt import INTERRUPTED
-from untrained.cli.job import (
-    Load,
-    command_line,
-    input_files,
-    say_needs,
-)
+from untrained.cli.job import command_line
+from untrained.cli.measured import Load, input_files
+from untrained.cli.needs import say_needs
 from untrained.cli.options import Options, shared_options
 from untrained.cli.reconstruct import reconstruct
 from untrained.core.watch import Watch

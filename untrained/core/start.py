@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from untrained.errors import UserError
 from untrained.priors import Prior
 
 INPUT = "input"
@@ -72,4 +73,32 @@ class StartWeights:
             input=None if self.input is None else self.input.to(device),
             log_rates=moved(self.log_rates),
             prior=None if self.prior is None else self.prior.to(device),
+        )
+
+
+def check_learned(tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Check that learned weights are all of a network's, or all of its encoder's.
+
+    Args:
+        tensors: the learned ones by name, without the axis G of problems.
+        weights: the network's, with it.
+
+    Raises:
+        UserError: a name or shape that the network does not have, or one that is missing.
+    """
+    for name, value in tensors.items():
+        own = weights.get(name)
+        if own is None or own.shape[1:] != value.shape:
+            has = "no such weight" if own is None else f"{tuple(own.shape[1:])} there"
+            raise UserError(
+                f"the pre-trained weights do not fit the network: '{name}' is "
+                f"{tuple(value.shape)} in them, and the network has {has}; use the network "
+                "and the number of channels that they were trained with"
+            )
+    encoder = {name for name in weights if name.startswith("encoder.")}
+    lacking = (encoder if tensors.keys() <= encoder else weights.keys()) - tensors.keys()
+    if tensors and lacking:
+        raise UserError(
+            f"the pre-trained weights lack {len(lacking)} of the network's, '{min(lacking)}' "
+            "among them: the file is damaged, or of another network; learn them anew"
         )

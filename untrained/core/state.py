@@ -13,10 +13,10 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 
+from untrained.core.network import call_each
 from untrained.core.rule_memory import Memory, assign
-from untrained.core.start import LOG_RATE, StartWeights
+from untrained.core.start import LOG_RATE, StartWeights, check_learned
 from untrained.errors import UserError
 from untrained.nets import initialise
 from untrained.priors import Denoiser, Reconstructor
@@ -203,22 +203,7 @@ class State:
         Raises:
             UserError: a name or shape that this network does not have, or one that is missing.
         """
-        for name, value in tensors.items():
-            own = self.weights.get(name)
-            if own is None or own.shape[1:] != value.shape:
-                has = "no such weight" if own is None else f"{tuple(own.shape[1:])} there"
-                raise UserError(
-                    f"the pre-trained weights do not fit the network: '{name}' is "
-                    f"{tuple(value.shape)} in them, and the network has {has}; use the network "
-                    "and the number of channels that they were trained with"
-                )
-        encoder = {name for name in self.weights if name.startswith("encoder.")}
-        lacking = (encoder if tensors.keys() <= encoder else self.weights.keys()) - tensors.keys()
-        if tensors and lacking:
-            raise UserError(
-                f"the pre-trained weights lack {len(lacking)} of the network's, '{min(lacking)}' "
-                "among them: the file is damaged, or of another network; learn them anew"
-            )
+        check_learned(tensors, self.weights)
         self.take_weights({name: value.unsqueeze(0) for name, value in tensors.items()})
         self.given = frozenset(tensors)
 
@@ -348,34 +333,8 @@ class State:
         """
         given = self.weights if weights is None else weights
         with torch.autocast(z.device.type, torch.bfloat16, enabled=self.half):
-            if len(z) < self.size:
-                x = self._of_one_input(given, z)
-            elif self.size > 1 and in_one_call(z.device):
-                axes = {name: None if len(weight) == 1 else 0 for name, weight in given.items()}
-                given = {n: w[0] if axes[n] is None else w for n, w in given.items()}
-                x = vmap(self._one, in_dims=(axes, 0))(given, z)
-            else:
-                parts = [self._own(given, z, g) for g in range(self.size)]
-                x = parts[0] if self.size == 1 else torch.cat(parts)
+            x = call_each(self.module, given, z, self.size)
         return self._problem.supported(x.float()) if cut else x.float()
-
-    def _one(self, weights: dict[str, Tensor], z: Tensor) -> Tensor:
-        return functional_call(self.module, weights, (z.unsqueeze(0),)).squeeze(0)
-
-    def _own(self, weights: dict[str, Tensor], z: Tensor, g: int) -> Tensor:
-        own = {name: weight[g if len(weight) > 1 else 0] for name, weight in weights.items()}
-        return functional_call(self.module, own, (z[g : g + 1],))
-
-    def _of_one_input(self, weights: dict[str, Tensor], z: Tensor) -> Tensor:
-        encoder, decoder = (self.module.get_submodule(part) for part in ("encoder", "decoder"))
-        shared = {n.removeprefix("encoder."): weights[n][0] for n in self.part("encoder")}
-        features = functional_call(encoder, shared, (z,))
-        own = {n.removeprefix("decoder."): weights[n] for n in self.part("decoder")}
-        parts = [
-            functional_call(decoder, {name: w[g] for name, w in own.items()}, (features,))
-            for g in range(self.size)
-        ]
-        return torch.cat(parts)
 
     # randomness -------------------------------------------------------------------------------
     def noise(self, name: str, shape: tuple[int, ...], kind: str = "normal") -> Tensor:
@@ -413,15 +372,6 @@ class State:
         with torch.no_grad():
             for name, value in saved["tensors"].items():  # type: ignore[attr-defined]
                 self[name] = value.to(self.device)
-
-
-def in_one_call(device: torch.device) -> bool:
-    """Return whether the networks of a group are evaluated as one grouped network.
-
-    A GPU waits for launches. A CPU wins nothing, and one network after the other keeps the bits
-    that each has alone.
-    """
-    return device.type == "cuda"
 
 
 def _layer_of(name: str) -> str:

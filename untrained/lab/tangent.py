@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vjp, vmap
 
-from untrained.core.state import in_one_call
+from untrained.core.network import in_one_call
 from untrained.errors import UserError
 from untrained.lab.spectrum import Condition, Estimate, Spectrum, estimate_mean, krylov_spectrum
 

@@ -20,6 +20,7 @@ from untrained.run.case import Case, RunSettings
 from untrained.run.execute import run
 from untrained.run.plan import plan
 from untrained.run.reconstruct import whole_problem
+from untrained.tasks import find_task
 
 TASKS = ("denoise", "inpaint", "superres", "deblur")
 Layer = tuple[np.ndarray, dict[str, Any], str]
@@ -115,17 +116,18 @@ def operator_of(request: Request, y: torch.Tensor) -> Physics:
         UserError: an unknown task, or a mask or kernel that is missing or does not fit.
     """
     shape = (int(y.shape[1]), int(y.shape[2]), int(y.shape[3]))
-    if request.task == "denoise":
-        return Denoise(shape)
-    if request.task == "superres":
-        times = request.factor
-        return SuperRes((shape[0], shape[1] * times, shape[2] * times), times)
     if request.task not in TASKS:
         raise UserError(f"unknown task '{request.task}'; one of {', '.join(TASKS)}")
+    row = find_task(request.task)
+    if row.only_noise:
+        return Denoise(shape)
+    if not row.missing_pixels and not row.blurred:
+        times = request.factor
+        return SuperRes((shape[0], shape[1] * times, shape[2] * times), times)
     if request.second is None or request.second.ndim != 2:
-        needed = "a mask" if request.task == "inpaint" else "a kernel"
+        needed = "a mask" if row.missing_pixels else "a kernel"
         raise UserError(f"{request.task} needs {needed} (H, W): choose a layer that holds it")
-    if request.task == "inpaint":
+    if row.missing_pixels:
         return Inpaint((request.second != 0).astype(np.float32), shape)
     return Blur(request.second.astype(np.float64), shape)
 

@@ -1,6 +1,6 @@
 """Forward operators: y = A x with the exact adjoint, and the ways in for operators of others."""
 
-from untrained.physics.base import LinearPhysics, NonlinearPhysics, Physics
+from untrained.physics.base import Physics
 from untrained.physics.bkse import BKSE, NonlinearBlur, load_bkse, random_code
 from untrained.physics.bkse_network import BKSENetwork
 from untrained.physics.blind import BlindBlur
@@ -17,6 +17,7 @@ from untrained.physics.eit import EIT
 from untrained.physics.eit_mesh import Mesh, disc_mesh
 from untrained.physics.foreign import as_physics, is_linear
 from untrained.physics.inpaint import Inpaint, box_mask, random_mask
+from untrained.physics.kinds import LinearPhysics, NonlinearPhysics
 from untrained.physics.masks import (
     calibration_block,
     random_mask_columns,

@@ -1,15 +1,15 @@
 """The operator protocol: everything that the library asks an operator, with the defaults.
 
-Operators of ours inherit from `LinearPhysics` or `NonlinearPhysics` and override what they know
-better. A user's own operator needs no base class: `foreign.as_physics` wraps it. So code outside
-this folder asks every operator by the names below, and by no others.
+Operators of ours inherit from `LinearPhysics` or `NonlinearPhysics` of `kinds` and override what
+they know better. A user's own operator needs no base class: `foreign.as_physics` wraps it. So code
+outside this folder asks every operator by the names below, and by no others.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from untrained.errors import UserError
 from untrained.physics.positions import draw_positions, number_positions
 from untrained.physics.residuals import Picture, mean_picture
 
-P = TypeVar("P", bound="Physics")
 WEIGHTINGS = ("uniform", "ramp", "half-ramp")
 """Names of the data weightings."""
 
@@ -47,6 +46,8 @@ class Physics(nn.Module):
         matrix_free: True where a matrix too large to be stored is computed anew at every product.
         matrix_bytes: memory that a stored matrix takes, or will take; 0 where there is none.
         is_series: True where the first of three spatial axes is time (`Series`).
+        frames: buffer, the video that was processed (`Processed`); the operators of the frames of
+            a `Series`; else None.
         refined: of what is unknown of the operator (`unknowns`), what every method can fit beside
             the image, and at which rate relative to the engine's.
     """
@@ -69,12 +70,13 @@ class Physics(nn.Module):
     refined: ClassVar[dict[str, float]] = {}
     mask: Tensor | None
     support: Tensor | None
+    frames: Tensor | nn.Module | None
 
     def __init__(self, x_shape: tuple[int, ...] | None, y_shape: tuple[int, ...] | None) -> None:
         super().__init__()
         self.x_shape = None if x_shape is None else tuple(int(n) for n in x_shape)
         self.y_shape = None if y_shape is None else tuple(int(n) for n in y_shape)
-        for name in ("mask", "support"):
+        for name in ("mask", "support", "frames"):
             # buffers, so that they move with the operator; a class may also define a property
             if not hasattr(type(self), name):
                 self.register_buffer(name, None)
@@ -387,45 +389,6 @@ class Physics(nn.Module):
 
     def _check_y(self, y: Tensor) -> None:
         _check(self, "y", y, self.y_shape)
-
-
-class LinearPhysics(Physics):
-    """y = A x, with `A_adjoint` the exact adjoint of `A`."""
-
-    def to_deepinv(self) -> Any:
-        """Return the same operator as a `deepinv.physics.LinearPhysics` (extra `deepinv`)."""
-        from untrained.physics.deepinv import to_deepinv
-
-        return to_deepinv(self)
-
-
-class NonlinearPhysics(Physics):
-    """y = A(x) with a nonlinear A that automatic differentiation can follow."""
-
-    linear = False
-    degree: float | None = None
-
-    def A_adjoint(self, y: Tensor) -> Tensor:
-        """Apply J^T at a grey image of 1/2, for want of an adjoint; the start is `initial`."""
-        self._check_y(y)
-        half = torch.full((y.shape[0], *(self.x_shape or y.shape[1:])), 0.5)
-        return self.A_vjp(half.to(y), y)
-
-
-def twin(physics: P) -> P:
-    """Return another operator of the same constants, shared until one of them is replaced."""
-    other = copy.copy(physics)
-    other._buffers = dict(physics._buffers)
-    return other
-
-
-def among(physics: P, images: slice, *names: str) -> P:
-    """Return the operator of some images of a batch; `names` are constants with a row for each."""
-    some = twin(physics)
-    for name in names:
-        rows = getattr(physics, name)
-        setattr(some, name, None if rows is None else rows[images])
-    return some
 
 
 def _check(owner: Physics, name: str, value: Tensor, shape: tuple[int, ...] | None) -> None:

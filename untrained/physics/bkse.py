@@ -12,9 +12,9 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.files import existing_file
-from untrained.physics.base import NonlinearPhysics
 from untrained.physics.bkse_network import IMAGE_SHAPE, KERNEL_SHAPE, BKSENetwork
 from untrained.physics.blur import Blur
+from untrained.physics.kinds import NonlinearPhysics
 from untrained.physics.masks import as_tensor
 
 UNUSED = "kernel_extractor."

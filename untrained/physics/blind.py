@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from untrained.errors import UserError
-from untrained.physics.base import Physics, twin
+from untrained.physics.base import Physics
 from untrained.physics.blur import Blur
+from untrained.physics.copies import twin
 
 LOST = 0.02
 """Largest share of a kernel that may be cut off when it is moved to the middle."""

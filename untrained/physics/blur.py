@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics
+from untrained.physics.kinds import LinearPhysics
 from untrained.physics.masks import as_tensor
 
 

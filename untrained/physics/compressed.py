@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics
+from untrained.physics.kinds import LinearPhysics
 from untrained.physics.positions import number_positions
 
 

@@ -11,11 +11,12 @@ from torch import Tensor
 from untrained.checks import whole
 from untrained.errors import UserError
 from untrained.physics import cone_projector
-from untrained.physics.base import LinearPhysics, twin
 from untrained.physics.cone_geometry import ConeGeometry
+from untrained.physics.copies import twin
 from untrained.physics.ct import CT
 from untrained.physics.ct_geometry import FanBeam, Geometry
 from untrained.physics.fdk import fdk
+from untrained.physics.kinds import LinearPhysics
 from untrained.physics.masks import as_mask
 
 __all__ = ["ConeCT", "ConeGeometry"]

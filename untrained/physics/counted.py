@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics, Physics
+from untrained.physics.base import Physics
+from untrained.physics.kinds import LinearPhysics
 
 LEAST_COUNT = 1.0
 """Photons that a ray without any counts as, for its weight and its logarithm."""

@@ -14,9 +14,10 @@ from torch import Tensor
 from untrained.checks import whole
 from untrained.errors import UserError
 from untrained.physics import projector
-from untrained.physics.base import LinearPhysics, twin
+from untrained.physics.copies import twin
 from untrained.physics.ct_geometry import FanBeam, Geometry, projection_matrix
 from untrained.physics.fbp import fbp, filter_detectors, ramp, whole_views
+from untrained.physics.kinds import LinearPhysics
 from untrained.physics.masks import as_mask
 from untrained.physics.residuals import Picture, sinogram_picture
 from untrained.physics.sparse import Product, Rows, sum_of_products

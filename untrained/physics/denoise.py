@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from untrained.physics.base import LinearPhysics
+from untrained.physics.kinds import LinearPhysics
 from untrained.physics.positions import draw_positions, number_positions
 
 

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.physics.autograd import OwnGradientMap
-from untrained.physics.base import NonlinearPhysics, Physics
+from untrained.physics.base import Physics
 from untrained.physics.eit_fem import ElectrodeModel, Fields
 from untrained.physics.eit_mesh import Mesh
 from untrained.physics.eit_pixels import PixelGrid
+from untrained.physics.kinds import NonlinearPhysics
 from untrained.physics.positions import draw_positions, number_positions
 
 FLOOR = 1e-4  # of the background: conductivities below count as this

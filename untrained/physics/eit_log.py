@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from untrained.physics.autograd import OwnGradientMap
-from untrained.physics.base import NonlinearPhysics
 from untrained.physics.grid_basis import GridBasis
+from untrained.physics.kinds import NonlinearPhysics
 
 SIDE = 128  # most pixels of u along a side
 MOST = 7.0  # of |u|: a contrast of 1000, beyond which voltages hardly change

@@ -25,7 +25,9 @@ from untrained.physics.autograd import (
     has_gradient,
     vjp,
 )
-from untrained.physics.base import WEIGHTINGS, LinearPhysics, Physics, twin
+from untrained.physics.base import WEIGHTINGS, Physics
+from untrained.physics.copies import twin
+from untrained.physics.kinds import LinearPhysics
 
 OPTIONAL: dict[str, Any] = {
     "x_shape": None,

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from untrained.maths import to_channels, to_complex
-from untrained.physics.base import LinearPhysics, among
+from untrained.physics.copies import among
+from untrained.physics.kinds import LinearPhysics
 
 
 class Hybrid(LinearPhysics):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics
+from untrained.physics.kinds import LinearPhysics
 from untrained.physics.masks import as_mask, in_patches, moved_patches
 from untrained.physics.positions import draw_positions, number_positions
 

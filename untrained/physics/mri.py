@@ -11,8 +11,10 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c, to_channels, to_complex
-from untrained.physics.base import LinearPhysics, Physics, among, twin
+from untrained.physics.base import Physics
+from untrained.physics.copies import among, twin
 from untrained.physics.hybrid import Hybrid, mean_of_maps
+from untrained.physics.kinds import LinearPhysics
 from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop, plane_mask
 from untrained.physics.positions import number_positions
 from untrained.physics.residuals import Picture, kspace_picture

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from untrained.errors import UserError
 from untrained.maths import to_channels, to_complex
-from untrained.physics.base import LinearPhysics, Physics, among, twin
+from untrained.physics.base import Physics
+from untrained.physics.copies import among, twin
 from untrained.physics.hybrid import mean_of_maps
+from untrained.physics.kinds import LinearPhysics
 from untrained.physics.masks import as_tensor
 from untrained.physics.mri import checked_maps
 from untrained.physics.nufft import (

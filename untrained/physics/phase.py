@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from untrained.errors import UserError
 from untrained.maths import fft2c, sum_squares, to_channels, to_complex
-from untrained.physics.base import NonlinearPhysics
+from untrained.physics.kinds import NonlinearPhysics
 from untrained.physics.positions import number_positions
 
 STARTS = 4

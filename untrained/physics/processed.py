@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics, draw_positions, number_positions
+from untrained.physics.kinds import LinearPhysics
+from untrained.physics.positions import draw_positions, number_positions
 
 
 class Processed(LinearPhysics):

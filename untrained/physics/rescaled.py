@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from untrained.physics.base import LinearPhysics, Physics
+from untrained.physics.base import Physics
+from untrained.physics.kinds import LinearPhysics
 from untrained.picture import Picture
 
 

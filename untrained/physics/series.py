@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics, Physics
+from untrained.physics.base import Physics
 from untrained.physics.foreign import as_physics
+from untrained.physics.kinds import LinearPhysics
 
 LEAST_LINES = 3
 """Fewest lines of k-space that are worth holding out, over all frames."""
@@ -34,6 +35,7 @@ class Series(LinearPhysics):
     """
 
     is_series = True
+    frames: nn.ModuleList
 
     def __init__(self, frames: Sequence[Any]) -> None:
         each = [as_physics(one) for one in frames]

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from untrained.checks import whole
 from untrained.errors import UserError
-from untrained.physics.base import LinearPhysics, Physics
+from untrained.physics.base import Physics
 from untrained.physics.foreign import as_physics
+from untrained.physics.kinds import LinearPhysics
 from untrained.picture import Picture
 
 STRIPE = 2**24  # bytes of measurements

@@ -18,14 +18,9 @@ from untrained.errors import UserError
 from untrained.metrics import (
     OTHER_UNITS,
     comparable,
-    known_part,
     moved_view,
-    nrmse,
     other_units,
-    psnr,
     same_view,
-    ssim,
-    usual_range,
 )
 from untrained.priors import Denoiser, Prior
 from untrained.problem import Problem
@@ -35,16 +30,13 @@ from untrained.rules.prior_blend import PRIOR_ERROR, PRIOR_SHARE
 from untrained.rules.stop import HELD_OUT_ERROR
 from untrained.run.pictures import measurement_pictures
 from untrained.run.plan import Plan
+from untrained.run.scores import SUBPIXEL, scores_of
 from untrained.solver.fit import Fit
 from untrained.waiting import TimeIsUp, waiting
 
 COMPARISON, BESIDE_CLASSICAL = 300.0, 60.0
 """Seconds that the classical answer may take beside a network's image, and beside a classical
 one."""
-
-
-SUBPIXEL = 4
-"""Parts of a pixel by which a reference is moved to an image whose kernel was unknown."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +91,7 @@ def evaluate(
         )
 
     moved = "kernel" in chosen.unknown
-    scores = partial(_scores, problem, fit, reference, data_range, moved)
+    scores = partial(scores_of, problem, fit, reference, data_range, moved)
     if moved and reference is not None:  # shown where the image is
         reference = moved_view(reference, fit.image, SUBPIXEL)
     if mixture is not None:
@@ -147,7 +139,7 @@ def _notes(chosen: Plan, problem: Problem, fit: Fit, mixture: Mixture | None) ->
 
 def _of_the_flicker(problem: Problem, fit: Fit) -> tuple[str, ...]:
     """Return a note on the warping error of a processed video, before and after."""
-    frames = getattr(problem.physics, "frames", None)
+    frames = problem.physics.frames
     if not problem.traits.processed or not isinstance(frames, Tensor):
         return ()
     from untrained.flicker import optical_flow, warping_error
@@ -344,70 +336,3 @@ def _of_the_reference(problem: Problem, image: Tensor, truth: Tensor | None) -> 
     image, truth = (comparable(x, problem.complex_image) for x in (image, truth))
     times = other_units(image, truth)
     return () if times is None else (OTHER_UNITS.format(times),)
-
-
-def _scores(
-    problem: Problem,
-    fit: Fit,
-    reference: Tensor | None,
-    data_range: float | None,
-    moved: bool,
-    image: Tensor | None,
-) -> dict[str, float] | None:
-    """Measure an image against the reference, turned or moved as it is where that is ambiguous."""
-    if image is None or reference is None or data_range is None:
-        return None
-    if moved:
-        return _measured(problem, image, moved_view(reference, image, SUBPIXEL), data_range)
-    turned = problem.traits.ambiguous_orientation and image is not fit.image
-    against = same_view(reference, image) if turned else reference
-    return _measured(problem, image, against, data_range)
-
-
-def image_scores(
-    problem: Problem, image: Tensor | None, truth: Tensor | None, data_range: float | None
-) -> dict[str, float] | None:
-    """Measure an image `(1, C, ...)` against a reference; None where one of them is missing."""
-    if image is None or truth is None or data_range is None:
-        return None
-    return _measured(problem, image, truth, data_range)
-
-
-def _measured(problem: Problem, image: Tensor, truth: Tensor, width: float) -> dict[str, float]:
-    """Measure PSNR, SSIM and NRMSE; complex images by magnitude."""
-    if problem.physics.is_series:  # frames are pictures: SSIM has no window in time
-        image, truth = (x.movedim(2, 1).flatten(0, 1) for x in (image, truth))
-    image, truth = (comparable(x, problem.complex_image) for x in (image, truth))
-    return {
-        "psnr": psnr(image, truth, data_range=width),
-        "ssim": ssim(image, truth, data_range=width),
-        "nrmse": nrmse(image, truth),
-    }
-
-
-def checked_reference(
-    truth: Tensor | None, data_range: float | None, problem: Problem
-) -> tuple[Tensor | None, float | None]:
-    """Check a reference, if there is one, against the image's shape; find the range of its PSNR."""
-    if truth is None:
-        return None, data_range
-    if not isinstance(truth, Tensor) or not bool(truth[known_part(truth)].isfinite().all()):
-        found = "NaN or infinite values" if isinstance(truth, Tensor) else type(truth).__name__
-        raise UserError(
-            f"truth must be a torch tensor of finite values (NaN around a part of it: not known "
-            f"there), got {found}"
-        )
-    expected = (len(problem.y), *problem.x_shape)
-    if tuple(truth.shape) != expected:
-        raise UserError(
-            f"the reference has shape {tuple(truth.shape)}, but the image is {expected}; crop or "
-            "convert the reference (complex images are two channels)"
-        )
-    truth = truth.detach().float()
-    width = data_range
-    if width is None:
-        width = usual_range(comparable(truth, problem.complex_image), unit=problem.unit_range)
-    if not 0 < width < float("inf"):
-        found = f"data_range={width}" if data_range is not None else "a reference of zeros"
-        raise UserError(f"the range of the PSNR must be positive and finite, got {found}")
-    return truth, width

@@ -18,8 +18,9 @@ from untrained.problem import Problem
 from untrained.result import Result
 from untrained.rules.watch import INTERRUPTED, Reference
 from untrained.run.case import Case, RunSettings
-from untrained.run.evaluate import checked_reference, evaluate
+from untrained.run.evaluate import evaluate
 from untrained.run.plan import Plan
+from untrained.run.scores import checked_reference
 from untrained.run.second import solve_known
 from untrained.run.sure import ErrorBar, error_bars, members
 from untrained.solver.fit import Fit, stack_fits

@@ -5,24 +5,31 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from untrained.checks import whole
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
 from untrained.core.rule import Output, Stop
 from untrained.core.start import StartWeights
-from untrained.errors import UserError, shown
-from untrained.methods import METHODS, PRIOR, Card, find_recipe
-from untrained.methods.find import AUTO, BLIND, FILLIN, find_card
+from untrained.errors import UserError
+from untrained.methods import METHODS, Card, find_recipe
+from untrained.methods.find import AUTO, FILLIN, find_card
 from untrained.methods.own import own_card
 from untrained.methods.presets import check_preset
 from untrained.methods.selfdeblur import OURS
-from untrained.pretrain import TRAINABLE, Weights
+from untrained.pretrain import Weights
 from untrained.priors import Prior, Reconstructor
 from untrained.problem import Problem
 from untrained.problem.digest import data_digest
 from untrained.rules import Average, Blend, Closing, Last, PriorBlend, parse_stop
+from untrained.run.refusals import (
+    check_given,
+    check_prior,
+    check_unknown,
+    check_weights,
+    refuse_network_options,
+    refuse_prior,
+)
 
 MOST_STEPS = 10**9
 MOST_SEEDS = 10_000
@@ -173,24 +180,24 @@ def plan(
     if isinstance(settings, str):
         raise UserError(f"settings must be a list of FIELD=VALUE, got the text '{settings}'")
     steps = whole("steps", steps, least=0, most=MOST_STEPS)
-    _refuse_prior(weights)
+    refuse_prior(weights)
     if weights is not None and method == "auto":
         method = weights.method
-    _check_given("method", method, Method, "untrained.Method")
-    _check_given("stop", stop, Stop, "untrained.rules.Stop")
-    _check_given("output", output, Output, "untrained.rules.Output")
+    check_given("method", method, Method, "untrained.Method")
+    check_given("stop", stop, Stop, "untrained.rules.Stop")
+    check_given("output", output, Output, "untrained.rules.Output")
     card = _card_of(method, task, unknown)
-    _check_weights(card, task, weights)
-    _check_prior(card, prior)
+    check_weights(card, task, weights)
+    check_prior(card, prior)
     if weights is None and card.control is not None:
         card = card.control
     check_preset(preset)
     if card.classical:
-        _refuse_network_options(card, settings, steps, stop, output)
-        _check_unknown(card, None, unknown)
+        refuse_network_options(card, settings, steps, stop, output)
+        check_unknown(card, None, unknown)
         return Plan(card, task, preset, None, unknown=tuple(unknown))
     recipe = find_recipe(card, task, preset)
-    _check_unknown(card, recipe.method, unknown)
+    check_unknown(card, recipe.method, unknown)
     blind = method == "auto" and bool(recipe.method.fits)
     if blind:
         ours = f"{recipe.source}, with {' '.join(OURS)}"
@@ -212,47 +219,6 @@ def plan(
     recipe.check()
     then = plan(task, preset=preset) if blind else None
     return Plan(card, task, preset, recipe, weights, prior, tuple(unknown), then)
-
-
-def _check_unknown(card: Card, method: Method | None, unknown: Sequence[str]) -> None:
-    """Refuse a method that cannot do with what is unknown of the operator, or has nothing to find.
-
-    Args:
-        card: the method's.
-        method: itself; None for a classical one.
-        unknown: names of what is unknown.
-    """
-    fits = () if method is None else method.fits
-    lacking = [name for name in fits if name not in unknown]
-    if lacking:
-        raise UserError(
-            f"'{card.name}' estimates the {lacking[0]}, and it is known here: give --kernel "
-            "estimate (in Python untrained.physics.BlindBlur), or take another method"
-        )
-    for name in unknown:
-        if name in BLIND and name not in fits and method is not None:
-            raise UserError(
-                f"'{card.name}' needs a known {name}: leave --method out, which estimates it by "
-                f"{BLIND[name]} first, or take a classical method, which works with a guess"
-            )
-        if name not in BLIND and method is None:
-            raise UserError(
-                f"'{card.name}' is a classical method and refines no {name}: leave --method out"
-            )
-
-
-def _check_given(name: str, value: Any, kind: type, public: str) -> None:
-    """Refuse what is neither a name nor an object of that kind.
-
-    Raises:
-        UserError: says what was given; of a class, how to make an object of it.
-    """
-    if isinstance(value, (str, kind)):
-        return
-    hint = ""
-    if isinstance(value, type) and issubclass(value, kind):
-        hint = f"; give an object of it: {value.__name__}()"
-    raise UserError(f"{name} must be a text or an object of {public}, got {shown(value)}{hint}")
 
 
 def _card_of(method: str | Method, task: str, unknown: Sequence[str] = ()) -> Card:
@@ -294,59 +260,6 @@ def _with_method(recipe: Recipe, method: Method) -> Recipe:
     )
 
 
-def _refuse_prior(weights: Weights | None) -> None:
-    """Refuse the weights of a prior, which methods ask, and do not start from."""
-    card = None if weights is None else TRAINABLE.get(weights.method)
-    if card is not None and card.prior:
-        raise UserError(
-            f"these are the weights of {card.title}, which methods ask and "
-            "do not start from: give the file as --prior (prior= in Python)"
-        )
-
-
-def _check_weights(card: Card, task: str, weights: Weights | None) -> None:
-    if weights is not None and not card.pretrained:
-        users = [c.name for c in METHODS.values() if c.pretrained]
-        raise UserError(
-            f"'{card.name}' starts from random weights; those given serve {', '.join(users)} "
-            "(--method); leave --weights out"
-        )
-    if card.pretrained and weights is None and card.control is None:
-        raise UserError(
-            f"'{card.name}' starts from learned weights: give --weights FILE (weights= in "
-            f"Python), made by: untrained pretrain {card.name} {task} INPUT... --out FILE"
-        )
-    if weights is not None:
-        weights.check(card.name, task)
-
-
-def _check_prior(card: Card, prior: Prior | None) -> None:
-    """Refuse a prior of the wrong kind, one that is missing, or one that nothing would ask."""
-    if prior is None:
-        if card.needs == PRIOR:
-            raise UserError(
-                f"'{card.name}' asks {card.prior} that was trained elsewhere: give --prior FILE "
-                "(prior= in Python)"
-            )
-        return
-    if not card.prior:
-        users = [one.name for one in METHODS.values() if one.prior == prior.kind]
-        raise UserError(
-            f"'{card.name}' asks no pre-trained network; {prior.kind} serves "
-            f"{', '.join(users) or 'no method'} (--method); leave --prior out"
-        )
-    if card.prior != prior.kind:
-        raise UserError(
-            f"'{card.name}' asks {card.prior}, and --prior is {prior.kind} "
-            f"({prior.provenance.architecture})"
-        )
-    if isinstance(prior, Reconstructor) and prior.method != card.name:
-        raise UserError(
-            f"'{card.name}' applies a network of its own kind, and --prior is "
-            f"{prior.provenance.architecture}: that is --method {prior.method}"
-        )
-
-
 def _with_prior(output: Output, card: Card) -> Output:
     """Let the mixture of our own method take the prior's image in.
 
@@ -359,26 +272,6 @@ def _with_prior(output: Output, card: Card) -> Output:
             "(--output): leave --output or --prior out"
         )
     return PriorBlend.of(output)
-
-
-def _refuse_network_options(
-    card: Card, settings: Sequence[str], steps: int, stop: str | Stop, output: str | Output
-) -> None:
-    given = [
-        name
-        for name, is_given in (
-            (f"--set {' '.join(settings)}", bool(settings)),
-            ("--steps", bool(steps)),
-            ("--stop", stop not in ("auto", "none")),
-            ("--output", output != "auto"),
-        )
-        if is_given
-    ]
-    if given:
-        raise UserError(
-            f"'{card.name}' is a classical method without optimiser steps; {given[0]} does not "
-            "apply to it; leave it out"
-        )
 
 
 def _at_the_best(output: Output) -> Output:

@@ -22,10 +22,10 @@ from untrained.problem.digest import reference_digests
 from untrained.problem.scaling import own_level
 from untrained.result import Result
 from untrained.run.case import Case, RunSettings
-from untrained.run.evaluate import checked_reference, image_scores
 from untrained.run.execute import run
 from untrained.run.pictures import measurement_pictures
 from untrained.run.plan import Plan
+from untrained.run.scores import checked_reference, image_scores
 from untrained.run.stacking import joined_history, mean_mixture, without_the_mixture
 from untrained.run.tiling import Box, Tiling
 from untrained.solver.memory import memory_need

@@ -13,7 +13,7 @@ from untrained.priors import Prior
 from untrained.problem import Problem
 from untrained.problem.stacking import stack_problems
 from untrained.solver.memory import memory_need
-from untrained.solver.stage import StageInput
+from untrained.solver.stage_input import StageInput
 from untrained.solver.track import Track
 
 MOST = 64

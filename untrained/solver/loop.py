@@ -16,7 +16,8 @@ from untrained.core.watch import Watch
 from untrained.solver.context import RunContext
 from untrained.solver.fit import Fit
 from untrained.solver.memory import LEAN
-from untrained.solver.stage import Stage, StageInput, Stopwatch
+from untrained.solver.stage import Stage, Stopwatch
+from untrained.solver.stage_input import StageInput
 from untrained.solver.track import off_track
 
 

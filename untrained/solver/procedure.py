@@ -29,7 +29,7 @@ from untrained.solver.fit import Fit, stack_fits
 from untrained.solver.loop import run_stage
 from untrained.solver.refit import plan_refit, refit_all
 from untrained.solver.snapshot import Snapshot
-from untrained.solver.stage import FIRST, StageInput
+from untrained.solver.stage_input import FIRST, StageInput
 from untrained.solver.track import Track
 from untrained.solver.trial import Trials, try_candidates
 from untrained.threads import threads_for, use_threads

@@ -16,7 +16,8 @@ from untrained.solver.batching import Member, members_stage
 from untrained.solver.context import RunContext
 from untrained.solver.fit import Fit, joined_columns
 from untrained.solver.loop import run_stage
-from untrained.solver.stage import DIVERGED, OFF_TRACK, REFIT
+from untrained.solver.stage import DIVERGED, OFF_TRACK
+from untrained.solver.stage_input import REFIT
 
 GENTLE = 0.3
 """Factor of the learning rate in a fit that continues from another fit's weights."""

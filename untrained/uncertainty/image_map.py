@@ -20,7 +20,8 @@ from untrained.lab.jacobian import Jacobian, Weights
 from untrained.physics import Physics
 from untrained.problem import Problem
 from untrained.solver.snapshot import Snapshot
-from untrained.solver.stage import FIRST, Stage, StageInput
+from untrained.solver.stage import Stage
+from untrained.solver.stage_input import FIRST, StageInput
 
 NET = "net/"
 
