@@ -206,3 +206,16 @@ def test_masks_that_are_mostly_centre_can_be_split_twice() -> None:
         fit, _ = ut.Problem(physics.A(x), physics).split(0.1, seed=0)
         inner, held = fit.split(0.05, 0, scattered=True)
         assert inner.expected_misfit(x, held).isfinite().all()
+
+
+def test_spokes_without_a_trajectory_are_refused() -> None:
+    """Every row of radial samples runs through the middle of k-space; those of a grid do not."""
+    at = np.arange(64) - 32
+    angles = np.pi * np.arange(24) / 24
+    x, y = (at * f(angles)[:, None] for f in (np.cos, np.sin))
+    spokes = np.exp(-(x**2 + y**2) / 200 + 0.3j * x)[None].astype(np.complex64)
+    with pytest.raises(UserError, match="24 radial spokes.*--trajectory"):
+        layout_doubts(spokes, "kspace")
+    rows, columns = np.meshgrid(at, at, indexing="ij")
+    grid = np.exp(-(rows**2 + columns**2) / 200 + 0.3j * columns)[None].astype(np.complex64)
+    layout_doubts(grid, "kspace")

@@ -10,6 +10,7 @@ from untrained.errors import Doubt, UserError, doubting
 
 PEAKED = 4.0  # largest energy of an axis of k-space over its mean
 FLAT = 2.5
+SPOKES, EVEN = 0.9, 5.0  # share of rows that peak in the middle; largest energy over the median
 SHARP = 30.0  # strongest sample over the mean; of white noise it is about ten
 OUTER = 0.1  # share of the samples, furthest from the centre, that tell the noise
 LEAST_SAMPLES = 64
@@ -31,8 +32,8 @@ def layout_doubts(kspace: np.ndarray, label: str) -> tuple[str, ...]:
         label: what it is called in a message.
 
     Raises:
-        UserError: axes in another order, images in place of k-space, or a zero frequency that is
-            plainly not at `(H // 2, W // 2)`.
+        UserError: axes in another order, images in place of k-space, spokes in place of rows, or a
+            zero frequency that is plainly not at `(H // 2, W // 2)`.
     """
     coils, height, width = kspace.shape
     energy = np.square(np.abs(kspace.astype(np.complex128)))
@@ -47,6 +48,7 @@ def layout_doubts(kspace: np.ndarray, label: str) -> tuple[str, ...]:
                 f"save np.moveaxis(kspace, {axis - 3}, 0)"
             )
     _require_kspace(energy, ratios, kspace, label)
+    _require_grid(energy.sum(0), label)
     _require_centred(energy.sum(0), label)
     notes: tuple[str, ...] = ()
     if coils > min(height, width):
@@ -84,6 +86,22 @@ def _require_kspace(
         f"{label} looks like images of the coils and not like k-space: its energy is spread out, "
         "and that of its Fourier transform is not; save np.fft.fftshift(np.fft.fft2("
         "np.fft.ifftshift(images, axes=(-2, -1)), norm='ortho'), axes=(-2, -1))"
+    )
+
+
+def _require_grid(energy: np.ndarray, label: str) -> None:
+    """Refuse spokes: rows of equal energy that all peak in their middle, as no grid's do."""
+    rows = energy[energy.sum(1) > 0]
+    if len(rows) < 16 or rows.shape[1] < 16:
+        return
+    sums, middle = rows.sum(1), rows.shape[1] // 2
+    peaked = np.abs(rows.argmax(1) - middle) <= 2
+    if peaked.mean() < SPOKES or sums.max() > EVEN * np.median(sums):
+        return
+    raise UserError(
+        f"{label} looks like {len(rows)} radial spokes and not like rows of a grid: each has its "
+        "strongest sample in its middle, and all are equally strong; say where samples lie with "
+        "--trajectory FILE"
     )
 
 
