@@ -55,7 +55,7 @@ def test_simulated_and_read_again(clean, tmp_path) -> None:
 
 
 def test_geometry_in_a_json_file(clean, tmp_path) -> None:
-    """It is taken for simulation, and takes precedence over the file's, which is noted."""
+    """Check that --geometry is taken for simulation, and precedes the file's, with a note."""
     scan = SCAN | {"detector_row_pitch": 3.0, "slice_height": 2.0}
     (tmp_path / "g.json").write_text(json.dumps(scan))
     simulate_ct(clean, tmp_path / "m.npz", angles=4, volume=True, geometry=tmp_path / "g.json")

@@ -70,7 +70,7 @@ def test_a_noise_scan_makes_the_image_better(tmp_path: Path) -> None:
 
 
 def test_given_maps_are_mixed_with_the_coils(tmp_path: Path) -> None:
-    """What the mixed operator measures of the truth is what the mixed coils measured."""
+    """Check that mixed coil maps measure of the truth what the mixed coils measured."""
     kspace, maps = scan()
     noise = np.tensordot(correlated(), white(COILS, 4000), 1).astype(np.complex64)
     path = saved(tmp_path, kspace=kspace, maps=maps, noise=noise)

@@ -57,7 +57,7 @@ def test_channels_come_behind_time(tmp_path):
 
 @pytest.mark.parametrize("shape", [(8, 10), (4, 8, 10)])
 def test_masks_of_a_series(tmp_path, shape):
-    """One mask holds for all frames; one for each is that frame's."""
+    """Check that one mask holds for all frames, and a mask for each for its own."""
     mask = RNG.random(shape) < 0.6
     np.savez(tmp_path / "h.npz", measurement=CLIP / 255, mask=mask, reference=CLIP / 255)
     found = load_inpaint(tmp_path / "h.npz", series=True)

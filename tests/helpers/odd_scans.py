@@ -60,7 +60,7 @@ def counted(**changes: Any) -> Callable[[Path], Command]:
 
 
 def described(**text: Any) -> dict[str, Any]:
-    """What `ct` takes for a scan with a description of its scanner."""
+    """List the options with which `ct` reads a scan and a description of its scanner."""
     return {"parameters_json": json.dumps(text)}
 
 

@@ -70,7 +70,7 @@ def test_the_manifest_names_what_there_is() -> None:
 
 
 class Viewer(SimpleNamespace):
-    """What the widget asks of napari's viewer."""
+    """Stand in for napari's viewer: what the widget asks of it."""
 
     def add_image(self, data: np.ndarray, **options: object) -> None:
         self.layers.append(SimpleNamespace(name=options["name"], data=data))

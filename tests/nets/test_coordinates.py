@@ -61,7 +61,7 @@ def test_siren_is_the_papers_formula() -> None:
 @pytest.mark.parametrize("net", [Siren(8, 2), Wire(8, 1)], ids=lambda n: type(n).__name__)
 @pytest.mark.parametrize("sides", [(9,), (6, 7), (3, 5, 4)], ids=str)
 def test_inr_draws_signals_pictures_and_volumes(net, sides: tuple[int, ...]) -> None:
-    """One coordinate an axis, and every pixel by itself: a part of the grid gives a part."""
+    """Check that a network draws each pixel alone: of a part of the grid, that part."""
     y = torch.rand(1, 1, *sides)
     recipe = plan("denoise", method="inr").recipe
     assert recipe is not None

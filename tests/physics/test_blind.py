@@ -24,7 +24,7 @@ def kernel(*sides: int, seed: int = 1) -> torch.Tensor:
 
 @pytest.mark.parametrize("boundary", ["reflect", "circular"])
 def test_at_a_kernel_it_is_the_blur_by_that_kernel(boundary: str) -> None:
-    """One kernel for all images, and a kernel for each."""
+    """Check the blur by one kernel for all images, and by a kernel for each."""
     x = draw(2, 1, 13, 16)
     blind = BlindBlur((5, 4), (1, 13, 16), boundary)
     each = [kernel(5, 4, seed=s) for s in (2, 3)]

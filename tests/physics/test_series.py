@@ -53,7 +53,7 @@ def test_every_frame_is_measured_by_its_own_operator(name):
 
 @pytest.mark.parametrize("name", ["holes", "columns", "one"])
 def test_frames_hold_out_other_measurements(name):
-    """What is held out was measured, and differs from frame to frame."""
+    """Check that held-out pixels were measured, and differ from frame to frame."""
     series = Series(KINDS[name])
     y = series.A(torch.rand(1, *series.x_shape) + 0.1)
     held = series.holdout(y, 0.3, torch.Generator().manual_seed(0))

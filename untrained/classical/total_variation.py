@@ -335,8 +335,8 @@ def temporaltv(problem: Problem, weight: float | None = None) -> Tensor:
     images = []
     for i in range(len(problem.y)):
         one = problem.select(i)
-        if weight is None:
-            found = one.cached(TEMPORAL, lambda p: _search(p, TEMPORAL, 1))
-        chosen = float(found) if weight is None else weight
+        chosen = weight
+        if chosen is None:
+            chosen = float(one.cached(TEMPORAL, lambda p: _search(p, TEMPORAL, 1)))
         images.append(TVSolver(one, axes=1).run(chosen, 1e-3, 1000).image)
     return torch.cat(images)

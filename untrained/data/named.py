@@ -78,15 +78,16 @@ def require_no_key(path: str | Path, key: str | None) -> None:
         )
 
 
-class RenamedArray:
-    """A file of arrays, one of them read by another name than its own."""
+class ArrayView:
+    """Base of files of arrays that show another file, one of its arrays by another name.
+
+    Args:
+        file: the other file.
+        main: the name by which the array is read.
+        key: its own.
+    """
 
     def __init__(self, file: ArrayFile, main: str, key: str) -> None:
-        file.offer(key)
-        if key not in file.keys:
-            raise UserError(
-                f"--key: {file.path} holds no '{key}'; it holds {describe_contents(file)}"
-            )
         self.path, self._file, self._main, self._key = file.path, file, main, key
         self.keys = (main, *(name for name in file.keys if name not in (main, key)))
 
@@ -117,6 +118,18 @@ class RenamedArray:
     def _own(self, key: str) -> str:
         require_keys(self, key)
         return self._key if key == self._main else key
+
+
+class RenamedArray(ArrayView):
+    """A file of arrays, one of them read by another name than its own."""
+
+    def __init__(self, file: ArrayFile, main: str, key: str) -> None:
+        file.offer(key)
+        if key not in file.keys:
+            raise UserError(
+                f"--key: {file.path} holds no '{key}'; it holds {describe_contents(file)}"
+            )
+        super().__init__(file, main, key)
 
 
 class SingleArrayFile:

@@ -143,14 +143,7 @@ class AttentionUNet:
 
     def build(self, in_channels: int, out_channels: int, dim: int = 2) -> Hourglass:
         """Build the network `(B, in_channels, *sides) -> (B, out_channels, *sides)`; sides >= 2."""
-        deepest = 2 ** (len(per_scale(self.widths, self.depth)) - 1)
-        return Hourglass(
-            self.encoder(in_channels, dim),
-            self.decoder(out_channels, dim),
-            dim=dim,
-            multiple=1,
-            smallest=2 * deepest,
-        )
+        return self._unet().around(self.encoder(in_channels, dim), out_channels, dim)
 
     def encoder(self, in_channels: int, dim: int = 2) -> Encoder:
         """Build the encoder: that of `UNet`, attending at its last scales."""

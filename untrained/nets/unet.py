@@ -60,14 +60,13 @@ class UNet:
 
     def build(self, in_channels: int, out_channels: int, dim: int = 2) -> Hourglass:
         """Build the network `(B, in_channels, *sides) -> (B, out_channels, *sides)`; sides >= 2."""
+        return self.around(self.encoder(in_channels, dim), out_channels, dim)
+
+    def around(self, encoder: Encoder, out_channels: int, dim: int) -> Hourglass:
+        """Build the network around an encoder of the same widths."""
         deepest = 2 ** (len(per_scale(self.widths, self.depth)) - 1)
-        return Hourglass(
-            self.encoder(in_channels, dim),
-            self.decoder(out_channels, dim),
-            dim=dim,
-            multiple=1,
-            smallest=2 * deepest,
-        )
+        decoder = self.decoder(out_channels, dim)
+        return Hourglass(encoder, decoder, dim=dim, multiple=1, smallest=2 * deepest)
 
     def encoder(self, in_channels: int, dim: int = 2) -> Encoder:
         """Build the encoder; the side branch of every scale is the identity."""

@@ -88,9 +88,7 @@ class LogConductivity(NonlinearPhysics):
 
     def basis(self) -> GridBasis:
         """Make a coarse grid of unknowns for the pixels below the mesh."""
-        grid = self.eit.grid
-        seen = np.asarray(grid.averages.sum(axis=0)).reshape(grid.shape) > 0
-        return GridBasis(grid.shape, seen)
+        return GridBasis(self.eit.grid.shape, self.eit.support[0, 0].cpu().numpy() > 0)
 
     def initial(self, y: Tensor) -> Tensor:
         r"""Make a first image by one linearised step from the background.
@@ -157,7 +155,7 @@ class LogConductivity(NonlinearPhysics):
             slopes = self.eit.jacobian_at(np.asarray(averages.sum(axis=1)).ravel())
             slopes = slopes / self.unit.reshape(-1, 1)
             pixels = (averages @ averages.T).tocsr()
-            count = max(1, int((np.asarray(averages.sum(axis=0)) > 0).sum()))
+            count = max(1, int(self.eit.support.sum()))
             mean = float((slopes * (pixels @ slopes.T).T).sum() / count)
             size = len(slopes)
             operator = LinearOperator(

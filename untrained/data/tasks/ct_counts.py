@@ -11,7 +11,7 @@ import torch
 
 from untrained.data.arrays import require_finite
 from untrained.data.formats import ArrayFile
-from untrained.data.formats.base import require_keys
+from untrained.data.named import ArrayView
 from untrained.errors import UserError
 from untrained.physics.base import Physics
 from untrained.physics.counted import LEAST_COUNT, Counted
@@ -19,7 +19,7 @@ from untrained.physics.counted import LEAST_COUNT, Counted
 COUNTS, FLAT, DARK = "counts", "flat", "dark"
 
 
-class CountedScan:
+class CountedScan(ArrayView):
     """A file whose `sinogram` is computed of its counts."""
 
     def __init__(self, file: ArrayFile) -> None:
@@ -28,17 +28,12 @@ class CountedScan:
                 f"{file.path} has '{COUNTS}' and no '{FLAT}': store the count of a ray through "
                 "nothing, one number or one a detector bin"
             )
-        self.path, self._file = file.path, file
-        self.keys = ("sinogram", *(key for key in file.keys if key != COUNTS))
-
-    def shape(self, key: str) -> tuple[int, ...]:
-        """Return the shape of an array, from its header alone."""
-        return self._file.shape(self._own(key))
+        super().__init__(file, "sinogram", COUNTS)
 
     def read(self, key: str, index: int | None = None) -> np.ndarray:
         """Read the array, or entry `index` of its first axis."""
         if key != "sinogram":
-            return self._file.read(self._own(key), index)
+            return super().read(key, index)
         counts = self.counts(index).astype(np.float64)
         dark = self._beside(DARK, counts.shape) if DARK in self.keys else 0.0
         open_beam = self._beside(FLAT, counts.shape) - dark
@@ -56,26 +51,6 @@ class CountedScan:
         if values.dtype.kind not in "iuf" or values.min() < 0:
             raise UserError(f"{label} must be real counts >= 0, found {values.dtype}")
         return values
-
-    def nested(self) -> tuple[str, ...]:
-        """Name arrays in groups."""
-        return self._file.nested()
-
-    def offer(self, key: str) -> None:
-        """Add an array inside groups to the keys."""
-        self._file.offer(key)
-
-    def label(self, key: str) -> str:
-        """Name an array for a message, as the file does."""
-        return self._file.label(self._own(key))
-
-    def reversed_axes(self, key: str) -> bool:
-        """Tell whether the array was written with its last axis first."""
-        return self._file.reversed_axes(self._own(key))
-
-    def _own(self, key: str) -> str:
-        require_keys(self, key)
-        return COUNTS if key == "sinogram" else key
 
     def _beside(self, key: str, shape: tuple[int, ...]) -> np.ndarray:
         values = require_finite(self._file.read(key), f"'{key}' in {self.path}")
