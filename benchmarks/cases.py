@@ -18,6 +18,8 @@ with `--side 64` in small, for their small versions.
 
 `--onset` writes three images each of denoising, MRI and CT, 128 to 160 points wide, for the small
 version of grids/aseqdip-fig4.toml: there the brains are the central 128x128 of k-space.
+
+`--coverage` writes OUT/coverage for grids/coverage.toml, six images a task, 128 points wide.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from coverage_cases import make_coverage
 from low_data_cases import make_low_data
 from paper_cases import make_aseqdip
 from PIL import Image
@@ -124,6 +127,7 @@ if __name__ == "__main__":
     parser.add_argument("--onset", action="store_true", help="those of the overfitting curves")
     parser.add_argument("--low-data", action="store_true", help="those of learned weights")
     parser.add_argument("--aseqdip", action="store_true", help="those of aSeqDIP's Table 2")
+    parser.add_argument("--coverage", action="store_true", help="those of error bars")
     parser.add_argument("--side", type=int, help="of --low-data (default 128) and of --aseqdip")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -131,6 +135,8 @@ if __name__ == "__main__":
         make_low_data(given.data, given.out, given.side or 128)
     elif given.aseqdip:
         make_aseqdip(given.data, given.out / "aseqdip", given.side or 0)
+    elif given.coverage:
+        make_coverage(given.data, given.out / "coverage")
     elif given.onset:
         make_onset(given.data, given.out)
     elif given.small:

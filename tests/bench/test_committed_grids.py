@@ -65,6 +65,14 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "aseqdip/inpaint-0000-0.25": ("inpaint", "clean.npy", {"box": (7, 7), "center": True}),
         "aseqdip/nldeblur-0000": ("nldeblur", "clean.npy", {}),
     }
+    made |= {
+        "coverage/mri-0": ("mri", "image.npy", {"coils": 2}),
+        "coverage/ct-0": ("ct", "clean.npy", {"angles": 16}),
+        **{
+            f"coverage/{task}-0": (task, "clean.npy", {})
+            for task in ("denoise", "inpaint", "deblur")
+        },
+    }
     places = {Path(name).parent for name in made} | {Path("aseqdip/guides")}
     for place in places:
         (folder / "cases" / place).mkdir(parents=True, exist_ok=True)

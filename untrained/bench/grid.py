@@ -26,6 +26,7 @@ from untrained.data import TASKS
 from untrained.errors import UserError, from_file
 from untrained.methods import Card
 from untrained.methods.find import AUTO, find_card
+from untrained.uncertainty.settings import LEVEL, check_level, find_way
 
 KEYS = {
     "name": TEXT,
@@ -45,6 +46,8 @@ RUN_KEYS = {
     "output": TEXT,
     "label": TEXT,
     "weights": TEXT,
+    "uncertainty": TEXT + LIST,
+    "level": NUMBER,
     "tasks": TEXT + LIST,
     "small": TEXT + LIST,
 }
@@ -209,18 +212,38 @@ def _run_entries(table: Any, folder: Path, where: str) -> list[RunEntry]:
     small = read_texts(values["small"], f"{where}: small") if "small" in values else ()
     methods = [_placed(name, folder) for name in read_texts(values["method"], f"{where}: method")]
     presets = read_texts(values.get("preset", "fast"), f"{where}: preset")
-    if "label" in values and len(methods) * len(presets) > 1:
+    ways = _ways(values, where)
+    if "label" in values and len(methods) * len(presets) * len(ways) > 1:
         raise UserError(f"{where}: a label names one run, and this table gives several")
     if "steps" in values:
         require_positive(values["steps"], f"{where}: steps")
     entries = [
         RunEntry(
-            _run(values, method, preset, where), tasks, small, values.get("weights", ""), where
+            _run(values, method, preset, way, where),
+            tasks,
+            small,
+            values.get("weights", ""),
+            where,
         )
         for method in methods
         for preset in presets
+        for way in ways
     ]
     return list(dict.fromkeys(entries))  # a classical method is the same with every preset
+
+
+def _ways(values: dict[str, Any], where: str) -> tuple[str, ...]:
+    """Read the ways to an error bar, one run each; ("",) where none is asked for."""
+    if "uncertainty" not in values:
+        if "level" in values:
+            raise UserError(f"{where}: level is that of an error bar; give uncertainty as well")
+        return ("",)
+    ways = read_texts(values["uncertainty"], f"{where}: uncertainty")
+    with from_file(where):
+        for way in ways:
+            find_way(way)
+        check_level(values.get("level", LEVEL))
+    return ways
 
 
 def _placed(method: str, folder: Path) -> str:
@@ -229,12 +252,17 @@ def _placed(method: str, folder: Path) -> str:
     return f"{(folder / place).resolve()}:{name}" if colon and place.endswith(".py") else method
 
 
-def _run(values: dict[str, Any], method: str, preset: str, where: str) -> Run:
+def _run(values: dict[str, Any], method: str, preset: str, way: str, where: str) -> Run:
     method = AUTO if method == "auto" else method
     with from_file(where):
         card = find_card(method)
     settings = read_texts(values["settings"], f"{where}: settings") if "settings" in values else ()
     classical = card.classical
+    if classical and way:
+        raise UserError(
+            f"{where}: '{card.name}' is a classical method, which has no network to vary and so no "
+            "error bar; give it a [[runs]] table without uncertainty"
+        )
     run = Run(
         method=method,
         preset="fast" if classical else preset,
@@ -242,6 +270,8 @@ def _run(values: dict[str, Any], method: str, preset: str, where: str) -> Run:
         steps=values.get("steps", 0),
         stop=values.get("stop", "auto"),
         output=values.get("output", "auto"),
+        uncertainty=way,
+        level=float(values.get("level", LEVEL)),
     )
     return replace(run, label=values.get("label") or _label(run, card, values.get("weights", "")))
 
@@ -257,6 +287,7 @@ def _label(run: Run, card: Card, weights: str) -> str:
         for name, value in (("stop", run.stop), ("output", run.output))
         if value != "auto"
     ]
+    parts += [run.uncertainty, f"level={run.level:g}" if run.level != LEVEL else ""]
     return " ".join(part for part in parts if part)
 
 
@@ -311,6 +342,7 @@ def _check_plans(jobs: list[Job], entry: RunEntry) -> None:
     for job in jobs:
         try:
             job.plan()
+            job.way()
         except UserError as error:
             apart = ""
             if find_card(job.run.method).classical:

@@ -13,6 +13,7 @@ from untrained.files import sha256
 from untrained.methods.find import is_own
 from untrained.pretrain import load_weights
 from untrained.run.plan import Plan, plan
+from untrained.uncertainty.settings import LEVEL, Way, find_way, parted_settings, with_settings
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Run:
     Attributes:
         label: its name in tables and figures.
         weights: (absolute path, hash) of what a pre-trained method starts from, if it is one.
+        uncertainty: name of the way to an error bar; empty = none.
+        level: nominal coverage of its intervals.
     """
 
     method: str
@@ -60,6 +63,8 @@ class Run:
     output: str = "auto"
     label: str = ""
     weights: tuple[str, str] = ("", "")
+    uncertainty: str = ""
+    level: float = LEVEL
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,9 @@ class Job:
             content["weights"] = self.run.weights[1]
         if self.case.guides:
             content["guides"] = [digest for _, digest in self.case.guides]
+        way = self.way()
+        if way is not None:
+            content["error bar"] = [way.name, asdict(way), self.run.level]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -110,12 +118,21 @@ class Job:
             self.case.task,
             method=run.method,
             preset=run.preset,
-            settings=run.settings,
+            settings=parted_settings(run.settings)[0],
             steps=run.steps,
             stop=run.stop,
             output=run.output,
             weights=load_weights(run.weights[0]) if run.weights[0] else None,
         )
+
+    def way(self) -> Way | None:
+        """Resolve how the error bar is found; None where none is asked for.
+
+        Raises:
+            UserError: an unknown name or setting.
+        """
+        own = parted_settings(self.run.settings)[1]
+        return with_settings(find_way(self.run.uncertainty or None), own)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, the id among them."""

@@ -6,9 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from untrained.bench.coverage import plain_values
 from untrained.bench.job import Job, file_digest
 from untrained.bench.score import Limit, Score, Scored
 from untrained.core.recipe import Recipe
@@ -18,6 +20,7 @@ from untrained.data import TASKS, Measurement, read_guides
 from untrained.errors import UserError
 from untrained.machine import pick_device
 from untrained.problem import Problem
+from untrained.result import Result
 from untrained.run.case import Case, RunSettings
 from untrained.run.execute import run
 from untrained.solver.fit import Fit
@@ -35,6 +38,8 @@ class Measured:
         result: of the run with its own stop rule.
         axes: of the saved image.
         scores: `stopped final oracle oracle_step ssim`; None where there is no such number.
+        uncertainty: how the error bar was found and how often its intervals hold, as in the
+            `result.json` of a run; None without one.
         history: of every phase; the whole budget on all measurements is phase `curve`.
         curve: that phase's name; empty for a classical method, and where the cut came before.
         cut: whether the time limit ended the job.
@@ -42,10 +47,11 @@ class Measured:
         finished: False when it was paused and can be taken up again.
     """
 
-    result: Fit
+    result: Result
     axes: str
     scores: dict[str, float | None]
     history: History
+    uncertainty: dict[str, Any] | None = None
     curve: str = ""
     cut: bool = False
     full_seconds: float = 0.0
@@ -81,13 +87,22 @@ def measure(
         watch=watchers,
         compare=False,
         run_dir=state / "stopped",
+        sure=job.way(),
+        level=job.run.level,
     )
-    (result,) = run(chosen, [Case(problem)], settings)
+    # Only the record of an error bar sees the truth; else the watcher alone does.
+    truth = score.known() if settings.sure is not None else None
+    (result,) = run(chosen, [Case(problem, truth)], settings)
     scores: dict[str, float | None] = {
         "stopped": score.psnr(result.image),
         "ssim": score.ssim(result.image),
     }
     measured = Measured(result, m.axes, scores, result.history)
+    if settings.sure is not None:
+        # No oracle: an interval belongs to an image of a part of the measurements.
+        _ended(measured, result)
+        measured.uncertainty = plain_values(result.uncertainty)
+        return measured
     if chosen.recipe is None or not _ended(measured, result):
         return measured
     measured.curve = _whole_phase(chosen.recipe, result)

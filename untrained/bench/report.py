@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from untrained._version import versions
+from untrained.bench.coverage import PARTS, cells_of
 from untrained.bench.made import GRID, JOBS, write_output
 from untrained.bench.table import (
     COSTS,
@@ -48,6 +49,8 @@ def write_report(rows: Sequence[Row], out: Path) -> Path:
         verdict=_verdict(rows),
         plots=[drawn(chart) for chart in charts if chart.lines],
         tables=[(title, _table(members)) for title, members in _panels(rows)],
+        coverage=[(title, _coverage(members)) for title, members in _panels(rows)],
+        parts=("data", *PARTS),
         problems=[row for row in rows if row["error"]],
         rows=rows,
         scores=SCORES,
@@ -132,4 +135,14 @@ def _table(rows: list[Row]) -> list[tuple[str, str, list[str]]]:
             ],
         )
         for row in summarise(rows)
+    ]
+
+
+def _coverage(rows: list[Row]) -> list[tuple[str, str, list[str]]]:
+    """Return (run, level, cells) for each run with an error bar."""
+    levels = {row["label"]: row["level"] for row in rows if row["level"] is not None}
+    return [
+        (row["label"], f"{100 * levels[row['label']]:g} %", cells_of(row))
+        for row in summarise(rows)
+        if row["data_after_mean"] is not None
     ]

@@ -59,6 +59,17 @@ class Score:
         """Return the SSIM of the image, blackened outside the region."""
         return ssim(image * self._region, self._like(image), data_range=self._range)
 
+    def known(self) -> Tensor:
+        """Return the truth `(1, C, ...)`; of a disc the square inside it, NaN around that."""
+        if bool((self._region > 0).all()):
+            return self._truth
+        half = DISC * self._truth.shape[-1] / 2**0.5
+        inside = [
+            ((torch.arange(n, device=self.device) - (n - 1) / 2).abs() <= half)
+            for n in self._truth.shape[-2:]
+        ]
+        return self._truth.where(inside[0][:, None] & inside[1], torch.nan)
+
     def _like(self, image: Tensor) -> Tensor:
         """Return the truth, turned as the image where measurements do not tell how it lies."""
         return same_view(self._truth, image) if self._turned else self._truth

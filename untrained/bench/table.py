@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from untrained.bench.coverage import SHARES, cut, shares_of
+from untrained.bench.coverage import screen as coverage_screen
 from untrained.bench.job import Job
 from untrained.bench.made import write_output
 from untrained.bench.run import job_directory
@@ -35,6 +37,9 @@ MEASURED = (
     "precision",
     "threads",
     "version",
+    "uncertainty",
+    "level",
+    *SHARES,
 )
 COLUMNS = (
     *("task", "image", "setting", "label", "method", "preset", "seed", "status"),
@@ -114,12 +119,13 @@ def screen(rows: list[Row], summary: list[Row]) -> list[str]:
         title = panel_title(row)
         if title != shown:
             shown = title
-            lines += ["", f"{_cut(title, 26):<26}{'jobs':>6}" + "".join(_heads())]
+            lines += ["", f"{cut(title, 26):<26}{'jobs':>6}" + "".join(_heads())]
         lines.append(
-            f"  {_cut(row['label'], 24):<24}{_count(row):>6}"
+            f"  {cut(row['label'], 24):<24}{_count(row):>6}"
             + "".join(f"{spread(row, name):>14}" for name in SCORES)
             + f"{number(row['seconds_mean'], '.0f'):>6}"
         )
+    lines += coverage_screen(summary, panel_title)
     notes = [f"{row['status']}: {_name(row)}: {row['error']}" for row in rows if row["error"]]
     return [*lines[1:], *([""] if notes else []), *notes]
 
@@ -157,6 +163,8 @@ def _row(job: Job, directory: Path) -> Row:
             "stop_step": facts["stop"]["step"],
             "version": facts["versions"]["untrained"],
         }
+        told = facts.pop("uncertainty", None)
+        facts |= {} if told is None else shares_of(told)
         row |= {name: facts.get(name) for name in MEASURED}
     if status == FAILURE:
         row["error"] = read_json(directory / FAILED)["error"]
@@ -171,7 +179,7 @@ def _summary(key: tuple[str, ...], rows: list[Row]) -> Row:
     summary |= {"n": len(rows), "n_done": found.get(DONE, 0), "n_cut": found.get(CUT, 0)}
     summary["n_failed"] = found.get(FAILURE, 0) + found.get(KILLED, 0)
     summary["n_missing"] = len(rows) - sum(summary[f"n_{k}"] for k in ("done", "cut", "failed"))
-    for name in (*SCORES, "ssim", *COSTS):
+    for name in (*SCORES, "ssim", *COSTS, *SHARES):
         values = [float(row[name]) for row in rows if row[name] is not None]
         summary[f"{name}_mean"] = statistics.fmean(values) if values else None
         summary[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else None
@@ -223,10 +231,6 @@ def spread(row: Row, name: str) -> str:
 def number(value: float | None, form: str) -> str:
     """Format the value, or write a dash where there is none."""
     return "-" if value is None else format(value, form)
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) < width else text[: width - 2] + "…"
 
 
 def _name(row: Row) -> str:

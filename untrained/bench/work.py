@@ -151,6 +151,7 @@ def _facts(job: Job, measured: Measured, time_limit: float, peak: float | None) 
         **job.to_dict(),
         "recipe": None if result.recipe is None else result.recipe.to_dict(),
         **{name: _finite(value) for name, value in measured.scores.items()},
+        "uncertainty": measured.uncertainty,
         "stop": asdict(result.stop[0]),
         "steps": result.steps,
         "seconds": result.seconds,
