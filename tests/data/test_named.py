@@ -204,30 +204,6 @@ def follow(error: pytest.ExceptionInfo[UserError]) -> None:
     exec(str(error.value).split("in Python: ")[1], {})
 
 
-def test_advice_for_ismrmrd(here):
-    full = kspace().transpose(0, 2, 1)  # lines are columns of ours
-    index = np.dtype([("kspace_encode_step_1", "u2"), ("slice", "u2")])
-    head = np.dtype(
-        [("flags", "u8"), ("number_of_samples", "u2"), ("active_channels", "u2"), ("idx", index)]
-    )
-    vlen = h5py.vlen_dtype(np.float32)
-    rows = np.zeros(37, np.dtype([("head", head), ("traj", vlen), ("data", vlen)]))
-    noise = np.ones((4, 7), np.complex64)
-    lines = [(0, noise), *enumerate(full.transpose(1, 0, 2))]
-    for row, (line, samples) in zip(rows, lines, strict=True):
-        row["head"] = (2**18 if samples is noise else 0, samples.shape[1], 4, (line, 0))
-        row["data"] = np.ascontiguousarray(samples).view(np.float32).ravel()
-        row["traj"] = np.zeros(0, np.float32)
-    with h5py.File("scan.h5", "w") as file:
-        file["dataset/data"] = rows
-        file["dataset/xml"] = "<ismrmrdHeader/>"
-    with pytest.raises(UserError, match=r"ISMRMRD") as error:
-        load_mri("scan.h5")
-    follow(error)
-    (found,) = load_mri("scan.npz")
-    assert np.allclose(to_complex(found.y)[0].numpy(), full)
-
-
 def test_other_names_in_matlab_files(here):
     scipy.io.savemat("old.mat", {"k": kspace().T})  # (W, H, coils) in MATLAB
     with pytest.raises(UserError, match="it holds 'k'; if one of these is it"):

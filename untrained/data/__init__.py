@@ -183,7 +183,7 @@ TASKS: dict[str, TaskFiles] = {
             "mri",
             "Reconstruct undersampled multi-coil or single-coil k-space.",
             "fastMRI-style .h5 (kspace: slices, coils, H, W) or .npz (kspace: coils, H, W; "
-            "optionally mask, maps, reference), or k-space alone as .npy",
+            "optionally mask, maps, reference), ISMRMRD raw data, or k-space alone as .npy",
             guarded(load_mri),
             simulate_mri,
         ),

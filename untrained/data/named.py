@@ -61,7 +61,7 @@ def open_measurement(
             yield RenamedArray(file, main, key)
             return
         if main not in file.keys:
-            advice = advise_on_contents(file.path, file.keys, file.nested())
+            advice = advise_on_contents(file.keys, file.nested())
             raise UserError(
                 f"{file.path} lacks '{main}'; it holds {describe_contents(file)}{advice}"
             )
@@ -90,6 +90,11 @@ class ArrayView:
     def __init__(self, file: ArrayFile, main: str, key: str) -> None:
         self.path, self._file, self._main, self._key = file.path, file, main, key
         self.keys = (main, *(name for name in file.keys if name not in (main, key)))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what was decided while reading, as the file does."""
+        return self._file.notes
 
     def shape(self, key: str) -> tuple[int, ...]:
         """Return the shape of an array, from its header alone."""
@@ -134,6 +139,8 @@ class RenamedArray(ArrayView):
 
 class SingleArrayFile:
     """A file that holds one array without a name: .npy, or the grey pages of a TIFF."""
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path, main: str) -> None:
         self.path = path

@@ -72,7 +72,7 @@ def guess(path: str | Path, entries: Sequence[Entry], tasks: Sequence[str]) -> G
 
 def _by_name(entries: Sequence[Entry]) -> list[Guess]:
     """Guess by the names of arrays, first by those that this library uses."""
-    names = {entry.name: entry for entry in entries}
+    names = {entry.name: entry for entry in entries if entry.dtype}  # those that can be read
     found = [Guess(task, f"it has '{key}'") for key, task in BY_KEY.items() if key in names]
     if any(name.endswith(COUNTS) for name in names):
         found.append(Guess("ct", "it has the raw counts of a tomograph"))

@@ -25,6 +25,7 @@ from untrained.data.formats.base import (
 from untrained.data.formats.bmp import BMP
 from untrained.data.formats.dicom import DICOM
 from untrained.data.formats.hdf5 import HDF5
+from untrained.data.formats.ismrmrd import ISMRMRD
 from untrained.data.formats.jpeg import JPEG
 from untrained.data.formats.matlab import MATLAB
 from untrained.data.formats.nifti import NIFTI
@@ -67,6 +68,7 @@ FORMATS: dict[str, Format] = {
         NPY,
         NPZ,
         HDF5,
+        ISMRMRD,
         MATLAB,
         BART,
         NIFTI,

@@ -20,14 +20,6 @@ READERS = {
 }
 """Suffixes -> module, expression of an array, and its axis of coils or slices (None: of two)."""
 
-ISMRMRD = (
-    "import h5py, numpy as np; a = h5py.File({file})['dataset/data'][()]; "
-    "a = a[a['head']['flags'] & 2**18 == 0]; line = a['head']['idx']['kspace_encode_step_1']; "
-    "rows = np.stack([d.view('c8').reshape(a['head']['active_channels'][0], -1) "
-    "for d in a['data']], 1); k = np.zeros((len(rows), line.max() + 1, rows.shape[2]), 'c8'); "
-    "k[:, line] = rows; np.savez('scan.npz', kspace=k)"
-)
-
 
 def other_format(path: str | Path, what: str, expected: str, key: str = "") -> UserError:
     """Make the error for a file of another format, with what would read it where that is known.
@@ -48,19 +40,13 @@ def other_format(path: str | Path, what: str, expected: str, key: str = "") -> U
     )
 
 
-def advise_on_contents(path: Path, keys: tuple[str, ...], inside: tuple[str, ...]) -> str:
+def advise_on_contents(keys: tuple[str, ...], inside: tuple[str, ...]) -> str:
     """Say how to get at the measurement of a file that has nothing by its usual name.
 
     Args:
-        path: the file.
         keys: names of its arrays at the top level.
         inside: paths of those in groups.
     """
-    if "dataset/data" in inside and "dataset/xml" in inside:
-        return (
-            ": an ISMRMRD file, line by line; of one slice and repetition, in Python: "
-            + ISMRMRD.format(file=_named(path))
-        )
     known = [*keys, *inside]
     return f"; if one of these is it, name it, as in --key {shlex.quote(known[0])}" if known else ""
 

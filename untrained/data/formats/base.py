@@ -134,6 +134,11 @@ class ArrayFile(Protocol):
     path: Path
     keys: tuple[str, ...]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what was decided while reading; complete once an array was read."""
+        ...
+
     def shape(self, key: str) -> tuple[int, ...]:
         """Return the shape of an array, from its header alone."""
         ...

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from untrained.data.formats.base import (
+    ArrayFile,
     NamedArraysFormat,
     complex_fields,
     reporting_damage,
     require_keys,
     to_native,
 )
+from untrained.data.formats.ismrmrd_scan import IsmrmrdFile
 from untrained.errors import UserError
 from untrained.machine import check_size, float_bytes
 
@@ -25,6 +27,8 @@ MOST_UNWRITTEN = 2**16  # bytes; a small array of zeros is sometimes left to the
 
 class H5File:
     """The top-level datasets of an HDF5 file."""
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path, handle: Any) -> None:
         import h5py
@@ -132,8 +136,8 @@ def _require_readable(dataset: Any, label: str) -> None:
 
 
 @contextmanager
-def open_hdf5(file: Path, what: str) -> Iterator[H5File]:
-    """Open an HDF5 file; `what` names the argument in messages."""
+def open_hdf5(file: Path, what: str) -> Iterator[ArrayFile]:
+    """Open an HDF5 file, ISMRMRD known by its contents; `what` names the argument in messages."""
     import h5py
 
     try:
@@ -144,7 +148,30 @@ def open_hdf5(file: Path, what: str) -> Iterator[H5File]:
             "of another format"
         ) from error
     with handle:
-        yield H5File(file, handle)
+        raw = _raw_data(file, handle)
+        yield H5File(file, handle) if raw is None else IsmrmrdFile(file, raw)
+
+
+def _raw_data(path: Path, handle: Any) -> Any:
+    """Find the group that holds the readouts of ISMRMRD, no link followed; None where none does."""
+    import h5py
+
+    with reporting_damage(path, None):
+        for name in ("dataset", *(name for name in handle if name != "dataset")):
+            if not isinstance(handle.get(name, getlink=True), h5py.HardLink):
+                continue
+            group = handle[name]
+            if not isinstance(group, h5py.Group):
+                continue
+            parts = [group.get(part, getlink=True) for part in ("xml", "data")]
+            if all(isinstance(part, h5py.HardLink) for part in parts):
+                data, text = group["data"], group["xml"]
+                records = isinstance(data, h5py.Dataset) and {"head", "data"} <= set(
+                    data.dtype.names or ()
+                )
+                if records and isinstance(text, h5py.Dataset) and not data.external:
+                    return group
+    return None
 
 
 HDF5 = NamedArraysFormat(

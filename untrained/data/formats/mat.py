@@ -64,6 +64,8 @@ class _Stored:
 class MatFile:
     """The numeric arrays and cell arrays of a MAT file."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, path: Path, content: bytes) -> None:
         self.path = path
         self._content = content

@@ -20,6 +20,8 @@ class Reversed:
     version wrote the file.
     """
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, file: MatFile) -> None:
         self.path = file.path
         self.keys = tuple(key for key in file.keys if not file.holds_cells(key))

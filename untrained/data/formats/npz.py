@@ -20,6 +20,8 @@ from untrained.machine import check_size, float_bytes
 class NpzFile:
     """The members of an .npz archive."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path = path
         self._archive = archive

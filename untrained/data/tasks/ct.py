@@ -62,7 +62,7 @@ from untrained.data.tasks.ct_counts import (
     weighted,
 )
 from untrained.data.tasks.ct_described import read_described
-from untrained.data.tasks.ct_raw import RawScan, raw_scan
+from untrained.data.tasks.ct_raw import raw_scan
 from untrained.data.tasks.ct_refine import filled_sinogram, refined
 from untrained.data.tasks.ct_scan import (
     CONE,
@@ -204,9 +204,7 @@ def _read(
         counts=counts,
         notes=notes,
     )
-    if isinstance(file, RawScan):  # it knows what it decided once all was read
-        return replace(found, notes=(*notes, *file.notes))
-    return found
+    return replace(found, notes=(*notes, *file.notes))  # complete once all was read
 
 
 @contextmanager

@@ -85,6 +85,7 @@ def load_mri(
             found = _load_shots(file, mask, maps, (slice, volume), trajectory, virtual_coils)
             return [join_slices(found, path)] if volume else found
         indices, notes = _slices(file, slice, volume)
+        notes += file.notes
         if file.reversed_axes("kspace"):
             notes += (REVERSED,)
         found = [_load_slice(file, i, mask, maps, notes, virtual_coils) for i in indices]
@@ -205,6 +206,7 @@ def _load_shots(
     shape = file.shape("kspace")
     stack = shape[0] if len(shape) == 4 else None
     indices, notes = choose_slices(which[0], stack, file.path, which[1])
+    notes += file.notes
     found, size = [], None
     for index in indices:
         label = file.label("kspace")
@@ -280,8 +282,9 @@ def mask_of(
 def _stored_mask(file: ArrayFile, index: int | None) -> np.ndarray | None:
     """Read the file's mask, or that of one slice where it has one for each."""
     values = read_optional(file, "mask")
-    if values is not None and index is not None and values.ndim == 3 and len(values) > 1:
-        return values[index] if len(values) == _slice_count(file) else values
+    counted = values is not None and index is not None and values.ndim == 3
+    if values is not None and counted and len(values) == _slice_count(file):
+        return values[index]
     return values
 
 

@@ -13,11 +13,13 @@ from untrained.data.slices import read_slice
 from untrained.data.tasks.mri_coils import Mixing
 from untrained.errors import UserError
 from untrained.physics.coilmaps import estimate_maps
-from untrained.physics.masks import calibration_block
+from untrained.physics.masks import calibration_block, centre_crop
 
 HOW = ("auto", "espirit", "lowres")
 HOW_NAMES = {"espirit": "ESPIRiT", "lowres": "low-resolution coil images"}
 MOST_SENSITIVE = 1e6
+CALIBRATION = "calibration"
+"""Name of a scan of the centre of k-space in a file, from which coil maps are estimated."""
 
 
 def find_maps(
@@ -45,13 +47,43 @@ def find_maps(
         return _mixed(given, mixing), ("coil maps: from the file",)
     if len(kspace) == 1:
         return None, ("a single coil: its map is taken as 1 everywhere",)
+    where = "k-space"
+    if CALIBRATION in file.keys:
+        kspace, mask = _calibration(file, index, shape, mixing)
+        where = "its calibration scan"
     maps, used = estimate_maps(kspace, mask, str(wanted))  # type: ignore[arg-type]
     rows, columns = calibration_block(mask)
     if mixing is not None:
         maps = _of_one_brightness(maps, mixing)
     return maps, (
-        f"coil maps: {HOW_NAMES[used]} from the fully sampled {rows}x{columns} centre of k-space",
+        f"coil maps: {HOW_NAMES[used]} from the fully sampled {rows}x{columns} centre of {where}",
     )
+
+
+def _calibration(
+    file: ArrayFile, index: int | None, shape: tuple[int, ...], mixing: Mixing | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read the scan that maps are estimated from, in the middle of a grid of `shape`.
+
+    Returns:
+        k-space complex64 `(coils, H, W)`, zero where nothing was measured, and the mask of that.
+
+    Raises:
+        UserError: of other coils, larger than the image's k-space, or not complex.
+    """
+    label = file.label(CALIBRATION)
+    values = read_slice(file, CALIBRATION, index, 3)
+    fits = values.ndim == 3 and len(values) == shape[0] and values.dtype.kind == "c"
+    if not fits or any(n > whole for n, whole in zip(values.shape, shape, strict=True)):
+        raise UserError(
+            f"{label} is {values.dtype} of shape {values.shape}; expected complex (coils, h, w), "
+            f"the centre of k-space of {shape} (coils, H, W)"
+        )
+    kspace = np.zeros(shape, np.complex64)
+    rows, columns = centre_crop((shape[1], shape[2]), (values.shape[1], values.shape[2]))
+    kspace[:, rows, columns] = values
+    mask = np.any(kspace != 0, axis=0)
+    return (kspace if mixing is None else mixing.apply(kspace)), mask
 
 
 def _mixed(maps: np.ndarray, mixing: Mixing | None) -> np.ndarray:

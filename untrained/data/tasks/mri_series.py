@@ -110,7 +110,7 @@ def _load_frames(file: ArrayFile, mask: str | Path | None, maps: str | Path) -> 
         if reference is None
         else torch.stack([to_channels(one[None]) for one in reference], dim=2),
         data_range=None if reference is None else usual_range(reference, unit=False) or None,
-        notes=(f"{told} on average", *dict.fromkeys(notes), *map_notes),
+        notes=(f"{told} on average", *file.notes, *dict.fromkeys(notes), *map_notes),
         axes="TYX",
         source=str(file.path),
     )
