@@ -318,6 +318,21 @@ def test_aseqdip_begins_at_a_blurred_image_itself() -> None:
         assert torch.equal(s["z"], given.estimate() if start is None else start)
 
 
+def test_aseqdip_takes_the_adjoint_image_where_the_operator_leaves_the_border_out() -> None:
+    class Valid:
+        """Blur without the border, as deepinv's: y is smaller than x."""
+
+        task, x_shape = "deblur", (1, 12, 11)
+
+        def A(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.avg_pool2d(x, 3, 1)
+
+    problem = Problem(torch.rand(1, 1, 10, 9), Valid())
+    s = State(problem, nets.Compact(widths=(4, 4)).build(1, 1), seed=0)
+    m.ASeqDIP().start(s)
+    assert torch.equal(s["z"], problem.estimate())
+
+
 def test_a_shorter_budget_shortens_what_comes_before_the_image() -> None:
     assert plan("denoise", method="autoencoder", steps=100).recipe.method.training == 50
     kept = plan("denoise", method="autoencoder", steps=100, settings=["training=7"]).recipe

@@ -87,6 +87,18 @@ def test_a_part_measures_what_the_whole_does_inside_its_margin(task: str) -> Non
     assert torch.allclose(part.A_adjoint(seen)[middle], whole[middle], atol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("each", [False, True])
+def test_a_part_of_a_colour_picture_keeps_its_mask(channels: int, each: bool) -> None:
+    """One mask for all channels, and a mask for each."""
+    mask = (torch.rand(channels, 9, 8, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    physics = Inpaint(mask if each else mask[0], (channels, 9, 8))
+    x = torch.rand(1, channels, 9, 8)
+    found = physics.cropped(physics.A(x), slice(2, 7), slice(1, 8))
+    assert found is not None
+    assert torch.equal(found[0].A(x[..., 2:7, 1:8]), found[1])
+
+
 @pytest.mark.parametrize(("task", "sigma"), [("inpaint", 0.0), ("denoise", 0.1)])
 def test_seams_are_invisible(task: str, sigma: float) -> None:
     """tv in tiles: PSNR no 0.1 dB below the whole's, no larger steps where tiles meet."""

@@ -69,8 +69,9 @@ class Inpaint(LinearPhysics):
         """Crop a picture `(B, C, H, W)` and its mask; see the base class. Volumes have no parts."""
         if y.ndim != 4:
             return None
-        part = y[..., rows, columns]
-        return Inpaint(self.mask[0, ..., rows, columns], tuple(part.shape[1:])), part
+        part, mask = y[..., rows, columns], self.mask[0, ..., rows, columns]
+        # one mask for all channels has a single one, which the constructor wants without its axis
+        return Inpaint(mask[0] if len(mask) == 1 else mask, tuple(part.shape[1:])), part
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Draw pixels to hold out, `(1, C, H, W)`: measured ones only, the same in each channel.
