@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from untrained.classical import CLASSICAL
 
 PACKAGE = Path(__file__).resolve().parents[1] / "untrained"
-EXTRAS = {"sigpy", "deepinv", "distributed", "nibabel", "pydicom", "msgpack"} | {
+EXTRAS = {"sigpy", "deepinv", "distributed", "nibabel", "pydicom", "msgpack", "zarr"} | {
     *("magicgui", "qtpy", "finufft"),
 }
 """Asked for by a sentence where they are missing."""

@@ -37,8 +37,15 @@ _WRITING: set[str] = set()
 
 
 def sha256(path: str | Path) -> str:
-    """Compute the hash of a file's contents, in hexadecimal digits."""
+    """Compute the hash of a file's contents, in hexadecimal digits.
+
+    Of a directory that is of all its files, with their names.
+    """
     digest = hashlib.sha256()
+    if Path(path).is_dir():
+        for part in sorted(p for p in Path(path).rglob("*") if p.is_file()):
+            digest.update(f"{part.relative_to(path).as_posix()} {sha256(part)}\n".encode())
+        return digest.hexdigest()
     with Path(path).open("rb") as stream:
         while block := stream.read(2**20):
             digest.update(block)
@@ -163,6 +170,22 @@ def existing_file(path: str | Path, what: str = "input") -> Path:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{what}: {file} cannot be opened: {reason}") from error
     return file
+
+
+def existing_folder(path: str | Path, what: str = "input") -> Path:
+    """Return `path` as a Path, if a directory that may be read stands there.
+
+    Raises:
+        UserError: nothing there, a file, or no permission; `what` says which argument it was.
+    """
+    folder = Path(path)
+    if not folder.exists():
+        raise UserError(f"{what}: there is no {folder}; check the path")
+    if not folder.is_dir():
+        raise UserError(f"{what}: {folder} is a file, and by its name a directory is expected")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise UserError(f"{what}: {folder} may not be read; check its permissions")
+    return folder
 
 
 def read_text_file(path: str | Path, what: str, most: int) -> str:

@@ -39,7 +39,7 @@ STATES = re.compile(r"(slice|seeds|bootstrap|walk|tile|known)-\d+")
 PART = r"\..+\.untrained-[0-9a-f]{6}-[0-9]+-[0-9a-f]{8}\.part"
 """Files that `atomic_write` has not ended."""
 
-COMPANIONS = (".tif", ".nii", ".dcm", ".cfl", ".hdr")
+COMPANIONS = (".tif", ".nii", ".dcm", ".cfl", ".hdr", ".zarr.zip")
 """Suffixes of what is written in the format of the input."""
 
 FILES = (

@@ -485,7 +485,7 @@ def read(task: str, *more: str) -> tuple[str, ...]:
     return ("reconstruct", task, "{file}", "--quiet", "--out", "{out}", *more)
 
 
-def _with(task: str, beside: str, option: str) -> tuple[str, ...]:
+def read_with(task: str, beside: str, option: str) -> tuple[str, ...]:
     return ("reconstruct", task, "{dir}/" + beside, option, "{file}", "--quiet", "--out", "{out}")
 
 
@@ -513,17 +513,17 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject("ct npz", "in.npz", read("ct"), simulated("ct", angles=10), as_npz),
     Subject("ct h5", "in.h5", read("ct"), simulated("ct", angles=10), as_h5),
     Subject(
-        "ct geometry", "geometry.json", _with("ct", "scan.npz", "--geometry"),
+        "ct geometry", "geometry.json", read_with("ct", "scan.npz", "--geometry"),
         _beside(simulated("ct", angles=10), "scan.npz"), as_text,
     ),
     Subject(
-        "ct angles", "angles.txt", _with("ct", "scan.npz", "--angles"),
+        "ct angles", "angles.txt", read_with("ct", "scan.npz", "--angles"),
         _beside(simulated("ct", angles=10), "scan.npz"), as_text,
     ),
     Subject("eit npz", "in.npz", read("eit", *ONE_STEP), _tank_npz, as_npz, engine=False),
     Subject("eit mat", "in.mat", read("eit", *ONE_STEP), _tank_mat, as_mat, engine=False),
     Subject(
-        "eit mesh", "mesh.npz", (*_with("eit", "in.npz", "--mesh"), *ONE_STEP),
+        "eit mesh", "mesh.npz", (*read_with("eit", "in.npz", "--mesh"), *ONE_STEP),
         _beside(_tank_npz, "in.npz"), as_npz, engine=False,
     ),
     Subject(
@@ -532,28 +532,28 @@ SUBJECTS: tuple[Subject, ...] = (
         _classes, as_mat, engine=False,
     ),
     Subject(
-        "mask picture", "mask.png", _with("inpaint", "in.npy", "--mask"),
+        "mask picture", "mask.png", read_with("inpaint", "in.npy", "--mask"),
         _beside(_npy, "in.npy"), as_bytes,
     ),
     Subject(
-        "mask array", "mask.npy", _with("inpaint", "in.npy", "--mask"),
+        "mask array", "mask.npy", read_with("inpaint", "in.npy", "--mask"),
         _beside(_npy, "in.npy"), as_npy,
     ),
     Subject(
-        "kernel", "kernel.npy", _with("deblur", "in.npy", "--kernel"),
+        "kernel", "kernel.npy", read_with("deblur", "in.npy", "--kernel"),
         _beside(_npy, "in.npy"), as_npy,
     ),
     Subject(
-        "coil maps", "maps.npz", _with("mri", "scan.npz", "--maps"),
+        "coil maps", "maps.npz", read_with("mri", "scan.npz", "--maps"),
         _beside(_kspace, "scan.npz"), as_npz,
     ),
     Subject(
-        "reference", "reference.npy", _with("denoise", "in.npy", "--reference"),
+        "reference", "reference.npy", read_with("denoise", "in.npy", "--reference"),
         _beside(_npy, "in.npy"), as_npy,
     ),
     Subject(
         "guide", "guide.png",
-        (*_with("denoise", "in.npy", "--guide"), "--method", "refguided", *NET, *SMALL),
+        (*read_with("denoise", "in.npy", "--guide"), "--method", "refguided", *NET, *SMALL),
         _beside(_npy, "in.npy"), as_bytes, engine=False,
     ),
     Subject(
@@ -563,7 +563,7 @@ SUBJECTS: tuple[Subject, ...] = (
     ),
     Subject(
         "weights", "weights.safetensors",
-        (*_with("denoise", "input.npy", "--weights"), *NET), _weights, as_weights, engine=False,
+        (*read_with("denoise", "input.npy", "--weights"), *NET), _weights, as_weights, engine=False,
     ),
     _asked("torch", "torch", "prior.pth"),
     _asked("old torch", "old torch", "prior.pt"),

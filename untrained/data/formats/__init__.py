@@ -34,7 +34,8 @@ from untrained.data.formats.npz import NPZ
 from untrained.data.formats.png import PNG
 from untrained.data.formats.tiff import TIFF
 from untrained.data.formats.webp import WEBP
-from untrained.files import existing_file
+from untrained.data.formats.zarr_store import ZARR, ZARR_ZIP
+from untrained.files import existing_file, existing_folder
 
 __all__ = [
     "FORMATS",
@@ -73,6 +74,8 @@ FORMATS: dict[str, Format] = {
         BART,
         NIFTI,
         DICOM,
+        ZARR,
+        ZARR_ZIP,
     )
 }
 
@@ -170,8 +173,9 @@ def open_arrays(path: str | Path, what: str = "input") -> Iterator[ArrayFile]:
             kind than the suffix says. Reading raises it for a missing key, an object array, a
             header that disagrees with the file, and an array that is too large.
     """
-    file = existing_file(path, what)
-    found = find_format(file)
+    found = find_format(path)
+    is_folder = found is not None and found.directory
+    file = existing_folder(path, what) if is_folder else existing_file(path, what)
     if not isinstance(found, NamedArraysFormat):
         raise other_format(file, what, f"one of {', '.join(named_array_suffixes())}")
     with found.open(file, what) as arrays:
