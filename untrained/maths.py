@@ -72,9 +72,44 @@ def to_channels(x: Tensor) -> Tensor:
     return torch.stack((x.real, x.imag), dim=1)
 
 
+def to_components(x: Tensor) -> Tensor:
+    """Convert real `(B, 2 S, ...)`, a real and an imaginary part in turn, to complex `(B, S, ...)`.
+
+    S is the number of complex values that an image has at each pixel: 1 for nearly all, 2 for MRI
+    with two sets of coil maps.
+    """
+    if x.is_complex() or x.ndim < 3 or x.shape[1] % 2:
+        raise ValueError(
+            "complex values travel as pairs of real channels (B, 2 S, ...); "
+            f"got {tuple(x.shape)} {x.dtype}"
+        )
+    return torch.complex(x[:, 0::2], x[:, 1::2])
+
+
+def from_components(x: Tensor) -> Tensor:
+    """Convert complex `(B, S, ...)` to real `(B, 2 S, ...)`; the inverse of `to_components`."""
+    return to_channels(x).movedim(1, 2).flatten(1, 2)
+
+
+def as_components(x: Tensor, channels: int) -> Tensor:
+    """Give a complex image `(B, 2, ...)` further components of zeros, to `(B, channels, ...)`.
+
+    Its magnitude stays the same. An image that has more channels than 2 is returned as it is.
+    """
+    more = channels - x.shape[1]
+    if x.shape[1] != 2 or more <= 0:
+        return x
+    return torch.cat([x, x.new_zeros(len(x), more, *x.shape[2:])], dim=1)
+
+
 def magnitude(x: Tensor) -> Tensor:
-    """Compute the magnitude `(B, 1, ...)` of a two-channel complex image `(B, 2, ...)`."""
-    return to_complex(x).abs().unsqueeze(1)
+    """Compute the magnitude `(B, 1, ...)` of a complex image `(B, 2 S, ...)`.
+
+    Of several components S it is the root of the sum of their squares.
+    """
+    if x.shape[1] == 2:
+        return to_complex(x).abs().unsqueeze(1)
+    return torch.linalg.vector_norm(to_components(x), dim=1, keepdim=True)
 
 
 def level(sizes: Tensor, most: int = 10_000_000) -> Tensor:

@@ -251,6 +251,7 @@ ROWS = (
     Row("was read as whole", mri(mask=COLUMNS[None])),
     Row("was read as one mask (H, W)", mri(mask=np.tile(COLUMNS, (4, 48, 1)))),
     Row("from the fully sampled", mri()),
+    Row("sets, ESPIRiT from the fully sampled", mri("--map-sets", 2)),
     Row("coil maps: from the file", mri(maps=birdcage_maps(4, (48, 48)).astype(np.complex64))),
     Row("coil maps: from ", lambda f: [
         *mri()(f), "--maps", npy(f, birdcage_maps(4, (48, 48)).astype(np.complex64), "maps.npy")]),

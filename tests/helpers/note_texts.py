@@ -27,6 +27,8 @@ ALSO = {  # texts that functions return which give notes by another name
     "doubts/ct.py": ("_left_out",),
 }
 PARTS = (
+    # of a run's own result.json, which is signed: tests/physics/test_map_sets.py
+    "the root of the sum of their squares is compared",
     # labels of arrays and files
     "slice {}", "' in {}", "--kernel: {}", "{}, A_adjoint", "'reference' in ",
     "(H, W) or (C, H, W)", "a picture (", ", enlarged ", "k-space of {} coils (--coils)",
@@ -34,7 +36,7 @@ PARTS = (
     # parts of a note that has a row
     "what was given", "the first image", " of the positions", "; leave it out of the file",
     "in a JPEG black is not ", "black may not be exactly 0", " times as wide as",
-    "opposite views", "the centres of mass of the views",
+    "opposite views", "the centres of mass of the views", "; the file's own maps are left out",
     "next to nothing, or one value,", "detector bin", ", {} channels", "from {} to {}",
     "{} on average", " with a Gaussian of ",
     "and left out, as not measured", "the middle {}x{} of",

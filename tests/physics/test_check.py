@@ -47,6 +47,13 @@ def mri(size, coils):
     return MRI(random_mask(size, 0.6, seed=1), maps)
 
 
+def map_sets(size, lines=False):
+    """Two sets of maps, each of which is zero somewhere."""
+    maps = noise(1, 2, 3, *size, dtype=torch.complex64)
+    maps[:, 0, :, :3], maps[:, 1, :, :, 5:-5] = 0, 0
+    return MRI(vdrs_mask(size[1], 2, 0.2) if lines else random_mask(size, 0.6, seed=1), maps)
+
+
 def columns(size, coils):
     """Whole columns, by maps of which each image of a batch, or slice, has the same."""
     maps = noise(coils, *size, dtype=torch.complex64)
@@ -58,7 +65,8 @@ def spokes(size, coils):
     angles = torch.arange(9, dtype=torch.float64)[:, None] * 2.4
     radius = (torch.arange(30, dtype=torch.float64) - 15) / 30
     points = torch.stack([angles.cos() * radius, angles.sin() * radius], -1)
-    return NonCartesianMRI(points, noise(coils, *size, dtype=torch.complex64))
+    shape = coils if isinstance(coils, tuple) else (coils,)
+    return NonCartesianMRI(points, noise(*shape, *size, dtype=torch.complex64))
 
 
 def cone(size):
@@ -86,6 +94,9 @@ OPERATORS = {
     "mri_1_coil": lambda size: mri(size, 0),
     "mri_4_coils": lambda size: mri(size, 4),
     "mri_columns": lambda size: MRI(vdrs_mask(size[1], 2, 0.2), x_shape=(2, *size)),
+    "mri_sets": map_sets,
+    "hybrid_sets": lambda size: map_sets(size, lines=True).hybrid(),
+    "mri_spokes_sets": lambda size: spokes(size, (1, 2, 3)),
     "mri_spokes": lambda size: spokes(size, 3),
     "ct_parallel": lambda size: CT(size, np.arange(0, 180, 20.0), 40),
     "ct_fan": lambda size: CT(size, np.arange(0, 360, 40.0), 50, fan=FanBeam(90.0, 150.0)),

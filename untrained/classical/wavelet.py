@@ -15,7 +15,7 @@ from untrained.classical.linear import require_linear
 from untrained.classical.sliding_dct import falling
 from untrained.classical.weight import by_octaves, expected_error, noise_of
 from untrained.errors import UserError
-from untrained.maths import above_norm, to_channels, to_complex
+from untrained.maths import above_norm, from_components, to_components
 from untrained.problem import Problem
 
 START = 1e-3
@@ -117,16 +117,17 @@ class _Reconstruction:
 
 
 def _as_values(problem: Problem, image: Tensor) -> np.ndarray:
-    """Convert an image to SigPy's complex `(C, *sides)`, or `(1, *sides)` of a complex image."""
+    """Convert an image to SigPy's complex `(C, *sides)`, `(S, *sides)` of S complex components."""
     # of real values too: SigPy's shrinkage answers with complex ones
-    values: np.ndarray = (to_complex(image) if problem.complex_image else image[0]).cpu().numpy()
-    return values.astype(np.complex64)
+    one = (to_components(image) if problem.complex_image else image)[0]
+    values: np.ndarray = one.cpu().numpy().astype(np.complex64)
+    return values
 
 
 def _as_image(problem: Problem, values: np.ndarray) -> Tensor:
     """Convert SigPy's values back to an image `(1, C, *sides)`."""
-    found = torch.from_numpy(np.ascontiguousarray(values))
-    return (to_channels(found) if problem.complex_image else found.real[None]).to(problem.y)
+    found = torch.from_numpy(np.ascontiguousarray(values))[None]
+    return (from_components(found) if problem.complex_image else found.real).to(problem.y)
 
 
 def _shrinkage(shape: tuple[int, ...], weight: float, grids: int = 1, shift: int = SHIFT) -> Any:

@@ -212,6 +212,13 @@ def phase(
     metavar="C",
     help="Compress the coils to so many.",
 )
+@click.option(
+    "--map-sets",
+    type=click.IntRange(1, 4),
+    default=None,
+    metavar="S",
+    help="Sets of ESPIRiT maps; 2 where the field of view is smaller than the object.",
+)
 @_SLICE
 @_VOLUME
 @_SERIES
@@ -224,6 +231,7 @@ def mri(
     maps: str,
     trajectory: str | None,
     virtual_coils: int | None,
+    map_sets: int | None,
     index: str | None,
     volume: bool,
     series: bool,
@@ -236,6 +244,7 @@ def mri(
         maps=maps,
         trajectory=trajectory,
         virtual_coils=virtual_coils,
+        map_sets=map_sets,
         slice=index,
         volume=volume,
         series=series,

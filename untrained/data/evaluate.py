@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ TURNED = (
 )
 
 
+COMBINED = "several complex components: the root of the sum of their squares is compared"
 MIDDLE = (
     "the image is compared with slice {} of {} of '{}', the middle one; --slice N takes another"
 )
@@ -99,7 +101,7 @@ def evaluate_notes(
 
 
 def _pair(image: str | Path, reference: str | Path, index: int | None) -> Pair:
-    found = read_picture(image, "image")
+    found = _combined(read_picture(image, "image"), Path(image))
     truth = _truth(reference, found, index)
     if found.pixels.shape != truth.pixels.shape:
         raise UserError(
@@ -116,8 +118,23 @@ def _pair(image: str | Path, reference: str | Path, index: int | None) -> Pair:
 
 def _task_of_result(image: Path) -> str:
     """Find the task of a run, for an image that it left behind; else ""."""
+    return str(_facts_of(image).get("task", ""))
+
+
+def _facts_of(image: Path) -> dict[str, Any]:
+    """Read what a run says of an image that it left behind; nothing of any other."""
     facts = read_facts(image.parent / RESULT)
-    return str(facts.get("task", "")) if facts and image.name in facts["files"] else ""
+    return facts if facts and image.name in facts["files"] else {}
+
+
+def _combined(found: Picture, path: Path) -> Picture:
+    """Combine the components of an image that a run saw through several sets of coil maps."""
+    if not np.iscomplexobj(found.pixels) or len(found.pixels) == 1:
+        return found
+    if _facts_of(path).get("axes") != "CYX":
+        return found
+    whole = np.linalg.norm(found.pixels, axis=0)[None].astype(np.complex64)
+    return replace(found, pixels=whole, notes=(*found.notes, COMBINED))
 
 
 def _task_of_file(path: str | Path) -> str:

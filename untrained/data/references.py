@@ -17,7 +17,7 @@ from untrained.data.images import Picture, in_units, picture_from_array, read_pi
 from untrained.data.measurement import Measurement
 from untrained.data.series import read_series, stacked_frames
 from untrained.errors import UserError, from_file
-from untrained.maths import to_channels
+from untrained.maths import as_components, to_channels
 from untrained.tasks import find_task
 
 REFERENCE, GUIDE = "--reference", "--guide"
@@ -145,7 +145,7 @@ def _like(measurement: Measurement, pixels: np.ndarray, path: str | Path, option
     if is_volume:
         values = values[None]
     if is_complex and (is_volume or len(pixels) == 1):
-        values = to_channels(values.to(torch.complex64))
+        values = as_components(to_channels(values.to(torch.complex64)), expected[0])
     elif np.iscomplexobj(pixels) and not is_complex:
         raise UserError(f"{option}: {path} is complex, but {measurement.task} images are real")
     else:

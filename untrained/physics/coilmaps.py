@@ -35,6 +35,7 @@ def estimate_maps(
     kspace: Tensor | np.ndarray,
     mask: Tensor | np.ndarray | None = None,
     how: Literal["auto", "espirit", "lowres"] = "auto",
+    sets: int = 1,
 ) -> tuple[Tensor, How]:
     """Estimate coil maps by the best method at hand; return them and the method's name.
 
@@ -45,15 +46,22 @@ def estimate_maps(
         kspace: complex `(coils, H, W)`, zero where not sampled.
         mask: `(H, W)` or `(W,)`; None takes the non-zero pattern.
         how: `auto`, `espirit` or `lowres`.
+        sets: number of sets of maps, see `espirit_maps`; more than one takes ESPIRiT.
 
     Returns:
         (maps, how_used): maps as of `espirit_maps` or `lowres_maps`.
 
     Raises:
-        UserError: an unknown `how`, or no usable centre block.
+        UserError: an unknown `how`, several sets of low-resolution maps, or no usable centre block.
     """
     if how not in ("auto", "espirit", "lowres"):
         raise UserError(f"maps must be 'auto', 'espirit' or 'lowres', got {how!r}.")
+    if sets > 1:
+        if how == "lowres":
+            raise UserError(
+                f"low-resolution maps are one set, and {sets} were asked for: take ESPIRiT maps"
+            )
+        return espirit_maps(kspace, mask, sets=sets), "espirit"
     if how == "auto":
         *_, block = _data_and_block(kspace, mask)
         how = "espirit" if min(block) >= _ESPIRIT_LINES else "lowres"
@@ -127,8 +135,9 @@ def espirit_maps(
     mask: Tensor | np.ndarray | None = None,
     width: int = 24,
     crop: float = 0.95,
+    sets: int = 1,
 ) -> Tensor:
-    r"""Estimate one set of ESPIRiT maps (Uecker et al., MRM 71, 2014).
+    r"""Estimate ESPIRiT maps, one set or more (Uecker et al., MRM 71, 2014).
 
     The patches of calibrated k-space (6 rows by up to 6 columns, all coils) span a small space
     V. A k-space all of whose patches lie in V is unchanged by :math:`\mathcal W`, the average of
@@ -154,24 +163,40 @@ def espirit_maps(
     ESPIRiT leaves one phase per pixel open; it is taken from `lowres_maps`, so that an image is
     nearly real here too (the phase of any one coil has singularities).
 
+    Several sets. Where the field of view is smaller than the object, two parts of it share a pixel,
+    G has two eigenvalues of 1 there, and their eigenvectors span what the coils may see: a set of
+    maps for each (soft-SENSE). The basis of that span is free. The first set is where repeated G
+    takes the low-resolution maps, which are smooth; the others are orthogonal to it. A set is zero
+    where its eigenvalue is below `crop`, but for the margin; nothing is done at the border, where
+    the object really goes on at the other side.
+
     Args:
         kspace: complex `(coils, H, W)`, zero where not sampled.
         mask: `(H, W)` or `(W,)`; None takes the non-zero pattern.
         width: largest side of the block used; smaller if less is fully sampled.
         crop: smallest eigenvalue of a pixel with signal; 0 leaves the maps whole.
+        sets: number of sets of maps, at most that of the coils.
 
     Returns:
-        complex64 torch tensor `(coils, H, W)` on the CPU; sum_c |S_c|^2 is 1 or 0.
+        complex64 torch tensor `(coils, H, W)` on the CPU, `(sets, coils, H, W)` of several sets;
+        sum_c |S_c|^2 is 1 or 0, and at no pixel are two sets alike: they are orthogonal.
 
     Raises:
-        UserError: k-space of another shape, or fewer than 7 fully sampled central lines.
+        UserError: k-space of another shape, fewer than 7 fully sampled central lines, or more sets
+            than coils.
     """
     data, sampled, block = _data_and_block(kspace, mask)
+    if not 1 <= sets <= len(data):
+        raise UserError(f"sets of maps must be 1 to {len(data)}, the number of coils, got {sets}.")
     _check_lines(block, _ESPIRIT_LINES, "ESPIRiT maps")
     sides = (min(block[0], width), min(block[1], width))
     rows, columns = centre_crop((data.shape[-2], data.shape[-1]), sides)
     basis = _patch_basis(data[:, rows, columns])
-    maps, eigenvalue = _principal(_projections(basis, (data.shape[-2], data.shape[-1])))
+    projections = _projections(basis, (data.shape[-2], data.shape[-1]))
+    if sets > 1:
+        several, values = _leading(projections, lowres_maps(data, sampled, width), sets)
+        return (several * _supports(values, crop)).to(torch.complex64)
+    maps, eigenvalue = _principal(projections)
     agreement = (maps.conj() * lowres_maps(data, sampled, width)).sum(0)
     maps = maps * torch.polar(torch.ones_like(agreement.real), agreement.angle())
     return (_to_the_border(maps) * _support(eigenvalue, crop)).to(torch.complex64)
@@ -213,6 +238,47 @@ def _principal(matrices: Tensor) -> tuple[Tensor, Tensor]:
         value = torch.linalg.vector_norm(vector, dim=(-2, -1))
         vector = vector / value.clamp_min(1e-20)[..., None, None]
     return vector[..., 0].permute(2, 0, 1), value
+
+
+def _leading(matrices: Tensor, start: Tensor, sets: int) -> tuple[Tensor, Tensor]:
+    """Find orthonormal maps of the largest eigenvalues, smooth where these are equal.
+
+    Args:
+        matrices: G `(H, W, coils, coils)`.
+        start: smooth maps `(coils, H, W)`, which the first set is to be near.
+        sets: how many.
+
+    Returns:
+        Maps `(sets, coils, H, W)`, eigenvalues `(sets, H, W)`, falling.
+    """
+    values, vectors = torch.linalg.eigh(matrices)
+    values, vectors = values.flip(-1)[..., :sets], vectors.flip(-1)[..., :sets]
+    # G^n of the start, by its part along each eigenvector: only equal eigenvalues survive
+    along = vectors.mH @ start.permute(1, 2, 0).to(vectors.dtype)[..., None]
+    along = along * (values.clamp_min(0) / values[..., :1]).pow(_POWER_STEPS)[..., None]
+    turn = torch.zeros(*values.shape, sets, dtype=vectors.dtype)
+    turn[..., :1] = along
+    turn[..., 1:] = torch.eye(sets, dtype=vectors.dtype)[:, 1:]
+    # the first column of Q is `along` to a phase, the others are orthogonal to it
+    basis, rest = torch.linalg.qr(turn)
+    phase = torch.diagonal(rest, dim1=-2, dim2=-1)
+    turned = vectors @ (basis * torch.sgn(phase)[..., None, :])
+    return turned.permute(3, 2, 0, 1), values.permute(2, 0, 1)
+
+
+def _supports(eigenvalues: Tensor, crop: float) -> Tensor:
+    """Find where each set is seen, with a margin: `(sets, 1, H, W)` of 0 and 1.
+
+    Beyond the border an image goes on at its other side, and so does the margin. Holes are filled
+    in the first set alone: others surround the object.
+    """
+    from scipy import ndimage
+
+    wide = [np.pad(one >= crop, _MARGIN, mode="wrap") for one in eigenvalues.numpy()]
+    grown = [ndimage.binary_dilation(one, iterations=_MARGIN) for one in wide]
+    inner = np.stack([one[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] for one in grown])
+    inner[0] = ndimage.binary_fill_holes(inner[0])
+    return torch.from_numpy(inner).float()[:, None]
 
 
 def _support(eigenvalue: Tensor, crop: float) -> Tensor:

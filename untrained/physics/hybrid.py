@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from untrained.maths import to_channels, to_complex
+from untrained.physics.coil_sums import mean_of_maps, see_coils, sets_of, sum_coils
 from untrained.physics.copies import among
 from untrained.physics.kinds import LinearPhysics
 
@@ -21,7 +22,8 @@ class Hybrid(LinearPhysics):
     step, for the same number. See `Problem.quick`.
 
     Args:
-        before: maps times the phases before a plain FFT, complex `(1 or B, coils, H, W)`.
+        before: maps times the phases before a plain FFT, complex `(1 or B, coils, H, W)`, or
+            `(1 or B, S, coils, H, W)` of several sets.
         after: the mask times the phases after it, complex `(H, W)`.
         lines: indices of the measured columns, or rows.
         across: the axis on which they are counted: -1 for columns, -2 for rows.
@@ -33,9 +35,9 @@ class Hybrid(LinearPhysics):
     def __init__(
         self, before: Tensor, after: Tensor, lines: Tensor, across: int, support: Tensor | None
     ) -> None:
-        shape = list(before.shape[1:])
+        shape = list(before.shape[-3:])
         shape[across] = len(lines)
-        super().__init__((2, *before.shape[2:]), (2, *shape))
+        super().__init__((2 * sets_of(before), *before.shape[-2:]), (2, *shape))
         self.before, self.after, self.support = before, after, support
         self.across = across
         self._measured = (..., lines) if across == -1 else (..., lines, slice(None))
@@ -45,20 +47,19 @@ class Hybrid(LinearPhysics):
         return self if len(self.before) == 1 else among(self, images, "before", "support")
 
     def A(self, x: Tensor) -> Tensor:
-        """Map images `(B, 2, H, W)` to `(B, 2, coils, H, columns)` or `(B, 2, coils, rows, W)`."""
+        """Map images `(B, 2 S, H, W)` to `(B, 2, coils, H, columns)`, `(B, 2, coils, rows, W)`."""
         self._check_x(x)
-        image = to_complex(x)[:, None]
-        coils = image * self.before.to(image.dtype)
+        coils = see_coils(x, self.before.to(torch.promote_types(x.dtype, torch.complex64)))
         return to_channels(self.measured(torch.fft.fft(coils, dim=self.across, norm="ortho")))
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Apply the adjoint, to images `(B, 2, H, W)`."""
+        """Apply the adjoint, to images `(B, 2 S, H, W)`."""
         self._check_y(y)
         values = to_complex(y)
-        full = values.new_zeros(*values.shape[:2], *self.before.shape[2:])
+        full = values.new_zeros(*values.shape[:2], *self.before.shape[-2:])
         full[self._measured] = values
         coils = torch.fft.ifft(full, dim=self.across, norm="ortho")
-        return to_channels((coils * self.before.to(coils.dtype).conj()).sum(1))
+        return sum_coils(coils, self.before.to(coils.dtype))
 
     def mean_squared_singular_value(self, weighting: str = "uniform") -> Tensor:
         """Give that of the `MRI` it stands for, `(1 or B,)`: the same operator, to a rotation."""
@@ -77,20 +78,3 @@ class Hybrid(LinearPhysics):
         kspace = kspace * self.after.to(kspace.dtype).conj()
         positions = torch.fft.ifft(kspace, dim=along, norm="ortho")
         return to_channels(self.measured(positions))
-
-
-def mean_of_maps(maps: Tensor, support: Tensor | None) -> Tensor:
-    """Average sum_c |S_c|^2 over the pixels that some coil sees, for every set of maps.
-
-    Args:
-        maps: complex `(1 or B, coils, H, W)`, zero outside the support; phases do not matter.
-        support: `(1 or B, 1, H, W)`, 1 where some coil sees the image; None is everywhere.
-
-    Returns:
-        float64 `(1 or B,)`; 0 where nothing is seen.
-    """
-    energy = [float(torch.view_as_real(one).double().square().sum()) for one in maps]
-    size = maps.shape[-2] * maps.shape[-1]
-    seen = [size] * len(maps) if support is None else [int(one.sum()) for one in support]
-    means = [e / max(n, 1) for e, n in zip(energy, seen, strict=True)]
-    return torch.tensor(means, dtype=torch.float64)

@@ -12,8 +12,16 @@ from torch import Tensor
 from untrained.errors import UserError
 from untrained.maths import fft2c, ifft2c, to_channels, to_complex
 from untrained.physics.base import Physics
+from untrained.physics.coil_sums import (
+    mean_of_maps,
+    said_sets,
+    see_coils,
+    sets_of,
+    sum_coils,
+    support_of,
+)
 from untrained.physics.copies import among, twin
-from untrained.physics.hybrid import Hybrid, mean_of_maps
+from untrained.physics.hybrid import Hybrid
 from untrained.physics.kinds import LinearPhysics
 from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop, plane_mask
 from untrained.physics.positions import number_positions
@@ -35,12 +43,17 @@ class MRI(LinearPhysics):
     `support`, `(1 or B, 1, H, W)`, is 1 where some coil sees the image, and None where that is
     everywhere: what no coil sees is no part of an image (`Problem.supported`).
 
+    With S sets of maps (soft-SENSE, M. Uecker et al., Magn. Reson. Med. 71 (2014) 990) an image has
+    S complex values at each pixel, :math:`y_c = M F \sum_s S_{sc} x_s`, and is `(B, 2 S, H, W)`: a
+    real and an imaginary part for each set in turn. Where the field of view is smaller than the
+    object two parts of it share a pixel, which one set cannot explain.
+
     Args:
         mask: `(H, W)`, or `(W,)` for whole columns, or another shape that `plane_mask` knows, as
             `(coils, H, W)`; 1 = measured.
-        maps: complex coil maps `(coils, H, W)` or `(1 or B, coils, H, W)`; None is one coil with
-            map 1.
-        x_shape: `(2, H, W)`; needed only where a mask of columns comes without maps.
+        maps: complex coil maps `(coils, H, W)` or `(1 or B, coils, H, W)`; of several sets
+            `(1 or B, S, coils, H, W)`; None is one coil with map 1.
+        x_shape: `(2 S, H, W)`; needed only where a mask of columns comes without maps.
 
     Raises:
         UserError: a mask or maps of the wrong shape or content, or no way to know the height.
@@ -63,36 +76,35 @@ class MRI(LinearPhysics):
         size = (sampled.shape[0], sampled.shape[1])
         if coil_maps is None:
             coil_maps = torch.complex(torch.ones(1, 1, *size), torch.zeros(1, 1, *size))
-        super().__init__((2, *size), (2, coil_maps.shape[1], *size))
+        super().__init__((2 * sets_of(coil_maps), *size), (2, coil_maps.shape[-3], *size))
         inner, outer = _shift_phases(size)
         kind = coil_maps.dtype
         # Complex buffers would lose their imaginary part in `.to(torch.float64)`.
         self.register_buffer("mask", sampled.to(coil_maps.real.dtype)[None, None, None])
         self.register_buffer("_before", torch.view_as_real((coil_maps * inner).to(kind)))
         self.register_buffer("_after", torch.view_as_real((sampled * outer).to(kind)))
-        seen = (coil_maps != 0).any(1, keepdim=True)
-        self.register_buffer("support", None if bool(seen.all()) else seen.to(self.mask.dtype))
+        self.register_buffer("support", support_of(coil_maps))
 
     @property
     def maps(self) -> Tensor:
-        """Return the coil maps, complex `(1 or B, coils, H, W)`."""
+        """Return the coil maps, complex `(1 or B, coils, H, W)`, `(1 or B, S, ...)` of sets."""
         inner, _ = _shift_phases((self.mask.shape[-2], self.mask.shape[-1]))
         before = torch.view_as_complex(self._before)
         return before * inner.conj().to(before.device, before.dtype)
 
     def A(self, x: Tensor) -> Tensor:
-        """Map images `(B, 2, H, W)` to k-space `(B, 2, coils, H, W)`, zero where not sampled."""
+        """Map images `(B, 2 S, H, W)` to k-space `(B, 2, coils, H, W)`, zero where not sampled."""
         self._check_x(x)
         before, after = self._constants(x)
-        kspace = torch.fft.fft2(to_complex(x)[:, None] * before, norm="ortho")
+        kspace = torch.fft.fft2(see_coils(x, before), norm="ortho")
         return to_channels(kspace * after)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Map k-space `(B, 2, coils, H, W)` to images `(B, 2, H, W)` combined over coils."""
+        """Map k-space `(B, 2, coils, H, W)` to images `(B, 2 S, H, W)` combined over coils."""
         self._check_y(y)
         before, after = self._constants(y)
         coils = torch.fft.ifft2(to_complex(y) * after.conj(), norm="ortho")
-        return to_channels((coils * before.conj()).sum(1))
+        return sum_coils(coils, before)
 
     def hybrid(self, keep: Tensor | None = None) -> Hybrid | None:
         """Return the same operator with less to compute, where whole lines are measured, and kept.
@@ -110,7 +122,7 @@ class MRI(LinearPhysics):
     def mean_squared_singular_value(self, weighting: str = "uniform") -> Tensor:
         """Give the sampled share of k-space times the mean of sum_c |S_c|^2 on the support.
 
-        Float64 `(1 or B,)`: one for each set of maps.
+        Float64 `(1 or B,)`: one for each image that has maps of its own.
         """
         share = int(self.mask.count_nonzero()) / self.mask.numel()
         return share * mean_of_maps(torch.view_as_complex(self._before), self.support)
@@ -124,9 +136,9 @@ class MRI(LinearPhysics):
         return to_channels(ifft2c(to_complex(kspace)))
 
     def combine(self, coils: Tensor) -> Tensor:
-        """Sum conj(S_c) x_c over coils: `(B, 2, coils, H, W)` -> images `(B, 2, H, W)`."""
+        """Sum conj(S_c) x_c over coils: `(B, 2, coils, H, W)` -> images `(B, 2 S, H, W)`."""
         images = to_complex(coils)
-        return to_channels((images * self.maps.to(images.dtype).conj()).sum(1))
+        return sum_coils(images, self.maps.to(images.dtype))
 
     def weighing(self, weights: Tensor) -> MRI:
         """Return the same operator with each coil's measurements times a weight, `(coils,)`."""
@@ -143,7 +155,10 @@ class MRI(LinearPhysics):
         along = _along_lines(mask)
         of = "" if rate == 1 or along is None else f" of whole {('columns', 'rows')[along]}"
         share = "fully sampled" if rate == 1 else f"{rate:.3g}x undersampled{of}"
-        return f"{coils} coil{'s' if coils > 1 else ''}, {height} x {width}, Cartesian, {share}"
+        sets = said_sets(self.x_shape)
+        return (
+            f"{coils} coil{'s' if coils > 1 else ''}, {height} x {width}, Cartesian, {share}{sets}"
+        )
 
     def rescaled(self, gain: float) -> MRI:
         """Return the same operator divided by `gain`: its maps are."""
@@ -169,7 +184,7 @@ class MRI(LinearPhysics):
         whole = twin(self)
         whole._before = torch.cat([one._before for one in each])
         if any(one.support is not None for one in each):
-            plain = torch.ones_like(self.mask[0])
+            plain = self.mask.new_ones(1, *self.x_shape)  # type: ignore[misc]
             whole.support = torch.cat([plain if p.support is None else p.support for p in each])
         return whole
 
@@ -291,14 +306,18 @@ def _slope(x: Tensor, y: Tensor) -> Tensor:
 
 
 def checked_maps(maps: Tensor | np.ndarray) -> Tensor:
-    """Return coil maps as complex `(1 or B, coils, H, W)`, or raise a UserError."""
+    """Return coil maps as complex `(1 or B, coils, H, W)`, of sets `(1 or B, S, coils, H, W)`.
+
+    Raises:
+        UserError: maps of another shape, real or not finite ones.
+    """
     values = as_tensor(maps)
     if values.ndim == 3:
         values = values[None]
-    if values.ndim != 4 or not values.is_complex():
+    if values.ndim not in (4, 5) or not values.is_complex():
         raise UserError(
-            "maps must be complex (coils, H, W) or (B, coils, H, W), got "
-            f"{tuple(values.shape)} {values.dtype}."
+            "maps must be complex (coils, H, W), (B, coils, H, W) or, of several sets, "
+            f"(B, sets, coils, H, W), got {tuple(values.shape)} {values.dtype}."
         )
     if not bool(torch.view_as_real(values).isfinite().all()):
         raise UserError("maps hold NaN or infinite values; set them to zero outside the object.")
@@ -309,8 +328,9 @@ def _full_mask(mask: Tensor, maps: Tensor | None, x_shape: tuple[int, int, int] 
     """Bring the mask to `(H, W)`, agreeing with the maps and `x_shape`."""
     sizes = [(maps.shape[-2], maps.shape[-1])] if maps is not None else []
     if x_shape is not None:
-        if len(x_shape) != 3 or x_shape[0] != 2:
-            raise UserError(f"x_shape of MRI must be (2, H, W), got {tuple(x_shape)}.")
+        channels = 2 if maps is None else 2 * sets_of(maps)
+        if len(x_shape) != 3 or x_shape[0] != channels:
+            raise UserError(f"x_shape of MRI must be ({channels}, H, W), got {tuple(x_shape)}.")
         sizes.append((x_shape[-2], x_shape[-1]))
     if mask.ndim == 0:
         raise UserError("mask must be (H, W), or (W,) for columns, got a single number.")

@@ -12,8 +12,15 @@ from torch import Tensor
 from untrained.errors import UserError
 from untrained.maths import to_channels, to_complex
 from untrained.physics.base import Physics
+from untrained.physics.coil_sums import (
+    mean_of_maps,
+    said_sets,
+    see_coils,
+    sets_of,
+    sum_coils,
+    support_of,
+)
 from untrained.physics.copies import among, twin
-from untrained.physics.hybrid import mean_of_maps
 from untrained.physics.kinds import LinearPhysics
 from untrained.physics.masks import as_tensor
 from untrained.physics.mri import checked_maps
@@ -50,10 +57,11 @@ class NonCartesianMRI(LinearPhysics):
     Args:
         trajectory: `(shots, samples, 2)`, (kx, ky) in cycles per pixel, within +-0.5; kx along W
             (to the right), ky along H (downwards).
-        maps: complex `(coils, H, W)` or `(1 or B, coils, H, W)`; None is one coil with map 1.
+        maps: complex `(coils, H, W)` or `(1 or B, coils, H, W)`; None is one coil with map 1. Of S
+            sets `(1 or B, S, coils, H, W)`: images are then `(B, 2 S, H, W)`, as of `MRI`.
         weights: >= 0, `(shots, samples)`, of any scale; None finds them (`density_weights`), 1
             weighs all samples alike.
-        x_shape: `(2, H, W)`; needed only without maps.
+        x_shape: `(2 S, H, W)`; needed only without maps.
 
     Raises:
         UserError: finufft is missing; shapes that do not agree, values that are not finite, or a
@@ -81,18 +89,17 @@ class NonCartesianMRI(LinearPhysics):
         if coil_maps is None:
             coil_maps = torch.ones(1, 1, *size, dtype=torch.complex64)
         shots, samples = points.shape[:2]
-        super().__init__((2, *size), (2, coil_maps.shape[1], shots, samples))
+        super().__init__((2 * sets_of(coil_maps), *size), (2, coil_maps.shape[-3], shots, samples))
         self.compensated = not isinstance(weights, int | float)
         self.register_buffer("trajectory", points.float())
         self.register_buffer("weights", _checked_weights(weights, points, size).float())
         # complex buffers would lose their imaginary part in `.to(torch.float64)`
         self.register_buffer("_maps", torch.view_as_real(coil_maps.contiguous()))
-        seen = (coil_maps != 0).any(1, keepdim=True)
-        self.register_buffer("support", None if bool(seen.all()) else seen.float())
+        self.register_buffer("support", support_of(coil_maps))
 
     @property
     def maps(self) -> Tensor:
-        """Return the coil maps, complex `(1 or B, coils, H, W)`."""
+        """Return the coil maps, complex `(1 or B, coils, H, W)`, `(1 or B, S, ...)` of sets."""
         return torch.view_as_complex(self._maps)
 
     def weigh(self, samples: Tensor) -> Tensor:
@@ -106,19 +113,19 @@ class NonCartesianMRI(LinearPhysics):
         return y / self.weights.sqrt().clamp_min(1e-12).to(y.dtype)
 
     def A(self, x: Tensor) -> Tensor:
-        """Map images `(B, 2, H, W)` to weighted samples `(B, 2, coils, shots, samples)`."""
+        """Map images `(B, 2 S, H, W)` to weighted samples `(B, 2, coils, shots, samples)`."""
         self._check_x(x)
-        coils = to_complex(x)[:, None] * self._maps_for(x)
+        coils = see_coils(x, self._maps_for(x))
         found = nufft(coils, self.trajectory.flatten(0, 1))
         return self.weigh(to_channels(found.unflatten(-1, self.weights.shape)))
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Apply the adjoint, to images `(B, 2, H, W)` combined over coils."""
+        """Apply the adjoint, to images `(B, 2 S, H, W)` combined over coils."""
         self._check_y(y)
         samples = to_complex(self.weigh(y)).flatten(-2)
         size = (self.x_shape[-2], self.x_shape[-1])  # type: ignore[index]
         coils = nufft_adjoint(samples, self.trajectory.flatten(0, 1), size)
-        return to_channels((coils * self._maps_for(y).conj()).sum(1))
+        return sum_coils(coils, self._maps_for(y))
 
     def gram(self, keep: Tensor | None = None) -> Tensor | None:
         """Transform the kernel of A^H A, `(1 or G, 2 H, 2 W)`, G where `keep` has as many rows.
@@ -135,11 +142,10 @@ class NonCartesianMRI(LinearPhysics):
         return torch.stack([normal_kernel(points, row.flatten(), size) for row in rows])
 
     def apply_gram(self, x: Tensor, constants: Tensor) -> Tensor:
-        """Compute A^H A x of images `(B, 2, H, W)`, with what `gram` found."""
+        """Compute A^H A x of images `(B, 2 S, H, W)`, with what `gram` found."""
         self._check_x(x)
         maps = self._maps_for(x)
-        coils = apply_normal(to_complex(x)[:, None] * maps, constants[:, None])
-        return to_channels((coils * maps.conj()).sum(1))
+        return sum_coils(apply_normal(see_coils(x, maps), constants[:, None]), maps)
 
     def mean_squared_singular_value(self, weighting: str = "uniform") -> Tensor:
         """Give the sum of all weights over H W, times the mean of sum_c |S_c|^2 on the support."""
@@ -153,7 +159,7 @@ class NonCartesianMRI(LinearPhysics):
         kind = "spokes" if is_radial(self.trajectory) else f"shot{'s' if shots > 1 else ''}"
         return (
             f"{coils} coil{'s' if coils > 1 else ''}, {height} x {width}, on a trajectory: "
-            f"{shots} {kind} of {samples} samples"
+            f"{shots} {kind} of {samples} samples{said_sets(self.x_shape)}"
         )
 
     def rescaled(self, gain: float) -> NonCartesianMRI:
@@ -182,7 +188,7 @@ class NonCartesianMRI(LinearPhysics):
         whole = twin(self)
         whole._maps = torch.cat([one._maps for one in each])
         if any(one.support is not None for one in each):
-            plain = torch.ones(1, 1, *self.x_shape[1:]).to(self.weights)  # type: ignore[index]
+            plain = self.weights.new_ones(1, *self.x_shape)  # type: ignore[misc]
             whole.support = torch.cat([plain if p.support is None else p.support for p in each])
         return whole
 

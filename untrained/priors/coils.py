@@ -44,6 +44,11 @@ class UnitCoils:
                 f"{problem.physics.class_name()}; of a volume give the slices (--slice)"
             )
         maps = problem.physics.maps
+        if maps.ndim == 5:
+            raise UserError(
+                f"{who} was trained on images seen through one set of coil maps, and these have "
+                f"{maps.shape[1]}: leave out --map-sets"
+            )
         squares = (maps.real.square() + maps.imag.square()).sum(1, keepdim=True)
         root = torch.where(squares > 0, squares.sqrt(), torch.full_like(squares, torch.inf))
         return cls(problem, problem.physics, root)

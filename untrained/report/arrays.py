@@ -14,8 +14,12 @@ SPATIAL = {1: "X", 2: "YX", 3: "ZYX"}
 
 
 def is_complex(image: Tensor, task: str) -> bool:
-    """Return whether the two channels of `(G, 2, ...)` are real and imaginary part of an image."""
-    return find_task(task).complex_image in ("always", "two-channel") and image.shape[1] == 2
+    """Return whether the channels of `(G, 2, ...)` are real and imaginary part of an image.
+
+    So are those of `(G, 2 S, ...)`, in turn, where images are always complex.
+    """
+    kind = find_task(task).complex_image
+    return image.shape[1] == 2 if kind == "two-channel" else kind == "always"
 
 
 def is_series(axes: str) -> bool:
@@ -33,10 +37,11 @@ def is_stack(image: Tensor, axes: str) -> bool:
 def axes_of(image: Tensor, task: str, axes: str) -> str:
     """Return the names of the saved array's axes.
 
-    `YX`, `CYX`, `ZYX` (`ZCYX`: stack in colour), `TYX` and `TCYX` of a time series.
+    `YX`, `CYX`, `ZYX` (`ZCYX`: stack in colour), `TYX` and `TCYX` of a time series. C counts the
+    components of a complex image that has several.
     """
     spatial = SPATIAL[image.ndim - 2]
-    channels = "" if is_complex(image, task) or image.shape[1] == 1 else "C"
+    channels = "" if image.shape[1] == (2 if is_complex(image, task) else 1) else "C"
     if is_series(axes):
         return f"T{channels}YX"
     stack = ("Z" if spatial == "YX" else "G") if is_stack(image, axes) else ""
@@ -47,8 +52,8 @@ def saved_array(image: Tensor, task: str, axes: str) -> np.ndarray:
     """Convert `(G, C, ...)` to the layout of `axes_of`: complex64 if complex, else float32."""
     array = image.detach().cpu().float().numpy()
     if is_complex(image, task):
-        array = (array[:, 0] + 1j * array[:, 1]).astype(np.complex64)
-    elif array.shape[1] == 1:
+        array = (array[:, 0::2] + 1j * array[:, 1::2]).astype(np.complex64)
+    if array.shape[1] == 1:
         array = array[:, 0]
     elif is_series(axes):
         array = np.moveaxis(array, 1, 2)
@@ -69,11 +74,12 @@ def display_plane(image: Tensor, task: str) -> np.ndarray:
     """Return the plane of `(G, C, ...)` to show: `(H, W)`, or `(H, W, 3)` for three channels.
 
     Magnitude of a complex image, the middle slice of a stack or volume, the middle channel where
-    there are neither one nor three; a 1-D signal becomes a strip.
+    there are neither one nor three; a 1-D signal becomes a strip. Of several complex components it
+    is the root of the sum of their squares: that does not depend on how maps share a pixel out.
     """
     one = image[image.shape[0] // 2].detach().cpu().float().numpy()
     if is_complex(image, task):
-        one = np.hypot(one[0], one[1])[None]
+        one = np.hypot(one[0], one[1])[None] if len(one) == 2 else np.linalg.norm(one, axis=0)[None]
     elif len(one) not in (1, 3):
         one = one[len(one) // 2 : len(one) // 2 + 1]
     if one.ndim == 4:

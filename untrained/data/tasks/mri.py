@@ -9,6 +9,7 @@ a leading slice axis. Without a `reference`, fastMRI's `reconstruction_rss` or
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ from untrained.data.tasks.mri_trajectory import (
 )
 from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts
 from untrained.errors import UserError
-from untrained.maths import to_channels
+from untrained.maths import as_components, to_channels
 from untrained.metrics import usual_range
 from untrained.physics.masks import as_mask, plane_mask
 from untrained.physics.mri import MRI
@@ -43,6 +44,26 @@ from untrained.physics.noncartesian import NonCartesianMRI
 
 OVERSAMPLED = 1.5  # rows of k-space over those of fastMRI's image
 FASTMRI_IMAGES = ("reconstruction_rss", "reconstruction_esc")
+
+
+@dataclass(frozen=True)
+class Coils:
+    """What the options say of the coils: `maps`, `virtual` ones, and `sets` of maps."""
+
+    maps: str | Path
+    virtual: int | None = None
+    sets: int | None = None
+
+    @property
+    def channels(self) -> int:
+        """Count the channels of an image: two for every set of maps."""
+        return 2 * (self.sets or 1)
+
+    def laid(self, reference: torch.Tensor | None) -> torch.Tensor | None:
+        """Bring a complex reference `(H, W)` to the image's shape, `(1, channels, H, W)`."""
+        if reference is None:
+            return None
+        return as_components(to_channels(reference[None]), self.channels)
 
 
 def load_mri(
@@ -55,6 +76,7 @@ def load_mri(
     key: str | None = None,
     trajectory: str | Path | None = None,
     virtual_coils: int | None = None,
+    map_sets: int | None = None,
 ) -> list[Measurement]:
     """Load one measurement per slice asked for. Nothing is undersampled that the mask keeps.
 
@@ -71,6 +93,7 @@ def load_mri(
         key: name of the array that is k-space, where that is not `kspace`; `group/name` in HDF5.
         trajectory: file of the places of the samples, see `mri_trajectory.read_trajectory`.
         virtual_coils: how many combinations of coils are kept (`mri_coils.compression`).
+        map_sets: sets of coil maps S (`espirit_maps`); images are `(1, 2 S, H, W)`. None is 1.
 
     Returns:
         Measurements with y `(1, 2, coils, H, W)` in the units of the file; of a volume a single
@@ -80,15 +103,16 @@ def load_mri(
         UserError: unreadable file, k-space that is real, not finite or all zero, shapes that
             disagree, a slice that does not exist, or no way to estimate maps.
     """
+    how = Coils(maps, virtual_coils, map_sets)
     with open_measurement(path, "kspace", key, unnamed_array_suffixes()) as file:
         if trajectory is not None or named_trajectory(file):
-            found = _load_shots(file, mask, maps, (slice, volume), trajectory, virtual_coils)
+            found = _load_shots(file, mask, how, (slice, volume), trajectory)
             return [join_slices(found, path)] if volume else found
         indices, notes = _slices(file, slice, volume)
         notes += file.notes
         if file.reversed_axes("kspace"):
             notes += (REVERSED,)
-        found = [_load_slice(file, i, mask, maps, notes, virtual_coils) for i in indices]
+        found = [_load_slice(file, i, mask, how, notes) for i in indices]
     return [join_slices(found, path)] if volume else found
 
 
@@ -157,9 +181,8 @@ def _load_slice(
     file: ArrayFile,
     index: int | None,
     mask: str | Path | None,
-    maps: str | Path,
+    how: Coils,
     notes: tuple[str, ...],
-    virtual: int | None = None,
 ) -> Measurement:
     kspace = read_kspace(file, index)
     label = file.label("kspace")
@@ -167,20 +190,20 @@ def _load_slice(
     sampled, mask_notes = mask_of(file, index, kspace, mask)
     kspace = kspace * sampled
     notes += line_doubts(kspace)
-    mixing = find_mixing(file, kspace, coil_noise(kspace), virtual)
+    mixing = find_mixing(file, kspace, coil_noise(kspace), how.virtual)
     if mixing is not None:
         notes += mixing.notes
         kspace = mixing.apply(kspace)
-    coil_maps, map_notes = find_maps(file, index, kspace, sampled, maps, mixing)
+    coil_maps, map_notes = find_maps(file, index, kspace, sampled, how.maps, mixing, how.sets)
     reference, reference_notes = reference_of(file, index, kspace.shape[-2:])
     place = str(file.path) if index is None else f"{file.path}, slice {index}"
-    physics = MRI(sampled, coil_maps, (2, *kspace.shape[-2:]))
+    physics = MRI(sampled, coil_maps, (how.channels, *kspace.shape[-2:]))
     return Measurement(
         task="mri",
         y=to_channels(torch.from_numpy(kspace)[None]),
         physics=physics,
         sigma=None,
-        reference=None if reference is None else to_channels(reference[None]),
+        reference=how.laid(reference),
         data_range=None if reference is None else usual_range(reference, unit=False) or None,
         notes=(*notes, *mask_notes, *map_notes, *reference_notes),
         axes="YX",
@@ -191,10 +214,9 @@ def _load_slice(
 def _load_shots(
     file: ArrayFile,
     mask: str | Path | None,
-    maps: str | Path,
+    how: Coils,
     which: tuple[int | str | None, bool],
     option: str | Path | None,
-    virtual: int | None,
 ) -> list[Measurement]:
     """Load slices whose samples lie on a trajectory; `which` is --slice and --volume."""
     if mask is not None:
@@ -219,8 +241,8 @@ def _load_shots(
         if points.weights is None:
             points = with_density(points, size)
             known = points if len(points.points) == len(known.points) else known
-        mixing = find_mixing(file, samples, None, virtual)
-        found.append(_of_shots(file, index, points, samples, size, maps, mixing, notes))
+        mixing = find_mixing(file, samples, None, how.virtual)
+        found.append(_of_shots(file, index, points, samples, size, how, mixing, notes))
     return found
 
 
@@ -230,7 +252,7 @@ def _of_shots(
     points: Trajectory,
     samples: np.ndarray,
     size: tuple[int, int],
-    maps: str | Path,
+    how: Coils,
     mixing: Mixing | None,
     notes: tuple[str, ...],
 ) -> Measurement:
@@ -238,16 +260,16 @@ def _of_shots(
     if mixing is not None:
         samples, notes = mixing.apply(samples), (*notes, *mixing.notes)
     centre, mask = gridded_centre(points, samples, size)
-    coil_maps, map_notes = find_maps(file, index, centre, mask, maps, mixing)
+    coil_maps, map_notes = find_maps(file, index, centre, mask, how.maps, mixing, how.sets)
     reference, reference_notes = reference_of(file, index, size)
-    physics = NonCartesianMRI(points.points, coil_maps, points.weights, (2, *size))
+    physics = NonCartesianMRI(points.points, coil_maps, points.weights, (how.channels, *size))
     place = str(file.path) if index is None else f"{file.path}, slice {index}"
     return Measurement(
         task="mri",
         y=physics.weigh(to_channels(torch.from_numpy(samples)[None])),
         physics=physics,
         sigma=None,
-        reference=None if reference is None else to_channels(reference[None]),
+        reference=how.laid(reference),
         data_range=None if reference is None else usual_range(reference, unit=False) or None,
         notes=tuple(dict.fromkeys((*notes, *map_notes, *reference_notes))),
         axes="YX",

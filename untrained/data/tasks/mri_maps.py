@@ -29,13 +29,21 @@ def find_maps(
     mask: np.ndarray,
     wanted: str | Path,
     mixing: Mixing | None,
+    sets: int | None = None,
 ) -> tuple[np.ndarray | torch.Tensor | None, tuple[str, ...]]:
     """Find coil maps `(coils, H, W)` (None for one coil of map 1) and where they come from.
 
-    Those of k-space whose coils were mixed; maps of a file are of the coils before.
+    Those of k-space whose coils were mixed; maps of a file are of the coils before. With `sets` 2
+    or more they are estimated, `(1, sets, coils, H, W)`.
     """
     coils = len(kspace) if mixing is None else mixing.matrix.shape[1]
     shape = (coils, *kspace.shape[1:])
+    where = "k-space"
+    if sets is not None and sets > 1:
+        if CALIBRATION in file.keys:
+            kspace, mask = _calibration(file, index, shape, mixing)
+            where = "its calibration scan"
+        return _several(file, kspace, mask, wanted, sets, where)
     if str(wanted) not in HOW:
         given = _fitting(read_maps(wanted), shape, f"--maps: {wanted}")
         return _mixed(given, mixing), (f"coil maps: from {wanted}",)
@@ -47,7 +55,6 @@ def find_maps(
         return _mixed(given, mixing), ("coil maps: from the file",)
     if len(kspace) == 1:
         return None, ("a single coil: its map is taken as 1 everywhere",)
-    where = "k-space"
     if CALIBRATION in file.keys:
         kspace, mask = _calibration(file, index, shape, mixing)
         where = "its calibration scan"
@@ -84,6 +91,36 @@ def _calibration(
     kspace[:, rows, columns] = values
     mask = np.any(kspace != 0, axis=0)
     return (kspace if mixing is None else mixing.apply(kspace)), mask
+
+
+def _several(
+    file: ArrayFile,
+    kspace: np.ndarray,
+    mask: np.ndarray,
+    wanted: str | Path,
+    sets: int,
+    where: str,
+) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Estimate several sets of maps, `(1, sets, coils, H, W)`."""
+    if str(wanted) not in ("auto", "espirit"):
+        raise UserError(
+            f"--map-sets {sets} estimates maps by ESPIRiT, and --maps {wanted} gives others: leave "
+            "out one of the two"
+        )
+    if len(kspace) < sets:
+        raise UserError(
+            f"--map-sets {sets} takes at least {sets} coils, and k-space has {len(kspace)}"
+        )
+    maps, _ = estimate_maps(kspace, mask, "espirit", sets)
+    rows, columns = calibration_block(mask)
+    share = float((maps[1:] != 0).any(1).any(0).float().mean())
+    passed = "; the file's own maps are left out" if "maps" in file.keys else ""
+    return maps[None], (
+        f"coil maps: {sets} sets, ESPIRiT from the fully sampled {rows}x{columns} centre of "
+        f"{where}; the first is everywhere that the object is, the others on {share:.1%} of the "
+        f"picture. The picture shows the root of the sum of squares of the {sets} components"
+        f"{passed}",
+    )
 
 
 def _mixed(maps: np.ndarray, mixing: Mixing | None) -> np.ndarray:
