@@ -13,8 +13,10 @@ from untrained.lab import (
     analytic,
     bias_variance,
     compressed,
+    educated,
     es_dip,
     factorisation,
+    fixed_point,
     ntk_filter,
     regimes,
     residual,
@@ -34,7 +36,9 @@ LABS: dict[str, Lab] = {
         es_dip.LAB,
         factorisation.LAB,
         residual.LAB,
+        fixed_point.LAB,
         analytic.LAB,
+        educated.LAB,
     )
 }
 """Name -> lab, in the order of the story that docs/primer.md tells."""

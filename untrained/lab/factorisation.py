@@ -34,9 +34,11 @@ def factorisation(seed: int, full: bool) -> LabResult:
               \quad\text{subject to}\quad X + S = Y,\qquad \lambda = \tau_X / \tau_s
 
     Checked by following the flow with small steps, and DOP by gradient descent. The convex programs
-    are solved by other means: a linear program over eigenvalues (scipy), and ADMM. DOP is checked
-    on one Y for each of three lambdas; of some fifteen draws that were tried by hand at
-    lambda >= 0.3, two ended far (0.2) from the program's solution: that is not explained.
+    are solved by other means: a linear program over eigenvalues (scipy), and ADMM. Theorem 4 does
+    not cover DOP, whose measurements are all entries of X: those matrices do not commute. For
+    lambda of 0.4 and more the program's solution was found on every draw; at 0.3 a third of the
+    draws ends elsewhere. That is no want of steps: run to the end (833,448 steps, misfit 1e-4) one
+    of them stays 0.19 away, its objective half a per cent above the least.
     """
     trials = 30 if full else 2
     alphas = (1e-2, 1e-4, 1e-8, 1e-16) if full else (1e-2, 1e-8)
@@ -47,7 +49,7 @@ def factorisation(seed: int, full: bool) -> LabResult:
         matrices, y, Q, spectra = commuting(generator)
         least = least_trace(spectra, y)
         for k, alpha in enumerate(alphas):
-            X, s = flow(matrices, y, alpha)
+            X, s = flow(matrices, y, alpha, 0.025 if full else 0.05)
             excess[trial, k] = np.trace(X) / least - 1
         exponent = np.diag(Q.T @ np.tensordot(s, matrices, 1) @ Q)
         eigenvalues = np.diag(Q.T @ X @ Q)
@@ -57,9 +59,15 @@ def factorisation(seed: int, full: bool) -> LabResult:
         nu = exponent / np.log(1 / alpha)
         certificates.append(nu.max())
         on_support.append(np.abs(nu[large] - 1).max())
-    ratios = np.array([0.4, 0.5, 0.6])
-    draws = [np.random.default_rng(seed + i) for i in range(len(ratios))]
-    apart = np.array([dop_gap(lam, own, 1e-12) for lam, own in zip(ratios, draws, strict=True)])
+    ratios = np.array([0.3, 0.4, 0.5, 0.6] if full else [0.4, 0.5])
+    draws = 12 if full else 1
+    apart = np.array(
+        [
+            [dop_gap(lam, np.random.default_rng(seed + i), 1e-12) for i in range(draws)]
+            for lam in ratios
+        ]
+    )  # (ratios, draws)
+    covered = apart[ratios > 0.35]
     findings = [
         Finding("X_t and alpha^2 exp(2 A*(s)): gap of logarithms", max(exponentials), "<=", 0.05),
         Finding(
@@ -73,7 +81,14 @@ def factorisation(seed: int, full: bool) -> LabResult:
         Finding("certificate: largest eigenvalue, worst trial", max(certificates), "=", 1.0),
         Finding("  |eigenvalue - 1| on the support, worst", max(on_support), "<=", 0.1),
         Finding(
-            "DOP and the convex program: relative distance of X", float(apart.max()), "<=", 0.05
+            "DOP and the convex program, lambda >= 0.4: relative distance of X, worst",
+            float(covered.max()),
+            "<=",
+            0.05,
+        ),
+        *(
+            Finding(f"  share of draws within 0.05, lambda {lam:g}", float((gaps <= 0.05).mean()))
+            for lam, gaps in zip(ratios, apart, strict=True)
         ),
     ]
 
@@ -85,7 +100,7 @@ def factorisation(seed: int, full: bool) -> LabResult:
         axes[0].plot(1 / np.log(1 / np.array(alphas)), np.median(excess, 0), "o-", label="median")
         axes[0].set(xlabel="1 / log(1 / alpha)", ylabel="trace above the least, relative")
         axes[0].legend(fontsize=8)
-        axes[1].plot(ratios, apart, "o-")
+        axes[1].plot(ratios, apart, "o", color="C0", alpha=0.5)
         axes[1].set(xlabel="lambda = tau_X / tau_s", ylabel="|X - X*| / |X*|", title="DOP")
         axes[1].set_ylim(0)
 
@@ -117,7 +132,7 @@ def least_trace(spectra: Array, y: Array) -> float:
     return float(found.fun)
 
 
-def flow(matrices: Array, y: Array, alpha: float, step: float = 0.05) -> tuple[Array, Array]:
+def flow(matrices: Array, y: Array, alpha: float, step: float) -> tuple[Array, Array]:
     """Follow the gradient flow on U from alpha I until y is met to 1e-4; return X and s.
 
     The residual is kept fixed during a step, and the linear flow of U taken by the trapezoidal
@@ -127,7 +142,7 @@ def flow(matrices: Array, y: Array, alpha: float, step: float = 0.05) -> tuple[A
     eye, s = np.eye(d), np.zeros(len(y))
     U = alpha * eye
     flat = matrices.reshape(len(y), -1)
-    for _ in range(40_000):
+    for _ in range(80_000):
         r = flat @ (U @ U.T).ravel() - y
         if np.linalg.norm(r) < 1e-4 * np.linalg.norm(y):
             break
