@@ -116,5 +116,9 @@ def _mri(found: np.ndarray, number: int, out: Path) -> None:
     maps = birdcage_maps(COILS, (SIDE, SIDE)).astype(np.complex64)
     y = MRI(torch.from_numpy(mask), torch.from_numpy(maps)[None]).A(x)
     y = torch.where(y != 0, noisy(y, 0.01, number), y)
-    arrays: dict[str, np.ndarray] = {"mask": mask.astype(np.uint8), "maps": maps, "reference": image}
+    arrays: dict[str, np.ndarray] = {
+        "mask": mask.astype(np.uint8),
+        "maps": maps,
+        "reference": image,
+    }
     write_npz(out, {"kspace": to_complex(y)[0].numpy(), **arrays})
