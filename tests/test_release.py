@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import socket
 import subprocess
 from fnmatch import fnmatch
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import untrained
+from untrained.cli.commands import commands
 
 try:
     import tomllib
@@ -58,6 +62,46 @@ def test_the_paper_cites_what_its_bibliography_has() -> None:
     entries = set(re.findall(r"^@\w+\{([^,]+),", (ROOT / "paper" / "paper.bib").read_text(), re.M))
     assert set(re.findall(r"@([a-z]+\d{4}\w*)", text)) == entries
     assert 250 <= len(text.partition("\n---\n")[2].split()) <= 1750, "as JOSS asks"
+
+
+SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+PROMISES = SECURITY.partition("## What the program promises")[2].split("\n- ")[1:]
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda text: text.partition("**")[2][:20])
+def test_every_promise_of_security_names_tests_that_exist(promise: str) -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", promise.partition("Held by")[2])
+    assert named, "a promise without a test"
+    for file, test in named:
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        assert test in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_no_module_can_open_a_connection() -> None:
+    """Check that no file of the package imports a client of a network protocol."""
+    clients = "aiohttp|ftplib|http|httpx|huggingface_hub|requests|smtplib|socket|ssl|urllib|urllib3"
+    imported = re.compile(rf"^\s*(?:import|from) (?:{clients})\b.*", re.MULTILINE)
+    found = {
+        str(path.relative_to(ROOT)): imported.findall(path.read_text(encoding="utf-8"))
+        for path in (ROOT / "untrained").rglob("*.py")
+    }
+    assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+def test_a_run_opens_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    for name in ("connect", "connect_ex", "sendto", "bind"):
+        monkeypatch.setattr(socket.socket, name, refused)
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    pixels = np.random.default_rng(0).uniform(size=(24, 24)).astype(np.float32)
+    np.savez(tmp_path / "noisy.npz", measurement=pixels)
+    line = ["denoise", str(tmp_path / "noisy.npz"), "--sigma", "25", "--steps", "3", "--quiet"]
+    small = ["--method", "dip", "--set", "net.widths=4,8", "--threads", "1"]
+    command = ["reconstruct", *line, *small, "--out", str(tmp_path / "out")]
+    assert commands.main(command, standalone_mode=False) == 0
+    assert (tmp_path / "out" / "report.html").exists()
 
 
 TRACKED = subprocess.run(

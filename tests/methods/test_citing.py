@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import untrained as ut
@@ -22,6 +24,42 @@ def test_every_entry_is_used_and_complete() -> None:
     for text in entries().values():
         assert text.count("{") == text.count("}")
         assert all(f"  {field} = {{" in text for field in ("title", "author", "year"))
+
+
+ENTRY = re.compile(r"@(\w+)\{(\w+),\n((?:  \w+ = \{.+\},?\n)+)\}\n?\Z")
+FIELD = re.compile(r"  (\w+) = \{(.+)\}(,?)")
+WANTED = {
+    "article": {"journal"},
+    "inproceedings": {"booktitle"},
+    "book": {"publisher"},
+    "software": {"note"},
+}
+"""Kind of entry -> fields that BibTeX's styles ask for, beside title, author and year."""
+
+
+@pytest.mark.parametrize("key", entries())
+def test_an_entry_is_bibtex_that_any_style_can_print(key: str) -> None:
+    """Parse it: kind, key, fields with commas between them; nothing missing, no name cut short."""
+    found = ENTRY.match(entries()[key].strip() + "\n")
+    assert found is not None, "no BibTeX entry of one field a line"
+    kind, name, body = found.groups()
+    lines = [FIELD.fullmatch(line) for line in body.splitlines()]
+    assert all(line is not None for line in lines)
+    fields = {line[1]: line[2] for line in lines if line}
+    assert [bool(line[3]) for line in lines if line] == [True] * (len(lines) - 1) + [False]
+    assert (name, len(fields)) == (key, len(lines)), "each field once"
+    assert WANTED[kind] | {"title", "author", "year"} <= set(fields)
+    assert fields["year"].isdigit()
+    assert "others" not in re.split(r"\s+and\s+", fields["author"]), "name every author"
+    if kind == "article":
+        assert {"doi", "eprint"} & set(fields) or {"volume", "pages"} <= set(fields)
+    assert ("eprint" in fields) == (fields.get("archiveprefix") == "arXiv")
+    for value in fields.values():
+        depth = 0
+        for letter in value.replace("\\{", "").replace("\\}", ""):
+            depth += {"{": 1, "}": -1}.get(letter, 0)
+            assert depth >= 0
+        assert depth == 0
 
 
 @pytest.mark.parametrize("name", [n for n in ut.METHODS if KEYS.get(n)])

@@ -86,6 +86,15 @@ def test_a_safetensors_file_is_read(tmp_path: Path) -> None:
         load_prior(tmp_path / "w.safetensors")
 
 
+def test_weights_that_were_not_saved_are_no_prior() -> None:
+    problem = ut.pretrain.clean_problem(torch.rand(1, 1, 16, 16))
+    settings = ["net.widths=4,4", "crop=16"]
+    weights, _ = ut.pretrain.train("denoiser", [problem], steps=1, settings=settings)
+    y = torch.rand(1, 1, 16, 16)
+    with pytest.raises(ut.UserError, match="got Weights.*saved first"):
+        ut.reconstruct(y, Denoise((1, 16, 16)), "pnp", prior=weights, progress=False)  # type: ignore[arg-type]
+
+
 def test_the_result_says_which_prior_was_asked(tmp_path: Path) -> None:
     file = dncnn(tmp_path / "w.pth")
     y = torch.rand(1, 1, 32, 32)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import shutil
-import socket
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -92,7 +92,7 @@ def do_job(
 
 def write_failure(directory: Path, error: str, details: str = "") -> None:
     """Write `failed.json`: the error in one paragraph, and where it came from."""
-    facts = {"error": error, "details": details, "host": socket.gethostname(), "time": _now()}
+    facts = {"error": error, "details": details, "host": platform.node(), "time": _now()}
     write_json(make_directory(directory) / FAILED, facts)
 
 
@@ -126,7 +126,7 @@ def _do(
             "of the process that read the grid; install the same version everywhere"
         )
     (folder / FAILED).unlink(missing_ok=True)
-    write_json(folder / JOB, {**values, "pid": os.getpid(), "host": socket.gethostname()})
+    write_json(folder / JOB, {**values, "pid": os.getpid(), "host": platform.node()})
     hardware = pick_device(device)
     start_peak(hardware)
     state = folder / STATE / _kind(job, hardware)
@@ -166,7 +166,7 @@ def _facts(job: Job, measured: Measured, time_limit: float, peak: float | None) 
         "cut": measured.cut,
         "time_limit": time_limit,
         "versions": versions(),
-        "host": socket.gethostname(),
+        "host": platform.node(),
         "time": _now(),
     }
 

@@ -91,6 +91,12 @@ def check_prior(card: Card, prior: Prior | None) -> None:
                 "(prior= in Python)"
             )
         return
+    if not isinstance(prior, Prior):
+        raise UserError(
+            f"prior= takes the file of a pre-trained network, or what load_prior returns; got "
+            f"{type(prior).__name__}. Weights of `pretrain.train` are saved first: "
+            'weights.save("prior.safetensors"), then prior="prior.safetensors"'
+        )
     if not card.prior:
         users = [one.name for one in METHODS.values() if one.prior == prior.kind]
         raise UserError(
