@@ -90,6 +90,7 @@ from odd_scans import (
     half_empty,
     marked,
     radial,
+    raw,
     segmented,
     shots,
 )
@@ -328,6 +329,8 @@ ROWS = (
     Row("no kernel given: a Gaussian", simulate("deblur", grey)),
     Row("no --bkse given: the built-in non-linear blur", simulate("nldeblur", grey)),
     Row("the image is real: its phase is taken as zero", simulate("mri", grey)),
+    Row("ISMRMRD, readouts: ", raw),
+    Row("of the encoded space", raw),
     Row("and its reference were divided by ", simulate(
         "phase", lambda f: npy(f, (3j * PIC).astype(np.complex64)))),
     Row("black is a conductivity of", simulate("eit", grey, "--electrodes", 8)),

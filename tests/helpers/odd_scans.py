@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from odd_inputs import COLUMNS, KERNEL, NOISY, PIC, VIEWS, Command, coils, npy, npz, scan
 from PIL import Image
+from raw_scans import header, lines_of, oversampled, write
 from skimage import data
 
 from untrained.data.phantoms import birdcage_maps, brain
@@ -50,6 +51,12 @@ def cone(**changes: Any) -> Callable[[Path], Command]:
     arrays = {"sinogram": views, "angles": np.arange(6) * 60.0, "geometry": "cone"}
     arrays |= {"source_origin": 60.0, "source_detector": 90.0, **changes}
     return lambda folder: ["reconstruct", "ct", npz(folder, **arrays)]
+
+
+def raw(folder: Path) -> Command:
+    """Readouts of a scanner, twice oversampled."""
+    path = write(folder / "raw.h5", header(), lines_of(oversampled(), range(32)))
+    return ["reconstruct", "mri", str(path)]
 
 
 def counted(**changes: Any) -> Callable[[Path], Command]:
