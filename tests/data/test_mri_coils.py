@@ -12,7 +12,8 @@ from untrained.classical import cgsense
 from untrained.data.phantoms import birdcage_maps, brain
 from untrained.data.tasks.mri import load_mri
 from untrained.data.tasks.mri_coils import compression, whitening
-from untrained.errors import UserError
+from untrained.data.tasks.mri_noise import noise_samples
+from untrained.errors import Doubt, UserError
 from untrained.maths import fft2c, to_channels, to_complex
 from untrained.physics import MRI
 from untrained.problem import Problem
@@ -67,6 +68,40 @@ def test_a_noise_scan_makes_the_image_better(tmp_path: Path) -> None:
         errors.append(np.linalg.norm(image - brain(SIDE)))
     assert any("prewhitened" in note for note in m.notes)
     assert errors[1] < 0.9 * errors[0]
+
+
+@pytest.mark.parametrize("where", ["corners", "background"])
+def test_noise_taken_from_the_scan_is_nearly_as_good_as_a_noise_scan(where: str) -> None:
+    """Whitening by the scan's own noise: what the true covariance would do, within its error."""
+    mask = np.ones((96, 64), bool)
+    mask[:, 1::2] = False
+    mask[:, 24:40] = True
+    images = np.zeros((COILS, 96, 64), np.complex64)
+    images[:, 32:64, 16:48] = birdcage_maps(COILS, (SIDE, SIDE)) * brain(SIDE)
+    noise = 0.05 * np.tensordot(correlated(), white(COILS, 96, 64), 1)
+    kspace = (fft2c(torch.from_numpy(images)).numpy() + noise) * mask
+    samples, note = noise_samples(kspace, mask, where)
+    assert not isinstance(note, Doubt)
+    made = whitening(samples).apply(noise.reshape(COILS, -1))
+    covariance = made @ made.conj().T / made.shape[1]
+    covariance /= np.trace(covariance).real / COILS
+    before = np.cov(noise.reshape(COILS, -1))
+    before /= np.trace(before).real / COILS
+    off = [np.linalg.norm(one - np.eye(COILS)) for one in (before, covariance)]
+    assert off[1] < 0.25 * off[0]
+
+
+def test_signal_in_what_is_taken_for_noise_is_doubted() -> None:
+    """A point in the image has k-space and, seen by all, no background."""
+    kspace = fft2c(torch.from_numpy(np.tile(brain(SIDE), (COILS, 1, 1)).astype(np.complex64)))
+    full = np.ones((SIDE, SIDE), bool)
+    _, note = noise_samples(np.sqrt(np.abs(kspace.numpy())) + 0j, full, "corners")
+    assert isinstance(note, Doubt)
+    _, note = noise_samples(white(COILS, SIDE, SIDE), full, "background")
+    assert isinstance(note, Doubt)
+    scattered = RNG.random((SIDE, SIDE)) > 0.5
+    with pytest.raises(UserError, match="whole lines of k-space"):
+        noise_samples(kspace.numpy(), scattered, "background")
 
 
 def test_given_maps_are_mixed_with_the_coils(tmp_path: Path) -> None:

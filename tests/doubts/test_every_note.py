@@ -93,6 +93,7 @@ from odd_scans import (
     raw,
     segmented,
     shots,
+    unscanned,
 )
 from PIL import Image
 from scanner_files import ANGLES, dicom, dxchange, nifti, without_centre
@@ -329,6 +330,8 @@ ROWS = (
     Row("no kernel given: a Gaussian", simulate("deblur", grey)),
     Row("no --bkse given: the built-in non-linear blur", simulate("nldeblur", grey)),
     Row("the image is real: its phase is taken as zero", simulate("mri", grey)),
+    Row("samples furthest from the centre of k-space", unscanned("corners")),
+    Row("of the image that hold least", unscanned("background")),
     Row("ISMRMRD, readouts: ", raw),
     Row("of the encoded space", raw),
     Row("and its reference were divided by ", simulate(

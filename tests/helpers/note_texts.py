@@ -40,7 +40,9 @@ PARTS = (
     "next to nothing, or one value,", "detector bin", ", {} channels", "from {} to {}",
     "{} on average", " with a Gaussian of ",
     "{} others (navigators", "of one place (averages)", "of calibration, {}", "coil maps alone",
-    "which fill k-space", "its calibration scan", "samples of a readout became", "(a 3-D scan)", "from top to bottom",
+    "which fill k-space", "its calibration scan", "samples of a readout became", "(a 3-D scan)",
+    "from top to bottom", "samples further in are", "is there an empty background?",
+    "own noise scan stays unused", "that --noise-from {} finds",
     "and left out, as not measured", "the middle {}x{} of",
     # why a mean of seeds was cut short, which is told as the end of the run
     " seeds are in the image",

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from odd_inputs import COLUMNS, KERNEL, NOISY, PIC, VIEWS, Command, coils, npy, npz, scan
 from PIL import Image
-from raw_scans import header, lines_of, oversampled, write
+from raw_scans import coil_images, header, lines_of, oversampled, write
 from skimage import data
 
 from untrained.data.phantoms import birdcage_maps, brain
@@ -57,6 +57,22 @@ def raw(folder: Path) -> Command:
     """Readouts of a scanner, twice oversampled."""
     path = write(folder / "raw.h5", header(), lines_of(oversampled(), range(32)))
     return ["reconstruct", "mri", str(path)]
+
+
+def unscanned(where: str) -> Callable[[Path], Command]:
+    """K-space of a small object with noise, and no scan of the noise alone."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((2, 4, 64, 64)) * 0.02
+
+    def make(folder: Path) -> Command:
+        images = np.zeros((4, 64, 64), complex)
+        images[:, 16:48, 16:48] = coil_images()
+        axes = (-2, -1)
+        full = np.fft.fft2(np.fft.ifftshift(images, axes=axes), norm="ortho")
+        kspace = np.fft.fftshift(full, axes=axes) + noise[0] + 1j * noise[1]
+        return ["reconstruct", "mri", npz(folder, kspace=kspace), "--noise-from", where]
+
+    return make
 
 
 def counted(**changes: Any) -> Callable[[Path], Command]:

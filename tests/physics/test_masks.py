@@ -14,7 +14,7 @@ from untrained.physics import (
     sampling_pattern,
     vdrs_mask,
 )
-from untrained.physics.masks import as_mask, centre_crop, in_patches, moved_patches
+from untrained.physics.masks import as_mask, centre_crop, in_patches, moved_patches, one_sided
 
 
 @pytest.mark.parametrize(("ny", "lines"), [(368, 91), (372, 93)])
@@ -37,6 +37,19 @@ def test_fastmri_random_keeps_one_in_acceleration_on_average():
         centre, start = round(ny * fraction), (ny - round(ny * fraction) + 1) // 2
         assert all(bool(m[start : start + centre].all()) for m in masks)
     assert torch.equal(random_mask_columns(50, seed=3), random_mask_columns(50, seed=3))
+
+
+def test_partial_fourier_is_recognised_and_random_masks_are_none():
+    half = torch.ones(64, 48, dtype=torch.bool)
+    half[:24] = False
+    assert one_sided(half) == (0, 8, 32)
+    half[1::2] = False
+    half[28:36] = True
+    assert one_sided(half.T) == (1, 8, 31)
+    for seed in range(20):
+        columns = random_mask_columns(320, 8.0, 0.04, seed)
+        assert one_sided(columns.expand(300, 320)) is None
+    assert one_sided(torch.ones(5, 7, dtype=torch.bool)) is None
 
 
 @pytest.mark.parametrize("make", [vdrs_mask, random_mask_columns])

@@ -213,6 +213,13 @@ def phase(
     help="Compress the coils to so many.",
 )
 @click.option(
+    "--noise-from",
+    type=click.Choice(["corners", "background"]),
+    default=None,
+    help="Without a noise scan: make the coils' noise white by that of outermost k-space, or of "
+    "the empty background.",
+)
+@click.option(
     "--map-sets",
     type=click.IntRange(1, 4),
     default=None,
@@ -232,6 +239,7 @@ def mri(
     trajectory: str | None,
     virtual_coils: int | None,
     map_sets: int | None,
+    noise_from: str | None,
     index: str | None,
     volume: bool,
     series: bool,
@@ -245,6 +253,7 @@ def mri(
         trajectory=trajectory,
         virtual_coils=virtual_coils,
         map_sets=map_sets,
+        noise_from=noise_from,
         slice=index,
         volume=volume,
         series=series,

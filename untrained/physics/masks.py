@@ -200,6 +200,31 @@ def calibration_block(mask: Tensor | np.ndarray) -> tuple[int, int]:
     return best
 
 
+def one_sided(mask: Tensor) -> tuple[int, int, int] | None:
+    """Recognise partial Fourier: k-space that ends early on one side of its centre.
+
+    It does where what is missing at that end is more than an eighth of half the axis and more than
+    twice the widest gap elsewhere, so that random masks are none.
+
+    Args:
+        mask: bool `(H, W)`.
+
+    Returns:
+        The axis (0 rows, 1 columns), and how many positions there are on its shorter and its longer
+        side; None where both sides are alike.
+    """
+    for axis in (0, 1):
+        places = mask.any(1 - axis).nonzero().flatten()
+        middle, count = mask.shape[axis] // 2, mask.shape[axis]
+        if len(places) < 2:
+            continue
+        sides = sorted((middle - int(places[0]), int(places[-1]) - middle + (count + 1) % 2))
+        gap = int(places.diff().max()) - 1
+        if sides[1] - sides[0] > max(2 * gap, count // 16) and sides[0] >= 0:
+            return axis, sides[0], sides[1]
+    return None
+
+
 def centre_crop(size: tuple[int, int], block: tuple[int, int]) -> tuple[slice, slice]:
     """Make the slices that cut the centred `block` out of an array of `size`."""
     rows, columns = (

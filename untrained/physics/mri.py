@@ -23,7 +23,14 @@ from untrained.physics.coil_sums import (
 from untrained.physics.copies import among, twin
 from untrained.physics.hybrid import Hybrid
 from untrained.physics.kinds import LinearPhysics
-from untrained.physics.masks import as_mask, as_tensor, calibration_block, centre_crop, plane_mask
+from untrained.physics.masks import (
+    as_mask,
+    as_tensor,
+    calibration_block,
+    centre_crop,
+    one_sided,
+    plane_mask,
+)
 from untrained.physics.positions import number_positions
 from untrained.physics.residuals import Picture, kspace_picture
 
@@ -156,6 +163,11 @@ class MRI(LinearPhysics):
         of = "" if rate == 1 or along is None else f" of whole {('columns', 'rows')[along]}"
         share = "fully sampled" if rate == 1 else f"{rate:.3g}x undersampled{of}"
         sets = said_sets(self.x_shape)
+        half = one_sided(mask)
+        if half is not None:
+            name = ("rows", "columns")[half[0]]
+            share += f", partial Fourier ({half[1]} {name} on one side of the centre, {half[2]} on "
+            share += "the other)"
         return (
             f"{coils} coil{'s' if coils > 1 else ''}, {height} x {width}, Cartesian, {share}{sets}"
         )

@@ -9,7 +9,6 @@ a leading slice axis. Without a `reference`, fastMRI's `reconstruction_rss` or
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from untrained.data.measurement import Measurement
 from untrained.data.named import REVERSED, open_measurement
 from untrained.data.parameters import note_replaced, read_mask
 from untrained.data.slices import choose_slices, join_slices, read_slice
-from untrained.data.tasks.mri_coils import Mixing, find_mixing
+from untrained.data.tasks.mri_coils import Coils, Mixing, find_mixing
 from untrained.data.tasks.mri_maps import find_maps
 from untrained.data.tasks.mri_trajectory import (
     Trajectory,
@@ -34,9 +33,9 @@ from untrained.data.tasks.mri_trajectory import (
     with_density,
     without_empty_shots,
 )
-from untrained.doubts.mri import coil_noise, layout_doubts, line_doubts
+from untrained.doubts.mri import layout_doubts, line_doubts
 from untrained.errors import UserError
-from untrained.maths import as_components, to_channels
+from untrained.maths import to_channels
 from untrained.metrics import usual_range
 from untrained.physics.masks import as_mask, plane_mask
 from untrained.physics.mri import MRI
@@ -44,26 +43,6 @@ from untrained.physics.noncartesian import NonCartesianMRI
 
 OVERSAMPLED = 1.5  # rows of k-space over those of fastMRI's image
 FASTMRI_IMAGES = ("reconstruction_rss", "reconstruction_esc")
-
-
-@dataclass(frozen=True)
-class Coils:
-    """What the options say of the coils: `maps`, `virtual` ones, and `sets` of maps."""
-
-    maps: str | Path
-    virtual: int | None = None
-    sets: int | None = None
-
-    @property
-    def channels(self) -> int:
-        """Count the channels of an image: two for every set of maps."""
-        return 2 * (self.sets or 1)
-
-    def laid(self, reference: torch.Tensor | None) -> torch.Tensor | None:
-        """Bring a complex reference `(H, W)` to the image's shape, `(1, channels, H, W)`."""
-        if reference is None:
-            return None
-        return as_components(to_channels(reference[None]), self.channels)
 
 
 def load_mri(
@@ -77,6 +56,7 @@ def load_mri(
     trajectory: str | Path | None = None,
     virtual_coils: int | None = None,
     map_sets: int | None = None,
+    noise_from: str | None = None,
 ) -> list[Measurement]:
     """Load one measurement per slice asked for. Nothing is undersampled that the mask keeps.
 
@@ -94,6 +74,8 @@ def load_mri(
         trajectory: file of the places of the samples, see `mri_trajectory.read_trajectory`.
         virtual_coils: how many combinations of coils are kept (`mri_coils.compression`).
         map_sets: sets of coil maps S (`espirit_maps`); images are `(1, 2 S, H, W)`. None is 1.
+        noise_from: `corners` or `background`: what the noise of the coils is estimated from, to be
+            made white, where the file has no noise scan (`mri_noise.noise_samples`).
 
     Returns:
         Measurements with y `(1, 2, coils, H, W)` in the units of the file; of a volume a single
@@ -103,7 +85,7 @@ def load_mri(
         UserError: unreadable file, k-space that is real, not finite or all zero, shapes that
             disagree, a slice that does not exist, or no way to estimate maps.
     """
-    how = Coils(maps, virtual_coils, map_sets)
+    how = Coils(maps, virtual_coils, map_sets, noise_from)
     with open_measurement(path, "kspace", key, unnamed_array_suffixes()) as file:
         if trajectory is not None or named_trajectory(file):
             found = _load_shots(file, mask, how, (slice, volume), trajectory)
@@ -190,7 +172,7 @@ def _load_slice(
     sampled, mask_notes = mask_of(file, index, kspace, mask)
     kspace = kspace * sampled
     notes += line_doubts(kspace)
-    mixing = find_mixing(file, kspace, coil_noise(kspace), how.virtual)
+    mixing = find_mixing(file, kspace, how, sampled)
     if mixing is not None:
         notes += mixing.notes
         kspace = mixing.apply(kspace)
@@ -232,7 +214,7 @@ def _load_shots(
     found, size = [], None
     for index in indices:
         label = file.label("kspace")
-        samples = shaped_samples(file.read("kspace", index), known.points, label)
+        samples = shaped_samples(file.read("kspace", index), known, label)
         points, samples = without_empty_shots(known, samples)
         notes += points.notes
         if size is None:
@@ -241,7 +223,7 @@ def _load_shots(
         if points.weights is None:
             points = with_density(points, size)
             known = points if len(points.points) == len(known.points) else known
-        mixing = find_mixing(file, samples, None, how.virtual)
+        mixing = find_mixing(file, samples, how)
         found.append(_of_shots(file, index, points, samples, size, how, mixing, notes))
     return found
 

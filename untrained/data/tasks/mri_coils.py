@@ -3,19 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import torch
 
 from untrained.data.arrays import require_finite
 from untrained.data.formats import ArrayFile
-from untrained.doubts.mri import noise_note
+from untrained.data.tasks.mri_noise import noise_samples
+from untrained.doubts.mri import coil_noise, noise_note
 from untrained.errors import UserError
+from untrained.maths import as_components, to_channels
 
 NOISE = "noise"
 """Name of the noise scan in a file."""
 
 SAMPLES_PER_COIL = 10  # fewest in a noise scan: its covariance is known to 10 % then
 SINGULAR = 1e-6  # least eigenvalue of the correlations, relative to the largest
+
+
+@dataclass(frozen=True)
+class Coils:
+    """What the options say of the coils.
+
+    Attributes:
+        maps: how their maps are found, as of `load_mri`.
+        virtual: how many combinations of them are kept; None keeps all.
+        sets: of maps.
+        noise_from: what their noise is estimated from without a noise scan, as of `mri_noise`.
+    """
+
+    maps: str | Path
+    virtual: int | None = None
+    sets: int | None = None
+    noise_from: str | None = None
+
+    @property
+    def channels(self) -> int:
+        """Count the channels of an image: two for every set of maps."""
+        return 2 * (self.sets or 1)
+
+    def laid(self, reference: torch.Tensor | None) -> torch.Tensor | None:
+        """Bring a complex reference `(H, W)` to the image's shape, `(1, channels, H, W)`."""
+        if reference is None:
+            return None
+        return as_components(to_channels(reference[None]), self.channels)
 
 
 @dataclass(frozen=True)
@@ -42,27 +74,28 @@ class Mixing:
 
 
 def find_mixing(
-    file: ArrayFile, samples: np.ndarray, unequal: np.ndarray | None, virtual: int | None
+    file: ArrayFile,
+    samples: np.ndarray,
+    how: Coils,
+    mask: np.ndarray | None = None,
 ) -> Mixing | None:
     """Find how the coils are mixed; None where they stay as they are.
 
-    A noise scan of the file makes their noise white. Without one coils whose noise is plainly
-    unequal are divided by it. Then the coils are compressed, if that was asked for.
+    A noise scan of the file makes their noise white, or samples of the scan itself that were asked
+    for. Without either coils whose noise is plainly unequal are divided by it. Then the coils are
+    compressed, if that was asked for.
 
     Args:
         file: may hold `noise`, complex `(coils, ...)`.
         samples: what was measured, complex `(coils, ...)`.
-        unequal: standard deviation of each coil's noise, of `doubts.mri.coil_noise`, or None.
-        virtual: how many coils are kept (`--virtual-coils`), or None.
+        how: the options.
+        mask: bool `(H, W)`, of samples on a grid; None on a trajectory.
 
     Raises:
-        UserError: a noise scan that is none, or more virtual coils than coils.
+        UserError: a noise scan that is none, more virtual coils than coils, or noise that cannot be
+            taken from the scan.
     """
-    found: Mixing | None = None
-    if NOISE in file.keys:
-        found = whitening(_noise_scan(file, len(samples)))
-    elif unequal is not None:
-        found = Mixing(np.diag(1 / unequal).astype(np.complex64), (noise_note(unequal),))
+    found, virtual = _white(file, samples, how, mask), how.virtual
     if virtual is None:
         return found
     if not 1 <= virtual <= len(samples):
@@ -74,7 +107,31 @@ def find_mixing(
     return fewer if found is None else found.then(fewer)
 
 
-def whitening(scan: np.ndarray) -> Mixing:
+def _white(
+    file: ArrayFile, samples: np.ndarray, how: Coils, mask: np.ndarray | None
+) -> Mixing | None:
+    """Find what makes the noise of the coils alike; None where nothing tells, or it is."""
+    if how.noise_from is not None:
+        if mask is None:
+            raise UserError(
+                f"--noise-from {how.noise_from} is for samples on a grid, and these lie on a "
+                f"trajectory: store a noise scan as '{NOISE}'"
+            )
+        values, note = noise_samples(samples, mask, how.noise_from)
+        _require_enough(values, f"the noise that --noise-from {how.noise_from} finds")
+        found = whitening(values.astype(np.complex128), "that noise")
+        if NOISE in file.keys:
+            note = type(note)(f"{note}; the file's own noise scan stays unused")
+        return Mixing(found.matrix, (note, *found.notes))
+    if NOISE in file.keys:
+        return whitening(_noise_scan(file, len(samples)))
+    unequal = None if mask is None else coil_noise(samples)
+    if unequal is None:
+        return None
+    return Mixing(np.diag(1 / unequal).astype(np.complex64), (noise_note(unequal),))
+
+
+def whitening(scan: np.ndarray, called: str = "the noise scan") -> Mixing:
     r"""Make the noise of coils white: :math:`L^{-1}`, :math:`\Psi = L L^H` its covariance.
 
     Least squares in the mixed coils is the maximum-likelihood image of correlated Gaussian noise
@@ -83,6 +140,7 @@ def whitening(scan: np.ndarray) -> Mixing:
 
     Args:
         scan: noise without signal, complex `(coils, n)`.
+        called: what it is called in notes and messages.
 
     Raises:
         UserError: a coil without noise, or coils that are combinations of others.
@@ -92,18 +150,18 @@ def whitening(scan: np.ndarray) -> Mixing:
     size = np.sqrt(np.diag(covariance).real)
     if not (size > 0).all():
         dead = ", ".join(str(i) for i in np.flatnonzero(size == 0))
-        raise UserError(f"the noise scan is constant in coil {dead}: no coil is without noise")
+        raise UserError(f"{called} is constant in coil {dead}: no coil is without noise")
     correlation = covariance / np.outer(size, size)
     eigenvalues = np.linalg.eigvalsh(correlation)
     if eigenvalues[0] < SINGULAR * eigenvalues[-1]:
         raise UserError(
-            "in the noise scan some coils are combinations of others: it has no covariance to be "
-            "undone; leave out coils, or the noise scan"
+            f"in {called} some coils are combinations of others: it has no covariance to be "
+            f"undone; leave out coils, or {called}"
         )
     inverse = np.linalg.inv(np.linalg.cholesky(covariance)) * np.median(size)
     off = np.abs(correlation - np.eye(len(size)))
     note = (
-        f"coils prewhitened by the noise scan: deviations {size.min() / np.median(size):.3g} to "
+        f"coils prewhitened by {called}: deviations {size.min() / np.median(size):.3g} to "
         f"{size.max() / np.median(size):.3g} of the median, correlations up to {off.max():.2g}"
     )
     return Mixing(inverse.astype(np.complex64), (note,))
@@ -137,10 +195,16 @@ def _noise_scan(file: ArrayFile, coils: int) -> np.ndarray:
             f"samples), here of {coils} coils"
         )
     flat = scan.reshape(coils, -1).astype(np.complex128)
-    least = SAMPLES_PER_COIL * coils
-    if flat.shape[1] < least:
-        raise UserError(
-            f"{label} has {flat.shape[1]} samples of every coil; the covariance of {coils} coils "
-            f"takes {least} or more"
-        )
+    _require_enough(flat, label)
     return flat
+
+
+def _require_enough(values: np.ndarray, label: str) -> None:
+    """Refuse fewer samples `(coils, n)` than tell a covariance."""
+    coils, count = values.shape
+    least = SAMPLES_PER_COIL * coils
+    if count < least:
+        raise UserError(
+            f"{label} has {count} samples of every coil; the covariance of {coils} coils takes "
+            f"{least} or more"
+        )

@@ -39,13 +39,14 @@ def load_mri(
     trajectory: str | Path | None = None,
     virtual_coils: int | None = None,
     map_sets: int | None = None,
+    noise_from: str | None = None,
 ) -> list[Measurement]:
     """Load k-space; with `series` all frames of a dynamic scan as one measurement.
 
     Args:
-        path, mask, maps, slice, volume, key, trajectory, virtual_coils, map_sets: as of
+        path, mask, maps, slice, volume, key, trajectory, virtual_coils, map_sets, noise_from: as of
             `tasks.mri.load_mri`; the mask of a series may be `(T, H, W)`, and it has no `slice`,
-            `trajectory`, `virtual_coils` or `map_sets`.
+            `trajectory`, `virtual_coils`, `map_sets` or `noise_from`.
         series: the first axis of k-space is time, y is `(1, 2, T, coils, H, W)`. Coil maps, one
             set for all frames, are estimated from the mean of k-space over the frames that measured
             a position.
@@ -58,6 +59,7 @@ def load_mri(
         "trajectory": trajectory,
         "virtual_coils": virtual_coils,
         "map_sets": map_sets,
+        "noise_from": noise_from,
     }
     if not series:
         return mri.load_mri(path, mask=mask, maps=maps, volume=volume, key=key, **of_slices)

@@ -48,12 +48,14 @@ class Trajectory:
         field_of_view: pixels, where the units of the file tell; else None.
         weights: density compensation of the file, float64 `(shots, samples)`; None without.
         notes: one sentence for each decision.
+        label: what it is called in messages.
     """
 
     points: Tensor
     field_of_view: int | None
     weights: Tensor | None
     notes: tuple[str, ...]
+    label: str
 
 
 def trajectory_key(file: ArrayFile) -> str | None:
@@ -104,7 +106,7 @@ def read_trajectory(file: ArrayFile | None, option: str | Path | None) -> Trajec
     points = _coordinates_last(values.astype(np.float64), label)
     points, view, units = _in_cycles(points, label)
     weights, density = (None, ()) if file is None else _density(file, points.shape[:2])
-    return Trajectory(torch.from_numpy(points), view, weights, (*notes, *units, *density))
+    return Trajectory(torch.from_numpy(points), view, weights, (*notes, *units, *density), label)
 
 
 def _coordinates_last(values: np.ndarray, label: str) -> np.ndarray:
@@ -169,13 +171,13 @@ def _density(file: ArrayFile, shape: tuple[int, ...]) -> tuple[Tensor | None, tu
     return weights, (f"density compensation: the file's '{key}'",)
 
 
-def shaped_samples(kspace: np.ndarray, points: Tensor, label: str) -> np.ndarray:
+def shaped_samples(kspace: np.ndarray, trajectory: Trajectory, label: str) -> np.ndarray:
     """Bring the samples of one slice to complex64 `(coils, shots, samples)`.
 
     Raises:
         UserError: real samples, or of another shape than the trajectory's.
     """
-    shape = tuple(points.shape[:2])
+    shape = tuple(trajectory.points.shape[:2])
     require_finite(kspace, label)
     if kspace.dtype.kind != "c":
         raise UserError(f"{label} must be complex, found {kspace.dtype} of shape {kspace.shape}")
@@ -185,7 +187,7 @@ def shaped_samples(kspace: np.ndarray, points: Tensor, label: str) -> np.ndarray
         turned = kspace.ndim >= 2 and kspace.shape[-2:] == shape[::-1]
         hint = "; transpose its last two axes" if turned else ""
         raise UserError(
-            f"{label} has shape {kspace.shape}, but the trajectory has {shape[0]} shots of "
+            f"{label} has shape {kspace.shape}, but {trajectory.label} has {shape[0]} shots of "
             f"{shape[1]} samples: expected (coils, {shape[0]}, {shape[1]}){hint}"
         )
     samples = single_precision(kspace, label).reshape(-1, *shape)
