@@ -19,7 +19,8 @@ with `--side 64` in small, for their small versions.
 `--onset` writes three images each of denoising, MRI and CT, 128 to 160 points wide, for the small
 version of grids/aseqdip-fig4.toml: there the brains are the central 128x128 of k-space.
 
-`--coverage` writes OUT/coverage for grids/coverage.toml, six images a task, 128 points wide.
+`--coverage` writes OUT/coverage for grids/coverage.toml, six images a task, 128 points wide;
+`--compressed` OUT/compressed for grids/compressed-sensing.toml, six pictures, 64 points wide.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from coverage_cases import make_coverage
+from coverage_cases import make_compressed, make_coverage
 from low_data_cases import make_low_data
 from paper_cases import make_aseqdip
 from PIL import Image
@@ -128,6 +129,7 @@ if __name__ == "__main__":
     parser.add_argument("--low-data", action="store_true", help="those of learned weights")
     parser.add_argument("--aseqdip", action="store_true", help="those of aSeqDIP's Table 2")
     parser.add_argument("--coverage", action="store_true", help="those of error bars")
+    parser.add_argument("--compressed", action="store_true", help="those of compressed sensing")
     parser.add_argument("--side", type=int, help="of --low-data (default 128) and of --aseqdip")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -137,6 +139,8 @@ if __name__ == "__main__":
         make_aseqdip(given.data, given.out / "aseqdip", given.side or 0)
     elif given.coverage:
         make_coverage(given.data, given.out / "coverage")
+    elif given.compressed:
+        make_compressed(given.data, given.out / "compressed")
     elif given.onset:
         make_onset(given.data, given.out)
     elif given.small:
@@ -148,4 +152,5 @@ if __name__ == "__main__":
         make_ct(given.data, given.out)
         make_photographs(given.data, given.out)
         make_faces(given.data, given.out / "faces")
-    print(f"{len(list(given.out.rglob('*.npz')))} cases in {given.out}")
+    found = list(given.out.rglob("*.np[yz]"))
+    print(f"{len(found)} files in {given.out}")

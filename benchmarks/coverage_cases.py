@@ -1,5 +1,5 @@
-"""Cases of grids/coverage.toml: five tasks, six images of 128x128 each; `benchmarks/cases.py DATA
-OUT --coverage`.
+"""Cases of grids/coverage.toml, five tasks and six images of 128x128 each, and the pictures of
+grids/compressed-sensing.toml; `benchmarks/cases.py DATA OUT --coverage` and `--compressed`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from PIL import Image
 from scans import KNEES, T2, images, low_resolution
 from torch import Tensor
 
+from untrained.data.formats.npy import write_npy
 from untrained.data.formats.npz import write_npz
 from untrained.data.phantoms import birdcage_maps
 from untrained.data.simulate.photos import save_measurement
@@ -44,6 +45,14 @@ def make_coverage(data: Path, out: Path) -> None:
         _deblur(x, number, out / f"deblur-{number}.npz")
         _ct(_slice(data, number), number, out / f"ct-{number}.npz")
         _mri(images(data, T2)[SLICES[number]], number, out / f"mri-{number}.npz")
+
+
+def make_compressed(data: Path, out: Path) -> None:
+    """The same six pictures at 64x64, `clean-N.npy`, to be measured by the grid itself."""
+    out.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(PICTURES):
+        halved = photograph(data / name).reshape(SIDE // 2, 2, SIDE // 2, 2).mean((1, 3))
+        write_npy(out / f"clean-{number}.npy", halved.numpy())
 
 
 def photograph(file: Path) -> Tensor:

@@ -76,6 +76,8 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     places = {Path(name).parent for name in made} | {Path("aseqdip/guides")}
     for place in places:
         (folder / "cases" / place).mkdir(parents=True, exist_ok=True)
+    (folder / "cases" / "compressed").mkdir()
+    shutil.copy(folder / "clean.npy", folder / "cases" / "compressed" / "clean-0.npy")
     np.save(folder / "cases" / "faces" / "clean-train-00000.npy", np.ones((16, 14), np.float32))
     shutil.copy(folder / "image.npy", folder / "cases" / "brains" / "clean-train-10.npy")
     for seed, (name, (task, clean, options)) in enumerate(made.items()):

@@ -21,6 +21,7 @@ from untrained.methods import DIP
 from untrained.problem import Problem
 from untrained.rules import HeldOut, Posterior
 from untrained.run.case import Case, RunSettings
+from untrained.run.estimate import PRODUCT, estimate
 from untrained.run.execute import run
 from untrained.run.plan import plan
 from untrained.uncertainty import quantify
@@ -280,3 +281,15 @@ def test_a_stop_rule_that_holds_nothing_out_has_a_share_kept_back() -> None:
     assert HeldOut().without_refit() == HeldOut(again=False)
     combined = (HeldOut(again=True) | HeldOut(again=True)).without_refit()
     assert not combined.refit
+
+
+def test_the_estimate_counts_every_product_of_the_linearised_way() -> None:
+    """A product with J and J^T takes about two steps; conjugate gradients take all iterations."""
+    y, _, physics = measured()
+    chosen = plan("inpaint", method="dip", steps=100, settings=FAST)
+    few, many = (
+        estimate(chosen, Problem(y, physics), sure=Linearised(samples=n, probes=10, iterations=20))
+        for n in (0, 10)
+    )
+    assert many["steps"] - few["steps"] == round(PRODUCT * 10 * 22)
+    assert few["steps"] == round(100 + PRODUCT * 10)

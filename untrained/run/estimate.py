@@ -41,6 +41,7 @@ STEPS = 5
 WARM = 2
 LIMIT = 2.0  # seconds of measuring: with start and reading the answer comes within 5
 OVERHEAD = 2.0  # of a step over its products alone: normalisation, optimiser, operator
+PRODUCT = 2.3  # steps that J and J^T take together: 1.8 at 128x128, 2.8 at 256x256, one core
 KEPT = 3.0  # copies of the samples of an error bar: themselves, their parts, what is being made
 REPORT_MB = 60.0  # drawing the report, after the network's memory has been given back
 
@@ -107,9 +108,9 @@ def _passes(recipe: Recipe, sure: Way, seeds: int) -> float:
         own = isinstance(recipe.output, Posterior)
         walk = 0 if own else sure.steps or max(SHORTEST, recipe.budget)
         return 1 + trials + walk / recipe.budget
-    # a product with J and one with J^T take about as long as a step; half of all iterations needed
-    products = sure.probes + (sure.rank or sure.samples * (2 + sure.iterations / 2))
-    return 1 + trials + products / recipe.budget
+    # Conjugate gradients took all of their iterations wherever they were counted.
+    products = sure.probes + (sure.rank or sure.samples * (2 + sure.iterations))
+    return 1 + trials + PRODUCT * products / recipe.budget
 
 
 def samples_of(sure: Way, seeds: int) -> int:
