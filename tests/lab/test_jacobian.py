@@ -276,6 +276,7 @@ def test_bad_input_is_refused() -> None:
         Jacobian(lambda w: w["a"], {})
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 def test_curvlinops_agrees() -> None:
     """The Gauss-Newton matrix of a square loss is J^T J times a constant: another package's."""
     curvlinops = pytest.importorskip("curvlinops")

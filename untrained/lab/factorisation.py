@@ -36,7 +36,7 @@ def factorisation(seed: int, full: bool) -> LabResult:
     Checked by following the flow with small steps, and DOP by gradient descent. The convex programs
     are solved by other means: a linear program over eigenvalues (scipy), and ADMM. Theorem 4 does
     not cover DOP, whose measurements are all entries of X: those matrices do not commute. For
-    lambda of 0.4 and more the program's solution was found on every draw; at 0.3 a third of the
+    lambda of 0.4 and more the program's solution was found on every draw; at 0.3 a quarter of the
     draws ends elsewhere. That is no want of steps: run to the end (833,448 steps, misfit 1e-4) one
     of them stays 0.19 away, its objective half a per cent above the least.
     """
