@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command_line import call
 
-from untrained.physics import ct
+from untrained.physics import BlindBlur, ct
+from untrained.problem import Problem
 from untrained.run import estimate
+from untrained.run.plan import plan
 
 
 def scan(tmp_path: Path, views: int, side: int) -> Path:
@@ -49,3 +52,20 @@ def test_slow_first_steps_are_not_waited_for(tmp_path, capsys, monkeypatch) -> N
     assert counted["parameters"] == measured["parameters"]
     assert counted["seconds_per_step"] < 20 * measured["seconds_per_step"]
     assert not (tmp_path / "untrained-out").exists()
+
+
+def test_the_second_stage_of_an_unknown_operator_is_counted(monkeypatch) -> None:
+    """Steps and time are those of both stages; the second is told apart as well."""
+    monkeypatch.setattr(estimate, "LIMIT", 0.0)
+    physics = BlindBlur(5, (1, 24, 24))
+    problem = Problem(torch.rand(1, 1, 24, 24), physics)
+    found = estimate.estimate(plan("deblur", unknown=("kernel",)), problem, "cpu")
+    first = estimate.estimate(
+        plan("deblur", method="selfdeblur", unknown=("kernel",)), problem, "cpu"
+    )
+    known = problem.knowing(physics.unknowns())
+    second = estimate.estimate(plan("deblur"), known, "cpu")
+    assert found["steps"] == first["steps"] + second["steps"]
+    assert found["seconds"] > found["second"]["seconds"] > 0
+    assert (found["method"], found["second"]["method"]) == ("selfdeblur", "house")
+    assert "two stages" in found["note"]

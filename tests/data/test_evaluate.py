@@ -20,7 +20,7 @@ from untrained.data.tasks.ct import load_ct
 from untrained.data.tasks.denoise import load_denoise
 from untrained.data.tasks.mri import load_mri
 from untrained.errors import UserError
-from untrained.physics import CT, Denoise
+from untrained.physics import CT, Denoise, Series
 from untrained.physics.phase import PhaseRetrieval
 
 RNG = np.random.default_rng(0)
@@ -105,6 +105,28 @@ def test_an_image_of_a_result_is_compared_as_its_run_did(tmp_path, task):
     other = save(tmp_path / "out/other.npy", truth[0, 0].numpy())  # none of the run's
     with pytest.raises(UserError, match="--range"):
         evaluate_files(other, plain)
+
+
+def test_flicker_of_a_series_is_its_warping_error(tmp_path):
+    """None beyond the reference's own for a video that is it; found by option or result folder."""
+    y, x = np.mgrid[:24, :24]
+    moving = np.stack([0.5 + 0.4 * np.sin((x - t) / 3) * np.cos(y / 4) for t in range(4)])
+    flickering = moving * np.array([1.0, 0.8, 1.0, 0.8])[:, None, None]
+    reference, other = save(tmp_path / "r.npy", moving), save(tmp_path / "x.npy", flickering)
+    same = evaluate_files(reference, reference, 1, series=True)
+    assert same["warping_error"] == same["warping_error_reference"] < 1e-3
+    found = evaluate_files(other, reference, 1, series=True)
+    assert found["warping_error_reference"] == same["warping_error_reference"]
+    assert found["warping_error"] > 5 * found["warping_error_reference"]
+    assert "warping_error" not in evaluate_files(other, reference, 1)
+    y = torch.from_numpy(flickering)[None, None].float()
+    series = Series([Denoise((1, 24, 24))] * 4)
+    ut.reconstruct(y, series, "adjoint", progress=False, compare=False).save(tmp_path / "out")
+    ours = evaluate_files(tmp_path / "out/reconstruction.npy", reference)
+    assert ours["warping_error"] == pytest.approx(found["warping_error"], rel=0.05)
+    one = save(tmp_path / "one.npy", moving[:1])
+    with pytest.raises(UserError, match="one frame"):
+        evaluate_files(one, one, 1, series=True)
 
 
 def test_the_middle_slice_of_several_is_said(tmp_path):

@@ -75,6 +75,17 @@ def test_what_one_frame_hides_the_others_tell():
     assert (found - image)[hidden].square().mean() < 0.1 * (image - 0.5)[hidden].square().mean()
 
 
+def test_one_frame_a_step_is_fitted_however_small_it_is():
+    """The coarse picture keeps two pixels a side, whose variance normalises a frame alone."""
+    y = torch.rand(1, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    one = ut.Problem(y, Series([Denoise((1, 16, 16))] * 3))
+    recipe = Recipe(method=TDDIP(4, frames=1), net=TimeNet(4, scales=4, hidden=8))
+    assert recipe.build(one).coarse == (2, 2)
+    image = solve_recipe(recipe, one).image
+    assert bool(image.isfinite().all())
+    assert TimeNet(4, sides=(33, 64)).build(3, 1).coarse == (3, 4)  # as in the paper
+
+
 def test_no_series_and_no_such_input_are_refused():
     with pytest.raises(UserError, match="--series"):
         solve_recipe(

@@ -20,6 +20,7 @@ from untrained.physics import (
     Denoise,
     FanBeam,
     Inpaint,
+    JointMRI,
     LinearPhysics,
     NonCartesianMRI,
     Processed,
@@ -93,6 +94,9 @@ OPERATORS = {
     "blur_circular_even": lambda size: Blur(noise(8, 4).abs(), (1, *size), "circular"),
     "mri_1_coil": lambda size: mri(size, 0),
     "mri_4_coils": lambda size: mri(size, 4),
+    "joint_mri": lambda size: JointMRI(random_mask(size, 0.6), mri(size, 3).maps).at(
+        maps=noise(1, 2, 3, 4, 4)
+    ),
     "mri_columns": lambda size: MRI(vdrs_mask(size[1], 2, 0.2), x_shape=(2, *size)),
     "mri_sets": map_sets,
     "hybrid_sets": lambda size: map_sets(size, lines=True).hybrid(),

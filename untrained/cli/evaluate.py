@@ -41,6 +41,12 @@ PLAIN = ("psnr", "ssim", "ktc", "resistive", "conductive", "htc")
     "REFERENCE holds the classes 0 background, 1 resistive, 2 conductive. htc: that of the "
     "Helsinki Tomography Challenge 2022, for ct; REFERENCE is a segmentation of two values.",
 )
+@click.option(
+    "--series",
+    is_flag=True,
+    help="The planes are frames of a time series: the warping error tells its flicker. A result of "
+    "--series says so itself.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
     image: str,
@@ -48,12 +54,14 @@ def evaluate(
     data_range: str,
     index: int | None,
     score: str | None,
+    series: bool,
     as_json: bool,
 ) -> None:
     """Compare IMAGE with REFERENCE: PSNR, SSIM, NRMSE.
 
     Complex images are compared by magnitude; neither image is rescaled to the other. Of phase
-    retrieval the reference is turned and moved to fit best, as in a run.
+    retrieval the reference is turned and moved to fit best, as in a run. Of a time series the
+    warping error says how much it flickers.
     """
     from untrained.cli.closing import note_lines
     from untrained.data.evaluate import evaluate_files, evaluate_notes
@@ -62,10 +70,10 @@ def evaluate(
     from untrained.report.save import plain_values
 
     if score is None:
-        found = evaluate_files(image, reference, data_range, index)
+        found = evaluate_files(image, reference, data_range, index, series)
         notes = evaluate_notes(image, reference, index)
-    elif data_range != "auto" or index is not None:
-        raise UserError(f"--score {score} takes neither --range nor --slice; leave them out")
+    elif data_range != "auto" or index is not None or series:
+        raise UserError(f"--score {score} takes no --range, --slice or --series; leave them out")
     else:
         found, notes = {"ktc": score_ktc, "htc": score_htc}[score](image, reference)
     for note in notes:

@@ -41,6 +41,7 @@ def input_files(paths: Sequence[str], options: Options, load: Load) -> list[str 
     named = [value for name, value in load.keywords.items() if name != "key"]
     values = [value for value in named if isinstance(value, str)]
     code = [value.rpartition(":")[0] for value in (*values, options.method)]  # FILE.py:CALLABLE
+    values += [value.partition(":")[2] for value in values]  # joint:FILE
     prior = split_name(options.prior)[0] if options.prior else None
     return [*paths, options.reference, options.weights, prior, *options.guide, *values, *code]
 

@@ -13,6 +13,7 @@ from untrained.cli.options import Options, shared_options
 from untrained.data import TASKS
 from untrained.data.parameters import kernel_size
 from untrained.data.series import count_frames
+from untrained.data.tasks.mri_maps import joint_start
 from untrained.errors import UserError
 from untrained.methods.dvp import EPOCHS
 from untrained.methods.find import DVP
@@ -196,8 +197,8 @@ def phase(
     "--maps",
     default="auto",
     show_default=True,
-    metavar="auto|espirit|lowres|FILE",
-    help="Coil sensitivities.",
+    metavar="auto|espirit|lowres|joint|FILE",
+    help="Coil sensitivities; joint corrects them with the image (joint:FILE begins with FILE's).",
 )
 @click.option(
     "--trajectory",
@@ -246,6 +247,8 @@ def mri(
     key: str | None,
 ) -> int:
     """Reconstruct multi-coil MRI: Cartesian, or on any trajectory in the plane."""
+    if joint_start(maps) is not None:
+        options = replace(options, unknown=("maps",))
     load = partial(
         TASKS["mri"].load,
         mask=mask,

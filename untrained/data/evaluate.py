@@ -15,6 +15,7 @@ from untrained.data.images import Picture, read_picture
 from untrained.data.references import read_reference
 from untrained.data.tasks.mri import FASTMRI_IMAGES, lay_in_centre
 from untrained.errors import UserError
+from untrained.flicker import optical_flow, warping_error
 from untrained.folder import RESULT, read_facts
 from untrained.maths import to_channels, to_complex
 from untrained.metrics import OTHER_UNITS, evaluate, other_units, same_view
@@ -54,8 +55,12 @@ def evaluate_files(
     reference: str | Path,
     data_range: float | str = "auto",
     slice: int | None = None,
+    series: bool = False,
 ) -> dict[str, float]:
     """Compute PSNR, SSIM, NRMSE and HFEN of two image files, and the range they were taken with.
+
+    Of a time series also its flicker: the warping error (`untrained.flicker`) of the image and that
+    of the reference, both along the flow of the reference and in units of the range.
 
     What an image of a result directory was made of, and what kind of measurement the reference
     stands beside, is minded: the range is that of the run, and for phase retrieval the reference is
@@ -70,13 +75,14 @@ def evaluate_files(
         data_range: a positive number, or `auto`: 1 for pictures (a result of their tasks, a phase
             measurement, a reference of integers), max |reference| for other results, scans and
             complex images.
+        series: the planes of the files are frames; a result of `--series` says so itself.
 
     Returns:
-        `psnr ssim nrmse hfen range`.
+        `psnr ssim nrmse hfen range`, of a series also `warping_error warping_error_reference`.
 
     Raises:
-        UserError: unreadable files, unequal shapes, or `auto` for real floats, whose range the
-            file does not tell.
+        UserError: unreadable files, unequal shapes, a series of one frame, or `auto` for real
+            floats, whose range the file does not tell.
     """
     pair = _pair(image, reference, slice)
     found, truth = pair.image, pair.reference
@@ -84,7 +90,27 @@ def evaluate_files(
     is_complex = np.iscomplexobj(found.pixels) or np.iscomplexobj(truth.pixels)
     # In files a complex image has a complex type: two real channels are just two channels here.
     a, b = (np.abs(p.pixels)[:, None] if is_complex else p.pixels[:, None] for p in (found, truth))
-    return {**evaluate(a, b, data_range=full), "range": full}
+    scores = {**evaluate(a, b, data_range=full), "range": full}
+    if series or _is_series(Path(image)):
+        scores |= _flicker(a / full, b / full, image)
+    return scores
+
+
+def _is_series(image: Path) -> bool:
+    """Tell whether an image that a run left behind has an axis of time in front."""
+    facts = read_facts(image.parent / RESULT)
+    return bool(facts) and image.name in facts["files"] and facts.get("axes") == "TYX"
+
+
+def _flicker(video: np.ndarray, reference: np.ndarray, name: str | Path) -> dict[str, float]:
+    """Compute the warping errors of two videos `(T, 1, H, W)` along the flow of the second."""
+    if len(video) < 2:
+        raise UserError(f"{name} has one frame, and a series has at least two: leave --series out")
+    if not np.isfinite(reference).all():
+        raise UserError("the flow of a reference that is not known everywhere cannot be found")
+    flow = optical_flow(reference)
+    errors = [warping_error(one, reference, flow) for one in (video, reference)]
+    return {"warping_error": errors[0], "warping_error_reference": errors[1]}
 
 
 def evaluate_notes(

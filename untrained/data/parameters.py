@@ -100,7 +100,7 @@ def read_maps(path: str | Path) -> np.ndarray:
     """
     if not is_numeric(path):
         raise UserError(
-            f"--maps: '{path}' must be auto, espirit, lowres or a file "
+            f"--maps: '{path}' must be auto, espirit, lowres, joint or a file "
             f"({', '.join(numeric_suffixes())}) of complex maps (coils, H, W)"
         )
     maps = require_finite(read_one(path, "--maps", ("maps",)), f"--maps: {path}")

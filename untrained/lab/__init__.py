@@ -21,6 +21,7 @@ from untrained.lab import (
     regimes,
     residual,
     spectral_bias,
+    watermark,
 )
 from untrained.lab.jacobian import Jacobian
 from untrained.lab.result import Finding, Lab, LabResult, save, table
@@ -39,6 +40,7 @@ LABS: dict[str, Lab] = {
         fixed_point.LAB,
         analytic.LAB,
         educated.LAB,
+        watermark.LAB,
     )
 }
 """Name -> lab, in the order of the story that docs/primer.md tells."""

@@ -88,12 +88,15 @@ class Lab:
         source: whose statement it is.
         run: the function; its arguments are the seed, and whether it is the full size or a quick
             one of a few seconds.
+        own: likewise with a decoder of the user's own (`FILE.py:CALLABLE` or `MODULE:CALLABLE`) and
+            a picture `(C, H, W)` in front; None where a lab takes none.
     """
 
     name: str
     title: str
     source: str
     run: Callable[[int, bool], LabResult]
+    own: Callable[[str, np.ndarray, int, bool], LabResult] | None = None
 
 
 def files_of(name: str, out: Path) -> list[Path]:

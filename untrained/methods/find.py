@@ -21,7 +21,10 @@ DVP = "dvp"
 
 
 BLIND = {"kernel": "selfdeblur"}
-"""What `auto` means where that of the operator is unknown; other unknowns every method can fit."""
+"""What `auto` runs first where that of the operator is unknown; only this method can fit it."""
+
+JOINT = {"maps": "tvdip"}
+"""Likewise of what every method can fit beside its image (`Physics.refined`)."""
 
 
 def is_own(method: str) -> bool:
@@ -44,7 +47,8 @@ def find_card(method: str, task: str = "", unknown: Collection[str] = ()) -> Car
         return load_card(method)
     name = AUTO if method == "auto" else method
     if method == "auto":
-        name = next((BLIND[one] for one in unknown if one in BLIND), name)
+        first = BLIND | JOINT
+        name = next((first[one] for one in unknown if one in first), name)
     if name == AUTO and find_task(task).missing_pixels:
         name = FILLIN
     if method == "auto" and find_task(task).processed:

@@ -25,15 +25,17 @@ class TimeNetModule(nn.Module):
         super().__init__()
         height, width = spec.sides
         self.sides = spec.sides
-        scale = 2**spec.scales
-        self.coarse = (math.ceil(height / scale), math.ceil(width / scale))
+        # one value has no variance: to normalise a single frame its coarse picture has several
+        most = math.ceil(math.log2(min(height, width))) - 1
+        scales = max(0, min(spec.scales, most))
+        self.coarse = (math.ceil(height / 2**scales), math.ceil(width / 2**scales))
         self.mapping = nn.Sequential(
             nn.Linear(latent, spec.hidden),
             nn.ReLU(inplace=True),
             nn.Linear(spec.hidden, self.coarse[0] * self.coarse[1]),
         )
         layers = [_unit(1, spec.width), _unit(spec.width, spec.width)]
-        for _ in range(spec.scales):
+        for _ in range(scales):
             layers += [blocks.upsample(2, "nearest")]
             layers += [_unit(spec.width, spec.width), _unit(spec.width, spec.width)]
         layers += [blocks.conv(2, spec.width, outputs, 3, bias=False)]
@@ -58,7 +60,8 @@ class TimeNet:
 
     Attributes:
         width: channels of every scale.
-        scales: number of doublings.
+        scales: number of doublings; fewer for small frames, so that the coarse picture has two
+            pixels a side or more.
         hidden: units of the hidden layer.
         sigmoid: whether the output passes a sigmoid (the paper's does not).
         sides: of a frame; set from the problem.

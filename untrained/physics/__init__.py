@@ -17,6 +17,7 @@ from untrained.physics.eit import EIT
 from untrained.physics.eit_mesh import Mesh, disc_mesh
 from untrained.physics.foreign import as_physics, is_linear
 from untrained.physics.inpaint import Inpaint, box_mask, random_mask
+from untrained.physics.joint_maps import JointMRI
 from untrained.physics.kinds import LinearPhysics, NonlinearPhysics
 from untrained.physics.masks import (
     calibration_block,
@@ -46,6 +47,7 @@ __all__ = [
     "Denoise",
     "FanBeam",
     "Inpaint",
+    "JointMRI",
     "LinearPhysics",
     "Mesh",
     "NonCartesianMRI",

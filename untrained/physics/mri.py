@@ -99,6 +99,11 @@ class MRI(LinearPhysics):
         before = torch.view_as_complex(self._before)
         return before * inner.conj().to(before.device, before.dtype)
 
+    def centred(self, maps: Tensor) -> Tensor:
+        """Multiply maps, complex `(B, coils, H, W)`, by the phase before a plain FFT."""
+        inner, _ = _shift_phases((self.mask.shape[-2], self.mask.shape[-1]))
+        return maps * inner.to(maps.device, maps.dtype)
+
     def A(self, x: Tensor) -> Tensor:
         """Map images `(B, 2 S, H, W)` to k-space `(B, 2, coils, H, W)`, zero where not sampled."""
         self._check_x(x)

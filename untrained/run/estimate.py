@@ -66,7 +66,8 @@ def estimate(
         sure: how an error bar is found; then nothing is refitted, and what it adds is counted.
 
     Returns:
-        `method preset task network parameters steps seconds peak_memory_mb measured note`;
+        `method preset task network parameters steps seconds peak_memory_mb measured note`, and
+        `second`, the same of the second stage, where there is one: it is in steps and seconds;
         `seconds` is of all optimiser steps of the whole budget, which a stop rule may cut short;
         `measured` tells whether real steps were taken.
     """
@@ -96,7 +97,34 @@ def estimate(
         kept = KEPT * samples_of(sure, seeds) * (one.n_image + one.y[0].numel() / 2)
         found["peak_memory_mb"] = round(found["peak_memory_mb"] + 4 * kept / 2**20)
         found["uncertainty"] = sure.name
+    if chosen.then is not None:
+        known = one.knowing(one.physics.unknowns())
+        then = chosen.then.seeds(1)
+        second = estimate(chosen.then, known, device, seeds=then, slices=slices)
+        return _of_both(found, second)
     return found
+
+
+def _of_both(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Add the second stage of a run to the first, whose network is the one that is named.
+
+    The second stage begins when the first has given its memory back.
+    """
+    times = [one.get("seconds") for one in (first, second)]
+    peaks = [one.get("peak_memory_mb") for one in (first, second)]
+    each = "; ".join(
+        f"{one['method']} {one['steps']} steps"
+        + ("" if one.get("seconds") is None else f" in {one['seconds']:g} s")
+        for one in (first, second)
+    )
+    return first | {
+        "steps": first["steps"] + second["steps"],
+        "seconds": None if None in times else round(sum(times), 1),  # type: ignore[arg-type]
+        "peak_memory_mb": None if None in peaks else max(peaks),  # type: ignore[type-var]
+        "measured": first["measured"] and second["measured"],
+        "note": f"two stages: {each}; {first['note']}",
+        "second": second,
+    }
 
 
 def _passes(recipe: Recipe, sure: Way, seeds: int) -> float:

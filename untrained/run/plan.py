@@ -25,6 +25,7 @@ from untrained.rules import Average, Blend, Closing, Last, PriorBlend, parse_sto
 from untrained.run.refusals import (
     check_given,
     check_prior,
+    check_refines,
     check_unknown,
     check_weights,
     refuse_network_options,
@@ -63,8 +64,9 @@ class Plan:
             return (self.card.note,)
         if self.then is not None:
             return (
-                f"the {' and '.join(self.unknown)} is estimated by {self.card.name}; the image is "
-                f"then made by {self.then.card.name} with what was found",
+                f"unknown of the operator: {', '.join(self.unknown)}; this is estimated by "
+                f"{self.card.name}, and the image is then made by {self.then.card.name} with what "
+                "was found",
             )
         if self.card.classical and self.unknown:
             return (
@@ -103,7 +105,7 @@ class Plan:
         asked = whole("seeds", asked, least=1, most=MOST_SEEDS)
         if asked > 1 and self.unknown:
             raise UserError(
-                f"every seed finds a {' and '.join(self.unknown)} of its own, and images of "
+                f"every seed finds its own {' and '.join(self.unknown)}, and images of "
                 "different ones are not averaged: leave seeds out"
             )
         if self.recipe is None and asked > 1:
@@ -170,8 +172,8 @@ def plan(
             `ugodit` is its control, a random encoder, never trained, and the others are refused.
         prior: the pre-trained network that the method asks.
         unknown: names of what is unknown of the operator (`Physics.unknowns`). With the method
-            `auto` and an unknown kernel the plan has two stages: `selfdeblur` finds the kernel,
-            and then comes what `auto` is with a known one.
+            `auto` the plan has two stages: `selfdeblur` finds a kernel, `tvdip` coil maps, and then
+            comes what `auto` is with known ones.
 
     Raises:
         UserError: an unknown name or setting, a method that does not do the task, weights or a
@@ -198,8 +200,8 @@ def plan(
         return Plan(card, task, preset, None, unknown=tuple(unknown))
     recipe = find_recipe(card, task, preset)
     check_unknown(card, recipe.method, unknown)
-    blind = method == "auto" and bool(recipe.method.fits)
-    if blind:
+    blind = method == "auto" and bool(unknown)
+    if blind and recipe.method.fits:
         ours = f"{recipe.source}, with {' '.join(OURS)}"
         recipe = replace(recipe.with_settings(OURS), source=ours)
     if isinstance(method, Method) and _is_ours(method):
@@ -216,6 +218,9 @@ def plan(
     if prior is not None and card.name in MIXING:
         recipe = replace(recipe, output=_with_prior(recipe.output, card))
     recipe = recipe.with_settings(settings)
+    if unknown:  # images that go with different operators are not averaged
+        check_refines(card, recipe, unknown)
+        recipe = replace(recipe, seeds=1)
     recipe.check()
     then = plan(task, preset=preset) if blind else None
     return Plan(card, task, preset, recipe, weights, prior, tuple(unknown), then)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from untrained.core.method import Method
+from untrained.core.recipe import Recipe
 from untrained.core.rule import Output, Stop
 from untrained.errors import UserError, shown
 from untrained.methods import METHODS, PRIOR, Card
@@ -39,6 +40,15 @@ def check_unknown(card: Card, method: Method | None, unknown: Sequence[str]) -> 
             raise UserError(
                 f"'{card.name}' is a classical method and refines no {name}: leave --method out"
             )
+
+
+def check_refines(card: Card, recipe: Recipe, unknown: Sequence[str]) -> None:
+    """Refuse a method that takes no gradient steps where something is to be refined by them."""
+    if recipe.engine.optimiser == "none":
+        raise UserError(
+            f"'{card.name}' takes no gradient steps, which refine the {' and '.join(unknown)}: "
+            "leave --method out, or take a method that fits a network, such as dip"
+        )
 
 
 def check_given(name: str, value: Any, kind: type, public: str) -> None:

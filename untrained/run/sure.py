@@ -46,8 +46,9 @@ def members(chosen: Plan, asked: int, way: Way | None, problem: Problem) -> int:
         )
     if chosen.unknown:
         raise UserError(
-            f"the {' and '.join(chosen.unknown)} is unknown, and its doubt is not part of an error "
-            "bar: leave --uncertainty out (uncertainty= in Python), or give what was found"
+            f"unknown of the operator: {', '.join(chosen.unknown)}; the doubt about it is not part "
+            "of an error bar: leave --uncertainty out (uncertainty= in Python), or give what was "
+            "found"
         )
     if isinstance(way, Linearised) and not problem.linear:
         raise UserError(

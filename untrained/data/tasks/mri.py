@@ -22,7 +22,7 @@ from untrained.data.named import REVERSED, open_measurement
 from untrained.data.parameters import note_replaced, read_mask
 from untrained.data.slices import choose_slices, join_slices, read_slice
 from untrained.data.tasks.mri_coils import Coils, Mixing, find_mixing
-from untrained.data.tasks.mri_maps import find_maps
+from untrained.data.tasks.mri_maps import find_maps, maps_physics, refuse_joint
 from untrained.data.tasks.mri_trajectory import (
     Trajectory,
     gridded_centre,
@@ -38,7 +38,6 @@ from untrained.errors import UserError
 from untrained.maths import to_channels
 from untrained.metrics import usual_range
 from untrained.physics.masks import as_mask, plane_mask
-from untrained.physics.mri import MRI
 from untrained.physics.noncartesian import NonCartesianMRI
 
 OVERSAMPLED = 1.5  # rows of k-space over those of fastMRI's image
@@ -67,7 +66,8 @@ def load_mri(
         mask: file of the sampling mask; None takes the file's `mask`, else the positions where
             any coil is not zero.
         maps: `auto` (the file's maps, else ESPIRiT where it can be had, else low-resolution
-            maps), `espirit`, `lowres`, or a file of maps.
+            maps), `espirit`, `lowres`, or a file of maps; `joint` or `joint:WANTED` corrects
+            them together with the image (`JointMRI`).
         slice: number of the slice from 0, `all`, or None for the middle one.
         volume: all slices as one measurement, for a network in three dimensions.
         key: name of the array that is k-space, where that is not `kspace`; `group/name` in HDF5.
@@ -86,6 +86,10 @@ def load_mri(
             disagree, a slice that does not exist, or no way to estimate maps.
     """
     how = Coils(maps, virtual_coils, map_sets, noise_from)
+    if volume:
+        refuse_joint(maps, "a --volume")
+    if how.channels > 2:
+        refuse_joint(maps, "an image of several --map-sets")
     with open_measurement(path, "kspace", key, unnamed_array_suffixes()) as file:
         if trajectory is not None or named_trajectory(file):
             found = _load_shots(file, mask, how, (slice, volume), trajectory)
@@ -179,7 +183,7 @@ def _load_slice(
     coil_maps, map_notes = find_maps(file, index, kspace, sampled, how.maps, mixing, how.sets)
     reference, reference_notes = reference_of(file, index, kspace.shape[-2:])
     place = str(file.path) if index is None else f"{file.path}, slice {index}"
-    physics = MRI(sampled, coil_maps, (how.channels, *kspace.shape[-2:]))
+    physics = maps_physics(sampled, coil_maps, how.maps, how.channels)
     return Measurement(
         task="mri",
         y=to_channels(torch.from_numpy(kspace)[None]),
@@ -201,6 +205,7 @@ def _load_shots(
     option: str | Path | None,
 ) -> list[Measurement]:
     """Load slices whose samples lie on a trajectory; `which` is --slice and --volume."""
+    refuse_joint(how.maps, "a scan on a trajectory")
     if mask is not None:
         raise UserError(
             f"--mask {mask} says which places of a grid were measured, and these samples lie on a "

@@ -13,13 +13,60 @@ from untrained.data.slices import read_slice
 from untrained.data.tasks.mri_coils import Mixing
 from untrained.errors import UserError
 from untrained.physics.coilmaps import estimate_maps
+from untrained.physics.joint_maps import JointMRI
 from untrained.physics.masks import calibration_block, centre_crop
+from untrained.physics.mri import MRI
 
 HOW = ("auto", "espirit", "lowres")
 HOW_NAMES = {"espirit": "ESPIRiT", "lowres": "low-resolution coil images"}
 MOST_SENSITIVE = 1e6
 CALIBRATION = "calibration"
 """Name of a scan of the centre of k-space in a file, from which coil maps are estimated."""
+JOINT = "joint"
+"""What maps are called that are corrected together with the image; `joint:WANTED` begins there."""
+
+
+def joint_start(wanted: str | Path) -> str | None:
+    """Return the maps that `joint` or `joint:WANTED` begins with; None where none are corrected."""
+    kind, _, first = str(wanted).partition(":")
+    return (first or "auto") if kind == JOINT else None
+
+
+def maps_physics(
+    mask: np.ndarray,
+    maps: np.ndarray | torch.Tensor | None,
+    wanted: str | Path,
+    channels: int = 2,
+) -> MRI:
+    """Return the operator of a slice, of maps that are corrected where that is wanted.
+
+    Args:
+        mask: `(H, W)`.
+        maps: what `find_maps` found.
+        wanted: the option.
+        channels: of an image, two for every set of maps.
+
+    Raises:
+        UserError: joint maps of a single coil.
+    """
+    size = (channels, mask.shape[0], mask.shape[1])
+    if joint_start(wanted) is None:
+        return MRI(mask, maps, size)
+    if maps is None:
+        raise UserError(
+            "--maps joint corrects the maps of two coils or more, and this k-space has one coil: "
+            "leave --maps out"
+        )
+    return JointMRI(mask, maps, size)
+
+
+def refuse_joint(wanted: str | Path, why: str) -> None:
+    """Refuse joint maps where they cannot be had; `why` names the option or the file."""
+    if joint_start(wanted) is not None:
+        raise UserError(
+            f"--maps {wanted} corrects the maps of single slices on a grid, which {why} is not: "
+            "take --maps auto"
+        )
 
 
 def find_maps(
@@ -36,6 +83,7 @@ def find_maps(
     Those of k-space whose coils were mixed; maps of a file are of the coils before. With `sets` 2
     or more they are estimated, `(1, sets, coils, H, W)`.
     """
+    wanted = joint_start(wanted) or wanted
     coils = len(kspace) if mixing is None else mixing.matrix.shape[1]
     shape = (coils, *kspace.shape[1:])
     where = "k-space"

@@ -18,7 +18,7 @@ from untrained.data.named import open_measurement
 from untrained.data.series import LEAST, require_one_of
 from untrained.data.tasks import mri
 from untrained.data.tasks.mri import mask_of, read_kspace, reference_of
-from untrained.data.tasks.mri_maps import find_maps
+from untrained.data.tasks.mri_maps import find_maps, refuse_joint
 from untrained.data.tasks.mri_trajectory import named_trajectory
 from untrained.errors import UserError
 from untrained.maths import to_channels
@@ -64,6 +64,7 @@ def load_mri(
     if not series:
         return mri.load_mri(path, mask=mask, maps=maps, volume=volume, key=key, **of_slices)
     require_one_of(volume, series)
+    refuse_joint(maps, "a --series")
     for name, value in of_slices.items():
         if value is not None:
             raise UserError(
