@@ -51,7 +51,7 @@ def test_auto_has_two_stages_of_one_seed_each_and_says_so() -> None:
     assert chosen.recipe is not None
     assert (chosen.card.name, chosen.then.card.name) == ("tvdip", "house")
     assert (chosen.recipe.seeds, chosen.seeds(1), chosen.then.seeds(1)) == (1, 1, 3)
-    assert "tvdip, and the image is then made by house" in chosen.notes[0]
+    assert "tvdip; the image is then made by house" in chosen.notes[0]
     assert plan("mri", method="house", preset="best", unknown=("maps",)).seeds(1) == 1
     with pytest.raises(UserError, match="no gradient steps"):
         plan("mri", method="dds", prior=small_prior(), unknown=("maps",))

@@ -99,7 +99,7 @@ def evaluate_files(
 def _is_series(image: Path) -> bool:
     """Tell whether an image that a run left behind has an axis of time in front."""
     facts = read_facts(image.parent / RESULT)
-    return bool(facts) and image.name in facts["files"] and facts.get("axes") == "TYX"
+    return facts is not None and image.name in facts["files"] and facts.get("axes") == "TYX"
 
 
 def _flicker(video: np.ndarray, reference: np.ndarray, name: str | Path) -> dict[str, float]:

@@ -64,9 +64,8 @@ class Plan:
             return (self.card.note,)
         if self.then is not None:
             return (
-                f"unknown of the operator: {', '.join(self.unknown)}; this is estimated by "
-                f"{self.card.name}, and the image is then made by {self.then.card.name} with what "
-                "was found",
+                f"unknown of the operator: {', '.join(self.unknown)}, estimated by {self.card.name}"
+                f"; the image is then made by {self.then.card.name} with what was found",
             )
         if self.card.classical and self.unknown:
             return (
