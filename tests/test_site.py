@@ -12,21 +12,73 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
+
+import untrained as ut
 
 ROOT = Path(__file__).resolve().parents[1]
 WEBSITE = ROOT / "website"
 EXAMPLES = sorted((WEBSITE / "gallery").glob("plot_*.py"))
 
 
-@pytest.fixture(scope="module")
-def build() -> ModuleType:
-    """The module website/build.py."""
-    spec = importlib.util.spec_from_file_location("website_build", WEBSITE / "build.py")
+def load(name: str) -> ModuleType:
+    """Import a script of website/."""
+    spec = importlib.util.spec_from_file_location(f"website_{name}", WEBSITE / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def build() -> ModuleType:
+    """The module website/build.py."""
+    return load("build")
+
+
+@pytest.fixture(scope="module")
+def figures() -> ModuleType:
+    """The module website/method_figures.py."""
+    return load("method_figures")
+
+
+def test_every_method_is_drawn_or_says_why_not(figures: ModuleType) -> None:
+    """Check one row a method, and for each row a small picture that was measured, or a reason."""
+    assert set(figures.ROWS) == set(ut.METHODS)
+    facts, files = figures.recorded(), set()
+    for name, row in figures.ROWS.items():
+        path = figures.FIGURES / f"{name}.webp"
+        assert (path.exists(), name in facts) == (not row.why_not, not row.why_not), name
+        if row.why_not:
+            continue
+        files.add(path)
+        assert path.stat().st_size <= figures.LARGEST
+        with Image.open(path) as picture:
+            assert picture.width == 900
+        assert facts[name]["settings"] == list(row.settings), f"draw {name} again"
+        assert facts[name]["learns"] == row.learns
+    assert set(figures.FIGURES.glob("*.webp")) == files
+
+
+def test_every_method_page_shows_its_figures_with_a_text(figures: ModuleType) -> None:
+    facts = figures.recorded()
+    for page, names in figures.pages().items():
+        text = page.read_text(encoding="utf-8")
+        told = "run `python website/method_figures.py`"
+        assert figures.rewritten(text, names, facts) == text, f"{page.name}: {told}"
+        shown = [name for name in names if not figures.ROWS[name].why_not]
+        pictures = re.findall(r"!\[([^\]]{40,})\]\(figures/(\w+)\.webp\)", text)
+        assert [name for _, name in pictures] == shown
+
+
+def test_a_small_case_is_drawn(figures: ModuleType, tmp_path: Path) -> None:
+    result, text = figures.run("nlbayes")
+    figures.draw("nlbayes", result, tmp_path / "nlbayes.webp")
+    facts = figures.facts_of("nlbayes", result, text, 0.0)
+    assert facts["psnr"] == pytest.approx(figures.recorded()["nlbayes"]["psnr"], abs=0.05)
+    assert 5_000 < (tmp_path / "nlbayes.webp").stat().st_size <= figures.LARGEST
 
 
 def test_every_page_is_in_one_section(build: ModuleType) -> None:
