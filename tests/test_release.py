@@ -33,6 +33,13 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert f'set version = "{version}"' in RECIPE
 
 
+def test_the_changelog_has_a_section_of_this_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    first = re.search(r"^## \[(.+?)\]", text, re.MULTILINE)
+    assert first is not None
+    assert first[1] == PROJECT["project"]["version"]
+
+
 def test_the_conda_recipe_asks_what_the_wheel_asks() -> None:
     """Check names and bounds of `run` against the project's dependencies."""
     wanted = set()
