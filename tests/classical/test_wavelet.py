@@ -171,5 +171,5 @@ def test_missing_sigpy_names_the_extra(monkeypatch):
 def test_the_defaults_are_listed():
     linear = {"adjoint", "fbp", "fdk", "cgsense", "tv", "l1wavelet"}
     blocks, series = {"dct", "lowrank", "nlbayes"}, {"lps", "temporaltv"}
-    assert set(CLASSICAL) - {"linearised", "gaussnewton"} == linear | blocks | series
+    assert set(CLASSICAL) - {"linearised", "gaussnewton", "mlem"} == linear | blocks | series
     assert SHOWN in CLASSICAL

@@ -128,6 +128,7 @@ class Row:
 ROWS = (
     # what was read
     Row("read: an image of", denoise(measurement=NOISY), photo(NOISY)),
+    Row("the noise is Poisson's", denoise(measurement=NOISY, photons=np.asarray(40.0))),
     Row("pixels were divided by", denoise(measurement=(4e9 * PIC).astype(np.uint32))),
     Row("and the picture is dark", denoise(measurement=(4095 * PIC).astype(np.uint16))),
     Row("values reach from", denoise(measurement=PIC - 0.5)),

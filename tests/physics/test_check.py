@@ -23,6 +23,7 @@ from untrained.physics import (
     JointMRI,
     LinearPhysics,
     NonCartesianMRI,
+    Photons,
     Processed,
     Series,
     Stack,
@@ -107,6 +108,10 @@ OPERATORS = {
     "cone": lambda size: cone(size),
     "counted": lambda size: counted(size),
     "whitened": lambda size: counted(size).for_networks(torch.zeros(1, 1, 40, 9))[0],
+    "photons": lambda size: Photons(Blur(noise(5, 5).abs(), (1, *size)), 50.0, 1.0),
+    "stabilised": lambda size: Photons(Denoise((1, *size)), 50.0).for_networks(
+        torch.rand(1, 1, *size)
+    )[0],
     "hybrid": lambda size: columns(size, 2).hybrid(),
     "stack_mri": lambda size: Stack(mri(size, 2), 3),
     "processed": lambda size: Processed(torch.rand(1, 3, 2, *size), 3),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from untrained.classical.denoisers import DENOISERS, find_denoiser
+from untrained.classical.emission import mlem
 from untrained.classical.gauss_newton import gaussnewton, linearised, smooth_or_flat
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp, fdk, filtered
 from untrained.classical.low_rank import lowrank
@@ -42,6 +43,7 @@ CLASSICAL: dict[str, Callable[[Problem], Tensor]] = {
     "dct": dct,
     "lowrank": lowrank,
     "nlbayes": nlbayes,
+    "mlem": mlem,
     "lps": lps,
     "temporaltv": temporaltv,
     "linearised": linearised,
@@ -73,6 +75,7 @@ __all__ = [
     "linearised",
     "lowrank",
     "lps",
+    "mlem",
     "nlbayes",
     "temporaltv",
     "tv",

@@ -10,6 +10,16 @@ import click
 from untrained.cli.job import reconstruct_file
 from untrained.cli.many import reconstruct_inputs
 from untrained.cli.options import Options, shared_options
+from untrained.cli.task_options import (
+    INPUTS,
+    KEY,
+    PHOTONS,
+    READ_NOISE,
+    SERIES,
+    SLICE,
+    TILE,
+    VOLUME,
+)
 from untrained.data import TASKS
 from untrained.data.parameters import kernel_size
 from untrained.data.series import count_frames
@@ -17,33 +27,6 @@ from untrained.data.tasks.mri_maps import joint_start
 from untrained.errors import UserError
 from untrained.methods.dvp import EPOCHS
 from untrained.methods.find import DVP
-
-_INPUTS = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
-_VOLUME = click.option(
-    "--volume", is_flag=True, help="All slices as one volume, by a network in three dimensions."
-)
-_SLICE = click.option(
-    "--slice", "index", default=None, metavar="N|all", help="Slice of a file of several."
-)
-_TILE = click.option(
-    "--tile",
-    type=click.IntRange(min=1),
-    default=None,
-    metavar="SIZE",
-    help="Work in overlapping tiles of this many pixels a side [default: only where the memory is "
-    "too small for the whole].",
-)
-_SERIES = click.option(
-    "--series",
-    is_flag=True,
-    help="A folder or stack is one time series: its frames are reconstructed together.",
-)
-_KEY = click.option(
-    "--key",
-    default=None,
-    metavar="NAME",
-    help="Array of the .npz or .h5 that was measured; group/name in HDF5.",
-)
 
 
 @click.group()
@@ -56,28 +39,40 @@ def reconstruct() -> None:
 
 
 @reconstruct.command()
-@_INPUTS
+@INPUTS
 @click.option("--sigma", default=None, metavar="S|auto", help="Noise level, 0..255 scale.")
-@_VOLUME
-@_TILE
-@_SERIES
-@_KEY
+@PHOTONS
+@READ_NOISE
+@VOLUME
+@TILE
+@SERIES
+@KEY
 @shared_options
 def denoise(
     options: Options,
     inputs: tuple[str, ...],
     sigma: str | None,
+    photons: float | None,
+    read_noise: float | None,
     volume: bool,
     series: bool,
     key: str | None,
 ) -> int:
     """Remove noise from an image."""
-    load = partial(TASKS["denoise"].load, sigma=sigma, volume=volume, series=series, key=key)
+    load = partial(
+        TASKS["denoise"].load,
+        sigma=sigma,
+        photons=photons,
+        read_noise=read_noise,
+        volume=volume,
+        series=series,
+        key=key,
+    )
     return reconstruct_inputs("denoise", inputs, options, load)
 
 
 @reconstruct.command()
-@_INPUTS
+@INPUTS
 @click.option("--mask", default=None, metavar="FILE", help="1 or white = measured.")
 @click.option(
     "--mask-from",
@@ -85,10 +80,10 @@ def denoise(
     metavar="FILE",
     help="Another picture with the same visible mark (logo, text): the mark is taken out.",
 )
-@_VOLUME
-@_TILE
-@_SERIES
-@_KEY
+@VOLUME
+@TILE
+@SERIES
+@KEY
 @shared_options
 def inpaint(
     options: Options,
@@ -112,11 +107,11 @@ def inpaint(
 
 
 @reconstruct.command()
-@_INPUTS
+@INPUTS
 @click.option("--factor", type=int, default=None, help="2, 3, 4 or 8.")
-@_TILE
-@_SERIES
-@_KEY
+@TILE
+@SERIES
+@KEY
 @shared_options
 def superres(
     options: Options, inputs: tuple[str, ...], factor: int | None, series: bool, key: str | None
@@ -127,19 +122,30 @@ def superres(
 
 
 @reconstruct.command()
-@_INPUTS
+@INPUTS
 @click.option(
     "--kernel",
     default=None,
     metavar="FILE|estimate[:SIZE]",
     help="Blur kernel, 2-D; or estimate it within a square of SIZE pixels.",
 )
-@_TILE
-@_KEY
+@PHOTONS
+@READ_NOISE
+@TILE
+@KEY
 @shared_options
-def deblur(options: Options, inputs: tuple[str, ...], kernel: str | None, key: str | None) -> int:
+def deblur(
+    options: Options,
+    inputs: tuple[str, ...],
+    kernel: str | None,
+    photons: float | None,
+    read_noise: float | None,
+    key: str | None,
+) -> int:
     """Undo a blur, of a known kernel or an unknown one."""
-    load = partial(TASKS["deblur"].load, kernel=kernel, key=key)
+    load = partial(
+        TASKS["deblur"].load, kernel=kernel, photons=photons, read_noise=read_noise, key=key
+    )
     if kernel_size(kernel) is not None:
         if options.tile is not None:
             raise UserError(
@@ -151,10 +157,10 @@ def deblur(options: Options, inputs: tuple[str, ...], kernel: str | None, key: s
 
 
 @reconstruct.command()
-@_INPUTS
+@INPUTS
 @click.option("--kernel", default=None, metavar="FILE", help="Of the built-in blur, 2-D.")
 @click.option("--bkse", default=None, metavar="FILE", help="Weights of the BKSE blur.")
-@_KEY
+@KEY
 @shared_options
 def nldeblur(
     options: Options, inputs: tuple[str, ...], kernel: str | None, bkse: str | None, key: str | None
@@ -165,8 +171,8 @@ def nldeblur(
 
 
 @reconstruct.command()
-@_INPUTS
-@_KEY
+@INPUTS
+@KEY
 @shared_options
 def cs(options: Options, inputs: tuple[str, ...], key: str | None) -> int:
     """Reconstruct from compressed measurements."""
@@ -175,10 +181,10 @@ def cs(options: Options, inputs: tuple[str, ...], key: str | None) -> int:
 
 
 @reconstruct.command()
-@_INPUTS
+@INPUTS
 @click.option("--pad", type=int, default=None, help="Zeros on each side of the image.")
 @click.option("--complex", "complex_image", is_flag=True, help="The image is complex.")
-@_KEY
+@KEY
 @shared_options
 def phase(
     options: Options, inputs: tuple[str, ...], pad: int | None, complex_image: bool, key: str | None
@@ -189,7 +195,7 @@ def phase(
 
 
 @reconstruct.command()
-@_INPUTS
+@INPUTS
 @click.option(
     "--mask", default=None, metavar="FILE", help="Sampling mask; else the file's, else the zeros."
 )
@@ -227,10 +233,10 @@ def phase(
     metavar="S",
     help="Sets of ESPIRiT maps; 2 where the field of view is smaller than the object.",
 )
-@_SLICE
-@_VOLUME
-@_SERIES
-@_KEY
+@SLICE
+@VOLUME
+@SERIES
+@KEY
 @shared_options
 def mri(
     options: Options,
@@ -266,7 +272,7 @@ def mri(
 
 
 @reconstruct.command()
-@_INPUTS
+@INPUTS
 @click.option("--angles", default=None, metavar="FILE|N", help="View angles in degrees.")
 @click.option("--geometry", default=None, metavar="FILE", help="Geometry of the scan as JSON.")
 @click.option(
@@ -275,9 +281,9 @@ def mri(
     default=None,
     help="Find the rotation centre, or the angle of every view, by the views alone.",
 )
-@_SLICE
-@_VOLUME
-@_KEY
+@SLICE
+@VOLUME
+@KEY
 @shared_options
 def ct(
     options: Options,
@@ -303,7 +309,7 @@ def ct(
 
 
 @reconstruct.command()
-@_INPUTS
+@INPUTS
 @click.option(
     "--mesh",
     default=None,
@@ -324,7 +330,7 @@ def ct(
     help="Leave out what this level of the Kuopio Tomography Challenge does: the first 2 (n - 1) "
     "electrodes.",
 )
-@_KEY
+@KEY
 @shared_options
 def eit(
     options: Options,
@@ -353,7 +359,7 @@ def eit(
     metavar="FOLDER",
     help="What was made of each frame of INPUT: folder, stack or array.",
 )
-@_KEY
+@KEY
 @shared_options
 def video(options: Options, input_video: str, processed: str | None, key: str | None) -> int:
     """Make a video consistent whose frames were processed one by one.
@@ -368,14 +374,14 @@ def video(options: Options, input_video: str, processed: str | None, key: str | 
 
 
 @reconstruct.command()
-@_INPUTS
+@INPUTS
 @click.option(
     "--physics",
     required=True,
     metavar="MODULE:CALLABLE|FILE.py:CALLABLE",
     help="Your operator; called without arguments. The code in that file or module is run.",
 )
-@_KEY
+@KEY
 @shared_options
 def custom(options: Options, inputs: tuple[str, ...], physics: str, key: str | None) -> int:
     """Reconstruct with your own operator.

@@ -25,6 +25,22 @@ from untrained.files import require_new, require_not_input
 _SIGMA = "Standard deviation of the noise, 0..255 scale."
 
 
+_PHOTONS = click.option(
+    "--photons",
+    type=float,
+    default=None,
+    metavar="N",
+    help="Count photons, so many in a white pixel, in place of other noise.",
+)
+_READ_NOISE = click.option(
+    "--read-noise",
+    type=float,
+    default=None,
+    metavar="R",
+    help="Standard deviation of the read-out's noise, in photons.",
+)
+
+
 @dataclass(frozen=True)
 class Files:
     """What every simulation is told.
@@ -90,10 +106,26 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
     "deviation [0.2].",
 )
 @click.option("--sigma", type=float, default=None, help="The level of gaussian noise.")
-def denoise(files: Files, noise: str, level: float | None, sigma: float | None) -> None:
+@_PHOTONS
+@_READ_NOISE
+def denoise(
+    files: Files,
+    noise: str,
+    level: float | None,
+    sigma: float | None,
+    photons: float | None,
+    read_noise: float | None,
+) -> None:
     """Add noise (not clipped): white Gaussian by default."""
     notes = simulate_denoise(
-        files.clean, files.out, seed=files.seed, sigma=sigma, noise=noise, level=level
+        files.clean,
+        files.out,
+        seed=files.seed,
+        sigma=sigma,
+        noise=noise,
+        level=level,
+        photons=photons,
+        read_noise=read_noise,
     )
     files.wrote(notes)
 
@@ -124,10 +156,26 @@ def superres(files: Files, factor: int, sigma: float) -> None:
 @simulate.command()
 @_shared
 @click.option("--kernel", default=None, metavar="FILE", help="[default: a Gaussian of 2 pixels]")
-@click.option("--sigma", type=float, default=2.0, show_default=True, help=_SIGMA)
-def deblur(files: Files, kernel: str | None, sigma: float) -> None:
+@click.option("--sigma", type=float, default=None, help=f"{_SIGMA} [default: 2]")
+@_PHOTONS
+@_READ_NOISE
+def deblur(
+    files: Files,
+    kernel: str | None,
+    sigma: float | None,
+    photons: float | None,
+    read_noise: float | None,
+) -> None:
     """Blur with a kernel and add noise."""
-    notes = simulate_deblur(files.clean, files.out, seed=files.seed, kernel=kernel, sigma=sigma)
+    notes = simulate_deblur(
+        files.clean,
+        files.out,
+        seed=files.seed,
+        kernel=kernel,
+        sigma=sigma,
+        photons=photons,
+        read_noise=read_noise,
+    )
     files.wrote(notes)
 
 

@@ -19,6 +19,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "fdk": ("feldkamp1984fdk",),
     "lps": ("otazo2015lps",),
     "temporaltv": ("feng2014temporaltv",),
+    "mlem": ("richardson1972", "lucy1974", "shepp1982mlem"),
     "cgsense": ("pruessmann2001cgsense",),
     "tv": ("rudin1992tv", "chambolle2011"),
     "l1wavelet": ("lustig2007",),

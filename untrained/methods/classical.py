@@ -79,6 +79,14 @@ CARDS = (
         "the image",
     ),
     Card(
+        "mlem",
+        "maximum likelihood of photon counts (MLEM, Richardson-Lucy), stopped by held-out counts",
+        "Richardson 1972; Lucy 1974; Shepp & Vardi 1982",
+        CLASSICAL,
+        ("deblur", "custom"),
+        "the image",
+    ),
+    Card(
         "lps",
         "low rank plus sparse (L+S) of a time series: what stays, and what moves",
         "Otazo, Candes, Sodickson, MRM 2015",

@@ -28,6 +28,7 @@ from untrained.physics.masks import (
 from untrained.physics.mri import MRI
 from untrained.physics.noncartesian import NonCartesianMRI
 from untrained.physics.phase import PhaseRetrieval
+from untrained.physics.photons import Photons
 from untrained.physics.processed import Processed
 from untrained.physics.series import Series
 from untrained.physics.stack import Stack
@@ -55,6 +56,7 @@ __all__ = [
     "NonlinearPhysics",
     "OperatorReport",
     "PhaseRetrieval",
+    "Photons",
     "Physics",
     "Processed",
     "Series",

@@ -37,6 +37,7 @@ class Physics(nn.Module):
         complex_image: True where the two channels of an image are its real and imaginary part.
         degree: d with A(c x) = c^d A(x) for c > 0; None, where there is none, bars rescaling.
         norm_squared: the largest squared singular value; None: power iteration finds it.
+        known_sigma: standard deviation of the noise in y where the operator says so (`Photons`).
         weightings: names of the data weightings that `weight` knows, beside `uniform`.
         classical_name: the algorithm behind `initial` where that is an answer; else empty.
         filtered_name: name of the classical method that `fbp` is: `fbp`, or `fdk` of a cone beam.
@@ -46,8 +47,7 @@ class Physics(nn.Module):
         matrix_free: True where a matrix too large to be stored is computed anew at every product.
         matrix_bytes: memory that a stored matrix takes, or will take; 0 where there is none.
         is_series: True where the first of three spatial axes is time (`Series`).
-        frames: buffer, the video that was processed (`Processed`); the operators of the frames of
-            a `Series`; else None.
+        frames: buffer, the processed video (`Processed`) or the frames' operators (`Series`); None.
         refined: of what is unknown of the operator (`unknowns`), what every method can fit beside
             the image, and at which rate relative to the engine's.
     """
@@ -58,6 +58,7 @@ class Physics(nn.Module):
     complex_image: bool = False
     degree: float | None = 1.0
     norm_squared: float | None = None
+    known_sigma: float | None = None
     weightings: tuple[str, ...] = ()
     classical_name: str = ""
     filtered_name: str = "fbp"

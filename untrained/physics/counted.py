@@ -93,18 +93,25 @@ class Whitened(LinearPhysics):
     Args:
         physics: A.
         root: square roots of the weights, `(1, *y_shape)`, > 0 where anything is measured.
+        sigma: standard deviation of the noise that is left, the same everywhere; None if unknown.
     """
 
     root: Tensor
 
-    def __init__(self, physics: Physics, root: Tensor) -> None:
+    def __init__(self, physics: Physics, root: Tensor, sigma: float | None = None) -> None:
         super().__init__(physics.x_shape, physics.y_shape)
         self.physics = physics
         self.task, self.filtered_name = physics.task, physics.filtered_name
         self.weightings = physics.weightings
         self.matrix_free, self.matrix_bytes = physics.matrix_free, physics.matrix_bytes
-        self.mask = physics.mask
+        self.mask, self.unit_range = physics.mask, physics.unit_range
+        self.known_sigma = sigma
         self.register_buffer("root", root, persistent=False)
+
+    @property
+    def unweighted(self) -> Physics:
+        """Return A."""
+        return self.physics
 
     def described(self) -> str:
         """Say what is measured."""
@@ -146,11 +153,11 @@ class Whitened(LinearPhysics):
 
     def without_matrix(self) -> Whitened:
         """Return the same operator without its stored matrix."""
-        return Whitened(self.physics.without_matrix(), self.root)
+        return Whitened(self.physics.without_matrix(), self.root, self.known_sigma)
 
     def rescaled(self, gain: float) -> Whitened | None:
         """Return the same operator divided by `gain`; None where A cannot be."""
         return self._of(self.physics.rescaled(gain))
 
     def _of(self, other: Physics | None) -> Whitened | None:
-        return None if other is None else Whitened(other, self.root)
+        return None if other is None else Whitened(other, self.root, self.known_sigma)

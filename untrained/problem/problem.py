@@ -58,7 +58,8 @@ class Problem(Views):
         y: measurements `(G, ...)`, the first axis counts problems that share the physics. What
             stands where `physics.mask` is 0 is ignored.
         physics: anything with `A` and `A_adjoint` (or `A` and `x_shape`; see `as_physics`).
-        sigma: standard deviation of the noise in the units of y, if known.
+        sigma: standard deviation of the noise in the units of y, if known; None takes what the
+            operator knows (`Physics.known_sigma`).
         weighting: `uniform`, or for CT `ramp` (residuals pass the square root of the
             ramp filter) or `half-ramp` (its fourth root).
         guide: clean images of similar content `(M, C, ...)` for methods that lean on some
@@ -122,7 +123,7 @@ class Problem(Views):
         self.y = self.y / per_problem(unit, self.y)
         self.scale, self.adjoint_level = self._find_scale()
         self.y = self.y / self._y_scale()
-        known = check_sigma(sigma)
+        known = check_sigma(self.physics.known_sigma if sigma is None else sigma)
         divisor = float((unit * degree_scale(self.scale, self.physics)).max())
         self.sigma = None if known is None else relative_sigma(known, divisor)
         self.guide = None

@@ -13,6 +13,7 @@ from untrained.about import About
 from untrained.core.watch import Watch
 from untrained.errors import UserError
 from untrained.folder import WORK
+from untrained.physics.photons import Stabilised
 from untrained.problem import Problem
 from untrained.run.case import Case, RunSettings
 from untrained.run.plan import Plan
@@ -38,6 +39,11 @@ def members(chosen: Plan, asked: int, way: Way | None, problem: Problem) -> int:
     """
     if way is None:
         return chosen.seeds(asked)
+    if isinstance(problem.physics, Stabilised):
+        raise UserError(
+            "--uncertainty: the intervals would be those of the transformed photon counts, not of "
+            "the image; leave out --photons and 'photons' in the file, or leave out --uncertainty"
+        )
     if chosen.recipe is None:
         raise UserError(
             f"'{chosen.card.name}' is a classical method, which has no network to vary: leave "

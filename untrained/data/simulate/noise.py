@@ -47,6 +47,21 @@ def add_noise(x: Tensor, kind: str, level: float, seed: int) -> Tensor:
     return _in_range(x * (1 + level * normal), level)
 
 
+def add_photon_noise(x: Tensor, photons: float, read_noise: float, seed: int) -> Tensor:
+    """Count photons: y = (n + r) / N, n Poisson of mean N x, r normal; x below 0 counts as 0.
+
+    Args:
+        x: picture whose white is 1, after the operator.
+        photons: N, > 0.
+        read_noise: standard deviation of r in photons.
+        seed: the same seed gives the same noise.
+    """
+    draw = np.random.default_rng(check_seed(seed))
+    counts = draw.poisson(photons * x.double().clamp_min(0).numpy())
+    read = read_noise * draw.standard_normal(tuple(x.shape))
+    return torch.from_numpy((counts + read) / photons).to(x.dtype)
+
+
 def add_white_noise(y: Tensor, level: float, seed: int) -> Tensor:
     """Add white noise of standard deviation `level`, in the units of y."""
     noise = np.random.default_rng(check_seed(seed)).standard_normal(tuple(y.shape))

@@ -17,8 +17,14 @@ from untrained.data.formats.npz import write_npz
 from untrained.data.images import check_photograph, read_image
 from untrained.data.parameters import check_seed, kernel_label, read_kernel
 from untrained.data.phantoms import gaussian_kernel
-from untrained.data.simulate.noise import LEVELS, add_noise, add_white_noise
+from untrained.data.simulate.noise import (
+    LEVELS,
+    add_noise,
+    add_photon_noise,
+    add_white_noise,
+)
 from untrained.data.tasks.photo import noise_level, shape_of
+from untrained.data.tasks.photons import check_photons
 from untrained.doubts.photographs import kernel_doubts
 from untrained.errors import UserError
 from untrained.maths import to_complex
@@ -26,6 +32,7 @@ from untrained.physics.blur import Blur
 from untrained.physics.inpaint import Inpaint, box_mask, random_mask
 from untrained.physics.superres import SuperRes
 
+DEFAULT_SIGMA = 2.0  # of deblur, 0..255 scale
 DEFAULT_BLUR = 2.0  # pixels, the standard deviation of the kernel when none is given
 
 
@@ -37,8 +44,12 @@ def simulate_denoise(
     sigma: float | None = None,
     noise: str = "gaussian",
     level: float | None = None,
+    photons: float | None = None,
+    read_noise: float | None = None,
 ) -> tuple[str, ...]:
     """Add noise. Writes `measurement reference noise level seed`, and `sigma` if it is Gaussian.
+
+    With `photons` it writes `photons read_noise` in place of `noise level sigma`.
 
     Args:
         clean: picture.
@@ -47,6 +58,7 @@ def simulate_denoise(
         sigma: standard deviation of Gaussian noise on the 0..255 scale, another word for its
             level.
         noise, level: kind and size, see `add_noise`; the level is `LEVELS[noise]` if not given.
+        photons, read_noise: counts of photons instead, see `add_photon_noise`.
 
     Returns:
         Notes on what was decided while reading.
@@ -55,6 +67,14 @@ def simulate_denoise(
         UserError: unreadable picture, unknown noise or a level out of its range, `sigma` with
             another noise or beside a level, or `out` cannot be written.
     """
+    if read_noise is not None and photons is None:
+        raise UserError("--read-noise is counted in photons: give --photons, too")
+    if photons is not None:
+        if sigma is not None or level is not None or noise != "gaussian":
+            raise UserError("--photons is a noise of its own: leave out --sigma, --noise, --level")
+        x, notes = clean_picture(clean)
+        _save_counts(out, x, x, seed, (photons, read_noise or 0.0), {})
+        return notes
     if sigma is not None and (noise != "gaussian" or level is not None):
         raise UserError("--sigma is the level of gaussian noise; give --noise and --level instead")
     if sigma is not None:
@@ -138,19 +158,24 @@ def simulate_deblur(
     *,
     seed: int = 0,
     kernel: str | Path | None = None,
-    sigma: float = 2.0,
+    sigma: float | None = None,
+    photons: float | None = None,
+    read_noise: float | None = None,
 ) -> tuple[str, ...]:
     """Blur and add noise. Writes `measurement reference kernel sigma seed`, the kernel with sum 1.
+
+    With `photons` it writes `photons read_noise` in place of `sigma`.
 
     Args:
         clean: picture.
         out: .npz to write.
         seed: of the noise.
         kernel: file of the kernel; None takes a Gaussian with a standard deviation of 2 pixels.
-        sigma: standard deviation of the noise on the 0..255 scale.
+        sigma: standard deviation of the noise on the 0..255 scale; None is 2.
+        photons, read_noise: counts of photons instead, see `add_photon_noise`.
 
     Raises:
-        UserError: an unusable kernel; else as `simulate_denoise`.
+        UserError: an unusable kernel, or photons beside a sigma; else as `simulate_denoise`.
     """
     x, notes = clean_picture(clean)
     if kernel is None:
@@ -160,10 +185,32 @@ def simulate_deblur(
         values = read_kernel(kernel)
         notes += kernel_doubts(values, kernel_label(kernel))
     physics = Blur(values, shape_of(x))
+    parameters = {"kernel": physics.kernel.numpy()}
+    if photons is not None:
+        if sigma is not None:
+            raise UserError("--photons is a noise of its own: leave out --sigma")
+        _save_counts(out, x, physics.A(x), seed, (photons, read_noise or 0.0), parameters)
+        return notes
+    if read_noise is not None:
+        raise UserError("--read-noise is counted in photons: give --photons, too")
+    sigma = DEFAULT_SIGMA if sigma is None else sigma
     y = add_white_noise(physics.A(x), noise_level(sigma), seed)
-    parameters = {"kernel": physics.kernel.numpy(), "sigma": np.asarray(sigma)}
-    save_measurement(out, x, y, seed, parameters)
+    save_measurement(out, x, y, seed, parameters | {"sigma": np.asarray(sigma)})
     return notes
+
+
+def _save_counts(
+    out: str | Path,
+    x: Tensor,
+    mean: Tensor,
+    seed: int,
+    noise: tuple[float, float],
+    parameters: dict[str, np.ndarray],
+) -> None:
+    """Count photons of a picture whose mean is known, and write what `save_measurement` does."""
+    check_photons(*noise)
+    numbers = {"photons": np.asarray(noise[0]), "read_noise": np.asarray(noise[1])}
+    save_measurement(out, x, add_photon_noise(mean, *noise, seed), seed, parameters | numbers)
 
 
 def clean_picture(path: str | Path) -> tuple[Tensor, tuple[str, ...]]:

@@ -15,6 +15,7 @@ from untrained.data.parameters import (
     read_kernel,
 )
 from untrained.data.tasks.photo import Photo, photo_measurement, read_photo, shape_of
+from untrained.data.tasks.photons import counted, photon_noise
 from untrained.doubts.photographs import (
     kernel_doubts,
 )
@@ -24,7 +25,12 @@ from untrained.physics.blur import Blur
 
 
 def load_deblur(
-    path: str | Path, *, kernel: str | Path | None = None, key: str | None = None
+    path: str | Path,
+    *,
+    kernel: str | Path | None = None,
+    key: str | None = None,
+    photons: float | None = None,
+    read_noise: float | None = None,
 ) -> Measurement:
     """Load a blurred picture and its kernel, where that is known.
 
@@ -33,13 +39,22 @@ def load_deblur(
         kernel: array (.npy, .npz) or grey picture of the 2-D kernel; None takes the file's;
             `estimate` or `estimate:SIZE` for a kernel that is unknown.
         key: name of the array that is measured, where that is not `measurement`.
+        photons: mean count of a white pixel, for a picture that is counts divided by it; None
+            takes the file's, if any.
+        read_noise: standard deviation of the read-out's noise, in photons.
 
     Raises:
-        UserError: unreadable file, no kernel, or one that is not 2-D with a positive sum and
-            smaller than the picture.
+        UserError: unreadable file, no kernel, photons and a kernel to be estimated, or a kernel
+            that is not 2-D with a positive sum and smaller than the picture.
     """
     size = kernel_size(kernel)
     photo = read_photo(path, "kernel", key=key)
+    counts, told = photon_noise(path, photons, read_noise)
+    if size is not None and counts is not None:
+        raise UserError(
+            "photons weigh a blur that is known, and --kernel estimate looks for it: leave out the "
+            "photons, or give the kernel"
+        )
     if size is not None:
         return _blind(path, photo, size)
     values = photo.extra if kernel is None else read_kernel(kernel)
@@ -53,8 +68,9 @@ def load_deblur(
         notes += (f"the kernel summed to {total:.4g} and was divided by it",)
     with from_file(path if kernel is None else kernel):
         notes += kernel_doubts(values, kernel_label(kernel))
-        physics = Blur(values, shape_of(photo.y))
-    return photo_measurement("deblur", path, photo, physics, photo.sigma, notes)
+        physics = counted(Blur(values, shape_of(photo.y)), counts, photo.y)
+    level = photo.sigma if counts is None else None
+    return photo_measurement("deblur", path, photo, physics, level, (*notes, *told))
 
 
 LEAST, MOST, SHARE = 9, 25, 6

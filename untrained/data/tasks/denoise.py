@@ -10,10 +10,12 @@ from untrained.data.parameters import (
 )
 from untrained.data.series import read_series, require_one_of
 from untrained.data.tasks.photo import noise_level, photo_measurement, read_photo
+from untrained.data.tasks.photons import counted, photon_noise
 from untrained.doubts.photographs import (
     estimate_noise,
     sigma_doubts,
 )
+from untrained.errors import UserError
 from untrained.physics.base import Physics
 from untrained.physics.denoise import Denoise
 from untrained.physics.series import Series
@@ -26,6 +28,8 @@ def load_denoise(
     volume: bool = False,
     series: bool = False,
     key: str | None = None,
+    photons: float | None = None,
+    read_noise: float | None = None,
 ) -> Measurement:
     """Load a noisy picture, volume or time series.
 
@@ -36,9 +40,13 @@ def load_denoise(
         volume: the file holds `(D, H, W)`, to be fitted as a whole.
         series: the folder or file holds the frames of a time series, see `read_series`.
         key: name of the array that is measured, where that is not `measurement`.
+        photons: mean count of a white pixel, for a picture that is counts divided by it; None
+            takes the file's, if any.
+        read_noise: standard deviation of the read-out's noise, in photons.
 
     Raises:
-        UserError: unreadable file, a negative sigma, or a volume of one slice.
+        UserError: unreadable file, a negative sigma, a volume of one slice, or photons beside a
+            sigma or of a series.
     """
     require_one_of(volume, series)
     photo = read_series(path, key=key) if series else read_photo(path, volume=volume, key=key)
@@ -51,7 +59,16 @@ def load_denoise(
         if sigma is not None and photo.sigma is not None:
             notes += note_replaced("--sigma", sigma, "sigma", round(255 * photo.sigma, 6))
         notes = notes if level is None else (*notes, *sigma_doubts(photo.y, level, option=True))
-    physics: Physics = Denoise(tuple(photo.y.shape[1:]))
+    counts, told = photon_noise(path, photons, read_noise)
+    if counts is not None and (sigma is not None or series):
+        other = "--series" if series else "--sigma"
+        raise UserError(
+            f"{other} does not go with photons, whose noise is known by their number and not the "
+            "same everywhere: leave out one of the two"
+        )
+    if counts is not None:
+        level, notes = None, (*photo.notes, *told)
+    physics: Physics = counted(Denoise(tuple(photo.y.shape[1:])), counts, photo.y)
     if series:
         channels, count, height, width = photo.y.shape[1:]
         physics = Series([Denoise((channels, height, width))] * count)
