@@ -46,6 +46,7 @@ def test_a_grid_measures_coverage_in_data_and_image_space(
     jobs = open_grid(read_grid(write_grid(cases=CASES, runs=RUNS)), out)
     assert [do(job) for job in jobs] == 2 * ["done"]
     rows = make_rows(jobs, out)
+    assert rows[0]["label"].startswith("dip ensemble ")  # so that a terminal does not cut the way
     for row in rows:
         assert row["level"] == 0.9
         assert all(0 <= row[name] <= 1 for name in SHARES)

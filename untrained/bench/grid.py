@@ -280,14 +280,16 @@ def _label(run: Run, card: Card, weights: str) -> str:
     """Name a run by its method and what was set beside it."""
     control = None if weights else card.control
     preset = "" if run.preset == "fast" else run.preset
-    parts = [control.name if control else card.name, weights, preset, *run.settings]
+    # the way first: a terminal cuts long labels
+    first = control.name if control else card.name
+    parts = [first, run.uncertainty, weights, preset, *run.settings]
     parts += [f"steps={run.steps}" if run.steps else ""]
     parts += [
         f"{name}={value}"
         for name, value in (("stop", run.stop), ("output", run.output))
         if value != "auto"
     ]
-    parts += [run.uncertainty, f"level={run.level:g}" if run.level != LEVEL else ""]
+    parts += [f"level={run.level:g}" if run.level != LEVEL else ""]
     return " ".join(part for part in parts if part)
 
 
