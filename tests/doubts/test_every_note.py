@@ -242,6 +242,7 @@ ROWS = (
     Row("the geometry is that of the file's", ct(**described(**CONE))),
     Row("describes no fan or cone beam, and is not used", ct(**described(target="Mo"))),
     Row("takes the place of", ct("--refine", "center", sinogram=scan(detector_offset=2.0))),
+    Row("detector bins were found and subtracted", ct("--rings")),
     Row("the angles of the views were corrected by", ct("--refine", "angles")),
     # MRI
     Row("no mask was given: the non-zero pattern", mri()),

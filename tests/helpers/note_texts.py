@@ -36,6 +36,7 @@ PARTS = (
     # parts of a note that has a row
     "what was given", "the first image", " of the positions", "; leave it out of the file",
     "in a JPEG black is not ", "black may not be exactly 0", " times as wide as",
+    ", and a read-out noise of {} photons",
     "opposite views", "the centres of mass of the views", "; the file's own maps are left out",
     "next to nothing, or one value,", "detector bin", ", {} channels", "from {} to {}",
     "{} on average", " with a Gaussian of ",

@@ -281,6 +281,9 @@ def mri(
     default=None,
     help="Find the rotation centre, or the angle of every view, by the views alone.",
 )
+@click.option(
+    "--rings", is_flag=True, help="Subtract each detector bin's offset, which draws rings."
+)
 @SLICE
 @VOLUME
 @KEY
@@ -291,6 +294,7 @@ def ct(
     angles: str | None,
     geometry: str | None,
     refine: str | None,
+    rings: bool,
     index: str | None,
     volume: bool,
     key: str | None,
@@ -301,6 +305,7 @@ def ct(
         angles=angles,
         geometry=geometry,
         refine=refine,
+        rings=rings,
         slice=index,
         volume=volume,
         key=key,

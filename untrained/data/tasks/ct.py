@@ -64,6 +64,7 @@ from untrained.data.tasks.ct_counts import (
 from untrained.data.tasks.ct_described import read_described
 from untrained.data.tasks.ct_raw import raw_scan
 from untrained.data.tasks.ct_refine import filled_sinogram, refined
+from untrained.data.tasks.ct_rings import ring_note, without_rings
 from untrained.data.tasks.ct_scan import (
     CONE,
     build_operator,
@@ -116,6 +117,7 @@ def load_ct(
     volume: bool = False,
     key: str | None = None,
     refine: str | None = None,
+    rings: bool = False,
 ) -> list[Measurement]:
     """Load one sinogram per slice asked for, and the scan geometry by the keys listed above.
 
@@ -131,6 +133,7 @@ def load_ct(
             HDF5.
         refine: `center` finds where the rotation centre projects, `angles` the angle of every view,
             by the views alone (of several slices by the middle one that is read).
+        rings: subtract the offset of every detector bin first (`ct_rings.without_rings`).
 
     Returns:
         Measurements with y `(1, 1, detectors, angles)`; of a volume a single one,
@@ -147,12 +150,19 @@ def load_ct(
         stored = described | read_stored_geometry(file)
         if (stored | given).get("geometry") == CONE:
             notes = _replaced(given, stored)
+            if rings:
+                raise UserError(
+                    f"{path} is a cone-beam scan, and --rings is for sinograms of slices: leave it "
+                    "out"
+                )
             with from_file(path, geometry, None if angles is None else str(angles)):
                 own = _stored_angles(file)
                 one = read_cone(file, stored | given, angles, own, slice, path, refine)
             return [replace(one, notes=(*about, *notes, *one.notes))]
         read = _read(file, stored, slice, path, volume)
         read = replace(read, notes=(*about, *read.notes))
+    if rings:
+        read = _without_rings(read)
     physics, about = _operator(read, angles, given, geometry, path)
     notes = (*read.notes, *about)
     if refine is not None:
@@ -172,6 +182,13 @@ def load_ct(
         for number in range(len(read.sinograms))
     ]
     return [join_slices(found, path)] if volume else found
+
+
+def _without_rings(read: _Contents) -> _Contents:
+    """Suppress the stripes of every slice; dead bins and lost views stay as they are."""
+    found = [without_rings(one, unmeasured_in_any([one])[0]) for one in read.sinograms]
+    note = ring_note([count for _, count in found], read.sinograms[0].shape[1])
+    return replace(read, sinograms=[one for one, _ in found], notes=(*read.notes, note))
 
 
 def _read(
