@@ -28,7 +28,7 @@ SECTIONS: dict[str, list[str]] = {
     "Understand": ["docs/primer", "docs/overfitting", "docs/labs"],
     "Methods": ["docs/methods/README"],
     "Benchmarks": [
-        *("docs/results", "docs/papers", "docs/hybrids", "docs/trained-or-untrained"),
+        *("docs/results", "docs/papers", "docs/board", "docs/hybrids", "docs/trained-or-untrained"),
         "benchmarks/README",
     ],
     "Limits": ["docs/limits", "docs/open-questions"],

@@ -1,0 +1,60 @@
+"""Write the table of docs/board.md: `python benchmarks/board/table.py [ROWS.jsonl]`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "board.md"
+ROWS = ROOT / "benchmarks" / "results" / "board" / "rows.jsonl"
+MARKS = re.compile(r"(?<=<!-- board -->\n).*?(?=<!-- end -->)", re.DOTALL)
+ORDER = ("denoise", "deblur", "inpaint", "superres", "mri", "ct")
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """Read the rows that were measured."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the Markdown table: mean PSNR in dB, and in brackets seconds of one core an image.
+
+    A dash stands for what was not measured; the best of each task is bold.
+    """
+    tasks = [name for name in ORDER if any(row["task"] == name for row in rows)]
+    solvers = list(dict.fromkeys(row["solver"] for row in rows))
+    lines = ["| solver | " + " | ".join(tasks) + " |", "|---" * (len(tasks) + 1) + "|"]
+    best = {task: max(_mean(rows, s, task, "psnr") for s in solvers) for task in tasks}
+    for solver in solvers:
+        cells = []
+        for task in tasks:
+            psnr = _mean(rows, solver, task, "psnr")
+            if psnr == float("-inf"):
+                cells.append("–")
+                continue
+            bold = "**" if psnr == best[task] else ""
+            seconds = _mean(rows, solver, task, "seconds")
+            cells.append(f"{bold}{psnr:.2f}{bold} ({seconds:.1f})")
+        lines.append(f"| {solver} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _mean(rows: list[dict[str, Any]], solver: str, task: str, what: str) -> float:
+    own = [row[what] for row in rows if row["solver"] == solver and row["task"] == task]
+    return sum(own) / len(own) if own else float("-inf")
+
+
+def rewritten(text: str, rows: list[dict[str, Any]]) -> str:
+    """Return the page with the table of these rows."""
+    return MARKS.sub(lambda _: table(rows), text)
+
+
+if __name__ == "__main__":
+    given = rows_of(Path(sys.argv[1]) if len(sys.argv) > 1 else ROWS)
+    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8"), given), encoding="utf-8")
