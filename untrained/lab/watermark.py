@@ -51,27 +51,28 @@ def watermark(seed: int, full: bool) -> LabResult:
     image: the lower it is, the more the picture must suffer. It is drawn as bit accuracy against
     PSNR. No image is kept: this is a test for those who design marks.
 
-    Without a decoder of your own the mark is `SpreadSpectrum`. What is claimed then: the decoder
-    reads every bit in y, and chance in the clean picture; some image has lost the mark at 20 dB or
-    more; the last image has the mark again. Of your own decoder (`--decoder`, `--image`) nothing
-    is claimed.
+    Without a decoder of your own the mark is `SpreadSpectrum`, with about 22 coefficients a bit.
+    What is claimed then: the decoder reads every bit in y, and few more than half in the clean
+    picture; the last image has the mark, and more of it than the first one decoded. A bit on more
+    coefficients survives longer: with 177 each none of the images decoded had lost the mark, from
+    22 dB on. Of your own decoder (`--decoder`, `--image`) nothing is claimed.
     """
     from skimage.data import camera
 
     side, steps = (128, 600) if full else (32, 90)
     block = 512 // side
     clean = camera().reshape(side, block, side, block).mean((1, 3))[None] / 255
-    mark = SpreadSpectrum(bits=32 if full else 16, seed=seed)
+    mark = SpreadSpectrum(bits=256 if full else 16, seed=seed)
     message = np.random.default_rng(seed).integers(0, 2, mark.bits)
     marked = mark.embed(clean, message)
     columns = run(mark.decode, marked, message, seed, steps)
-    lost = best_without(columns)
+    accuracy = columns["bit accuracy"]
     findings = [
         Finding("bit accuracy in the marked picture", agreement(mark, marked, message), ">=", 1.0),
         Finding("bit accuracy in the clean picture", agreement(mark, clean, message), "<=", 0.85),
-        Finding("PSNR of the marked picture (dB)", _psnr(marked, clean), ">=", 35.0),
-        Finding("best PSNR without the mark (dB)", lost, ">=", 20.0),
-        Finding("bit accuracy of the last image", columns["bit accuracy"][-1], ">=", DETECTED),
+        Finding("PSNR of the marked picture (dB)", _psnr(marked, clean), ">=", 30.0),
+        Finding("bit accuracy of the last image", accuracy[-1], ">=", DETECTED),
+        Finding("  more than the first's by", accuracy[-1] - accuracy[0], ">=", 0.1),
     ]
     return _result(findings, columns)
 
@@ -96,14 +97,11 @@ def robustness(spec: str, marked: Array, seed: int, full: bool) -> LabResult:
 
     message = _bits(decode(marked), spec)
     columns = run(decode, marked, message, seed, 600 if full else 90, spec)
-    lost = best_without(columns)
     findings = [
         Finding("bits", float(message.size)),
-        Finding("best PSNR without the mark (dB)", lost),
         Finding("bit accuracy of the last image", columns["bit accuracy"][-1]),
     ]
-    never = f"no image that was decoded is below a bit accuracy of {DETECTED}: the mark survived"
-    return _result(findings, columns, () if np.isfinite(lost) else (never,))
+    return _result(findings, columns)
 
 
 class SpreadSpectrum:
@@ -205,10 +203,10 @@ def run(
     return dict(zip(names, np.array(watch.rows).T, strict=True))
 
 
-def best_without(columns: dict[str, Array]) -> float:
-    """Find the largest PSNR of an image whose mark is not detected; -inf where there is none."""
+def best_without(columns: dict[str, Array]) -> float | None:
+    """Find the largest PSNR of an image whose mark is not detected; None where there is none."""
     lost = columns["bit accuracy"] < DETECTED
-    return float(columns["PSNR to the marked picture (dB)"][lost].max(initial=-np.inf))
+    return float(columns["PSNR to the marked picture (dB)"][lost].max()) if lost.any() else None
 
 
 def agreement(mark: SpreadSpectrum, picture: Array, message: Array) -> float:
@@ -237,9 +235,15 @@ def _psnr(image: Array, reference: Array) -> float:
     )
 
 
-def _result(
-    findings: list[Finding], columns: dict[str, Array], notes: tuple[str, ...] = ()
-) -> LabResult:
+def _result(findings: list[Finding], columns: dict[str, Array]) -> LabResult:
+    """Add what the curve says of the mark's robustness; draw it."""
+    lost = best_without(columns)
+    notes: tuple[str, ...] = ()
+    if lost is None:
+        notes = (f"no decoded image is below a bit accuracy of {DETECTED}: the mark survived",)
+    else:
+        findings = [*findings, Finding("best PSNR without the mark (dB)", lost)]
+
     def draw(figure: Any) -> None:
         step, accuracy, quality = columns.values()
         axes = figure.subplots(1, 2)
