@@ -25,11 +25,12 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the Markdown table: mean PSNR in dB, and in brackets seconds of one core an image.
 
-    A dash stands for what was not measured; the best of each task is bold.
+    A dash stands for what was not measured; the best of a task that all solvers have done is bold.
     """
     tasks = [name for name in ORDER if any(row["task"] == name for row in rows)]
     solvers = list(dict.fromkeys(row["solver"] for row in rows))
     lines = ["| solver | " + " | ".join(tasks) + " |", "|---" * (len(tasks) + 1) + "|"]
+    whole = {t for t in tasks if all(_mean(rows, s, t, "psnr") > float("-inf") for s in solvers)}
     best = {task: max(_mean(rows, s, task, "psnr") for s in solvers) for task in tasks}
     for solver in solvers:
         cells = []
@@ -38,7 +39,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             if psnr == float("-inf"):
                 cells.append("–")
                 continue
-            bold = "**" if psnr == best[task] else ""
+            bold = "**" if task in whole and psnr == best[task] else ""
             seconds = _mean(rows, solver, task, "seconds")
             cells.append(f"{bold}{psnr:.2f}{bold} ({seconds:.1f})")
         lines.append(f"| {solver} | " + " | ".join(cells) + " |")
