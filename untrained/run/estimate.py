@@ -41,7 +41,7 @@ STEPS = 5
 WARM = 2
 LIMIT = 2.0  # seconds of measuring: with start and reading the answer comes within 5
 OVERHEAD = 2.0  # of a step over its products alone: normalisation, optimiser, operator
-PRODUCT = 2.3  # steps that J and J^T take together: 1.8 at 128x128, 2.8 at 256x256, one core
+PRODUCT = 2.3  # steps that a product with J and J^T takes: 1.8 at 128x128, 2.8 at 256x256, one core
 KEPT = 3.0  # copies of the samples of an error bar: themselves, their parts, what is being made
 REPORT_MB = 60.0  # drawing the report, after the network's memory has been given back
 
