@@ -146,3 +146,10 @@ def test_bad_photons_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "counts.npy", 3000 * picture()[0, 0].numpy())
     with pytest.raises(UserError, match="far brighter than white|plainly|divide"):
         load_denoise(tmp_path / "counts.npy", photons=3000.0)
+
+
+def test_a_weighed_blur_is_no_picture() -> None:
+    """What is made for blurred pictures takes y for one, and fails by decibels where it is none."""
+    physics = Photons(blur(), 40.0)
+    assert Problem(physics.A(picture()), physics).task == "custom"
+    assert Problem(physics.A(picture()), Photons(Denoise((1, SIZE, SIZE)), 40.0)).task == "denoise"

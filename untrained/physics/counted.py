@@ -18,6 +18,7 @@ from torch import Tensor
 from untrained.errors import UserError
 from untrained.physics.base import Physics
 from untrained.physics.kinds import LinearPhysics
+from untrained.tasks import CUSTOM, find_task
 
 LEAST_COUNT = 1.0
 """Photons that a ray without any counts as, for its weight and its logarithm."""
@@ -101,7 +102,9 @@ class Whitened(LinearPhysics):
     def __init__(self, physics: Physics, root: Tensor, sigma: float | None = None) -> None:
         super().__init__(physics.x_shape, physics.y_shape)
         self.physics = physics
-        self.task, self.filtered_name = physics.task, physics.filtered_name
+        # a weighed picture is none: what is made for blurred ones would go wrong by decibels
+        self.task = CUSTOM if find_task(physics.task).blurred else physics.task
+        self.filtered_name = physics.filtered_name
         self.weightings = physics.weightings
         self.matrix_free, self.matrix_bytes = physics.matrix_free, physics.matrix_bytes
         self.mask, self.unit_range = physics.mask, physics.unit_range
