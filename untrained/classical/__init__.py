@@ -12,11 +12,12 @@ from torch import Tensor
 
 from untrained.classical.denoisers import DENOISERS, find_denoiser
 from untrained.classical.emission import mlem
+from untrained.classical.flat_pieces import flat_share
 from untrained.classical.gauss_newton import gaussnewton, linearised, smooth_or_flat
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp, fdk, filtered
 from untrained.classical.low_rank import lowrank
 from untrained.classical.low_rank_sparse import lps
-from untrained.classical.mixture import deblurred, denoised, filled, of_few_lines
+from untrained.classical.mixture import deblurred, denoised, enlarged, filled, of_few_lines
 from untrained.classical.nonlocal_bayes import bayes_denoise, nlbayes
 from untrained.classical.pair_of_priors import two_priors
 from untrained.classical.series import of_series, series_shares
@@ -89,7 +90,7 @@ def baseline(problem: Problem) -> Tensor:
     """Compute the classical image that a network method may use, once per problem.
 
     `denoised` for noisy pictures and volumes, `deblurred` for blurred ones, `filled` for those with
-    missing pixels, `of_few_lines` for CT and MRI, `two_priors` for other pictures; the same for
+    missing pixels, `of_few_lines` for CT and MRI, `enlarged` for other pictures; the same for
     every slice of a volume that is measured slice by slice (`Stack`). A time series gets
     `of_series`. Other volumes and signals get
     total variation, solved to a relative gap of 1e-3 or 1000 iterations (data without noise need
@@ -137,6 +138,7 @@ def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
         return "non-local Bayes, low rank, total variation", deblurred
     if problem.traits.missing_pixels:
         return "low rank and non-local Bayes", filled
-    if problem.traits.few_lines:
-        return "low rank and non-local Bayes", of_few_lines
-    return "low rank and non-local Bayes", lambda one: one.cached("two priors", two_priors)
+    name = "low rank and non-local Bayes"
+    if share := flat_share(problem):
+        name = f"low rank, non-local Bayes and {100 * share:.0f} % total variation"
+    return name, of_few_lines if problem.traits.few_lines else enlarged

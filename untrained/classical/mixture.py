@@ -9,6 +9,7 @@ from torch import Tensor
 
 from untrained.classical import low_rank
 from untrained.classical.block_matching import match_blocks
+from untrained.classical.flat_pieces import mixed_if_flat
 from untrained.classical.low_rank import lowrank, shrink_groups
 from untrained.classical.nonlocal_bayes import BLOCKS, likeliest, nlbayes
 from untrained.classical.pair_of_priors import settings, solve_at, two_priors
@@ -125,7 +126,8 @@ def of_few_lines(problem: Problem) -> Tensor:
 
     Their errors differ where one level and one coupling do not suit the whole image. Columns and
     views are too few to find shares by: the shares they asked for were worse than these (two scans
-    of CT and one of MRI, two draws each). Set on eight scans: docs/methods/house.md.
+    of CT and one of MRI, two draws each). Set on eight scans: docs/methods/house.md. An object of
+    flat pieces has a share of total variation beside it (`mixed_if_flat`).
 
     Args:
         problem: one problem of lines of k-space or views.
@@ -133,7 +135,21 @@ def of_few_lines(problem: Problem) -> Tensor:
     Returns:
         `(1, C, H, W)` in the problem's units.
     """
-    return problem.cached("lowrank", lowrank).lerp(_two(problem), OF_TWO)
+    low = problem.cached("lowrank", lowrank)
+    return mixed_if_flat(problem, low.lerp(_two(problem), OF_TWO))
+
+
+@torch.no_grad()
+def enlarged(problem: Problem) -> Tensor:
+    """Run `two_priors`, with a share of total variation where the object has flat pieces.
+
+    Args:
+        problem: one problem with a linear physics on pictures, such as super-resolution.
+
+    Returns:
+        `(1, C, H, W)` in the problem's units.
+    """
+    return mixed_if_flat(problem, _two(problem))
 
 
 @torch.no_grad()
