@@ -189,7 +189,7 @@ def test_where_no_pixel_can_be_held_out_both_count_the_same(monkeypatch) -> None
 
 def test_ct_and_mri_lean_on_fixed_shares_of_two_images() -> None:
     physics = CT((32, 32), np.arange(12) * 15.0, 46)
-    y = physics.A(flat_pieces(32, 32))
+    y = physics.A(BRICK[..., :32, :32])
     draw = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
     problem = ut.Problem(y + 0.01 * y.mean() * draw, physics)
     expected = 0.7 * two_priors(problem) + 0.3 * lowrank(problem)

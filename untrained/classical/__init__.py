@@ -12,7 +12,7 @@ from torch import Tensor
 
 from untrained.classical.denoisers import DENOISERS, find_denoiser
 from untrained.classical.emission import mlem
-from untrained.classical.flat_pieces import flat_share
+from untrained.classical.flat_pieces import flat_share, flat_shares
 from untrained.classical.gauss_newton import gaussnewton, linearised, smooth_or_flat
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp, fdk, filtered
 from untrained.classical.low_rank import lowrank
@@ -71,6 +71,7 @@ __all__ = [
     "fdk",
     "filtered",
     "find_denoiser",
+    "flat_shares",
     "gaussnewton",
     "l1wavelet",
     "linearised",

@@ -13,7 +13,7 @@ from untrained.classical.pair_of_priors import settings, solve_at
 from untrained.classical.shares import least_squares
 from untrained.classical.sliding_dct import quick_tv
 from untrained.classical.total_variation import rough_tv, tv_weight
-from untrained.classical.weight import SEED, noise_level
+from untrained.classical.weight import SEED, relative_noise
 from untrained.errors import UserError
 from untrained.problem import Problem
 
@@ -31,7 +31,7 @@ class Flatness:
     Args:
         most: the largest share.
         noise: noise relative to the mean |y| above which that share falls as 1/noise; 0 = never.
-        judged: whether held-out measurements choose the share up to the largest.
+        judged: whether held-out measurements alone choose the share where edges are sparse.
     """
 
     most: float
@@ -103,7 +103,7 @@ def mixed_if_flat(problem: Problem, image: Tensor) -> Tensor:
     Blocks of low rank lose 2.5 dB to total variation on the Shepp-Logan phantom from 30 views, and
     win 1 to 2 on tissue. s is above zero where a quick image of total variation has sparse edges
     (`edge_sparsity`) and the one with a weight of its own leaves next to nothing between them
-    (`faint_share`); on MRI it is also the share that predicts held-out columns best.
+    (`faint_share`); on MRI it is the share that predicts held-out columns best.
 
     Args:
         problem: one problem of CT, MRI or super-resolution.
@@ -123,17 +123,26 @@ def flat_share(problem: Problem) -> float:
     return float(problem.cached("share of flat pieces", _search))
 
 
+def flat_shares(problem: Problem) -> Tensor:
+    """Find s of each of G problems, `(G,)`: 0 but for those with a flat object (`flat_share`)."""
+    known = problem.base or problem  # of an operator that is being found, at its first guess
+    if known.task not in FLAT or len(known.x_shape) != 3 or not known.linear:
+        return torch.zeros(len(problem.y))
+    return torch.tensor([flat_share(known.select(i)) for i in range(len(known.y))])
+
+
 def _search(problem: Problem) -> Tensor:
     flat = FLAT.get(problem.task)
     none = torch.zeros((), dtype=torch.float64)
     if flat is None or edge_sparsity(problem.cached("quick tv", quick_tv)) < SPARSE:
         return none
+    if flat.judged:
+        return _predicts_best(problem)
     faint = faint_share(problem.cached("rough tv", _tv))
     most = flat.most * min(max((FAINT[1] - faint) / (FAINT[1] - FAINT[0]), 0.0), 1.0)
     if most and flat.noise:  # noise costs total variation more than blocks
-        level = noise_level(problem, problem.y) / float(problem.y.abs().mean())
-        most *= min(1.0, flat.noise / level)
-    return _predicts_best(problem).clamp(max=most) if most and flat.judged else none + most
+        most *= min(1.0, flat.noise / relative_noise(problem))
+    return none + most
 
 
 def _tv(problem: Problem) -> Tensor:

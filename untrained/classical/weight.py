@@ -128,6 +128,11 @@ def noise_level(problem: Problem, image: Tensor) -> float:
     return sigma if sigma > LEAST_SIGMA else LEAST_SIGMA  # of a nearly flat picture it is NaN
 
 
+def relative_noise(problem: Problem) -> float:
+    """Return the noise level of the measurements, seen as a picture, relative to their mean |y|."""
+    return noise_level(problem, problem.y) / max(float(problem.y.abs().mean()), LEAST_SIGMA)
+
+
 def sure_error(problem: Problem, prepare: Callable[[Problem], Solve]) -> Callable[..., float]:
     r"""Make the function from a weight to Stein's unbiased estimate of its squared error.
 
