@@ -12,7 +12,7 @@ from untrained.classical.block_matching import match_blocks
 from untrained.classical.flat_pieces import mixed_if_flat
 from untrained.classical.low_rank import lowrank, shrink_groups
 from untrained.classical.nonlocal_bayes import BLOCKS, likeliest, nlbayes
-from untrained.classical.pair_of_priors import settings, solve_at, two_priors
+from untrained.classical.pair_of_priors import is_noisy, settings, solve_at, two_priors
 from untrained.classical.shares import least_squares, split_noise_shares, sure_shares
 from untrained.classical.sliding_dct import dct_denoise
 from untrained.classical.total_variation import rough_tv, tv_weight
@@ -126,7 +126,8 @@ def of_few_lines(problem: Problem) -> Tensor:
 
     Their errors differ where one level and one coupling do not suit the whole image. Columns and
     views are too few to find shares by: the shares they asked for were worse than these (two scans
-    of CT and one of MRI, two draws each). Set on eight scans: docs/methods/house.md. An object of
+    of CT and one of MRI, two draws each). Set on eight scans: docs/methods/house.md. Noisy views
+    take x_two alone: `lowrank`, with its fixed coupling, is up to 5 dB below it there. An object of
     flat pieces has a share of total variation beside it (`mixed_if_flat`).
 
     Args:
@@ -135,8 +136,10 @@ def of_few_lines(problem: Problem) -> Tensor:
     Returns:
         `(1, C, H, W)` in the problem's units.
     """
-    low = problem.cached("lowrank", lowrank)
-    return mixed_if_flat(problem, low.lerp(_two(problem), OF_TWO))
+    two = _two(problem)
+    if is_noisy(problem):
+        return mixed_if_flat(problem, two)
+    return mixed_if_flat(problem, problem.cached("lowrank", lowrank).lerp(two, OF_TWO))
 
 
 @torch.no_grad()
