@@ -107,8 +107,93 @@ def educated(seed: int, full: bool) -> LabResult:
         if full
         else Setting(16, 6, Compact(widths=(4, 8), skip=0), 12, 4, seed)
     )
+    found = observe(own, 800 if full else 24, 400 if full else 8)
+    curves = {"index": np.arange(own.count)} | {
+        f"{name}, step {step}": values
+        for name, steps in found.spectra.items()
+        for step, values in sorted(steps.items())
+    }
+    arrays = {
+        "similarity": np.array(list(found.same.values())),
+        "lf ratio": np.array([*found.low.values(), found.low_after]),
+        "null space": np.array(list(found.unseen.values())),
+    }
+    return LabResult(found.findings(own.steps), arrays, curves, found.draw)
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """Hold what the runs of the lab gave.
+
+    Args:
+        spectra: singular values of A J by run and step.
+        same: similarity of the encoder's layers before and after, by run.
+        quality: PSNR after each run, in dB.
+        unseen: error in N(A) over that of A^+ y, before and after, by the kind of image.
+        low: LF ratio of every layer, by encoder.
+        low_after: that of EDIP's after its run.
+    """
+
+    spectra: dict[str, dict[int, Array]]
+    same: dict[str, list[float]]
+    quality: dict[str, float]
+    unseen: dict[str, tuple[float, float]]
+    low: dict[str, list[float]]
+    low_after: list[float]
+
+    def findings(self, steps: int) -> list[Finding]:
+        """State the numbers, and the two orders that are claimed."""
+        drifts = {name: drift(found[0], found[steps]) for name, found in self.spectra.items()}
+        alike = {name: float(np.mean(values)) for name, values in self.same.items()}
+        ratio = drifts["EDIP"][0] / drifts["DIP"][0]
+        gain = alike["EDIP"] - alike["DIP, input A^+ y"]
+        return [
+            Finding("singular values, drift of EDIP / that of DIP", ratio, "<=", 1.0),
+            *(Finding(f"  rms change of log s, {name}", d[0]) for name, d in drifts.items()),
+            *(
+                Finding(f"  the same without a common factor, {name}", d[1])
+                for name, d in drifts.items()
+            ),
+            Finding(
+                "layers before and after, CKA: EDIP less that from random weights", gain, ">=", 0.0
+            ),
+            *(Finding(f"  mean over the encoder, {name}", value) for name, value in alike.items()),
+            *(Finding(f"PSNR after the run, {name}", v) for name, v in self.quality.items()),
+            *(
+                Finding(f"error in N(A) over that of A^+ y, {of}, {when}", value)
+                for of, pair in self.unseen.items()
+                for when, value in zip(("before", "after"), pair, strict=True)
+            ),
+            *(
+                Finding(f"LF ratio, encoder layer {i + 1}, {name}", value)
+                for name, values in self.low.items()
+                for i, value in enumerate(values[:-1])
+            ),
+        ]
+
+    def draw(self, figure: Any) -> None:
+        """Draw the spectra, the similarity of layers and the PSNR."""
+        axes = figure.subplots(1, 3)
+        for colour, (name, found) in enumerate(self.spectra.items()):
+            for step, style in zip(sorted(found), (":", "--", "-"), strict=True):
+                label = name if style == "-" else None
+                axes[0].semilogy(found[step], style, color=f"C{colour}", label=label)
+        axes[0].set(title="A J: before (dots), middle, after", xlabel="index of s")
+        axes[0].legend(fontsize=8)
+        for name, values in self.same.items():
+            axes[1].plot(range(1, len(values) + 1), values, "o-", label=name)
+        axes[1].set(title="layers before and after: CKA", xlabel="layer of the encoder")
+        axes[1].set_ylim(0, 1.05)
+        axes[1].legend(fontsize=8)
+        axes[2].barh(list(self.quality), list(self.quality.values()))
+        axes[2].set(title="PSNR after the run, dB")
+        axes[2].tick_params(labelsize=7)
+
+
+def observe(own: Setting, learned: int, shared: int) -> Observed:
+    """Run DIP and EDIP on one scan, after `learned` steps of training, UGoDIT after `shared`."""
     problem, truth = own.scan(np.abs(brain(own.size)))
-    start = pretrained(own, problem, 800 if full else 24)
+    start = pretrained(own, problem, learned)
     usual = own.recipe()
     noise = replace(usual, method=DIP(own.steps, jitter=0.0))
     runs = {
@@ -116,83 +201,22 @@ def educated(seed: int, full: bool) -> LabResult:
         "DIP, input A^+ y": followed(own, usual, problem, None),
         "EDIP": followed(own, usual, problem, start),
     }
-    spectra = {name: found for name, (_, found) in runs.items()}
-    drifts = {name: drift(found[0], found[own.steps]) for name, found in spectra.items()}
-    same = {
-        name: layer_similarity(usual, problem, given, runs[name][0])
-        for name, given in (("DIP, input A^+ y", None), ("EDIP", start))
-    }
     fits = variants(own, problem, start) | {name: fit for name, (fit, _) in runs.items()}
-    quality = {name: psnr(fit.image, truth, data_range=1.0) for name, fit in fits.items()}
-    trained = null_errors(own, *own.scan(shepp_logan(own.size)), start)
-    foreign = null_errors(own, problem, truth, start, runs["EDIP"][0])
-    low = [lf_ratio(one) for one in layers(first_state(usual, problem, start))]
-    shared = ugodit_ratios(own, problem, 400 if full else 8)
-    low_after = [lf_ratio(one) for one in layers(last_state(usual, problem, runs["EDIP"][0]))]
-    findings = [
-        Finding(
-            "singular values, drift of EDIP / that of DIP",
-            drifts["EDIP"][0] / drifts["DIP"][0],
-            "<=",
-            1.0,
-        ),
-        *(Finding(f"  rms change of log s, {name}", d[0]) for name, d in drifts.items()),
-        *(
-            Finding(f"  the same without a common factor, {name}", d[1])
-            for name, d in drifts.items()
-        ),
-        Finding(
-            "layers before and after, CKA: EDIP less that from random weights",
-            float(np.mean(same["EDIP"]) - np.mean(same["DIP, input A^+ y"])),
-            ">=",
-            0.0,
-        ),
-        *(
-            Finding(f"  mean over the encoder, {name}", float(np.mean(v)))
-            for name, v in same.items()
-        ),
-        *(Finding(f"PSNR after the run, {name}", value) for name, value in quality.items()),
-        *(
-            Finding(f"error in N(A) over that of A^+ y, {of}, {when}", value)
-            for of, pair in (("shapes", trained), ("brain", foreign))
-            for when, value in zip(("before", "after"), pair, strict=True)
-        ),
-        *(
-            Finding(f"LF ratio, encoder layer {i + 1}, {name}", value)
-            for name, values in {"EDIP": low, **shared}.items()
-            for i, value in enumerate(values[:-1])
-        ),
-    ]
-
-    def draw(figure: Any) -> None:
-        axes = figure.subplots(1, 3)
-        for colour, (name, found) in enumerate(spectra.items()):
-            for step, style in zip(sorted(found), (":", "--", "-"), strict=True):
-                label = name if style == "-" else None
-                axes[0].semilogy(found[step], style, color=f"C{colour}", label=label)
-        axes[0].set(title="A J: before (dots), middle, after", xlabel="index of s")
-        axes[0].legend(fontsize=8)
-        for name, values in same.items():
-            axes[1].plot(range(1, len(values) + 1), values, "o-", label=name)
-        axes[1].set(title="layers before and after: CKA", xlabel="layer of the encoder")
-        axes[1].set_ylim(0, 1.05)
-        axes[1].legend(fontsize=8)
-        names = list(quality)
-        axes[2].barh(names, list(quality.values()))
-        axes[2].set(title="PSNR after the run, dB")
-        axes[2].tick_params(labelsize=7)
-
-    curves = {"index": np.arange(own.count)} | {
-        f"{name}, step {step}": values
-        for name, found in spectra.items()
-        for step, values in sorted(found.items())
+    last = runs["EDIP"][0]
+    given = {"DIP, input A^+ y": None, "EDIP": start}
+    unseen = {
+        "shapes": null_errors(own, *own.scan(shepp_logan(own.size)), start),
+        "brain": null_errors(own, problem, truth, start, last),
     }
-    arrays = {
-        "similarity": np.array(list(same.values())),
-        "lf ratio": np.array([low, low_after, *shared.values()]),
-        "null space": np.array([trained, foreign]),
-    }
-    return LabResult(findings, arrays, curves, draw)
+    first = [lf_ratio(one) for one in layers(first_state(usual, problem, start))]
+    return Observed(
+        spectra={name: found for name, (_, found) in runs.items()},
+        same={n: layer_similarity(usual, problem, g, runs[n][0]) for n, g in given.items()},
+        quality={name: psnr(fit.image, truth, data_range=1.0) for name, fit in fits.items()},
+        unseen=unseen,
+        low={"EDIP": first, **ugodit_ratios(own, problem, shared)},
+        low_after=[lf_ratio(one) for one in layers(last_state(usual, problem, last))],
+    )
 
 
 def pretrained(own: Setting, problem: Problem, steps: int) -> StartWeights:

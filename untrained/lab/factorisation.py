@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -92,20 +93,22 @@ def factorisation(seed: int, full: bool) -> LabResult:
         ),
     ]
 
-    def draw(figure: Any) -> None:
-        axes = figure.subplots(1, 2)
-        axes[0].plot(
-            1 / np.log(1 / np.array(alphas)), np.maximum(excess, 0).T, color="grey", lw=0.4
-        )
-        axes[0].plot(1 / np.log(1 / np.array(alphas)), np.median(excess, 0), "o-", label="median")
-        axes[0].set(xlabel="1 / log(1 / alpha)", ylabel="trace above the least, relative")
-        axes[0].legend(fontsize=8)
-        axes[1].plot(ratios, apart, "o", color="C0", alpha=0.5)
-        axes[1].set(xlabel="lambda = tau_X / tau_s", ylabel="|X - X*| / |X*|", title="DOP")
-        axes[1].set_ylim(0)
-
     curves = {"alpha": np.array(alphas), "median excess": np.median(excess, 0)}
-    return LabResult(findings, {"excess": excess, "dop": apart}, curves, draw)
+    drawn = partial(_draw, alphas=np.array(alphas), excess=excess, ratios=ratios, apart=apart)
+    return LabResult(findings, {"excess": excess, "dop": apart}, curves, drawn)
+
+
+def _draw(figure: Any, alphas: Array, excess: Array, ratios: Array, apart: Array) -> None:
+    """Draw the trace above the least against alpha, and the distance of DOP against lambda."""
+    axes = figure.subplots(1, 2)
+    slow = 1 / np.log(1 / alphas)
+    axes[0].plot(slow, np.maximum(excess, 0).T, color="grey", lw=0.4)
+    axes[0].plot(slow, np.median(excess, 0), "o-", label="median")
+    axes[0].set(xlabel="1 / log(1 / alpha)", ylabel="trace above the least, relative")
+    axes[0].legend(fontsize=8)
+    axes[1].plot(ratios, apart, "o", color="C0", alpha=0.5)
+    axes[1].set(xlabel="lambda = tau_X / tau_s", ylabel="|X - X*| / |X*|", title="DOP")
+    axes[1].set_ylim(0)
 
 
 def commuting(generator: np.random.Generator) -> tuple[Array, Array, Array, Array]:
