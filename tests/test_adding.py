@@ -235,10 +235,10 @@ def load_upside(path, *, key=None):
             ],
             "untrained/cli/reconstruct.py": [
                 (
-                    '@reconstruct.command()\n@_INPUTS\n@click.option(\n    "--physics",',
+                    '@reconstruct.command()\n@INPUTS\n@click.option(\n    "--physics",',
                     '''
 @reconstruct.command()
-@_INPUTS
+@INPUTS
 @shared_options
 def upside(options: Options, inputs: tuple[str, ...]) -> int:
     """Turn it."""

@@ -25,6 +25,7 @@ from untrained.physics import (
     FanBeam,
     Inpaint,
     PhaseRetrieval,
+    Photons,
     Processed,
     Series,
     disc_mesh,
@@ -118,6 +119,19 @@ def blurred() -> Case:
         truth,
         "a photograph of 64 x 64 pixels under a Gaussian blur of 1.2 pixels, noise 0.01",
         {"sigma": 0.01},
+    )
+
+
+def counted() -> Case:
+    """Count the photons of a blurred photograph, 200 where it is white."""
+    kernel = torch.from_numpy(gaussian_kernel(1.2)).float()
+    blur, truth = Blur(kernel, (1, SIDE, SIDE)), photograph()
+    counts = torch.poisson(200 * blur.A(truth).clamp_min(0), torch.Generator().manual_seed(0))
+    return Case(
+        counts / 200,
+        Photons(blur, 200),
+        truth,
+        "a photograph of 64 x 64 pixels under a Gaussian blur of 1.2 pixels, 200 photons at white",
     )
 
 
@@ -239,6 +253,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "noisy": noisy,
     "holes": holes,
     "blurred": blurred,
+    "counted": counted,
     "unknown_blur": unknown_blur,
     "scan": scan,
     "scan_with_guides": scan_with_guides,

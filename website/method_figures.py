@@ -74,6 +74,7 @@ ROWS: dict[str, Row] = {
     "dct": Row("noisy"),
     "lowrank": Row("holes"),
     "nlbayes": Row("noisy"),
+    "mlem": Row("counted"),
     "lps": Row("series"),
     "temporaltv": Row("series"),
     "linearised": Row("tank"),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import untrained as ut
 from untrained.classical import baseline, baseline_name, lowrank, rough_tv, tv_weight, two_priors
-from untrained.classical.flat_pieces import edge_sparsity, faint_share, flat_share
+from untrained.classical.flat_pieces import edge_sparsity, faint_share, flat_shares
 from untrained.data.phantoms import birdcage_maps
 from untrained.metrics import psnr
 from untrained.physics import CT, MRI, SuperRes
@@ -18,6 +18,10 @@ from untrained.physics import CT, MRI, SuperRes
 SIDE = 64
 TISSUE = torch.from_numpy(brick()[:128, :128].astype(np.float32) / 255)[None, None]
 TISSUE = torch.nn.functional.avg_pool2d(TISSUE, 2)
+
+
+def flat_share(problem: ut.Problem) -> float:
+    return float(flat_shares(problem))
 
 
 def phantom(side: int = SIDE) -> Tensor:

@@ -199,7 +199,8 @@ def test_tables_cover_the_contract():
     assert all(name == task.name for name, task in TASKS.items())
     assert [name for name, task in TASKS.items() if task.simulate is None] == ["video", "custom"]
     pictures = {"PNG", "JPEG", "TIFF", "BMP", "WebP", "NIfTI", "DICOM"}
-    assert pictures | {"NPY", "NPZ", "HDF5", "MATLAB", "BART"} == set(FORMATS)
+    arrays = {"NPY", "NPZ", "HDF5", "MATLAB", "BART", "Zarr", "Zarr, zip", "ISMRMRD"}
+    assert pictures | arrays == set(FORMATS)
 
 
 @pytest.mark.parametrize("size", [16, 33, 64])

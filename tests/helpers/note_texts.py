@@ -44,6 +44,7 @@ PARTS = (
     "which fill k-space", "its calibration scan", "samples of a readout became", "(a 3-D scan)",
     "from top to bottom", "samples further in are", "is there an empty background?",
     "own noise scan stays unused", "that --noise-from {} finds",
+    "an image of several --map-sets", "a scan on a trajectory",
     "and left out, as not measured", "the middle {}x{} of",
     # why a mean of seeds was cut short, which is told as the end of the run
     " seeds are in the image",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from untrained.classical.denoisers import DENOISERS, find_denoiser
 from untrained.classical.emission import mlem
-from untrained.classical.flat_pieces import flat_share, flat_shares
+from untrained.classical.flat_pieces import flat_shares
 from untrained.classical.gauss_newton import gaussnewton, linearised, smooth_or_flat
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp, fdk, filtered
 from untrained.classical.low_rank import lowrank
@@ -139,7 +139,8 @@ def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
         return "non-local Bayes, low rank, total variation", deblurred
     if problem.traits.missing_pixels:
         return "low rank and non-local Bayes", filled
-    name = "low rank and non-local Bayes"
-    if share := flat_share(problem):
-        name = f"low rank, non-local Bayes and {100 * share:.0f} % total variation"
+    name, flat = "low rank and non-local Bayes", [float(s) for s in flat_shares(problem)]
+    if any(flat):
+        share = f"{100 * flat[0]:.0f} % " if len(flat) == 1 else ""
+        name = f"low rank, non-local Bayes and {share}total variation"
     return name, of_few_lines if problem.traits.few_lines else enlarged

@@ -112,37 +112,34 @@ def mixed_if_flat(problem: Problem, image: Tensor) -> Tensor:
     Returns:
         `(1, C, H, W)`; `image` itself where s is 0.
     """
-    share = flat_share(problem)
+    share = float(flat_shares(problem))
     return image.lerp(problem.cached("rough tv", _tv), share) if share else image
 
 
-def flat_share(problem: Problem) -> float:
-    """Find s of `mixed_if_flat` once: on the part solved before, where there is one."""
-    if problem.part is not None:
-        return flat_share(problem.part)
-    return float(problem.cached("share of flat pieces", _search))
-
-
 def flat_shares(problem: Problem) -> Tensor:
-    """Find s of each of G problems, `(G,)`: 0 but for those with a flat object (`flat_share`)."""
+    """Find s of `mixed_if_flat` of each of G problems, `(G,)`; 0 where it has no rule (`FLAT`).
+
+    It is found once: on the part solved before, where there is one.
+    """
     known = problem.base or problem  # of an operator that is being found, at its first guess
     if known.task not in FLAT or len(known.x_shape) != 3 or not known.linear:
         return torch.zeros(len(problem.y))
-    return torch.tensor([flat_share(known.select(i)) for i in range(len(known.y))])
+    if known.part is not None:
+        return flat_shares(known.part)
+    return torch.cat([one.cached("share of flat pieces", _search) for one in known.each()])
 
 
 def _search(problem: Problem) -> Tensor:
-    flat = FLAT.get(problem.task)
-    none = torch.zeros((), dtype=torch.float64)
-    if flat is None or edge_sparsity(problem.cached("quick tv", quick_tv)) < SPARSE:
-        return none
+    flat = FLAT[problem.task]
+    if edge_sparsity(problem.cached("quick tv", quick_tv)) < SPARSE:
+        return torch.zeros(1)
     if flat.judged:
         return _predicts_best(problem)
     faint = faint_share(problem.cached("rough tv", _tv))
     most = flat.most * min(max((FAINT[1] - faint) / (FAINT[1] - FAINT[0]), 0.0), 1.0)
     if most and flat.noise:  # noise costs total variation more than blocks
         most *= min(1.0, flat.noise / relative_noise(problem))
-    return none + most
+    return torch.tensor([most])
 
 
 def _tv(problem: Problem) -> Tensor:
@@ -157,9 +154,9 @@ def _predicts_best(problem: Problem) -> Tensor:
         try:
             fit, held = problem.split(HELD_OUT, seed, scattered=True)
         except UserError:  # no column outside the centre
-            return torch.zeros((), dtype=torch.float64)
+            return torch.zeros(1)
         shrink = float(problem.scale[0] / fit.scale[0])
         made = (solve_at(fit, level * shrink, coupling, COARSE), rough_tv(fit, weight * shrink))
         off = torch.stack([held.visible(held.A(x) - held.y).flatten().double() for x in made])
         rows.append(off / off[0].norm().clamp_min(torch.finfo(off.dtype).tiny))
-    return least_squares(torch.cat(rows, dim=1))[1]
+    return least_squares(torch.cat(rows, dim=1))[1:].float()

@@ -123,7 +123,8 @@ def noise_level(problem: Problem, image: Tensor) -> float:
     if sigma is None:
         # constant channels have no level, and would lower the mean
         channels = [c for c in image[0].cpu().numpy() if c.min() < c.max()]
-        known = [float(estimate_sigma(channel)) for channel in channels]
+        # a last axis of 3 or 4, such as that of three views, would be taken for colours
+        known = [float(estimate_sigma(c.T if c.shape[-1] in (3, 4) else c)) for c in channels]
         sigma = sum(known) / len(known) if known else 0.0
     return sigma if sigma > LEAST_SIGMA else LEAST_SIGMA  # of a nearly flat picture it is NaN
 

@@ -201,7 +201,7 @@ class MRI(LinearPhysics):
         whole = twin(self)
         whole._before = torch.cat([one._before for one in each])
         if any(one.support is not None for one in each):
-            plain = self.mask.new_ones(1, *self.x_shape)  # type: ignore[misc]
+            plain = self.mask.new_ones(1, 1, *self.x_shape[1:])  # type: ignore[index]
             whole.support = torch.cat([plain if p.support is None else p.support for p in each])
         return whole
 
