@@ -70,8 +70,8 @@ def test_a_resumed_second_stage_gives_the_same_bits(
     tmp_path: Path, pause_after: Callable[[int], Watch]
 ) -> None:
     """Interrupted in the first stage, and in the second."""
-    y = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
-    physics, small = BlindBlur(5, (1, 24, 24)), ["net.widths=8,16"]
+    y = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    physics, small = BlindBlur(5, (1, 16, 16)), ["net.widths=8,16"]
     how = {"settings": small, "steps": 6, "progress": False, "compare": False}
     whole = ut.reconstruct(y, physics, **how)
     assert whole.theta["kernel"].shape == (1, 5, 5)

@@ -17,7 +17,8 @@ RNG = np.random.default_rng(0)
 @pytest.fixture
 def ball() -> np.ndarray:
     z, y, x = np.mgrid[-2:2, -8:8, -8:8]
-    return (0.2 + 0.6 * (16 * z**2 + y**2 + x**2 < 50)).astype(np.float32)
+    texture = 1 + 0.4 * np.sin(1.3 * x + y) * np.cos(0.9 * y)  # no flat pieces: quick to solve
+    return ((0.2 + 0.5 * (16 * z**2 + y**2 + x**2 < 50)) * texture).astype(np.float32)
 
 
 def noisy(ball: np.ndarray, folder: Path) -> Path:
@@ -50,6 +51,7 @@ def sinograms(ball: np.ndarray, folder: Path) -> Path:
     ("task", "make"), [("denoise", noisy), ("mri", k_space), ("ct", sinograms)]
 )
 def test_a_volume_from_the_file_to_the_result(tmp_path, ball, task, make):
+    ball = ball if task == "denoise" else ball[:2]
     measured, out = make(ball, tmp_path), tmp_path / "out"
     command = ["reconstruct", task, measured, "--volume", *SMALL, "--out", out]
     assert call(*command) == 0
