@@ -20,11 +20,12 @@ from untrained.classical import (
     two_priors,
     weight,
 )
-from untrained.classical.mixture import candidates, deblurred, filled
+from untrained.classical.flat_pieces import mixed_if_flat
+from untrained.classical.mixture import candidates, deblurred, filled, samples_are_scattered
 from untrained.classical.shares import least_quadratic
 from untrained.data.phantoms import gaussian_kernel
 from untrained.metrics import psnr
-from untrained.physics import CT, Blur, Denoise, Inpaint, random_mask
+from untrained.physics import CT, MRI, Blur, Denoise, Inpaint, random_mask
 
 CAMERA = torch.from_numpy(camera()[100:196, 100:196].astype(np.float32) / 255)[None, None]
 
@@ -194,3 +195,18 @@ def test_ct_and_mri_lean_on_fixed_shares_of_two_images() -> None:
     problem = ut.Problem(y + 0.01 * y.mean() * draw, physics)
     expected = 0.7 * two_priors(problem) + 0.3 * lowrank(problem)
     torch.testing.assert_close(baseline(problem), expected)
+
+
+@pytest.mark.parametrize("scattered", [False, True])
+def test_single_samples_of_k_space_find_the_share(scattered: bool) -> None:
+    """Held-out columns are too few for it; single samples are many."""
+    draw = torch.rand(32, 32 if scattered else 1, generator=torch.Generator().manual_seed(0))
+    mask = (draw < 0.5).float().expand(32, 32).clone()
+    mask[12:20, 12:20] = 1
+    if not scattered:
+        mask[12:20] = 1
+    physics = MRI(mask, x_shape=(2, 32, 32))
+    problem = ut.Problem(physics.A(BRICK[..., :32, :32].repeat(1, 2, 1, 1)), physics)
+    assert samples_are_scattered(problem) == scattered
+    fixed = mixed_if_flat(problem, 0.7 * two_priors(problem) + 0.3 * lowrank(problem))
+    assert torch.allclose(baseline(problem), fixed, atol=1e-5) != scattered

@@ -12,7 +12,7 @@ from untrained.classical.gradient import gradient, length
 from untrained.classical.pair_of_priors import settings, solve_at
 from untrained.classical.shares import least_squares
 from untrained.classical.sliding_dct import quick_tv
-from untrained.classical.total_variation import rough_tv, tv_weight
+from untrained.classical.total_variation import rough_tv, tv, tv_weight
 from untrained.classical.weight import SEED, relative_noise
 from untrained.errors import UserError
 from untrained.problem import Problem
@@ -113,7 +113,7 @@ def mixed_if_flat(problem: Problem, image: Tensor) -> Tensor:
         `(1, C, H, W)`; `image` itself where s is 0.
     """
     share = float(flat_shares(problem))
-    return image.lerp(problem.cached("rough tv", _tv), share) if share else image
+    return image.lerp(problem.cached("tv of flat pieces", _tv), share) if share else image
 
 
 def flat_shares(problem: Problem) -> Tensor:
@@ -135,7 +135,7 @@ def _search(problem: Problem) -> Tensor:
         return torch.zeros(1)
     if flat.judged:
         return _predicts_best(problem)
-    faint = faint_share(problem.cached("rough tv", _tv))
+    faint = faint_share(problem.cached("tv of flat pieces", _tv))
     most = flat.most * min(max((FAINT[1] - faint) / (FAINT[1] - FAINT[0]), 0.0), 1.0)
     if most and flat.noise:  # noise costs total variation more than blocks
         most *= min(1.0, flat.noise / relative_noise(problem))
@@ -143,7 +143,8 @@ def _search(problem: Problem) -> Tensor:
 
 
 def _tv(problem: Problem) -> Tensor:
-    return rough_tv(problem, tv_weight(problem))
+    # to the end: without noise a rough solution is up to 0.8 dB worse
+    return tv(problem, tv_weight(problem))
 
 
 def _predicts_best(problem: Problem) -> Tensor:

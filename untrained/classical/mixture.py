@@ -18,6 +18,7 @@ from untrained.classical.sliding_dct import dct_denoise
 from untrained.classical.total_variation import rough_tv, tv_weight
 from untrained.classical.weight import SEED, noise_level
 from untrained.errors import UserError
+from untrained.physics.masks import along_lines
 from untrained.problem import Problem
 
 OF_TWO = 0.7  # share of `two_priors` where too few lines or views were measured to find one
@@ -127,8 +128,9 @@ def of_few_lines(problem: Problem) -> Tensor:
     Their errors differ where one level and one coupling do not suit the whole image. Columns and
     views are too few to find shares by: the shares they asked for were worse than these (two scans
     of CT and one of MRI, two draws each). Set on eight scans: docs/methods/house.md. Noisy views
-    take x_two alone: `lowrank`, with its fixed coupling, is up to 5 dB below it there. An object of
-    flat pieces has a share of total variation beside it (`mixed_if_flat`).
+    take x_two alone: `lowrank`, with its fixed coupling, is up to 5 dB below it there. Where single
+    samples of k-space were measured, held-out ones are many and find the share. An object of flat
+    pieces has a share of total variation beside it (`mixed_if_flat`).
 
     Args:
         problem: one problem of lines of k-space or views.
@@ -139,7 +141,16 @@ def of_few_lines(problem: Problem) -> Tensor:
     two = _two(problem)
     if is_noisy(problem):
         return mixed_if_flat(problem, two)
-    return mixed_if_flat(problem, problem.cached("lowrank", lowrank).lerp(two, OF_TWO))
+    share = OF_TWO
+    if samples_are_scattered(problem):
+        share = float(_found_once(problem, OWN_SHARE, _search_filling))
+    return mixed_if_flat(problem, problem.cached("lowrank", lowrank).lerp(two, share))
+
+
+def samples_are_scattered(problem: Problem) -> bool:
+    """Tell whether single positions of k-space were measured, not whole rows or columns."""
+    mask = problem.physics.mask
+    return problem.task == "mri" and mask is not None and along_lines(mask[0, 0, 0]) is None
 
 
 @torch.no_grad()

@@ -272,3 +272,13 @@ def moved_patches(measured: Tensor, fraction: float, generator: torch.Generator)
     held = torch.zeros_like(measured, dtype=torch.bool)
     held[tuple(candidates[distance.argsort(stable=True)[:count]].T)] = True
     return held
+
+
+def all_along(mask: Tensor) -> tuple[int, ...]:
+    """Find the axes along which a mask `(H, W)` does not change."""
+    return tuple(i for i in (0, 1) if bool((mask == mask.narrow(i, 0, 1)).all()))
+
+
+def along_lines(mask: Tensor) -> int | None:
+    """Find the axis along which whole lines are measured: 0 of columns, 1 of rows, else None."""
+    return next(iter(all_along(mask)), None)

@@ -24,6 +24,8 @@ from untrained.physics.copies import among, twin
 from untrained.physics.hybrid import Hybrid
 from untrained.physics.kinds import LinearPhysics
 from untrained.physics.masks import (
+    all_along,
+    along_lines,
     as_mask,
     as_tensor,
     calibration_block,
@@ -124,8 +126,8 @@ class MRI(LinearPhysics):
         None for any other mask, or where `keep`, `(1, 2, coils, H, W)`, is no such mask.
         """
         mask = self.mask[0, 0, 0]
-        along = _along_lines(mask)
-        if along is None or (keep is not None and along not in _all_along(keep[0, 0, 0])):
+        along = along_lines(mask)
+        if along is None or (keep is not None and along not in all_along(keep[0, 0, 0])):
             return None
         before, after = (torch.view_as_complex(c) for c in (self._before, self._after))
         lines = mask.select(along, 0).nonzero().flatten()
@@ -164,7 +166,7 @@ class MRI(LinearPhysics):
         coils, height, width = self.y_shape[1:]  # type: ignore[index]
         mask = self.mask[0, 0, 0].bool()
         rate = mask.numel() / int(mask.sum())
-        along = _along_lines(mask)
+        along = along_lines(mask)
         of = "" if rate == 1 or along is None else f" of whole {('columns', 'rows')[along]}"
         share = "fully sampled" if rate == 1 else f"{rate:.3g}x undersampled{of}"
         sets = said_sets(self.x_shape)
@@ -215,7 +217,7 @@ class MRI(LinearPhysics):
         the block (fully sampled data), only its central 24x24 positions are kept back.
         """
         outside = self._outside_centre()
-        along = _along_lines(self.mask[0, 0, 0])
+        along = along_lines(self.mask[0, 0, 0])
         lines = outside.any(along or 0).nonzero().flatten()
         if along is None or len(lines) < 2 * _LINES:
             return super().holdout(y, fraction, generator) & outside.to(y.device)
@@ -226,7 +228,7 @@ class MRI(LinearPhysics):
 
     def lines_outside(self) -> tuple[Tensor, int] | None:
         """List the lines measured outside the centre block, and their axis of y; else None."""
-        along = _along_lines(self.mask[0, 0, 0])
+        along = along_lines(self.mask[0, 0, 0])
         if along is None:
             return None
         return self._outside_centre().any(along).nonzero().flatten(), -1 - along
@@ -234,7 +236,7 @@ class MRI(LinearPhysics):
     def units(self, y: Tensor) -> Tensor:
         """Number what `holdout` draws, `(1, 1, 1, H, W)`: lines, or positions; -1 in the centre."""
         outside = self._outside_centre()
-        along = _along_lines(self.mask[0, 0, 0])
+        along = along_lines(self.mask[0, 0, 0])
         if along is None or int(outside.any(along).sum()) < 2 * _LINES:
             numbers = number_positions(y, 2)[0, 0, 0]
         else:
@@ -256,7 +258,7 @@ class MRI(LinearPhysics):
         """
         mask, hidden = self.mask[0, 0, 0].bool(), held[0, 0, 0]
         energy = y.square().sum(dim=(1, 2))
-        along = _along_lines(mask)
+        along = along_lines(mask)
         if along is not None:
             energy = energy.sum(1 + along, keepdim=True).expand_as(energy)
         # padded with zeros, or held out before: a mask may call measured what is not
@@ -297,20 +299,10 @@ class MRI(LinearPhysics):
         return before, torch.view_as_complex(self._after.to(value.dtype))
 
 
-def _all_along(mask: Tensor) -> tuple[int, ...]:
-    """Find the axes along which a mask `(H, W)` does not change."""
-    return tuple(i for i in (0, 1) if bool((mask == mask.narrow(i, 0, 1)).all()))
-
-
-def _along_lines(mask: Tensor) -> int | None:
-    """Find the axis along which whole lines are measured: 0 of columns, 1 of rows, else None."""
-    return next(iter(_all_along(mask)), None)
-
-
 def _log_radius(sampled: Tensor) -> Tensor:
     """Compute the log distance from the centre of k-space; of a mask of lines, that of the line."""
     places = [torch.arange(n) - n // 2 + 0.0 for n in sampled.shape]
-    along = _along_lines(sampled)
+    along = along_lines(sampled)
     if along is not None:
         places[along].zero_()
     return torch.hypot(places[0][:, None], places[1]).clamp_min(0.5).log()
