@@ -150,7 +150,8 @@ def of_few_lines(problem: Problem) -> Tensor:
 def samples_are_scattered(problem: Problem) -> bool:
     """Tell whether single positions of k-space were measured, not whole rows or columns."""
     mask = problem.physics.mask
-    return problem.task == "mri" and mask is not None and along_lines(mask[0, 0, 0]) is None
+    lines = problem.traits.measures == "lines"
+    return lines and mask is not None and along_lines(mask[0, 0, 0]) is None
 
 
 @torch.no_grad()
