@@ -81,7 +81,7 @@ def _dip(physics: Any, shape: tuple[int, ...], count: int, weight: float) -> nn.
     )
 
 
-NARROW = ("net.widths=8,16,32",)
+NARROW = ("net=compact", "net.widths=8,16,32")
 """A network that takes some hundred steps in a few seconds of one core."""
 
 
