@@ -13,6 +13,7 @@ from untrained.classical import cgsense
 from untrained.data.phantoms import brain
 from untrained.data.simulate.mri import simulate_mri
 from untrained.data.tasks.mri import load_mri
+from untrained.data.tasks.mri_trajectory import Trajectory, low_resolution
 from untrained.errors import UserError
 from untrained.maths import to_complex
 from untrained.physics import NonCartesianMRI
@@ -153,3 +154,10 @@ def test_a_mask_beside_a_trajectory_is_refused(simulated, tmp_path) -> None:
         load_mri(simulated, mask=tmp_path / "m.npy")
     with pytest.raises(UserError, match="so does --acceleration"):
         simulate_mri(simulated, tmp_path / "n.npz", trajectory=tmp_path / "t.npy", acceleration=2)
+
+
+def test_places_that_are_all_the_centre_are_refused_by_name() -> None:
+    points = torch.rand(4, 40, 2, dtype=torch.float64) * 1e-30
+    found = Trajectory(points, None, None, (), "'traj' in scan.h5")
+    with pytest.raises(UserError, match=r"'traj' in scan.h5: no image of the coils.*--maps"):
+        low_resolution(found, np.ones((2, 4, 40), np.complex64), (16, 16))

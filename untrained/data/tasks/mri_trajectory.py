@@ -281,7 +281,14 @@ def low_resolution(
     values = torch.from_numpy(samples).flatten(1)[:, near]
     kernel = normal_kernel(points, weights, sides)
     wanted = nufft_adjoint(values * weights.float(), points, sides)
-    return _solved(wanted, kernel), sides
+    images = _solved(wanted, kernel)
+    if not bool(torch.isfinite(images.abs()).all()):
+        raise UserError(
+            f"{trajectory.label}: no image of the coils can be made from the samples near the "
+            "centre of k-space; are these the places of these samples, in cycles per pixel, each "
+            "a different one? Or give coil maps with --maps FILE"
+        )
+    return images, sides
 
 
 def _solved(wanted: Tensor, kernel: Tensor) -> Tensor:
