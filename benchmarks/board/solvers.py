@@ -20,7 +20,7 @@ Build = Callable[[Any, tuple[int, ...], int, float], nn.Module]
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the board.
+    """Describe one row of the board.
 
     Attributes:
         build: makes the model.

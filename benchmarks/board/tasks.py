@@ -21,7 +21,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Task:
-    """One column of the board.
+    """Describe one column of the board.
 
     Attributes:
         physics: (side) -> the operator with its noise.

@@ -85,7 +85,7 @@ def noise_level(physics):
 
 
 class Solver(BaseSolver):
-    """What benchopt runs."""
+    """Run our methods for benchopt."""
 
     name = "Untrained"
     parameters = {"method": ["auto", "dip", "aseqdip", "deepdecoder"], "preset": ["fast"]}

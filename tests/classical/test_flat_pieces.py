@@ -76,7 +76,7 @@ def test_noise_lowers_the_share() -> None:
 
 
 def test_held_out_columns_judge_on_mri(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the other image predicts columns exactly, total variation has no share."""
+    """Check that total variation has no share where the other image predicts columns exactly."""
     x = phantom() * torch.tensor([0.8, 0.6]).view(1, 2, 1, 1)  # one phase everywhere
     mask = torch.zeros(SIDE)
     mask[::3] = mask[28:36] = 1

@@ -38,7 +38,7 @@ HEADER = """<?xml version="1.0"?>
 
 @dataclass
 class Line:
-    """One readout: samples (coils, n), counters, flags counted from 1, centre sample."""
+    """Hold one readout: samples (coils, n), counters, flags counted from 1, centre sample."""
 
     samples: np.ndarray
     counters: dict[str, int]

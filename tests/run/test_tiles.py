@@ -90,7 +90,7 @@ def test_a_part_measures_what_the_whole_does_inside_its_margin(task: str) -> Non
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("each", [False, True])
 def test_a_part_of_a_colour_picture_keeps_its_mask(channels: int, each: bool) -> None:
-    """One mask for all channels, and a mask for each."""
+    """Cut one mask for all channels, and a mask for each."""
     mask = (torch.rand(channels, 9, 8, generator=torch.Generator().manual_seed(0)) < 0.5).float()
     physics = Inpaint(mask if each else mask[0], (channels, 9, 8))
     x = torch.rand(1, channels, 9, 8)

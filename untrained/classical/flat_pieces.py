@@ -9,19 +9,18 @@ import torch
 from torch import Tensor
 
 from untrained.classical.gradient import gradient, length
-from untrained.classical.pair_of_priors import settings, solve_at
-from untrained.classical.shares import least_squares
+from untrained.classical.pair_of_priors import COARSE, settings, solve_at
+from untrained.classical.shares import held_out_residuals, least_squares
 from untrained.classical.sliding_dct import quick_tv
 from untrained.classical.total_variation import rough_tv, tv, tv_weight
 from untrained.classical.weight import SEED, relative_noise
-from untrained.errors import UserError
 from untrained.problem import Problem
 
 OBJECT = 0.1  # of the largest magnitude: what is darker is the background
 EDGES = 0.3  # of the object's pixels
 SPARSE = 0.5  # the least `edge_sparsity` of flat pieces
 FAINT = 0.03, 0.05  # of `faint_share`: the share is full up to the first, 0 from the second on
-FOLDS, HELD_OUT, COARSE = 3, 0.05, 5  # of the search on columns: draws, fraction, block distance
+FOLDS = 3  # draws of held-out columns
 
 
 @dataclass(frozen=True)
@@ -151,13 +150,14 @@ def _predicts_best(problem: Problem) -> Tensor:
     """Find the share that predicts held-out columns best, each draw relative to its own error."""
     weight, (level, coupling) = tv_weight(problem), settings(problem)
     rows = []
+
+    def images(fit: Problem, shrink: float) -> tuple[Tensor, Tensor]:
+        two = solve_at(fit, level * shrink, coupling, COARSE)
+        return two, rough_tv(fit, weight * shrink)
+
     for seed in range(SEED, SEED + FOLDS):
-        try:
-            fit, held = problem.split(HELD_OUT, seed, scattered=True)
-        except UserError:  # no column outside the centre
+        off = held_out_residuals(problem, images, seed)
+        if off is None:  # no column outside the centre
             return torch.zeros(1)
-        shrink = float(problem.scale[0] / fit.scale[0])
-        made = (solve_at(fit, level * shrink, coupling, COARSE), rough_tv(fit, weight * shrink))
-        off = torch.stack([held.visible(held.A(x) - held.y).flatten().double() for x in made])
         rows.append(off / off[0].norm().clamp_min(torch.finfo(off.dtype).tiny))
     return least_squares(torch.cat(rows, dim=1))[1:].float()

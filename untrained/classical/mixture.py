@@ -13,11 +13,15 @@ from untrained.classical.flat_pieces import mixed_if_flat
 from untrained.classical.low_rank import lowrank, shrink_groups
 from untrained.classical.nonlocal_bayes import BLOCKS, likeliest, nlbayes
 from untrained.classical.pair_of_priors import is_noisy, settings, solve_at, two_priors
-from untrained.classical.shares import least_squares, split_noise_shares, sure_shares
+from untrained.classical.shares import (
+    held_out_residuals,
+    least_squares,
+    split_noise_shares,
+    sure_shares,
+)
 from untrained.classical.sliding_dct import dct_denoise
 from untrained.classical.total_variation import rough_tv, tv_weight
-from untrained.classical.weight import SEED, noise_level
-from untrained.errors import UserError
+from untrained.classical.weight import noise_level
 from untrained.physics.masks import along_lines
 from untrained.problem import Problem
 
@@ -189,12 +193,9 @@ def filled(problem: Problem) -> Tensor:
 
 
 def _search_filling(problem: Problem) -> Tensor:
-    try:
-        fit, held = problem.split(0.05, SEED, scattered=True)
-    except UserError:
-        return torch.tensor(0.5, dtype=torch.float64)
-    level, coupling = settings(problem)
-    shrink = float(problem.scale[0] / fit.scale[0])
-    made = (solve_at(fit, level * shrink, coupling, SPARSE), lowrank(fit))
-    off = torch.stack([held.visible(held.A(x) - held.y).flatten().double() for x in made])
-    return least_squares(off)[0]
+    def images(fit: Problem, shrink: float) -> tuple[Tensor, Tensor]:
+        level, coupling = settings(problem)
+        return solve_at(fit, level * shrink, coupling, SPARSE), lowrank(fit)
+
+    off = held_out_residuals(problem, images)
+    return torch.tensor(0.5, dtype=torch.float64) if off is None else least_squares(off)[0]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from untrained.classical.linear import data_step
 from untrained.classical.weight import SEED, noise_level, probed
+from untrained.errors import UserError
 from untrained.problem import Problem
 
+HELD_OUT = 0.05
 SPLIT = 0.3  # alpha of `split_noise_shares`
 CUT, ITERATIONS = 1e-4, 60
 """epsilon of `split_noise_shares`, and the conjugate gradients that P takes. What the blur lowers
@@ -84,6 +86,28 @@ def split_noise_shares(problem: Problem, images: Images, pilot: Tensor) -> Tenso
     made = images(problem.with_measurements(problem.y + SPLIT * noise))
     off = torch.stack([undone(x).flatten() for x in made])
     return least_squares(off)
+
+
+def held_out_residuals(
+    problem: Problem, images: Callable[[Problem, float], Sequence[Tensor]], seed: int = SEED
+) -> Tensor | None:
+    """Compute how far off several images of the fitted part are on the measurements held out.
+
+    Args:
+        problem: one problem, of whose measurements 5 % are held out.
+        images: gives K images `(1, C, *sides)` of the fitted part, in its units, from that part
+            and the factor by which images and weights shrink in its units.
+        seed: of the draw.
+
+    Returns:
+        The residuals, float64 `(K, n)`, for `least_squares`; None where nothing can be held out.
+    """
+    try:
+        fit, held = problem.split(HELD_OUT, seed, scattered=True)
+    except UserError:
+        return None
+    made = images(fit, float(problem.scale[0] / fit.scale[0]))
+    return torch.stack([held.visible(held.A(x) - held.y).flatten().double() for x in made])
 
 
 def least_squares(off: Tensor) -> Tensor:

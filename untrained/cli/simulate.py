@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from untrained.cli.task_options import READ_NOISE
 from untrained.data.simulate.ct import simulate_ct
 from untrained.data.simulate.eit import LEVELS, RANGE, Tank, simulate_eit
 from untrained.data.simulate.encoded import simulate_cs, simulate_nldeblur, simulate_phase
@@ -31,13 +32,6 @@ _PHOTONS = click.option(
     default=None,
     metavar="N",
     help="Count photons, so many in a white pixel, in place of other noise.",
-)
-_READ_NOISE = click.option(
-    "--read-noise",
-    type=float,
-    default=None,
-    metavar="R",
-    help="Standard deviation of the read-out's noise, in photons.",
 )
 
 
@@ -107,7 +101,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--sigma", type=float, default=None, help="The level of gaussian noise.")
 @_PHOTONS
-@_READ_NOISE
+@READ_NOISE
 def denoise(
     files: Files,
     noise: str,
@@ -158,7 +152,7 @@ def superres(files: Files, factor: int, sigma: float) -> None:
 @click.option("--kernel", default=None, metavar="FILE", help="[default: a Gaussian of 2 pixels]")
 @click.option("--sigma", type=float, default=None, help=f"{_SIGMA} [default: 2]")
 @_PHOTONS
-@_READ_NOISE
+@READ_NOISE
 def deblur(
     files: Files,
     kernel: str | None,

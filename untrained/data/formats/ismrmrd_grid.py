@@ -17,7 +17,7 @@ LONGEST = 1024  # pixels along a readout of which that takes a second
 
 @dataclass(frozen=True)
 class Readout:
-    """Where the samples of a readout lie.
+    """Hold where the samples of a readout lie.
 
     Attributes:
         start, stop: first of the samples that count, and the one after the last.
