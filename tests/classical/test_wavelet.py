@@ -173,3 +173,13 @@ def test_the_defaults_are_listed():
     blocks, series = {"dct", "lowrank", "nlbayes"}, {"lps", "temporaltv"}
     assert set(CLASSICAL) - {"linearised", "gaussnewton", "mlem"} == linear | blocks | series
     assert SHOWN in CLASSICAL
+
+
+@needs_sigpy
+def test_denoising_is_one_shrinkage_of_the_measurement():
+    """Where A is the identity every iteration gives the same image, so that one is enough."""
+    noisy = SMALL + 0.1 * torch.randn(SMALL.shape, generator=torch.Generator().manual_seed(0))
+    run = _Reconstruction(Problem(noisy, Denoise((1, 64, 64))))
+    at_once, run.direct = run.run(0.2), False
+    assert torch.allclose(at_once, run.run(0.2, 20), atol=1e-6)
+    assert float((at_once - run.problem.y).square().mean().sqrt()) > 0.05
