@@ -142,3 +142,10 @@ def test_what_cannot_be_simulated(clean, tmp_path) -> None:
         simulate_ct(tmp_path / "one.npy", tmp_path / "m.npz", volume=True)
     with pytest.raises(UserError, match="leave out --noise"):
         simulate_ct(clean, tmp_path / "m.npz", volume=True, photons=100, noise=0.1)
+
+
+def test_a_reference_unlike_the_geometry_file_names_that_file(tmp_path) -> None:
+    (tmp_path / "g.json").write_text(json.dumps({"volume_shape": [4, 12, 12]}))
+    path = write(tmp_path, reference=np.ones((10, 12, 12), np.float32))
+    with pytest.raises(UserError, match=r"'volume_shape' beside it, or in .*g\.json"):
+        load_ct(path, geometry=tmp_path / "g.json")

@@ -22,6 +22,7 @@ from note_texts import (
 )
 from odd_inputs import (
     COLUMNS,
+    CUT,
     DEAD,
     DIM,
     KERNEL,
@@ -226,6 +227,10 @@ ROWS = (
     Row("is dead (", ct(sinogram=DEAD), ct_python(DEAD)),
     Row("is lost (", ct(sinogram=LOST_VIEW), ct_python(LOST_VIEW)),
     Row("are left out, as the file's mask says", ct(mask=np.arange(34) != 15)),
+    Row("the object is wider than the detector: where the views end",
+        ct(sinogram=CUT, image_shape=None)),
+    Row("the image has no room for what lies outside", ct(sinogram=CUT, image_shape=[24, 24]),
+        ct_python(CUT)),
     Row("image size not given", ct(image_shape=None)),
     Row("detector pitch not given", ct(pixel_size=1.0)),
     Row("pixel size not given", ct(detector_pitch=1.0)),

@@ -39,6 +39,11 @@ def scan(**keys: Any) -> np.ndarray:
     return physics.A(torch.from_numpy(PIC - 0.05)[None, None])[0, 0].numpy().T
 
 
+ROUND = np.hypot(*(np.mgrid[:32, :32] - 15.5)) < 15
+CUT = CT((32, 32), VIEWS, 24).A(torch.from_numpy(ROUND.astype(np.float32))[None, None])
+CUT = CUT[0, 0].numpy().T  # a disc that is wider than the detector
+
+
 def coils(count: int = 4, noise: float = 0.0) -> np.ndarray:
     images = birdcage_maps(count, (48, 48)) * brain(48)
     full = fft2c(torch.from_numpy(images.astype(np.complex64))).numpy()
@@ -97,7 +102,7 @@ def ct(*more: Any, **changes: Any) -> Callable[[Path], Command]:
 
 def ct_python(sinogram: np.ndarray, views: np.ndarray = VIEWS, **keys: Any) -> Python:
     y = torch.from_numpy(np.ascontiguousarray(sinogram.T, dtype=np.float32))[None, None]
-    return lambda: {"y": y, "physics": CT((24, 24), views, 34, **keys)}
+    return lambda: {"y": y, "physics": CT((24, 24), views, sinogram.shape[1], **keys)}
 
 
 def mri(*more: Any, kspace: np.ndarray = KSPACE, **arrays: Any) -> Callable[[Path], Command]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from untrained.doubts.ct_truncated import apparent_width, truncation_doubts
 from untrained.errors import Doubt, UserError, doubting
 from untrained.physics.ct import CT
 from untrained.physics.ct_centre import centre_by_mass
@@ -259,5 +260,10 @@ def scan_doubts(sinogram: np.ndarray, physics: CT, label: str) -> tuple[str, ...
     """Doubt one sinogram `(angles, detectors)` and its geometry; raises as `sinogram_doubts`."""
     sinogram, geometry = sinogram.astype(np.float64), physics.geometry
     notes = (*angles_doubts(np.asarray(geometry.angles)), *lengths_doubts(geometry))
-    notes += sinogram_doubts(sinogram, label)
-    return notes if physics.mask is not None else (*notes, *centre_doubts(sinogram, geometry))
+    values = sinogram_doubts(sinogram, label)
+    notes += values
+    if values or physics.mask is not None:
+        return notes
+    if apparent_width(sinogram, geometry.detector_offset) > 1:  # no centre of mass is known
+        return (*notes, *truncation_doubts(sinogram, geometry))
+    return (*notes, *centre_doubts(sinogram, geometry))

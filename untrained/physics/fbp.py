@@ -25,6 +25,8 @@ WEDGE = 3.0
 FADE = 10.0
 # Share of the detector by which it must be moved to one side for a half fan.
 HALF_FAN = 0.05
+# Share of the bins whose mean is the value at the end of a view.
+END = 0.02
 TINY = 1e-9
 
 
@@ -60,9 +62,40 @@ def fbp(y: Tensor, geometry: Geometry) -> Tensor:
         y = y * _like(_fan_weights(geometry), y)
     elif full_turn(geometry):  # `view_weights` has halved every view
         y = y * _like(2 * redundancy(geometry), y)
-    filtered = filter_detectors(y, _like(ramp(detectors), y))
-    image = _backproject(filtered.reshape(batch * channels, detectors, views), geometry)
+    y, geometry = continued(y, geometry)
+    filtered = filter_detectors(y, _like(ramp(geometry.detectors), y))
+    image = _backproject(filtered.reshape(batch * channels, -1, views), geometry)
     return image.reshape(batch, channels, *geometry.image_shape)
+
+
+def continued(y: Tensor, geometry: Geometry) -> tuple[Tensor, Geometry]:
+    """Continue views beyond the detector as far as the image reaches, as those of a disc.
+
+    An image that is wider than the detector has room for an object that is. Its views are cut off,
+    and the ramp filter takes their end for an edge. With e the value at the end and d the distance
+    from the middle, they go on as e sqrt((r^2 - d^2) / (r^2 - R^2)): a disc of the image's width
+    2 r on a detector of width 2 R. Views that end with zeros stay as they are, and so do those of a
+    half fan, whose short side the opposite views show.
+
+    Args:
+        y: `(B, C, detectors, views)`.
+        geometry: of the scan.
+
+    Returns:
+        Views with more bins, and their geometry.
+    """
+    half, reach = geometry.detectors / 2, max(geometry.image_shape) * geometry.pixel_size / 2
+    radius = reach / geometry.bin_width
+    more = math.ceil(radius - half)
+    if more < 1 or is_half_fan(geometry.detectors, geometry.detector_offset):
+        return y, geometry
+    beyond = half + np.arange(more) + 0.5
+    falls = np.sqrt(np.clip((radius**2 - beyond**2) / (radius**2 - half**2), 0, 1))
+    fall, ends = _like(falls, y)[:, None], max(1, round(END * geometry.detectors))
+    first = y[..., :ends, :].mean(-2, keepdim=True) * fall.flip(0)
+    last = y[..., -ends:, :].mean(-2, keepdim=True) * fall
+    wider = replace(geometry, detectors=geometry.detectors + 2 * more)
+    return torch.cat([first, y, last], dim=-2), wider
 
 
 def whole_views(y: Tensor, mask: Tensor, geometry: Geometry) -> tuple[Tensor, Geometry]:
@@ -182,6 +215,11 @@ def full_turn(geometry: Geometry) -> bool:
     return len(angles) > 3 and bool(gaps.max() < 2 * np.median(gaps) + 1e-3)
 
 
+def is_half_fan(detectors: int, offset: float) -> bool:
+    """Tell whether a detector is moved far to one side, where opposite views see the rest."""
+    return abs(offset) >= HALF_FAN * detectors
+
+
 def _reach(geometry: Geometry, u: Array) -> Array:
     """Return 1 on the detector and 0 beyond, fading out where it is moved far to one side.
 
@@ -191,7 +229,8 @@ def _reach(geometry: Geometry, u: Array) -> Array:
     """
     ends = -geometry.centre - 0.5, geometry.detectors - 0.5 - geometry.centre
     short = min(abs(ends[0]), abs(ends[1]))
-    if abs(geometry.detector_offset) < HALF_FAN * geometry.detectors or ends[0] * ends[1] >= 0:
+    half_fan = is_half_fan(geometry.detectors, geometry.detector_offset)
+    if not half_fan or ends[0] * ends[1] >= 0:
         return np.ones_like(u)  # both sides reach equally far, or nearly so
     # rises from the near end over all that both sides measure
     towards = u if abs(ends[0]) < abs(ends[1]) else -u

@@ -157,7 +157,7 @@ def load_ct(
                 )
             with from_file(path, geometry, None if angles is None else str(angles)):
                 own = _stored_angles(file)
-                one = read_cone(file, stored | given, angles, own, slice, path, refine)
+                one = read_cone(file, stored | given, angles, own, slice, path, refine, geometry)
             return [replace(one, notes=(*about, *notes, *one.notes))]
         read = _read(file, stored, slice, path, volume)
         read = replace(read, notes=(*about, *read.notes))
@@ -274,7 +274,9 @@ def _operator(
     if angles is not None:
         notes += note_replaced("--angles", views, "angles", read.angles)
     with from_file(path, geometry, None if angles is None else str(angles)):
-        physics, about = build_operator(scan, views, read.shape[-1])
+        known = any(one is not None for one in read.references)
+        middle = None if known else read.sinograms[len(read.sinograms) // 2]
+        physics, about = build_operator(scan, views, read.shape[-1], middle)
     notes += about
     if read.mask is not None:
         physics, left_out = leave_out_masked(physics, read.mask, path)

@@ -15,6 +15,7 @@ from untrained.data.tasks.ct_counts import CountedScan, count_notes, weighted
 from untrained.data.tasks.ct_refine import filled_sinogram, refined
 from untrained.data.tasks.ct_scan import read_angles, read_fan, read_lengths
 from untrained.doubts.ct import angles_doubts, find_unmeasured_pixels, sinogram_doubts
+from untrained.doubts.ct_truncated import apparent_width, wide_side, widened_note
 from untrained.errors import UserError
 from untrained.machine import check_size
 from untrained.physics.cone import ConeCT
@@ -31,6 +32,7 @@ def read_cone(
     slice: int | str | None,
     path: str | Path,
     refine: str | None = None,
+    geometry: str | Path | None = None,
 ) -> Measurement:
     """Read one volume's scan.
 
@@ -41,6 +43,7 @@ def read_cone(
         slice: what `--slice` says, which only slices have.
         path: the file, for messages.
         refine: as of `load_ct`; the row that lies in the plane of the circle tells.
+        geometry: the option's file, for messages; None without.
 
     Returns:
         y `(1, 1, rows, columns, views)`.
@@ -66,18 +69,20 @@ def read_cone(
         )
     sinogram = single_precision(values, label)
     degrees = read_angles(angles, stored, (shape[0], shape[2]), scan, path)
-    physics, notes = build_cone(scan, degrees, (shape[1], shape[2]))
+    views = None if "reference" in file.keys else sinogram
+    physics, notes = build_cone(scan, degrees, (shape[1], shape[2]), views)
     if refine is not None:
         row = int(np.clip(round(physics.cone.centre_row), 0, shape[1] - 1))
         central = filled_sinogram(sinogram[:, row], physics.plane)
         plane, more = refined(refine, central, physics.geometry)
-        scan = scan | {"detector_offset": plane.detector_offset}
+        found = {"detector_offset": plane.detector_offset, "volume_shape": physics.cone.x_shape}
+        scan = scan | found
         physics, _ = build_cone(scan, np.asarray(plane.angles), (shape[1], shape[2]))
         notes += more
     physics, left_out = _measured_part(file, sinogram, physics, path)
     middle = sinogram[:, shape[1] // 2]
     notes += (*left_out, *angles_doubts(degrees), *sinogram_doubts(middle, label))
-    truth = _reference(file, physics, path)
+    truth = _reference(file, physics, path, geometry)
     counts = file.counts() if isinstance(file, CountedScan) else None
     notes += () if counts is None else count_notes(counts)
     return Measurement(
@@ -94,7 +99,10 @@ def read_cone(
 
 
 def build_cone(
-    scan: dict[str, Any], angles: np.ndarray, panel: tuple[int, int]
+    scan: dict[str, Any],
+    angles: np.ndarray,
+    panel: tuple[int, int],
+    views: np.ndarray | None = None,
 ) -> tuple[ConeCT, tuple[str, ...]]:
     """Build the operator of a cone-beam scan from its geometry, and notes on what was not given.
 
@@ -102,6 +110,8 @@ def build_cone(
         scan: geometry by its keys.
         angles: in degrees.
         panel: rows and columns of the detector.
+        views: `(angles, rows, columns)`, which tell an object that is wider than the panel where
+            the volume's size is not given; None = it is not.
     """
     if "image_shape" in scan:
         raise UserError("a cone beam has 'volume_shape' (slices, rows, columns), not 'image_shape'")
@@ -116,8 +126,12 @@ def build_cone(
         slices = max(
             2, round(panel[0] * row_pitch * fan.source_origin / fan.source_detector / height)
         )
-        shape = (slices, panel[1], panel[1])
+        offset = scan.get("detector_offset", 0.0)
+        width = 1.0 if views is None else apparent_width(views[:, panel[0] // 2], offset)
+        side = panel[1] if width == 1 else wide_side(panel[1], width)
+        shape = (slices, side, side)
         notes.append(f"volume size not given: {' x '.join(map(str, shape))}, as the panel sees it")
+        notes += [] if width == 1 else [widened_note(panel[1], width)]
     size = VOXEL_BYTES * int(np.prod(shape)) + BIN_BYTES * len(angles) * panel[0] * panel[1]
     check_size(size, size, f"volume_shape: {' x '.join(map(str, shape))}, {len(angles)} views")
     physics = ConeCT(
@@ -170,7 +184,9 @@ def _measured_part(
     )
 
 
-def _reference(file: ArrayFile, physics: ConeCT, path: str | Path) -> np.ndarray | None:
+def _reference(
+    file: ArrayFile, physics: ConeCT, path: str | Path, geometry: str | Path | None
+) -> np.ndarray | None:
     values = read_optional(file, "reference")
     if values is None:
         return None
@@ -179,5 +195,6 @@ def _reference(file: ArrayFile, physics: ConeCT, path: str | Path) -> np.ndarray
         raise UserError(
             f"{label} must be real of shape {physics.cone.x_shape}, the volume's, found "
             f"{values.dtype} of shape {values.shape}; store the right 'volume_shape' beside it"
+            f"{'' if geometry is None else f', or in {geometry}'}"
         )
     return single_precision(values, label)

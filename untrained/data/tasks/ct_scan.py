@@ -15,6 +15,7 @@ from untrained.data.arrays import (
 )
 from untrained.data.formats import ArrayFile, is_numeric
 from untrained.data.formats.base import list_names
+from untrained.doubts.ct_truncated import apparent_width, wide_side, widened_note
 from untrained.errors import UserError, shown
 from untrained.files import read_text_file
 from untrained.machine import check_size, largest_array
@@ -190,14 +191,32 @@ def _angles_of_file(path: str) -> np.ndarray:
 
 
 def build_operator(
-    scan: dict[str, Any], angles: np.ndarray, detectors: int
+    scan: dict[str, Any],
+    angles: np.ndarray,
+    detectors: int,
+    sinogram: np.ndarray | None = None,
 ) -> tuple[CT, tuple[str, ...]]:
-    """Build the operator of a scan from its geometry, and notes on what was not given."""
+    """Build the operator of a scan from its geometry, and notes on what was not given.
+
+    Args:
+        scan: geometry by its keys.
+        angles: in degrees.
+        detectors: number of bins.
+        sinogram: `(angles, detectors)`, which tells an object that is wider than the detector where
+            the image's size is not given; None = it is not.
+    """
     refuse_cone_keys(scan)
     notes: list[str] = []
-    if "image_shape" not in scan:
-        notes.append(f"image size not given: {detectors}x{detectors}, as many as detectors")
+    width = 1.0
+    if "image_shape" not in scan and sinogram is not None:
+        offset = scan.get("detector_offset", 0.0)
+        width = apparent_width(sinogram, offset)
     shape = scan.get("image_shape", (detectors, detectors))
+    if width > 1:
+        shape = (wide_side(detectors, width),) * 2
+        notes.append(widened_note(detectors, width))
+    elif "image_shape" not in scan:
+        notes.append(f"image size not given: {detectors}x{detectors}, as many as detectors")
     for name in ("pixel_size", "detector_pitch"):  # before one is derived from the other
         positive(name, scan.get(name, 1.0))
     fan = read_fan(scan)
