@@ -96,6 +96,15 @@ def test_a_page_that_is_lost_is_named(build: ModuleType, monkeypatch: pytest.Mon
         build.pages_by_section()
 
 
+def test_a_formula_becomes_mathml_and_an_unknown_command_is_an_error() -> None:
+    math_core = pytest.importorskip("math_core", reason='the site needs `pip install ".[docs]"`')
+    mathml = load("mathml").mathml
+    assert mathml(r"\hat x_t", block=False) == mathml(r"{\hat x}_t", block=False)
+    assert "<mtable" in mathml(r"a &= b \\ c &= d", block=True)
+    with pytest.raises(math_core.LatexError):
+        mathml(r"\unheardof{x}", block=True)
+
+
 def test_links_to_what_the_site_lacks_become_text(build: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("# A\n")
     page = tmp_path / "b.md"
@@ -135,13 +144,14 @@ def test_the_tables_of_choose_are_those_of_the_rows() -> None:
 
 
 class Links(HTMLParser):
-    """Targets of the links and pictures of a page, its anchors, and pictures without a text."""
+    """Links and pictures of a page, its anchors, pictures without a text, and what it loads."""
 
     def __init__(self, page: Path) -> None:
         super().__init__()
         self.targets: list[str] = []
         self.anchors: set[str] = set()
         self.mute: list[str] = []
+        self.loaded: list[str] = []
         self.feed(page.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -150,6 +160,9 @@ class Links(HTMLParser):
         target = given.get("href" if tag == "a" else "src")
         if tag in ("a", "img") and target:
             self.targets.append(target)
+        source = given.get("href" if tag == "link" else "src")
+        if tag in ("script", "link", "img", "iframe", "video") and source:
+            self.loaded.append(source)
         if tag == "img" and not given.get("alt"):
             self.mute.append(target or "")
 
@@ -157,7 +170,8 @@ class Links(HTMLParser):
 def test_the_site_builds_without_a_warning_and_no_link_is_broken(tmp_path: Path) -> None:
     """Check a build with warnings as errors, then every link and picture inside the site.
 
-    The gallery is not run here: `python website/build.py` does that.
+    Check also that no page needs a network: it loads nothing from another host, and its formulas
+    are MathML. The gallery is not run here: `python website/build.py` does that.
     """
     pytest.importorskip("sphinx_gallery", reason='the site needs `pip install ".[docs]"`')
     command = [sys.executable, str(WEBSITE / "build.py"), "--quick", str(tmp_path / "html")]
@@ -180,3 +194,8 @@ def test_the_site_builds_without_a_warning_and_no_link_is_broken(tmp_path: Path)
         mute += [f"{page.name}: {target}" for target in apart]
     assert broken == []
     assert mute == []
+    loaded = {source for found in pages.values() for source in found.loaded}
+    assert [source for source in loaded if re.match(r"(\w+:)?//", source)] == []
+    primer = (tmp_path / "html" / "docs" / "primer.html").read_text(encoding="utf-8")
+    assert '<math display="block">' in primer
+    assert r"\theta" not in primer

@@ -293,7 +293,7 @@ LEARNING = {
     "ugodit": (80, ["net=compact", "net.widths=8,16,32"]),
     "edip": (80, ["net.widths=8,16,32"]),
     "metadip": (30, ["net.widths=8,16,32", "adapt=3"]),
-    "strainer": (150, ["net.width=32", "net.layers=4"]),
+    "strainer": (1000, ["net.width=64", "net.layers=5"]),
     "nerp": (150, ["net.width=32", "net.layers=4"]),
     "varnet": (60, ["net.widths=8,16", "net.cascades=3"]),
     "modl": (40, ["net.widths=8,16", "net.iterations=2"]),

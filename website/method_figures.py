@@ -2,7 +2,7 @@
 
 Without names it draws what is missing. Each method runs on a small case of `method_cases.py`; the
 picture lands in docs/methods/figures, what was measured in figures.json there, and both in the
-method's page. About ten minutes of one core for all.
+method's page. About fifteen minutes of one core for all.
 """
 
 from __future__ import annotations
@@ -82,18 +82,18 @@ ROWS: dict[str, Row] = {
     "dip": Row("noisy", 400, NARROW),
     "tvdip": Row("few_views", SHORT, NARROW),
     "aseqdip": Row("scan", SHORT, NARROW),
-    "selfguided": Row("scan", SHORT, NARROW),
+    "selfguided": Row("scan", 1000, NARROW),
     "selfdeblur": Row("unknown_blur", SHORT, NARROW),
-    "sgld": Row("noisy", SHORT, NARROW),
+    "sgld": Row("noisy", 1500, NARROW),
     "rethinking": Row("noisy", SHORT),
-    "deepdecoder": Row("noisy", SHORT),
-    "convdecoder": Row("scan", SHORT),
-    "oes": Row("noisy", SHORT, ("net=compact", *NARROW)),
+    "deepdecoder": Row("noisy", 600),
+    "convdecoder": Row("scan", 600),
+    "oes": Row("noisy", 800, ("net=compact", "net.widths=16,32,64")),
     "dop": Row("holes", SHORT, NARROW),
     "drp": Row("noisy", SHORT),
     "doubledip": Row("amplitudes", SHORT, NARROW),
     "tddip": Row("series", SHORT),
-    "dvp": Row("flickering", 150, ("net.width=8",)),
+    "dvp": Row("flickering", 300, ("net.width=16",)),
     "inr": Row("holes", SHORT),
     "house": Row("scan", 0, NARROW),
     "fillin": Row("holes", SHORT, NARROW),
@@ -106,7 +106,7 @@ ROWS: dict[str, Row] = {
     "ugodit": after_training(),
     "edip": after_training(),
     "metadip": after_training(100),
-    "strainer": after_training(),
+    "strainer": after_training(1000),
     "nerp": after_training(),
     "varnet": after_training(0),
     "modl": after_training(0),
@@ -243,7 +243,7 @@ def section(names: list[str], facts: dict[str, dict[str, Any]]) -> str:
 LEARNED = {
     "": "",
     "prior": " The denoiser was trained on 24 drawn bodies in 200 steps.",
-    "weights": " Its weights were learned from one to four drawn bodies in 30 to 150 steps.",
+    "weights": " Its weights were learned from one to four drawn bodies in 30 to 1,000 steps.",
 }
 
 

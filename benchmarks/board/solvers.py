@@ -104,6 +104,6 @@ ENTRIES: dict[str, Entry] = {
     "untrained: nlbayes": Entry(_ours("nlbayes"), ours=True),
     "untrained: dip": Entry(_ours("dip", NARROW), 300, ours=True),
     "untrained: aseqdip": Entry(_ours("aseqdip", NARROW), 300, ours=True),
-    "untrained: deepdecoder": Entry(_ours("deepdecoder"), 300, ours=True),
+    "untrained: deepdecoder": Entry(_ours("deepdecoder"), 500, ours=True),
     "untrained: auto": Entry(_ours("auto", NARROW), 250, ours=True),
 }

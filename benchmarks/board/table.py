@@ -1,4 +1,7 @@
-"""Write the table of docs/board.md: `python benchmarks/board/table.py [ROWS.jsonl]`."""
+"""Write the tables of docs/board.md: `python benchmarks/board/table.py`.
+
+A file of rows as argument takes the place of the rows at 3 seconds.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "board.md"
-ROWS = ROOT / "benchmarks" / "results" / "board" / "rows.jsonl"
-MARKS = re.compile(r"(?<=<!-- board -->\n).*?(?=<!-- end -->)", re.DOTALL)
+RESULTS = ROOT / "benchmarks" / "results" / "board"
+ROWS = {3: RESULTS / "rows.jsonl", 30: RESULTS / "rows-30s.jsonl"}
+"""Seconds of one core that a solver has for an image -> what was measured."""
+MARKS = "(?<=<!-- board, {} s -->\n).*?(?=<!-- end -->)"
 ORDER = ("denoise", "deblur", "inpaint", "superres", "mri", "ct")
 
 
@@ -51,11 +56,14 @@ def _mean(rows: list[dict[str, Any]], solver: str, task: str, what: str) -> floa
     return sum(own) / len(own) if own else float("-inf")
 
 
-def rewritten(text: str, rows: list[dict[str, Any]]) -> str:
-    """Return the page with the table of these rows."""
-    return MARKS.sub(lambda _: table(rows), text)
+def rewritten(text: str, files: dict[int, Path]) -> str:
+    """Return the page with the tables of these files, each named by its seconds."""
+    for seconds, path in files.items():
+        new = table(rows_of(path))
+        text = re.sub(MARKS.format(seconds), lambda _, new=new: new, text, flags=re.DOTALL)
+    return text
 
 
 if __name__ == "__main__":
-    given = rows_of(Path(sys.argv[1]) if len(sys.argv) > 1 else ROWS)
+    given = ROWS | ({3: Path(sys.argv[1])} if len(sys.argv) > 1 else {})
     PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8"), given), encoding="utf-8")

@@ -37,7 +37,7 @@ def test_the_closing_step_is_told_with_its_gain(photo, stop) -> None:
     result = inpainted(photo, stop=stop)
     reached, last = result.about.metrics["psnr"], result.history["psnr_output"][-1]
     assert reached > last + 0.01
-    said = f"the image towards the measurements: from {last:.2f} to {reached:.2f} dB."
+    said = f"the image towards the measurements: the PSNR goes from {last:.2f} to {reached:.2f} dB."
     assert said in after_the_curves(*both(result))
     assert said in render_page(*both(result))
 
@@ -51,8 +51,8 @@ def test_without_a_closing_step_nothing_is_said(photo) -> None:
 def test_the_mean_of_seeds_is_told(photo) -> None:
     result = inpainted(photo, seeds=2, output="last")
     reached, last = result.about.metrics["psnr"], result.history["psnr_output"][-1]
-    said = "the mean of 2 seeds, of which these are the curves of the first: from "
-    assert f" After the curves comes {said}{last:.2f} to {reached:.2f} dB." in after_the_curves(
+    said = "the mean of 2 seeds, of which these are the curves of the first: the PSNR goes from "
+    assert f" The curves do not include {said}{last:.2f} to {reached:.2f} dB." in after_the_curves(
         *both(result)
     )
 

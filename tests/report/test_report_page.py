@@ -135,7 +135,7 @@ def test_verdict(compared):
     )
     assert "--method tv" in [h.option for h in words.hints(*both(replace(compared, about=worse)))]
     level = replace(compared.about, metrics={"psnr": 27.52})
-    assert words.verdict(*both(replace(compared, about=level)), {}).endswith("level with tv")
+    assert words.verdict(*both(replace(compared, about=level)), {}).endswith("equal to tv")
     equal = replace(compared.about, metrics={"psnr": float("inf")})
     assert "equal to the reference" in words.verdict(*both(replace(compared, about=equal)), {})
 

@@ -25,8 +25,8 @@ from untrained.rules import Average, Last
 class ConvDecoderFit(Method):
     r"""Darestani & Heckel: Accelerated MRI with un-trained neural networks (IEEE TCI 2021).
 
-    .. math:: \min_\theta \sum_c \|M F f_\theta(z)_c - y_c\|^2, \qquad z \sim U(0, 1)\
-              \text{fixed, coarse}
+    .. math:: \min_\theta \sum_c \|M F f_\theta(z)_c - y_c\|^2, \qquad z \sim U(0, 1)
+              \text{ fixed, coarse}
 
     The network draws one complex image per coil. At every step the measured samples take the place
     of the predicted ones, and the coil images are combined.

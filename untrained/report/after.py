@@ -26,7 +26,7 @@ def after_the_curves(fit: Fit, about: About) -> str:
     step = "the closing step, which moves the image towards the measurements"
     mean = f"the mean of {seeds} seeds, of which these are the curves of the first"
     what = " and ".join([step] * closed + [mean] * (seeds > 1))
-    return f" After the curves comes {what}: from {before:.2f} to {after:.2f} dB."
+    return f" The curves do not include {what}: the PSNR goes from {before:.2f} to {after:.2f} dB."
 
 
 def _weight(history: History, fit: Fit) -> float:

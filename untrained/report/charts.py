@@ -97,7 +97,7 @@ def charts(
         ),
         Chart(
             "Stop rule",
-            f"What the stop rule looks at.{marked}",
+            f"The number that the stop rule looks at.{marked}",
             statistic,
             log=_positive(statistic),
             chosen=chosen,

@@ -164,8 +164,8 @@ def _caption(fit: Fit, about: About, held_out: bool) -> str:
         parts.append(f"Against the reference{width}{', by magnitude' if always else ''}.")
     if held_out:
         parts.append(
-            "Held-out error: on measurements that were hidden from both at the chosen step, in the "
-            "unit of the curve below; others saw them all (–)."
+            "Held-out error: the error on hidden measurements at the chosen step, in the unit of "
+            "the curve below. A dash: this image was made from all measurements."
         )
     return " ".join(parts)
 

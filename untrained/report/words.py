@@ -152,8 +152,8 @@ def hints(fit: Fit, about: About) -> list[Hint]:
         text = "the answer that was better here, or use its image (classical.npy)"
         found.append(Hint(f"--method {about.classical_name}", text))
     if about.preset != "best":
-        found.append(Hint("--preset best", "quality regardless of time"))
-    text = "another random start: where two seeds differ, the data do not decide"
+        found.append(Hint("--preset best", "the best quality; it takes longer"))
+    text = "another random start: where two images differ, the data do not decide"
     return [*found, Hint(f"--seed {fit.seed + 1}", text)]
 
 
@@ -165,7 +165,7 @@ def _more_steps(recipe: Recipe, chosen: int) -> list[Hint]:
     if rule.ignored >= budget:
         text = f"the stop rule considers no step before {rule.ignored + 1}"
     elif recipe.output.keep_best:
-        text = "a larger budget: the last step was the best"
+        text = "a larger budget, because the last step was the best"
     else:  # the newest image is returned, whichever was best
         return []
     steps = max(2 * budget, 2 * rule.ignored, math.ceil(rule.earliest))
@@ -249,7 +249,7 @@ def _what_was_done(fit: Fit, about: About) -> str:
 
 def _gap(decibels: float, other: str) -> str:
     if abs(decibels) < LEVEL:
-        return f"level with {other}"
+        return f"equal to {other}"
     return (
         f"{decibels:+.1f} dB over {other}" if decibels > 0 else f"{-decibels:.1f} dB below {other}"
     )

@@ -33,8 +33,8 @@ def measurement_pictures(problem: Problem, fit: Fit) -> tuple[Picture, ...]:
         return ()
     share = 100 * float(residual.norm()) / size
     told = (
-        f"What the image does not explain of the measurements, A(x) − y: {share:.2g} % of them in "
-        "the root mean square. Noise alone looks the same everywhere; edges or lines are the "
-        "image's error or the operator's."
+        f"A(x) − y, the part of the measurements that the image does not explain: {share:.2g} % of "
+        "them (root mean square). Noise looks the same everywhere. Edges or lines come from an "
+        "error of the image or of the operator."
     )
     return (replace(picture, caption=" ".join(filter(None, (told, picture.caption)))),)
