@@ -62,7 +62,7 @@ def simulated(image: np.ndarray, bins: int, fan: FanBeam | None) -> tuple[np.nda
     turn = 180.0 if fan is None else 360.0
     pitch = 1.0 if fan is None else fan.source_detector / fan.source_origin
     angles = np.arange(VIEWS) * turn / VIEWS
-    physics = CT(image.shape, angles, bins, fan=fan, detector_pitch=pitch)  # type: ignore[arg-type]
+    physics = CT(image.shape, angles, bins, fan=fan, detector_pitch=pitch)
     y = physics.A(torch.from_numpy(image)[None, None])
     noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
     return (y + NOISE * y.abs().mean() * noise)[0, 0].T.numpy(), physics
@@ -81,7 +81,7 @@ def score(image: np.ndarray, truth: np.ndarray, bins: int) -> float:
 def row(name: str, sinogram: np.ndarray, physics: CT, truth: np.ndarray) -> dict[str, object]:
     """Reconstruct on both sizes."""
     bins, geometry = sinogram.shape[1], physics.geometry
-    width = apparent_width(sinogram, geometry.detector_offset)
+    width = apparent_width(sinogram, geometry.detector_offset, geometry.angles)
     y = torch.from_numpy(np.ascontiguousarray(sinogram.T))[None, None]
     found: dict[str, object] = {"case": name, "bins": bins, "width": round(width, 3)}
     for kind, side in (("usual", bins), ("chosen", wide_side(bins, width))):
@@ -118,8 +118,8 @@ def main() -> None:
         row(name, *simulated(image, bins, fan), image)
     sinogram, angles, geometry = tooth(data)
     reference = full_fbp(sinogram, angles, geometry)
-    kept, middle = slice(0, 180, 3), slice(90, 230)
-    centre = geometry.detector_offset
+    kept, first = slice(0, 180, 3), round(geometry.centre) - 70
+    middle, centre = slice(first, first + 140), geometry.centre - first - 139 / 2
     part = CT((140, 140), angles[kept], 140, detector_offset=centre)
     row("tooth, 140 of 320 bins", sinogram[kept, middle], part, reference)
 

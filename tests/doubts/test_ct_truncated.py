@@ -40,11 +40,12 @@ def scan() -> np.ndarray:
 
 
 def test_the_width_is_that_of_the_object(scan: np.ndarray) -> None:
-    assert apparent_width(scan, 0.0) == pytest.approx(44 / 32, abs=0.1)
+    assert apparent_width(scan, 0.0, VIEWS) == pytest.approx(44 / 32, abs=0.1)
     whole = CT((SIDE, SIDE), VIEWS, 60).A(body())[0, 0].T.numpy()
-    assert apparent_width(whole, 0.0) == 1
-    assert apparent_width(whole + 20, 0.0) == 1  # an offset of all values
-    assert apparent_width(scan, BINS / 4) == 1  # half fan
+    assert apparent_width(whole, 0.0, VIEWS) == 1
+    assert apparent_width(whole + 20, 0.0, VIEWS) == 1  # an offset of all values
+    assert apparent_width(scan, BINS / 4, 2 * VIEWS) == 1  # half fan
+    assert apparent_width(scan, BINS / 4, VIEWS) > 1
 
 
 @pytest.mark.parametrize("beam", ["parallel", "fan"])

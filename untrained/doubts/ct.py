@@ -264,6 +264,8 @@ def scan_doubts(sinogram: np.ndarray, physics: CT, label: str) -> tuple[str, ...
     notes += values
     if values or physics.mask is not None:
         return notes
-    if apparent_width(sinogram, geometry.detector_offset) > 1:  # no centre of mass is known
+    if (
+        apparent_width(sinogram, geometry.detector_offset, geometry.angles) > 1
+    ):  # no centre of mass is known
         return (*notes, *truncation_doubts(sinogram, geometry))
     return (*notes, *centre_doubts(sinogram, geometry))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,7 +22,7 @@ SLIGHT = 1.03  # detectors: an image of the usual size has room for so much
 ENOUGH = 0.9  # share of the width that an image given by its user must have
 
 
-def apparent_width(sinogram: np.ndarray, offset: float) -> float:
+def apparent_width(sinogram: np.ndarray, offset: float, angles: Sequence[float]) -> float:
     """Estimate how many times wider than the detector the object is; 1 where nothing is cut off.
 
     Every view continues as that of a disc: of the value e at an edge and the largest value p, the
@@ -30,14 +31,15 @@ def apparent_width(sinogram: np.ndarray, offset: float) -> float:
 
     Args:
         sinogram: `(angles, detectors)`.
-        offset: of the detector, in bins. One that is moved to one side on purpose (half fan) cuts
-            nothing off that the opposite view does not see: 1.
+        offset: of the detector, in bins.
+        angles: in degrees. A detector that is moved to one side on purpose and goes all around
+            (half fan) cuts nothing off that the opposite view does not see: 1.
 
     Returns:
         At least 1, at most WIDEST.
     """
     bins = sinogram.shape[1]
-    if is_half_fan(bins, offset) or bins < LEAST_BINS or not sinogram.any():
+    if is_half_fan(bins, offset, angles) or bins < LEAST_BINS or not sinogram.any():
         return 1.0
     values = sinogram.astype(np.float64)
     count = max(1, round(EDGE * bins))
@@ -79,7 +81,7 @@ def truncation_doubts(sinogram: np.ndarray, geometry: Geometry) -> tuple[str, ..
         sinogram: `(angles, detectors)`.
         geometry: of the scan.
     """
-    width = apparent_width(sinogram, geometry.detector_offset)
+    width = apparent_width(sinogram, geometry.detector_offset, geometry.angles)
     seen = geometry.detectors * geometry.bin_width
     wide = max(geometry.image_shape) * geometry.pixel_size
     if width == 1.0 or wide >= ENOUGH * width * seen:

@@ -7,6 +7,7 @@ Both follow A. C. Kak and M. Slaney, "Principles of Computerized Tomographic Ima
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -87,7 +88,7 @@ def continued(y: Tensor, geometry: Geometry) -> tuple[Tensor, Geometry]:
     half, reach = geometry.detectors / 2, max(geometry.image_shape) * geometry.pixel_size / 2
     radius = reach / geometry.bin_width
     more = math.ceil(radius - half)
-    if more < 1 or is_half_fan(geometry.detectors, geometry.detector_offset):
+    if more < 1 or is_half_fan(geometry.detectors, geometry.detector_offset, geometry.angles):
         return y, geometry
     beyond = half + np.arange(more) + 0.5
     falls = np.sqrt(np.clip((radius**2 - beyond**2) / (radius**2 - half**2), 0, 1))
@@ -210,14 +211,18 @@ def redundancy(geometry: Geometry) -> Array:
 
 def full_turn(geometry: Geometry) -> bool:
     """Tell whether the views go around by 360 degrees."""
-    angles = np.unique(np.mod(np.round(np.asarray(geometry.angles), 4), 360))
+    return _all_around(geometry.angles)
+
+
+def _all_around(degrees: Sequence[float]) -> bool:
+    angles = np.unique(np.mod(np.round(np.asarray(degrees), 4), 360))
     gaps = np.diff(angles, append=angles[0] + 360)
     return len(angles) > 3 and bool(gaps.max() < 2 * np.median(gaps) + 1e-3)
 
 
-def is_half_fan(detectors: int, offset: float) -> bool:
-    """Tell whether a detector is moved far to one side, where opposite views see the rest."""
-    return abs(offset) >= HALF_FAN * detectors
+def is_half_fan(detectors: int, offset: float, angles: Sequence[float]) -> bool:
+    """Tell whether a detector is moved far to one side, and views all around see the rest."""
+    return abs(offset) >= HALF_FAN * detectors and _all_around(angles)
 
 
 def _reach(geometry: Geometry, u: Array) -> Array:
@@ -229,8 +234,7 @@ def _reach(geometry: Geometry, u: Array) -> Array:
     """
     ends = -geometry.centre - 0.5, geometry.detectors - 0.5 - geometry.centre
     short = min(abs(ends[0]), abs(ends[1]))
-    half_fan = is_half_fan(geometry.detectors, geometry.detector_offset)
-    if not half_fan or ends[0] * ends[1] >= 0:
+    if abs(geometry.detector_offset) < HALF_FAN * geometry.detectors or ends[0] * ends[1] >= 0:
         return np.ones_like(u)  # both sides reach equally far, or nearly so
     # rises from the near end over all that both sides measure
     towards = u if abs(ends[0]) < abs(ends[1]) else -u

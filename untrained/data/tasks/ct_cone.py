@@ -127,7 +127,8 @@ def build_cone(
             2, round(panel[0] * row_pitch * fan.source_origin / fan.source_detector / height)
         )
         offset = scan.get("detector_offset", 0.0)
-        width = 1.0 if views is None else apparent_width(views[:, panel[0] // 2], offset)
+        middle = None if views is None else views[:, panel[0] // 2]
+        width = 1.0 if middle is None else apparent_width(middle, offset, angles.tolist())
         side = panel[1] if width == 1 else wide_side(panel[1], width)
         shape = (slices, side, side)
         notes.append(f"volume size not given: {' x '.join(map(str, shape))}, as the panel sees it")

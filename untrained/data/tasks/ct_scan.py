@@ -210,7 +210,7 @@ def build_operator(
     width = 1.0
     if "image_shape" not in scan and sinogram is not None:
         offset = scan.get("detector_offset", 0.0)
-        width = apparent_width(sinogram, offset)
+        width = apparent_width(sinogram, offset, angles.tolist())
     shape = scan.get("image_shape", (detectors, detectors))
     if width > 1:
         shape = (wide_side(detectors, width),) * 2
