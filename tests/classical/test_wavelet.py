@@ -21,6 +21,7 @@ from untrained.physics import (
     CompressedSensing,
     Denoise,
     Inpaint,
+    NonCartesianMRI,
     PhaseRetrieval,
     SuperRes,
     random_mask_columns,
@@ -183,3 +184,21 @@ def test_denoising_is_one_shrinkage_of_the_measurement():
     at_once, run.direct = run.run(0.2), False
     assert torch.allclose(at_once, run.run(0.2, 20), atol=1e-6)
     assert float((at_once - run.problem.y).square().mean().sqrt()) > 0.05
+
+
+def test_a_trajectory_is_solved_by_its_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A^H A as one convolution stands for the two transforms, in every iteration."""
+    angles = np.arange(10) * np.pi / 10
+    spokes = np.stack([np.cos(angles), np.sin(angles)], -1)[:, None]
+    physics = NonCartesianMRI(spokes * np.linspace(-0.5, 0.5, 33)[:, None], x_shape=(2, 16, 16))
+    problem = Problem(torch.randn(physics.y_shape)[None], physics)
+    calls: list[int] = []
+    plain = NonCartesianMRI.A
+
+    def counted(self: NonCartesianMRI, x: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return plain(self, x)
+
+    monkeypatch.setattr(NonCartesianMRI, "A", counted)
+    _Reconstruction(problem).run(0.01, 20)
+    assert len(calls) <= 2

@@ -10,8 +10,9 @@ import torch
 from command_line import call
 
 from untrained.physics import BlindBlur, ct
+from untrained.physics.noncartesian import NonCartesianMRI
 from untrained.problem import Problem
-from untrained.run import estimate
+from untrained.run import classical_time, estimate
 from untrained.run.plan import plan
 
 
@@ -69,3 +70,29 @@ def test_the_second_stage_of_an_unknown_operator_is_counted(monkeypatch) -> None
     assert found["seconds"] > found["second"]["seconds"] > 0
     assert (found["method"], found["second"]["method"]) == ("selfdeblur", "house")
     assert "two stages" in found["note"]
+
+
+def test_a_classical_answer_has_a_time(tmp_path, capsys) -> None:
+    path = scan(tmp_path, 12, 24)
+    assert call("reconstruct", "ct", path, "--method", "fbp", "--dry-run", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert 0 <= facts["seconds"] < 60
+    assert "measured on the answer itself" in facts["note"]
+
+
+def test_products_of_a_trajectory_are_counted(monkeypatch) -> None:
+    """A guided network on a trajectory takes its own steps, products and two classical images."""
+    angles = np.arange(12) * np.pi / 12
+    spokes = np.stack([np.cos(angles), np.sin(angles)], -1)[:, None]
+    physics = NonCartesianMRI(spokes * np.linspace(-0.5, 0.5, 33)[:, None], x_shape=(2, 16, 16))
+    problem = Problem(torch.randn(physics.y_shape)[None], physics)
+    monkeypatch.setattr(estimate, "LIMIT", 0.0)
+    monkeypatch.setattr(classical_time, "LIMIT", 0.0)
+    monkeypatch.setattr(classical_time, "product_seconds", lambda problem: 1.0)
+    monkeypatch.setattr(estimate, "step_seconds", lambda problem: 0.0)
+    found = estimate.estimate(plan("mri"), problem, "cpu")
+    alone = found["seconds_per_step"] * found["steps"]
+    assert found["seconds"] == pytest.approx(alone + 3000, rel=0.02)
+    assert "operator and first image" in found["note"]
+    tv = estimate.estimate(plan("mri", method="tv"), problem, "cpu")
+    assert tv["seconds"] == 2500

@@ -281,6 +281,8 @@ ROWS = (
     Row("the noise of coils is unequal", mri(kspace=loud()), mri_python(loud())),
     Row("is complex: kx + i ky", radial(traj=lambda t: t[..., 0] + 1j * t[..., 1])),
     Row("taken as cycles per field of view of", radial(traj=lambda t: 32 * t)),
+    Row("taken as halves of the sampled band", radial(traj=lambda t: 2 * t)),
+    Row("of the 0.5 cycles per pixel that an image can show", radial(traj=lambda t: t / 8)),
     Row("taken as radians per pixel", radial(traj=lambda t: 2 * np.pi * t)),
     Row("density compensation: the file's", radial(
         dcf=lambda _: np.hypot(*np.moveaxis(shots(), -1, 0)) + 0.01)),

@@ -15,8 +15,9 @@ from scanner_files import dxchange
 from untrained.cli.commands import status as main
 from untrained.data.phantoms import birdcage_maps, brain, shepp_logan
 from untrained.errors import UserError
-from untrained.explore import explore
+from untrained.explore import explore, write_pictures
 from untrained.maths import fft2c
+from untrained.physics.nufft import nufft
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +130,20 @@ def test_a_file_that_says_nothing_asks_for_a_task(tmp_path: Path) -> None:
     assert main(["explore", str(path)]) == 2
     with pytest.raises(UserError, match="there is no task 'ctt'; known: denoise"):
         explore(path, "ctt")
+
+
+def test_a_trajectory_is_described_drawn_and_its_scale_doubted(tmp_path: Path) -> None:
+    angles = np.arange(24) * np.pi / 24
+    spokes = np.stack([np.cos(angles), np.sin(angles)], -1)[:, None]
+    spokes = spokes * np.linspace(-0.5, 0.5, 65)[:, None]
+    x = torch.from_numpy(brain(32))[None]
+    samples = nufft(x, torch.from_numpy(spokes).flatten(0, 1)).reshape(1, 24, 65).numpy()
+    path = tmp_path / "scan.npz"
+    np.savez(path, kspace=samples, traj=spokes, image_shape=[32, 32])
+    found = explore(path)
+    assert found.suspicious == ()
+    assert any("radial, 24 shots of 65 samples, out to 0.5 cycles" in fact for fact in found.facts)
+    assert found.command == f"untrained reconstruct mri {path}"
+    assert write_pictures(found, tmp_path / "drawn.png")
+    np.savez(path, kspace=samples, traj=2 * spokes, image_shape=[32, 32])
+    assert "-1 to 1, divided by 2" in explore(path).suspicious[0]

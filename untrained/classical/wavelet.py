@@ -189,7 +189,7 @@ def _operator(problem: Problem) -> Any:
             return self.there(values)
 
         def _normal_linop(self) -> Linop:
-            if problem.gram() is None or self.ishape != inside:
+            if problem.gram() is None or tuple(self.ishape) != inside:
                 return super()._normal_linop()
             return Mapped((inside, inside), normal, normal)
 

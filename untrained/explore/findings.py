@@ -16,6 +16,7 @@ from untrained.doubts import residual_doubts
 from untrained.errors import Doubt, UserError
 from untrained.explore.contents import Entry, list_contents
 from untrained.explore.guess import Guess, guess
+from untrained.explore.trajectories import trajectory_facts
 from untrained.problem import Problem
 
 QUICK_WEIGHT = 2e-4  # of total variation, relative to ||A||^2: little, so that the data are fitted
@@ -80,6 +81,7 @@ def explore(path: str | Path, task: str = "") -> Findings:
         task=found.task,
         facts=(
             *measurement.physics.first_note(),
+            *trajectory_facts(measurement.physics),
             *_facts(problem),
             *(note for note in notes if not isinstance(note, Doubt)),
         ),

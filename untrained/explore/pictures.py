@@ -11,8 +11,10 @@ import torch
 from untrained.classical import filtered
 from untrained.data import Measurement
 from untrained.explore.findings import Findings
+from untrained.explore.trajectories import trajectory_panels
 from untrained.files import atomic_write
 from untrained.maths import to_complex
+from untrained.physics.noncartesian import NonCartesianMRI
 from untrained.problem import Problem
 from untrained.report.arrays import display_plane
 
@@ -41,7 +43,13 @@ def write_pictures(found: Findings, path: Path) -> bool:
 
 def _panels(measurement: Measurement, problem: Problem) -> list[Panel]:
     """List titles and planes: the measurement as it is, and a first image of it."""
-    panels = _measured(measurement, problem.traits.measures)
+    physics = measurement.physics
+    if isinstance(physics, NonCartesianMRI):
+        panels = trajectory_panels(physics)
+        size = to_complex(physics.unweigh(measurement.y))[0].abs().square().sum(0).sqrt()
+        panels.append(("samples, all coils, logarithm (shots down)", _decades(size.cpu().numpy())))
+    else:
+        panels = _measured(measurement, problem.traits.measures)
     with torch.no_grad():
         image = problem.to_units(_first(problem))
     panels.append(("first image", display_plane(image, problem.task)))
@@ -68,7 +76,7 @@ def _measured(measurement: Measurement, measures: str) -> list[Panel]:
         kspace = to_complex(y)[0].cpu().numpy()
         size = np.sqrt(np.square(np.abs(kspace)).sum(0))
         panels = [
-            ("k-space, all coils, logarithm", np.log10(size + 1e-6 * size.max())),
+            ("k-space, all coils, logarithm", _decades(size)),
             (SAMPLED, (size > 0).astype(float)),
         ]
         return panels + [
@@ -86,6 +94,12 @@ def _measured(measurement: Measurement, measures: str) -> list[Panel]:
     if y.ndim == 4 and y.shape[1] in (1, 2, 3):
         return [("measurement", display_plane(y, measurement.task))]
     return []
+
+
+def _decades(size: np.ndarray) -> np.ndarray:
+    """Return the logarithm of magnitudes, six decades of it."""
+    found: np.ndarray = np.log10(size + 1e-6 * size.max())
+    return found
 
 
 def _image(kspace: np.ndarray) -> np.ndarray:

@@ -192,6 +192,7 @@ class ConeCT(LinearPhysics):
             return None
         other = twin(self)
         other._which = self._which[:: len(self._which) // SAMPLE]
+        other.share = len(other._which) / len(self._which)
         return other
 
     def leaving_out(self, mask: Tensor | np.ndarray) -> ConeCT:

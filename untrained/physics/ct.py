@@ -265,6 +265,7 @@ class CT(LinearPhysics):
             return None
         other = twin(self)
         other._which = self._which[:: len(self._which) // SAMPLE]
+        other.share = len(other._which) / len(self._which)
         return other
 
     def without_matrix(self) -> CT:

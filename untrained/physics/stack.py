@@ -58,7 +58,7 @@ class Stack(LinearPhysics):
         self.norm_squared = one.norm_squared
         self.filtered_name = one.filtered_name
         self.weightings = one.weightings
-        self.matrix_free = one.matrix_free
+        self.matrix_free, self.share = one.matrix_free, one.share
         self.matrix_bytes = one.matrix_bytes
         self.mask = None if one.mask is None else one.mask.unsqueeze(2)
         # the slices' own axis of images is the depth: (1, 1, D or 1, H, W)

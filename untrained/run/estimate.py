@@ -24,11 +24,13 @@ from untrained.core.rule import Frame
 from untrained.core.watch import Watch
 from untrained.machine import available_memory, peak_memory_mb, pick_device
 from untrained.methods import Card
+from untrained.methods.house import House
 from untrained.pretrain.train import going_on, learning_group, training_recipe
 from untrained.priors import Prior
 from untrained.problem import Problem
 from untrained.problem.group import Group
 from untrained.rules import Posterior
+from untrained.run.classical_time import classical_seconds, counted_seconds, step_seconds
 from untrained.run.plan import Plan
 from untrained.solver.fit import Fit
 from untrained.solver.memory import memory_need
@@ -79,7 +81,9 @@ def estimate(
         "device": str(place),
     }
     if chosen.recipe is None:
-        return {**facts, "note": "a classical method: seconds, and no network"}
+        seconds, how = classical_seconds(chosen.card.name, problem.select(0))
+        total = None if seconds is None else round(seconds * slices, 1)
+        return {**facts, "seconds": total, "note": f"a classical method, no network; time {how}"}
     recipe, one, stop = chosen.recipe, problem.select(0), chosen.recipe.stop
     start = chosen.start(one)
     passes = 1 + (stop.warm_refit or 1.0) if stop.refit else 1.0
@@ -238,16 +242,31 @@ def _counted(
     `asked` are the operations of the pre-trained network that a step asks.
     """
     per_step = OVERHEAD * (_products(recipe, problem) + asked) / _rate(place)
-    bytes_of = problem.select(0).physics.matrix_bytes
+    one, before = problem.select(0), 0.0
+    what = "the network alone"
+    if one.physics.has_gram or (one.physics.matrix_free and not one.physics.matrix_bytes):
+        # products of such an operator take as long as the network, or longer
+        per_step += len(problem) * step_seconds(one)
+        before = _before(recipe, one)
+        what = "network, operator and first image"
+    bytes_of = one.physics.matrix_bytes
     peak = (peak_memory_mb(torch.device("cpu")) or 0.0) + (kept + bytes_of) / 2**20 + REPORT_MB
     return {
         "seconds_per_step": round(per_step, 4),
-        "seconds": round(per_step * recipe.budget * passes, 1),
+        "seconds": round(per_step * recipe.budget * passes + before, 1),
         "peak_memory_mb": round(peak),
         "measured": False,
         "note": f"counted: a few real steps, and what comes before them, take over {LIMIT:g} s "
-        "here; the time is that of the network alone, a rough guess",
+        f"here; the time is that of {what}, a rough guess",
     }
+
+
+def _before(recipe: Recipe, problem: Problem) -> float:
+    """Estimate the seconds of the classical image that a method begins with, by its products."""
+    if not (isinstance(recipe.method, House) and recipe.method.guided):
+        return 0.0
+    times = 2 if recipe.stop.refit else 1  # of what is fitted at first, and of everything
+    return times * (counted_seconds("baseline", problem) or 0.0)
 
 
 def _products(recipe: Recipe, problem: Problem | Group) -> float:

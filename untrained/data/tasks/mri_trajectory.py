@@ -14,7 +14,7 @@ from untrained.data.arrays import read_one, read_optional, require_finite, singl
 from untrained.data.formats import ArrayFile
 from untrained.data.formats.base import list_names
 from untrained.data.parameters import note_replaced
-from untrained.errors import UserError
+from untrained.errors import Doubt, UserError
 from untrained.maths import fft2c
 from untrained.physics.masks import centre_crop
 from untrained.physics.nufft import (
@@ -32,6 +32,8 @@ PARTS = ("kx", "ky")
 DENSITIES = ("dcf", "dcomp", "density_compensation")
 EDGE = 0.51  # cycles per pixel; a little beyond the last sample of a grid
 RADIANS = 3.3
+ONE = 0.03  # how near to 1 the largest coordinate is of a trajectory between -1 and 1
+SHORT = 0.1  # cycles per pixel: a trajectory that ends within may have another unit
 LARGEST_SIDE = 2048
 LEAST_SIDE = 32  # an image is not halved below
 EMPTY = 0.05  # energy outside the middle half over that in it: the readout is oversampled
@@ -136,7 +138,13 @@ def _in_cycles(points: np.ndarray, label: str) -> tuple[np.ndarray, int | None, 
     if not largest > 0:
         raise UserError(f"{label} is zero everywhere: no sample has a place")
     if largest <= EDGE:
-        return points, None, ()
+        return points, None, _short_doubts(largest, label)
+    if abs(largest - 1) <= ONE:
+        note = (
+            f"{label} reaches {largest:.3g}: taken as halves of the sampled band, -1 to 1, divided "
+            "by 2; if these are radians per pixel, divide them by 2 pi before"
+        )
+        return points / (2 * max(1.0, largest)), None, (Doubt(note),)
     if largest <= RADIANS:
         note = f"{label} reaches {largest:.3g}: taken as radians per pixel, divided by 2 pi"
         return points / (2 * math.pi), None, (note,)
@@ -151,6 +159,17 @@ def _in_cycles(points: np.ndarray, label: str) -> tuple[np.ndarray, int | None, 
         f"divided by {side}"
     )
     return points / side, side, (note,)
+
+
+def _short_doubts(largest: float, label: str) -> tuple[str, ...]:
+    """Doubt the scale of a trajectory that stays close to the centre of k-space."""
+    if largest >= SHORT:
+        return ()
+    note = (
+        f"{label} reaches only {largest:.3g} of the 0.5 cycles per pixel that an image can show: "
+        "is it in another unit, such as cycles per millimetre (multiply it by the pixel size)?"
+    )
+    return (Doubt(note),)
 
 
 def _density(file: ArrayFile, shape: tuple[int, ...]) -> tuple[Tensor | None, tuple[str, ...]]:
