@@ -24,12 +24,13 @@ from untrained.methods.inputs import jittered, uniform_input
 from untrained.nets import SKIP, Compact
 from untrained.rules import Average, HeldOut
 
-OURS = ("first=edges", "lam=0.06", "switch=1")
-"""Settings with which `auto` runs it on an unknown kernel (docs/blind.md)."""
+OURS = ("first=edges", "lam=0.06", "switch=1", "kernel_rate=0")
+"""Settings with which `auto` runs it on an unknown kernel (docs/blind.md): the kernel of the edges
+stays, since the networks made it worse."""
 
 LAYERS = ("first", "second")
 FIRST = ("noise", "edges")
-FAINT = 1e-4
+FAINT = 1e-5
 """Least value of a tap of the first kernel, so that its logarithm can still grow."""
 WINDOW, WIDTH = 11, 1.5
 """Side and standard deviation of SSIM's Gaussian window, in pixels."""
@@ -60,7 +61,7 @@ class SelfDeblur(Method):
         kernel_rate: learning rate of the kernel's network over that of the image's.
         first: the kernel that its network begins with: `noise` (the paper: what random weights
             draw, about flat), or `edges`, ours: the one that `kernel_from_edges` finds, put into
-            b_2. A fit from there needs fewer steps.
+            b_2. With `kernel_rate` 0 it stays as it is.
         hidden, noise: width of the kernel's hidden layer, and of its input z_k.
         jitter: sigma_p.
         channels, amplitude: of z_x; z_k ~ U(0, amplitude), too.
