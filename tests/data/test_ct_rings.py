@@ -43,6 +43,14 @@ def test_offsets_go_and_a_clean_sinogram_stays() -> None:
     assert found.dtype == bad.dtype
 
 
+def test_offsets_of_neighbouring_pairs_go() -> None:
+    clean = scan()
+    offsets = np.zeros(BINS, np.float32)
+    offsets[[14, 15, 31, 32, 50, 51]] = clean.max() * np.array([5, 5, -6, -5, 4, 6]) / 100
+    found, _ = without_rings(clean + offsets)
+    assert np.linalg.norm(found - clean) < 0.5 * np.linalg.norm(len(ANGLES) ** 0.5 * offsets)
+
+
 def test_what_was_not_measured_stays() -> None:
     bad = striped(scan())
     keep = np.ones(bad.shape, bool)

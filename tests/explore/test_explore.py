@@ -147,3 +147,24 @@ def test_a_trajectory_is_described_drawn_and_its_scale_doubted(tmp_path: Path) -
     assert write_pictures(found, tmp_path / "drawn.png")
     np.savez(path, kspace=samples, traj=2 * spokes, image_shape=[32, 32])
     assert "-1 to 1, divided by 2" in explore(path).suspicious[0]
+
+
+def test_a_fold_over_asks_for_two_sets_of_maps(tmp_path: Path) -> None:
+    """An object wider than the field of view, as coils see it: its sides share pixels."""
+    y, x = np.mgrid[-1:1:48j, -1:1:48j]
+    head = (np.hypot(x / 0.95, y / 0.9) < 1) * (0.6 + 0.3 * np.cos(7 * x) * np.sin(5 * y))
+    turns = 2 * np.pi * np.arange(6) / 6
+    far = [np.square(x - 1.2 * np.cos(a)) + np.square(y - 1.2 * np.sin(a)) for a in turns]
+    phases = [a + x * np.cos(a) + 0.6 * x for a in turns]
+    coils = [head * np.exp(1j * p - f / 2) for p, f in zip(phases, far, strict=True)]
+    whole = np.stack(coils).astype(np.complex64)
+    inside = whole[..., 7:41].copy()
+    inside[..., 27:] += whole[..., :7]
+    inside[..., :7] += whole[..., 41:]
+    path = tmp_path / "scan.npz"
+    np.savez(path, kspace=fft2c(torch.from_numpy(inside)).numpy())
+    found = explore(path)
+    assert "the field of view is smaller than the object" in found.suspicious[0]
+    assert found.command.endswith("--map-sets 2")
+    np.savez(path, kspace=fft2c(torch.from_numpy(whole)).numpy())
+    assert explore(path).suspicious == ()

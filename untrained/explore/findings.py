@@ -15,6 +15,7 @@ from untrained.data import TASKS, Measurement
 from untrained.doubts import residual_doubts
 from untrained.errors import Doubt, UserError
 from untrained.explore.contents import Entry, list_contents
+from untrained.explore.fold import OPTION, fold_doubts
 from untrained.explore.guess import Guess, guess
 from untrained.explore.trajectories import trajectory_facts
 from untrained.problem import Problem
@@ -73,7 +74,8 @@ def explore(path: str | Path, task: str = "") -> Findings:
         return Findings(str(path), entries, found, found.task, suspicious=(Doubt(error),))
     problem = Problem(measurement.y, measurement.physics, sigma=measurement.sigma)
     notes = measurement.notes
-    doubts = [note for note in notes if isinstance(note, Doubt)]
+    folded = fold_doubts(measurement)
+    doubts = [*(note for note in notes if isinstance(note, Doubt)), *folded]
     return Findings(
         path=str(path),
         entries=entries,
@@ -86,7 +88,7 @@ def explore(path: str | Path, task: str = "") -> Findings:
             *(note for note in notes if not isinstance(note, Doubt)),
         ),
         suspicious=(*doubts, *_misfit(problem, doubts)),
-        command=_command(path, found),
+        command=shlex.join([*_command(path, found), *(OPTION if folded else ())]),
         measurement=measurement,
         problem=problem,
     )
@@ -109,8 +111,8 @@ def _misfit(problem: Problem, doubts: Sequence[str]) -> tuple[str, ...]:
     return residual_doubts(problem, image)
 
 
-def _command(path: str | Path, found: Guess) -> str:
-    """Return the command that reconstructs the file."""
+def _command(path: str | Path, found: Guess) -> list[str]:
+    """Return the words of the command that reconstructs the file."""
     words = ["untrained", "reconstruct", found.task, str(path)]
     words += ["--key", found.key] if found.key else []
-    return shlex.join([*words, *found.options])
+    return [*words, *found.options]

@@ -45,12 +45,10 @@ class Physics(nn.Module):
         has_jacobian: True where `jacobian_along` is defined.
         has_gram: True where `gram` and `apply_gram` compute A^H A for less than A and A^H.
         matrix_free: True where a matrix too large to be stored is computed anew at every product.
-        share: of its products' time, what `few_views` left of it; 1 elsewhere.
         matrix_bytes: memory that a stored matrix takes, or will take; 0 where there is none.
         is_series: True where the first of three spatial axes is time (`Series`).
         frames: buffer, the processed video (`Processed`) or the frames' operators (`Series`); None.
-        refined: of what is unknown of the operator (`unknowns`), what every method can fit beside
-            the image, and at which rate relative to the engine's.
+        refined: what of `unknowns` every method can fit, at which rate relative to the engine's.
     """
 
     task: str = "custom"
@@ -67,7 +65,7 @@ class Physics(nn.Module):
     repeats: bool = False
     has_gram: bool = False
     matrix_free: bool = False
-    share: float = 1.0
+    share: float = 1.0  # of the views, those that `few_views` left
     matrix_bytes: int = 0
     is_series: bool = False
     refined: ClassVar[dict[str, float]] = {}

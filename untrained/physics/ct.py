@@ -24,7 +24,6 @@ from untrained.physics.sparse import Product, Rows, sum_of_products
 
 __all__ = ["CT", "FanBeam", "Geometry"]
 
-
 MATRICES = ("project", "backproject")
 ENTRY_BYTES = 37  # per pixel and view, of both matrices: 16 for each of 2.3 bins
 MOST_MATRIX = 2**32
