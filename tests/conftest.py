@@ -9,9 +9,10 @@ import signal
 import pytest
 import torch
 
-from untrained.classical import pair_of_priors
+from untrained.classical import low_rank, pair_of_priors, sliding_dct, total_variation
 from untrained.core.rule import Frame, Stopped
 from untrained.core.watch import Watch
+from untrained.data import TASKS
 from untrained.report import page
 
 torch.set_num_threads(1)
@@ -27,10 +28,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def unsearched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Classical images whose level is not searched for: seconds less, where they are not judged."""
+    """Classical images without a search for their level, in few rounds.
+
+    That takes seconds off every run that leans on one. Tests that judge a classical image or a
+    mixture override this fixture by one of the same name.
+    """
     monkeypatch.setattr(pair_of_priors, "expected_error", lambda *_: None)
+    monkeypatch.setattr(sliding_dct, "held_out_error", lambda *_: None)
+    monkeypatch.setattr(total_variation, "EVALUATIONS", 2)
+    monkeypatch.setattr(total_variation, "SEARCH_ITERATIONS", 10)
+    monkeypatch.setattr(total_variation, "ROUGH_ITERATIONS", 50)
+    monkeypatch.setattr(pair_of_priors, "ROUNDS", 2)
+    monkeypatch.setattr(low_rank, "ROUNDS", dict.fromkeys(TASKS, 2))
 
 
 @pytest.fixture(autouse=True)

@@ -294,7 +294,7 @@ def thin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ut.nets.Compact, "build", few)
 
 
-@pytest.mark.usefixtures("unsearched", "thin")
+@pytest.mark.usefixtures("thin")
 def test_the_snippets_of_the_python_page_run(quiet: Path) -> None:
     names = run_blocks("python.md", {}, SMALL_VOLUME)
     assert (quiet / "out" / "result.json").exists()

@@ -15,7 +15,6 @@ import untrained as ut
 from untrained.about import Mixture
 from untrained.classical import baseline
 
-pytestmark = pytest.mark.usefixtures("unsearched")
 FAST = ["net.widths=4,8", "net.skip=2"]
 TRUTH = torch.zeros(1, 1, 24, 24)
 TRUTH[..., 6:18, 4:20] = 0.7

@@ -18,7 +18,6 @@ from untrained.priors import Denoiser, Provenance, plug_and_play
 from untrained.run.plan import plan
 from untrained.solver.procedure import solve_recipe
 
-pytestmark = pytest.mark.usefixtures("unsearched")
 FAST = ["net.widths=4,8", "net.skip=2"]
 
 

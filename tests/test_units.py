@@ -68,10 +68,10 @@ def measured(physics: Any) -> Tensor:
 @pytest.mark.parametrize("method", ["tv", "house"])
 @pytest.mark.parametrize("name", OPERATORS)
 def test_the_unit_does_not_change_the_picture(
-    name: str, method: str, request: pytest.FixtureRequest
+    name: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name != "parallel":  # the search for the level of the classical image is the same for all
-        request.getfixturevalue("unsearched")
+    if name == "parallel":
+        monkeypatch.undo()  # of `unsearched`: the search for levels has to be without a unit too
     usual = OPERATORS[name](1.0)
     y = measured(usual)
     how = {"method": method, "progress": False, "compare": False}

@@ -238,7 +238,6 @@ def measurement(truth: torch.Tensor):
 # ends, and new beginnings -----------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("unsearched")
 def test_a_paused_job_goes_on_to_the_same_bytes(write_grid, pictures, do):
     """Stopped in every phase: fit, refit, and the second run; closing step and oracle included."""
     cases = '[[cases]]\ntask = "ct"\nclean = "picture-a.npy"\nsimulate = { angles = 12 }\n'

@@ -14,7 +14,6 @@ from untrained.physics import CT, MRI, Denoise, Inpaint, NonlinearBlur, Stack, d
 from untrained.physics import stack as stack_file
 from untrained.problem.slices import slices_of
 
-pytestmark = pytest.mark.usefixtures("unsearched")
 DEPTH, SIDE = 6, 16
 
 

@@ -147,7 +147,6 @@ def test_scans_with_maps_of_their_own_go_side_by_side(support: bool) -> None:
         assert one.stop[0].step == alone.stop[0].step
 
 
-@pytest.mark.usefixtures("unsearched")
 def test_scans_side_by_side_lean_on_classical_images_of_their_own() -> None:
     each = scans(2)
     recipe = RECIPES["house"]
@@ -158,7 +157,6 @@ def test_scans_side_by_side_lean_on_classical_images_of_their_own() -> None:
     assert torch.equal(baseline(whole), torch.cat([baseline(one) for one in each]))
 
 
-@pytest.mark.usefixtures("unsearched")
 def test_a_batch_computes_no_classical_image_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     each = scans(2)
     physics = each[0].physics.joined([each[1].physics])

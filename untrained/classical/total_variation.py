@@ -27,6 +27,7 @@ WEIGHTS = (1e-5, 0.5)  # the weights searched, relative to ||A||^2 and the level
 OF_NOISE = (0.03, 3.0)  # those of denoising, relative to ||A|| times the noise's deviation
 SEARCH_TOLERANCE, SEARCH_ITERATIONS = 1e-2, 60
 EVALUATIONS = 9
+ROUGH_ITERATIONS = 1000
 COSTLY_ITERATIONS, COSTLY_EVALUATIONS, COSTLY_TOLERANCE = 30, 7, 1e-3
 """The same for a volume whose matrix cannot be stored: seconds a product."""
 
@@ -276,7 +277,7 @@ def _costly(problem: Problem) -> bool:
 
 def rough_tv(problem: Problem, weight: float) -> Tensor:
     """Run `tv_solve` to a relative gap of 1e-3 or 1000 iterations, in a fraction of `tv`'s time."""
-    return tv_solve(problem, weight, tolerance=1e-3, max_iterations=1000).image
+    return tv_solve(problem, weight, tolerance=1e-3, max_iterations=ROUGH_ITERATIONS).image
 
 
 def tv_weight(problem: Problem) -> float:
