@@ -16,7 +16,7 @@ import argparse
 import fnmatch
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -194,12 +194,17 @@ def score(image: Tensor, truth: Tensor) -> float:
     return float(psnr(image, truth, data_range=float(truth.max())))
 
 
-def run(data: Path, out: Path, only: str, answers: list[str]) -> None:
+def run(
+    made: dict[str, Callable[[], Case]],
+    out: Path,
+    only: str = "*",
+    answers: Sequence[str] = ANSWERS,
+) -> None:
     """Compute what is missing; answer by answer, so that an interrupted study still compares."""
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
     for answer in answers:
-        for name, make in cases(data).items():
+        for name, make in made.items():
             file = out / f"{name}.{answer}.json"
             if file.exists() or not fnmatch.fnmatch(name, only):
                 continue
@@ -249,6 +254,6 @@ if __name__ == "__main__":
     shown.add_argument("out", type=Path)
     given = parser.parse_args()
     if given.command == "run":
-        run(given.data, given.out, given.only, given.answers.split(","))
+        run(cases(given.data), given.out, given.only, given.answers.split(","))
     else:
         table(given.out)

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
@@ -47,15 +49,21 @@ def installed_by_default() -> set[str]:
     return found
 
 
+@cache
+def owners() -> Mapping[str, list[str]]:
+    """List the distributions that each module belongs to: slow, and always the same."""
+    return packages_distributions()
+
+
 def modules_beyond(distributions: set[str]) -> list[str]:
     """Modules that can be imported here and belong to none of the distributions."""
     return [
         module
-        for module, owners in packages_distributions().items()
+        for module, owned_by in owners().items()
         # scipy asks sys.modules whether Sphinx runs, and would believe that it does
         if module.isidentifier()
         and module != "sphinx"
-        and not distributions & {plain(owner) for owner in owners}
+        and not distributions & {plain(owner) for owner in owned_by}
     ]
 
 
@@ -71,10 +79,10 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)
 def test_what_is_imported_is_a_requirement(path: Path) -> None:
-    needs, owners = set(core_of("untrained")), packages_distributions()
+    needs = set(core_of("untrained"))
     known = {"untrained", "tomllib", "tomli", *sys.stdlib_module_names, *EXTRAS, *BESIDE}
     for module in imported(path) - known:
-        assert needs & {plain(owner) for owner in owners.get(module, [module])}, module
+        assert needs & {plain(owner) for owner in owners().get(module, [module])}, module
 
 
 def test_the_noise_level_needs_no_extra() -> None:

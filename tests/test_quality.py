@@ -67,6 +67,11 @@ def test_every_row_has_an_expected_value() -> None:
     assert list(read_json(quality.EXPECTED)["rows"]) == quality.names("*")
 
 
+@pytest.fixture
+def unsearched() -> None:
+    """Search for weights as in earnest: here images are judged."""
+
+
 def test_a_case_is_measured() -> None:
     """The quickest one, as the gate does it; the others differ in names alone."""
     stored = read_json(quality.EXPECTED)["rows"]["custom/tv"]

@@ -48,6 +48,11 @@ def marked(kind: str) -> tuple[np.ndarray, list[np.ndarray]]:
     return alpha > 0.05, [np.round(255 * p) / 255 for p in pictures]
 
 
+@pytest.fixture
+def unsearched() -> None:
+    """Search for weights as in earnest: here images are judged."""
+
+
 @pytest.mark.parametrize("kind", MARKS)
 def test_each_mark_is_taken_out_by_one_command(kind: str, tmp_path: Path) -> None:
     """Most of the mark is found (black on black is not); the PSNR rises by 2 dB or more."""

@@ -120,6 +120,11 @@ def spoilt(sinogram: np.ndarray, rest: float) -> np.ndarray:
     return found
 
 
+@pytest.fixture
+def unsearched() -> None:
+    """Search for weights as in earnest: here images are judged."""
+
+
 @pytest.mark.parametrize("rest", [0.0, 0.05])
 def test_dead_bins_and_lost_views_are_found_and_left_out(scan, ellipses, tmp_path, rest) -> None:
     whole = scan(VIEWS, noise=0.01)
