@@ -69,22 +69,20 @@ def _column(out: Path, name: str) -> list[str]:
 def test_a_resumed_second_stage_gives_the_same_bits(
     tmp_path: Path, pause_after: Callable[[int], Watch]
 ) -> None:
-    """Interrupted in the first stage, and in the second."""
+    """Interrupted in the second stage; the first one resumes as every method does."""
     y = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     physics, small = BlindBlur(5, (1, 16, 16)), ["net.widths=8,16"]
     how = {"settings": small, "steps": 6, "progress": False, "compare": False}
     whole = ut.reconstruct(y, physics, **how)
     assert whole.theta["kernel"].shape == (1, 5, 5)
     chosen = plan("deblur", settings=small, steps=6, unknown=("kernel",))
-    for at in (3, 10):
-        folder = tmp_path / str(at)
-        paused = RunSettings(compare=False, run_dir=folder, watch=[pause_after(at)])
-        (half,) = run(chosen, [Case(Problem(y, physics))], paused)
-        assert not half.finished
-        left = RunSettings(compare=False, run_dir=folder)
-        (resumed,) = run(chosen, [Case(Problem(y, physics))], left)
-        assert torch.equal(resumed.image, whole.image)
-        assert torch.equal(resumed.theta["kernel"], whole.theta["kernel"])
+    paused = RunSettings(compare=False, run_dir=tmp_path, watch=[pause_after(10)])
+    (half,) = run(chosen, [Case(Problem(y, physics))], paused)
+    assert not half.finished
+    left = RunSettings(compare=False, run_dir=tmp_path)
+    (resumed,) = run(chosen, [Case(Problem(y, physics))], left)
+    assert torch.equal(resumed.image, whole.image)
+    assert torch.equal(resumed.theta["kernel"], whole.theta["kernel"])
 
 
 @pytest.mark.parametrize(
