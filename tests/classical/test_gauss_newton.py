@@ -9,6 +9,7 @@ from untrained.classical import CLASSICAL, baseline, baseline_name
 from untrained.classical.gauss_newton import (
     BEGIN,
     GaussNewton,
+    flatness,
     found_weight,
     gaussnewton,
     linearised,
@@ -84,6 +85,22 @@ def test_each_prior_is_the_better_for_its_kind_and_the_mixture_follows(physics):
     for kind in ("piece", "smooth"):
         pair = [errors[kind, name] for name in ("gaussnewton", "nonlinear_tv")]
         assert errors[kind, "smooth_or_flat"] < max(pair)
+
+
+def test_flat_pieces_are_told_from_smooth_changes_whatever_the_pixels():
+    def image(side, kind):
+        y, x = torch.meshgrid(*[torch.linspace(-1, 1, side)] * 2, indexing="ij")
+        far = (x - 0.3) ** 2 + (y + 0.2) ** 2
+        return ((far < 0.2).float() if kind == "piece" else torch.exp(-far / 0.3))[None, None]
+
+    for side in (32, 96):
+        assert flatness(image(side, "piece")) > 1.5
+        assert flatness(image(side, "smooth")) < 0.3
+    assert flatness(torch.ones(1, 1, 8, 8)) == 1.0
+    hidden = image(32, "smooth")
+    hidden[..., :4] = 50.0
+    seen = (hidden < 50).float()
+    assert flatness(hidden, seen) < 0.3, "outside the support nothing counts"
 
 
 def test_more_noise_asks_for_more_smoothing(physics):

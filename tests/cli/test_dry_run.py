@@ -9,7 +9,7 @@ import pytest
 import torch
 from command_line import call
 
-from untrained.physics import BlindBlur, ct
+from untrained.physics import EIT, BlindBlur, ct, disc_mesh
 from untrained.physics.noncartesian import NonCartesianMRI
 from untrained.problem import Problem
 from untrained.run import classical_time, estimate
@@ -53,6 +53,21 @@ def test_slow_first_steps_are_not_waited_for(tmp_path, capsys, monkeypatch) -> N
     assert counted["parameters"] == measured["parameters"]
     assert counted["seconds_per_step"] < 20 * measured["seconds_per_step"]
     assert not (tmp_path / "untrained-out").exists()
+
+
+def test_the_time_of_the_classical_image_of_impedance_tomography_counts(monkeypatch) -> None:
+    monkeypatch.setattr(estimate, "LIMIT", 0.0)
+    eye = np.eye(8)
+    pairs = eye - np.roll(eye, 1, axis=0)
+    physics = EIT(disc_mesh(8, 1.0, 0.5, 0.3, edges=1), pairs, pairs[:, :7], (1, 8, 8))
+    problem = Problem(physics.A(torch.ones(1, 1, 8, 8)), physics)
+    assert classical_time.counted_seconds("baseline", problem) > 0
+    monkeypatch.setattr(classical_time, "mixture_seconds", lambda problem: 1000.0)
+    found, other = (
+        estimate.estimate(plan("eit", method=name), problem, "cpu") for name in ("house", "dip")
+    )
+    assert found["seconds"] > 2000 > other["seconds"], "of the part that is fitted, and of all"
+    assert "first image" in found["note"]
 
 
 def test_the_second_stage_of_an_unknown_operator_is_counted(monkeypatch) -> None:

@@ -149,6 +149,15 @@ def test_classes_beside_a_scan_are_no_reference(tmp_path, arrays):
     assert any("--score ktc" in note for note in one.notes)
 
 
+def test_the_fitted_background_is_said_since_it_tells_wrong_units(tmp_path, arrays):
+    milli = {**arrays, "injections": 1e3 * arrays["injections"]}
+    one = load(tmp_path / "a.npz", milli)
+    (said,) = (note for note in one.notes if note.startswith("fitted"))
+    assert f"{one.physics.background:.3g}" in said
+    assert one.physics.background == pytest.approx(800, rel=0.1)
+    assert "mA" in said
+
+
 def test_transposed_voltages_are_turned_and_said(tmp_path, arrays):
     one = load(tmp_path / "a.npz", {**arrays, "voltages": arrays["voltages"].T})
     assert one.y.equal(load(tmp_path / "b.npz", arrays).y)
@@ -191,6 +200,9 @@ BAD: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "transposed currents": (changed("injections", lambda a: a.T), "transpose|electrodes"),
     "no current at all": (changed("injections", put((slice(None), 2), 0.0)), "injection 3 drives"),
     "a pattern of nothing": (changed("patterns", put((slice(None), 1), 0.0)), "voltage 2"),
+    "a pattern of both signs that does not add up": (
+        changed("patterns", put((0, 0), 2.0)), "voltage 1 have both signs and add up to 1",
+    ),
     "NaN currents": (changed("injections", put((0, 0), np.nan)), "NaN or infinite"),
     "infinite voltages": (changed("voltages", put((0, 0), np.inf)), "infinite"),
     "complex voltages": (changed("voltages", lambda a: a + 1j), "real part"),
@@ -235,7 +247,7 @@ BAD: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "a flat triangle": (changed("elements", lambda a: np.vstack([a, a[:1, [0, 1, 1]]])), "area"),
     "electrodes inside": (changed("electrodes", lambda a: a + 300), "boundary"),
     "electrodes that overlap": (changed("electrodes", put(0, 0)), "boundary|overlap"),
-    "an empty electrode": (changed("electrodes", put(3, -1)), "electrode 4"),
+    "an empty electrode": (changed("electrodes", put(3, -1)), "electrode 4 has no boundary edge"),
     "electrodes without a width": (changed("electrodes", lambda a: a[:, 0, 0]), "width"),
     "an impedance of 0 ohms": (lambda a: {**a, "impedance": np.array([0.0, 1.0])}, "above 0"),
     "impedances of other electrodes": (lambda a: {**a, "impedance": np.ones(5)}, "impedance"),

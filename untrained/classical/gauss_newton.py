@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.linalg import cho_factor, cho_solve
 from torch import Tensor
 
 from untrained.classical.weight import OUT_OF_PROPORTION
 from untrained.errors import UserError
-from untrained.physics.grid_basis import GridBasis
+from untrained.physics.grid_basis import NODES, GridBasis
 from untrained.problem import Problem
 
 LENGTH = 0.5  # correlation of smooth images, the side being 2
@@ -20,6 +22,7 @@ SOFT = 0.02  # differences of the image below this count as smooth in total vari
 STEPS = {"smooth": 8, "variation": 20}
 BEGIN = 1e-2  # weight of the smooth image that total variation begins with
 LONGEST = 2.0  # largest change of the image in one step
+STEPS_OF_WEIGHT = 5.0  # usual steps of `path`
 SETTLED = 1e-3  # relative fall of the objective that ends the iteration
 HALVINGS = 6
 FRACTION, SEEDS = 0.1, (0, 1, 2)
@@ -31,9 +34,12 @@ TIE = 1.2
 """Held-out errors up to this ratio are equal where measurements repeat each other: those held out
 hold the same errors of the model, and an image that is fitted to them is rewarded for it. Of such
 weights the largest is taken."""
-SMOOTH = 0.05
-"""How much the least held-out error must grow before total variation is preferred to smooth, where
-measurements do not repeat each other. Where they do, by TIE - 1 the other way round."""
+FLAT, PER_REST, LEAST_FLAT = 0.49, 45.0, 0.1
+"""t_0, k and t_1 of `smooth_or_flat`."""
+WIDTH = 0.1
+"""b of `smooth_or_flat`."""
+LEAST_SMOOTH = 0.1
+"""The least s where injections repeat each other, as those of measured tanks do."""
 
 
 @dataclass
@@ -86,7 +92,7 @@ class GaussNewton:
             form = weight * self.unit * self._form(values)
             normal = jacobian.T @ jacobian + form.toarray()
             normal[np.diag_indices_from(normal)] += 1e-9 * self.unit
-            change = np.linalg.solve(normal, jacobian.T @ rest - form @ values)
+            change = cho_solve(cho_factor(normal), jacobian.T @ rest - form @ values)
             before = self._objective(rest, values, weight)
             share = min(1.0, LONGEST / max(float(np.abs(change).max()), 1e-300))
             for _ in range(HALVINGS):
@@ -192,16 +198,17 @@ def linearised(problem: Problem) -> Tensor:
 
 @torch.no_grad()
 def smooth_or_flat(problem: Problem) -> Tensor:
-    r"""Mix the smooth image and that of total variation so that held-out data are predicted best.
+    r"""Mix the image of total variation with the smooth one where it shows no flat pieces.
 
-    .. math:: x = s\, x_{smooth} + (1 - s)\, x_{tv}, \qquad s = \arg\min_{[0, 1]}
-              \|(1 - s)\, A_h(x_{tv}) + s\, A_h(x_{smooth}) - y_h\|^2 + k\, m\, (s - s_0)^2
+    .. math:: x = s\, x_{smooth} + (1 - s)\, x_{tv}, \qquad
+              s = \Bigl[\frac{t - f}{b} + \tfrac12\Bigr]_0^1, \qquad
+              t = \max\Bigl(t_0 - k \frac{\|A(x_{tv}) - y\|}{\|y\|},\ t_1\Bigr)
 
-    m is the least held-out error of any mixture. A body of smooth changes suits the one image, one
-    of pieces the other, by 1 to 4 dB either way. Of few injections s_0 = 1, k = 0.05: edges can
-    follow the errors of the model at the electrodes, which held-out data share, and must show more
-    than that. Where injections repeat each other held-out data tell less, and s_0 = 0, k = 0.2
-    suits measured tanks (docs/eit.md). Where nothing can be held out, s = 1/2.
+    f is the `flatness` of x_tv. A body of smooth changes suits the one image, one of flat pieces
+    the other, by 1 to 4 dB either way, and held-out voltages do not tell which: both images
+    explain them, since what differs hardly reaches the electrodes. The gradient of x_tv tells: of
+    flat pieces it is gathered at their edges. Noise spreads it, and t falls with the rest of the
+    fit. Where injections repeat each other s is at least 0.1. Constants: docs/eit.md.
 
     Args:
         problem: one problem whose physics has a Jacobian.
@@ -209,32 +216,56 @@ def smooth_or_flat(problem: Problem) -> Tensor:
     Returns:
         `(1, 1, H, W)` in the problem's units.
     """
-    share = _share(problem)
-    smooth = problem.cached("gaussnewton", gaussnewton)
-    return problem.cached("tv", nonlinear_tv).lerp(smooth, share)
+    flat = problem.cached("tv", nonlinear_tv)
+    off, seen = (problem.visible(v).norm() for v in (problem.A(flat) - problem.y, problem.y))
+    rest = float(off / seen)
+    threshold = max(FLAT - PER_REST * rest, LEAST_FLAT)
+    share = (threshold - flatness(flat, problem.physics.support)) / WIDTH + 0.5
+    share = min(max(share, LEAST_SMOOTH if problem.physics.repeats else 0.0), 1.0)
+    if not share:
+        return flat
+    return flat.lerp(problem.cached("gaussnewton", gaussnewton), share)
 
 
-def _share(problem: Problem) -> float:
-    """Find s, once."""
-    return float(problem.cached("share of smooth", _search_share))
+@torch.no_grad()
+def mixture_seconds(problem: Problem) -> float:
+    """Estimate the time of `smooth_or_flat`.
+
+    One step is taken, and counted as often as the weights that are tried usually ask for.
+    """
+    solver = GaussNewton(problem.select(0), "variation")
+    began = time.perf_counter()
+    solver.run(BEGIN, np.zeros(solver.grid.size), steps=1)
+    step = time.perf_counter() - began
+    paths = len(_draws(solver.problem)) + 0.5  # of all measurements, down to the found weight
+    images = 2.0 if problem.physics.repeats else 1.5  # half of the bodies are not flat
+    return images * step * TRIED * STEPS_OF_WEIGHT * paths
 
 
-def _search_share(problem: Problem) -> Tensor:
-    along = size = rest = 0.0
-    for fit, held in _draws(problem):
-        off = []
-        for prior in WEIGHTS:
-            image = _each(fit, prior, found_weight(problem, prior))
-            off.append(held.visible(held.A(image) - held.y).flatten().double())
-        step = off[0] - off[1]
-        along, size = along - float(step @ off[1]), size + float(step @ step)
-        rest += float(off[1] @ off[1])
-    if not size:
-        return torch.tensor(0.5, dtype=torch.float64)
-    preferred, factor = (0.0, TIE - 1) if problem.physics.repeats else (1.0, SMOOTH)
-    known = factor * max(rest - along**2 / size, 0.0)
-    share = (along + known * preferred) / (size + known)
-    return torch.tensor(min(max(share, 0.0), 1.0), dtype=torch.float64)
+def flatness(image: Tensor, support: Tensor | None = None) -> float:
+    r"""Tell images of flat pieces from smooth ones by the lengths g of the gradient.
+
+    .. math:: f = \frac{\max g}{\max x - \min x} + 1 - \frac{g_{70 \%}}{\bar g}
+
+    The first is the highest edge within one spacing of the grid of unknowns, relative to the range
+    of the image; the second how little is left between the edges: a ramp has a quotient of 1.
+
+    Args:
+        image: `(1, 1, H, W)`.
+        support: `(1, 1, H, W)`, 0 where nothing is measured; None: all is.
+
+    Returns:
+        About -0.3 to 2; 1 for an image without edges.
+    """
+    x = image[0, 0].double().cpu().numpy()
+    seen = np.ones(x.shape, bool) if support is None else support[0, 0].cpu().numpy() > 0
+    inner = seen[:-1, :-1] & seen[1:, :-1] & seen[:-1, 1:]
+    steps = np.hypot(x[1:, :-1] - x[:-1, :-1], x[:-1, 1:] - x[:-1, :-1])[inner]
+    if not steps.any():
+        return 1.0
+    spacing = max(1.0, (max(x.shape) - 1) / (NODES - 1))
+    edge = spacing * float(steps.max() / np.ptp(x[seen]))
+    return edge + 1.0 - float(np.quantile(steps, 0.7) / steps.mean())
 
 
 def require_jacobian(problem: Problem, name: str) -> None:

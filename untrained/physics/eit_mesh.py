@@ -46,6 +46,12 @@ class Mesh:
         if flat.any():
             raise UserError(f"mesh: element {int(flat.argmax())} (counted from 0) has no area")
         elements = np.where((area < 0)[:, None], elements[:, ::-1], elements)
+        empty = [number for number, edges in enumerate(self.electrodes, 1) if not len(edges)]
+        if empty:
+            raise UserError(
+                f"mesh: electrode {empty[0]} has no boundary edge; give the edges below it, or "
+                "leave it out here and its row out of injections and patterns"
+            )
         electrodes = tuple(
             _indices(f"electrode {number}", edges, 2, len(nodes))
             for number, edges in enumerate(self.electrodes, 1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from untrained.classical import CLASSICAL
+from untrained.classical.gauss_newton import mixture_seconds
 from untrained.problem import Problem
 from untrained.waiting import TimeIsUp, waiting
 
@@ -70,6 +71,8 @@ def classical_seconds(name: str, problem: Problem) -> tuple[float | None, str]:
 def counted_seconds(name: str, problem: Problem) -> float | None:
     """Estimate the time of an answer, or of `baseline`, by its products; None where none count."""
     physics = problem.physics
+    if name == "baseline" and not problem.linear and problem.solvable:
+        return mixture_seconds(problem)
     volume = physics.matrix_free and len(problem.x_shape) == 4
     count = (OF_VOLUMES if volume else PRODUCTS).get(name)
     if count is None or not problem.linear or not (problem.traits.few_lines or volume):

@@ -244,7 +244,10 @@ def _counted(
     per_step = OVERHEAD * (_products(recipe, problem) + asked) / _rate(place)
     one, before = problem.select(0), 0.0
     what = "the network alone"
-    if one.physics.has_gram or (one.physics.matrix_free and not one.physics.matrix_bytes):
+    if one.physics.has_jacobian:
+        before = _before(recipe, one)
+        what = "network and first image"
+    elif one.physics.has_gram or (one.physics.matrix_free and not one.physics.matrix_bytes):
         # products of such an operator take as long as the network, or longer
         per_step += len(problem) * step_seconds(one)
         before = _before(recipe, one)
@@ -262,7 +265,7 @@ def _counted(
 
 
 def _before(recipe: Recipe, problem: Problem) -> float:
-    """Estimate the seconds of the classical image that a method begins with, by its products."""
+    """Estimate the seconds of the classical image that a method begins with."""
     if not (isinstance(recipe.method, House) and recipe.method.guided):
         return 0.0
     times = 2 if recipe.stop.refit else 1  # of what is fitted at first, and of everything

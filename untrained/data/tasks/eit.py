@@ -59,6 +59,10 @@ ABSOLUTE = (
     "without reference voltages the background and the contact impedances are estimated from the "
     "measurement itself"
 )
+FITTED = (
+    "fitted: a background conductivity of {:.3g} and contact impedances around {:.2g}, in units of "
+    "the file; numbers a thousand times off tell of currents in mA or of voltages in mV"
+)
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ def load_eit(
     own, of_mesh = _mesh(mesh, beside.mesh, scan, path)
     with from_file(path, mesh):
         physics = _operator(own, scan, beside)
+    notes += (FITTED.format(physics.background, float(np.median(physics.impedance))),)
     one = scan.sigma is not None and not scan.sigma.ndim
     truth = _reference(beside, physics, path)
     return Measurement(

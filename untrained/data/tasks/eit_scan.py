@@ -246,8 +246,16 @@ def _check_patterns(weights: np.ndarray, label: str) -> tuple[str, ...]:
             f"{label}: voltage {int(flat.argmax()) + 1} is of all electrodes alike, and always 0; "
             "a column holds 1 and -1 at the two electrodes between which it is measured"
         )
-    single = np.abs(weights.sum(axis=0)) > SUM * np.abs(weights).max(axis=0)
-    return (FROM_MEAN.format(int(single.sum())),) if single.any() else ()
+    off = np.abs(weights.sum(axis=0)) > SUM * np.abs(weights).max(axis=0)
+    both = off & (weights.min(axis=0) < 0) & (weights.max(axis=0) > 0)
+    if both.any():
+        which = int(both.argmax())
+        raise UserError(
+            f"{label}: the weights of voltage {which + 1} have both signs and add up to "
+            f"{weights[:, which].sum():.4g}; a voltage between electrodes has weights that add up "
+            "to 0, as 1 and -1, and one against the mean of all electrodes has weights of one sign"
+        )
+    return (FROM_MEAN.format(int(off.sum())),) if off.any() else ()
 
 
 def _voltages(
