@@ -48,8 +48,8 @@ def apparent_width(sinogram: np.ndarray, offset: float, angles: Sequence[float])
     cut = edges > CUT * thick.max()
     within = np.stack([values[:, count : 3 * count], values[:, -3 * count : -count]]).mean(2)
     around = np.stack([edges, within])
-    offset = float(np.ptp(around)) < FLAT * abs(float(edges.mean()))
-    if offset or not cut.any() or thick.max() <= 0:
+    background = float(np.ptp(around)) < FLAT * abs(float(edges.mean()))
+    if background or not cut.any() or thick.max() <= 0:
         return 1.0
     share = np.where(cut, edges, 0) / np.maximum(thick, thick.max() / 10)
     radii = 1 / np.sqrt(1 - np.clip(share, 0, math.sqrt(1 - 1 / WIDEST**2)) ** 2)
