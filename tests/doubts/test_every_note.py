@@ -302,6 +302,7 @@ ROWS = (
         elements=counted_from_one, electrodes=counted_from_one)),
     Row("holds classes, not conductivities", tank(truth=lambda _: np.zeros((256, 256)))),
     Row("of the challenge:", tank("--ktc-level", "2")),
+    Row("fitted: a background conductivity of", tank()),
     Row("are NaN and count as not measured", tank(voltages=unmeasured)),
     Row("count from the mean of all electrodes", tank(
         patterns=lambda _: np.eye(8)[:, :6], voltages=lambda v: v[:6],
