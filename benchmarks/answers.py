@@ -242,18 +242,33 @@ def table(out: Path) -> None:
         print(f"{kind}: {sum(each) / len(each):+.2f} ({len(each)}; worst {min(each):+.2f})")
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+def command(
+    description: str | None,
+    listed: Callable[[Path], dict[str, Callable[[], Case]]],
+    usual: Sequence[str] = ANSWERS,
+) -> None:
+    """Run the command line of a study: `run DATA OUT` or `table OUT`.
+
+    Args:
+        description: of the study, for `--help`.
+        listed: gives its cases by name, of the folder of data.
+        usual: the answers, where `--answers` does not name others.
+    """
+    parser = argparse.ArgumentParser(description=description)
     commands = parser.add_subparsers(dest="command", required=True)
     doing = commands.add_parser("run")
     doing.add_argument("data", type=Path)
     doing.add_argument("out", type=Path)
     doing.add_argument("--only", default="*")
-    doing.add_argument("--answers", default=",".join(ANSWERS))
+    doing.add_argument("--answers", default=",".join(usual))
     shown = commands.add_parser("table")
     shown.add_argument("out", type=Path)
     given = parser.parse_args()
     if given.command == "run":
-        run(cases(given.data), given.out, given.only, given.answers.split(","))
+        run(listed(given.data), given.out, given.only, given.answers.split(","))
     else:
         table(given.out)
+
+
+if __name__ == "__main__":
+    command(__doc__, cases)

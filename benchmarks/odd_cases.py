@@ -1,6 +1,6 @@
 """Cases unlike those that anything was tuned on: sizes, noise, factors, kernels, coils, views.
 
-    python benchmarks/odd_cases.py run DATA OUT [--only PATTERN]
+    python benchmarks/odd_cases.py run DATA OUT [--only PATTERN] [--answers tv,auto-0]
     python benchmarks/odd_cases.py table OUT
 
 Every classical answer and `auto` in `fast`, as in `answers.py`: scans and spoilt pictures are
@@ -10,14 +10,13 @@ of classic_sets; noise is relative to 255, on scans as said by the functions.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from answers import CLASSICAL, OURS, Case, run, table
+from answers import CLASSICAL, OURS, Case, command
 from lambda_scale import drawn, undersampled
 from PIL import Image
 from scans import KNEES, T2, images, middle
@@ -27,7 +26,6 @@ from untrained.data.phantoms import birdcage_maps, gaussian_kernel, shepp_logan
 from untrained.maths import fft2c
 from untrained.physics import CT, Blur, Denoise, Inpaint, SuperRes, random_mask
 
-ANSWERS = (*CLASSICAL, OURS)
 SIDES = (128, 144)
 
 
@@ -162,16 +160,4 @@ def cases(data: Path) -> dict[str, Callable[[], Case]]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    doing = commands.add_parser("run")
-    doing.add_argument("data", type=Path)
-    doing.add_argument("out", type=Path)
-    doing.add_argument("--only", default="*")
-    shown = commands.add_parser("table")
-    shown.add_argument("out", type=Path)
-    given = parser.parse_args()
-    if given.command == "run":
-        run(cases(given.data), given.out, given.only, ANSWERS)
-    else:
-        table(given.out)
+    command(__doc__, cases, (*CLASSICAL, OURS))

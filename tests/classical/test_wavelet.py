@@ -178,7 +178,7 @@ def test_the_defaults_are_listed():
 
 @needs_sigpy
 def test_denoising_is_one_shrinkage_of_the_measurement():
-    """Where A is the identity every iteration gives the same image, so that one is enough."""
+    """Compare one shrinkage with twenty iterations, which give the same where A is the identity."""
     noisy = SMALL + 0.1 * torch.randn(SMALL.shape, generator=torch.Generator().manual_seed(0))
     run = _Reconstruction(Problem(noisy, Denoise((1, 64, 64))))
     at_once, run.direct = run.run(0.2), False

@@ -264,8 +264,7 @@ def scan_doubts(sinogram: np.ndarray, physics: CT, label: str) -> tuple[str, ...
     notes += values
     if values or physics.mask is not None:
         return notes
-    if (
-        apparent_width(sinogram, geometry.detector_offset, geometry.angles) > 1
-    ):  # no centre of mass is known
+    width = apparent_width(sinogram, geometry.detector_offset, geometry.angles)
+    if width > 1:  # views that are cut off have no known centre of mass
         return (*notes, *truncation_doubts(sinogram, geometry))
     return (*notes, *centre_doubts(sinogram, geometry))

@@ -31,8 +31,6 @@ OF_VOLUMES = {"tv": 250, "baseline": 250}
 """Of a volume whose matrix cannot be stored, which takes fewer."""
 
 CROPS = (192, 96)  # pixels a side of the part of a picture that is tried
-
-
 OWN = ("fbp", "fdk")  # answers that look at all views, whatever the products do
 RATE = 3e9  # bytes of a stored matrix that a product reads in a second
 
