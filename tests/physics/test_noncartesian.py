@@ -123,6 +123,15 @@ def test_kernel_of_odd_sides() -> None:
     assert float((quick - direct).norm() / direct.norm()) < 1e-6
 
 
+def test_each_image_may_have_a_kernel_of_its_own() -> None:
+    points, x = spokes(7, 30).flatten(0, 1), noise(2, 3, 16, 20, dtype=torch.complex64)
+    kernels = torch.stack(
+        [normal_kernel(points, noise(210, seed=s).square(), (16, 20)) for s in (1, 2)]
+    )
+    alone = torch.stack([apply_normal(x[i], kernels[i]) for i in (0, 1)])
+    torch.testing.assert_close(apply_normal(x, kernels[:, None]), alone)
+
+
 def test_misfit_and_its_gradient_are_those_of_the_residual() -> None:
     """The quadratic form in A^H A against the sum of squares that it stands for."""
     truth, physics, y = scan()

@@ -128,11 +128,27 @@ def normal_kernel(points: Tensor, weights: Tensor, size: tuple[int, int]) -> Ten
 
 
 def apply_normal(images: Tensor, kernel: Tensor) -> Tensor:
-    """Compute F^H W F of complex images `(..., H, W)`, with the `normal_kernel` of F and W."""
+    """Compute F^H W F of complex images `(..., H, W)`, with the `normal_kernel` of F and W.
+
+    The leading axes of the kernel are 1 or those of the images.
+    """
+    across = kernel.mT.to(images.real.dtype).contiguous()
+    if images.device.type != "cpu":
+        return _convolved(images, across)
+    # image by image: one at a time stays in the cache, which takes a quarter of the time
+    before = images.shape[:-2]
+    kernels = across.expand(*before, *across.shape[-2:])
+    made = [_convolved(images[at], kernels[at]) for at in np.ndindex(*before)]
+    return torch.stack(made).reshape(images.shape)
+
+
+def _convolved(images: Tensor, across: Tensor) -> Tensor:
+    """Convolve images with a kernel whose spectrum is given with its axes swapped."""
     height, width = images.shape[-2:]
-    wide = torch.fft.fft(images, n=2 * width)
-    wide = torch.fft.fft(wide, n=2 * height, dim=-2) * kernel.to(images.real.dtype)
-    rows = torch.fft.ifft(wide, dim=-2)[..., :height, :]
+    rows = torch.fft.fft(images, n=2 * width)
+    # transforms along columns are several times faster where these are rows
+    wide = torch.fft.fft(rows.mT.contiguous(), n=2 * height) * across
+    rows = torch.fft.ifft(wide)[..., :height].mT
     return torch.fft.ifft(rows)[..., :width]
 
 
