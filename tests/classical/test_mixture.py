@@ -188,7 +188,7 @@ def test_where_no_pixel_can_be_held_out_both_count_the_same(monkeypatch) -> None
     torch.testing.assert_close(filled(problem), both, atol=1e-5, rtol=0)
 
 
-def test_ct_and_mri_lean_on_fixed_shares_of_two_images() -> None:
+def test_ct_leans_on_fixed_shares_of_two_images() -> None:
     physics = CT((32, 32), np.arange(12) * 15.0, 46)
     y = physics.A(BRICK[..., :32, :32])
     draw = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
@@ -198,8 +198,8 @@ def test_ct_and_mri_lean_on_fixed_shares_of_two_images() -> None:
 
 
 @pytest.mark.parametrize("scattered", [False, True])
-def test_single_samples_of_k_space_find_the_share(scattered: bool) -> None:
-    """Held-out columns are too few for it; single samples are many."""
+def test_single_samples_of_k_space_find_the_shares(scattered: bool) -> None:
+    """Held-out columns are too few for them; single samples are many."""
     draw = torch.rand(32, 32 if scattered else 1, generator=torch.Generator().manual_seed(0))
     mask = (draw < 0.5).float().expand(32, 32).clone()
     mask[12:20, 12:20] = 1
@@ -208,5 +208,6 @@ def test_single_samples_of_k_space_find_the_share(scattered: bool) -> None:
     physics = MRI(mask, x_shape=(2, 32, 32))
     problem = ut.Problem(physics.A(BRICK[..., :32, :32].repeat(1, 2, 1, 1)), physics)
     assert samples_are_scattered(problem) == scattered
-    fixed = mixed_if_flat(problem, 0.7 * two_priors(problem) + 0.3 * lowrank(problem))
+    mixed = 0.5 * two_priors(problem) + 0.2 * lowrank(problem) + 0.3 * nlbayes(problem)
+    fixed = mixed_if_flat(problem, mixed)
     assert torch.allclose(baseline(problem), fixed, atol=1e-5) != scattered

@@ -25,7 +25,9 @@ from untrained.classical.weight import noise_level
 from untrained.physics.masks import along_lines
 from untrained.problem import Problem
 
-OF_TWO = 0.7  # share of `two_priors` where too few lines or views were measured to find one
+OF_LINES = {"ct": (0.7, 0.3), "mri": (0.5, 0.2, 0.3)}
+"""Shares of `two_priors`, `lowrank` and `nlbayes` where too few views or columns were measured to
+find them."""
 OWN_SHARE = "share of two priors"  # name of s in the problem's cache
 SPARSE = 5  # distance of two blocks where shares are found
 
@@ -125,15 +127,16 @@ def _search_deblurring(problem: Problem) -> Tensor:
 
 @torch.no_grad()
 def of_few_lines(problem: Problem) -> Tensor:
-    r"""Mix the images of `two_priors` and `lowrank` in fixed shares, for CT and MRI.
+    r"""Mix the images of `two_priors`, `lowrank` and `nlbayes` in fixed shares, for CT and MRI.
 
-    .. math:: x = 0.7\, x_{\mathrm{two}} + 0.3\, x_{\mathrm{low}}
+    .. math:: x = s_1\, x_{\mathrm{two}} + s_2\, x_{\mathrm{low}} + s_3\, x_{\mathrm{Bayes}}, \qquad
+              s = (0.7, 0.3, 0) \text{ for CT},\ (0.5, 0.2, 0.3) \text{ for MRI}
 
     Their errors differ where one level and one coupling do not suit the whole image. Columns and
     views are too few to find shares by: the shares they asked for were worse than these (two scans
-    of CT and one of MRI, two draws each). Set on eight scans: docs/methods/house.md. Noisy views
+    of CT and one of MRI, two draws each). Set on many scans: docs/methods/house.md. Noisy views
     take x_two alone: `lowrank`, with its fixed coupling, is up to 5 dB below it there. Where single
-    samples of k-space were measured, held-out ones are many and find the share. An object of flat
+    samples of k-space were measured, held-out ones are many and find the shares. An object of flat
     pieces has a share of total variation beside it (`mixed_if_flat`).
 
     Args:
@@ -142,13 +145,27 @@ def of_few_lines(problem: Problem) -> Tensor:
     Returns:
         `(1, C, H, W)` in the problem's units.
     """
-    two = _two(problem)
     if is_noisy(problem):
-        return mixed_if_flat(problem, two)
-    share = OF_TWO
+        return mixed_if_flat(problem, _two(problem))
+    shares = torch.tensor(OF_LINES[problem.task], dtype=torch.float64)
     if samples_are_scattered(problem):
-        share = float(_found_once(problem, OWN_SHARE, _search_filling))
-    return mixed_if_flat(problem, problem.cached("lowrank", lowrank).lerp(two, share))
+        shares = _found_once(problem, "shares", _search_samples)
+    parts = [_two(problem), problem.cached("lowrank", lowrank)]
+    if len(shares) > len(parts):
+        parts.append(problem.cached("nlbayes", nlbayes))
+    mixed = torch.einsum("k,k...->...", shares.to(problem.y), torch.stack(parts))
+    return mixed_if_flat(problem, mixed)
+
+
+def _search_samples(problem: Problem) -> Tensor:
+    def images(fit: Problem, shrink: float) -> tuple[Tensor, Tensor, Tensor]:
+        level, coupling = settings(problem)
+        return solve_at(fit, level * shrink, coupling, SPARSE), lowrank(fit), nlbayes(fit)
+
+    off = held_out_residuals(problem, images)
+    if off is None:
+        return torch.tensor(OF_LINES[problem.task], dtype=torch.float64)
+    return least_squares(off)
 
 
 def samples_are_scattered(problem: Problem) -> bool:

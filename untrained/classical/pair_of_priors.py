@@ -3,7 +3,7 @@ r"""Low rank and non-local Bayes of similar blocks as one prior: the classical p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 import torch
@@ -43,7 +43,7 @@ FIRST_LEVEL = 3.0  # in units of the last
 RANK_LEVEL = 1.25  # of low rank, in units of that of non-local Bayes
 
 COUPLINGS = (2.0, 0.6, 0.2, 0.06, 0.02, 0.006)
-MIDDLE = 2  # the one that the search begins with
+FIRST = 0.2  # the search begins with it, or with the highest one that is tried
 LEVELS = LEVEL / 2**HALVINGS, LEVEL * 2**DOUBLINGS
 MOST_TRIALS = 26
 
@@ -51,13 +51,14 @@ SHARE = {"inpaint": 0.35, "ct": 0.42}
 """The last level in units of the one found, 0.5 elsewhere. It is found with cosines, which describe
 structure worse and so ask for more."""
 COUPLING = 3.0  # in units of the one found, which goes with the higher level
-OF_RANK = {"deblur": 0.25}
+OF_RANK = {"deblur": 0.25, "mri": 0.25}
 """Share of low rank in x; 0.5 elsewhere. Blurred photographs have noise, which it keeps more of."""
-LEAST = {"ct": 0.02, "mri": 0.02}
-"""The least coupling tried; elsewhere all of COUPLINGS are."""
-LOWER = {"ct": 0.83, "mri": 0.7}
-"""Factor of the level at the least coupling: there is little noise there, and the aliases of the
-views or columns that were fitted, fewer than were measured, call for too high a level."""
+TRIED = {"ct": COUPLINGS[:5], "mri": COUPLINGS[3:5]}
+"""The couplings tried; elsewhere all of them. A few held-out columns of k-space may prefer one of 2,
+where knees at 2x are 8 dB worse than at 0.06."""
+LOWER = {"ct": {0.02: 0.83}, "mri": {0.06: 0.83, 0.02: 0.7}}
+"""Factor of the level at a coupling: at the smallest ones there is little noise, and the aliases of
+the views or columns that were fitted, fewer than were measured, call for too high a level."""
 
 NOISY = {"ct": 0.02}
 """Noise relative to the mean |y| above which the level found with cosines is tried: on views of
@@ -74,7 +75,7 @@ def two_priors(problem: Problem) -> Tensor:
               z_k = \arg\min_z \frac{\|W^{1/2} (A z - y)\|^2}{\|W^{1/2} A\|^2}
                     + 3 \mu\, \frac{\sigma_K^2}{\sigma_k^2}\, \|z - x_k\|^2
 
-    r is 1/2, for deblurring 1/4. L is `shrink_groups`, B the non-local Bayes of `nlbayes`, whose
+    r is 1/2, for deblurring and MRI 1/4. L is `shrink_groups`, B the non-local Bayes of `nlbayes`, whose
     statistics are those of the image of L. z_0 is the image of `dct`'s splitting with the level s
     and the coupling mu that predict held-out measurements best. sigma_k falls in equal ratios to
     sigma_K = s/2 in K = 12 rounds, from three times that or, on MRI, from where `lowrank` begins.
@@ -104,8 +105,7 @@ def solve_at(problem: Problem, found: float, coupling: float, stride: int = 4) -
     start = tv_start(problem)
     x = split_by_cosines(problem, start, levels_to(problem, found), coupling)
     level = SHARE.get(problem.task, 0.5) * found
-    if coupling == _couplings(problem)[-1]:
-        level *= LOWER.get(problem.task, 1.0)
+    level *= LOWER.get(problem.task, {}).get(coupling, 1.0)
     level = max(level, LEVELS[0] * unit(problem))
     coupling *= COUPLING
     rank = OF_RANK.get(problem.task, 0.5)
@@ -147,7 +147,7 @@ def _search(problem: Problem) -> Tensor:
 
     asked = expected_error(problem, prepare)
     if asked is None:
-        return torch.tensor([UNTRIED * unit(problem), COUPLINGS[MIDDLE]], dtype=torch.float64)
+        return torch.tensor([UNTRIED * unit(problem), _tried(problem)[1]], dtype=torch.float64)
     level, coupling = _descend(asked, problem)
     if is_noisy(problem):
         level = _raised(problem, level, coupling)
@@ -173,8 +173,10 @@ def _raised(problem: Problem, level: float, coupling: float) -> float:
     return level
 
 
-def _couplings(problem: Problem) -> list[float]:
-    return [c for c in COUPLINGS if c >= LEAST.get(problem.task, 0.0)]
+def _tried(problem: Problem) -> tuple[Sequence[float], float]:
+    """Return the couplings that are tried, and the first of them."""
+    couplings = TRIED.get(problem.task, COUPLINGS)
+    return couplings, min(FIRST, couplings[0])
 
 
 def _descend(asked: Callable[..., float], problem: Problem) -> tuple[float, float]:
@@ -183,10 +185,10 @@ def _descend(asked: Callable[..., float], problem: Problem) -> tuple[float, floa
     A step goes to any neighbour, also along the valley, where a higher level goes with a smaller
     coupling.
     """
-    error, couplings = cache(asked), _couplings(problem)
+    error, (couplings, middle) = cache(asked), _tried(problem)
     start = LEVEL * unit(problem)
     first = by_octaves(
-        lambda level: error(level, couplings[MIDDLE]), start, HALVINGS, DOUBLINGS, tie_of(problem)
+        lambda level: error(level, middle), start, HALVINGS, DOUBLINGS, tie_of(problem)
     )
 
     lowest, highest = (round(2 * math.log2(end * unit(problem) / first)) for end in LEVELS)
@@ -194,7 +196,8 @@ def _descend(asked: Callable[..., float], problem: Problem) -> tuple[float, floa
     def at(i: int, j: int) -> float:
         return error(first * 2 ** (i / 2), couplings[j])
 
-    best, tried = (0, MIDDLE), {(0, MIDDLE): at(0, MIDDLE)}
+    best = 0, couplings.index(middle)
+    tried = {best: at(*best)}
     while len(tried) < MOST_TRIALS:
         i, j = best
         near = [(i + 1, j + 1), (i - 1, j - 1), (i + 1, j), (i - 1, j), (i, j + 1), (i, j - 1)]
