@@ -13,7 +13,6 @@ from untrained.classical.pair_of_priors import COUPLINGS, settings
 from untrained.metrics import psnr
 from untrained.physics import CT, MRI, Blur, PhaseRetrieval, SuperRes
 
-
 Scan = tuple[ut.Problem, Tensor]
 
 

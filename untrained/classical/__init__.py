@@ -31,6 +31,7 @@ from untrained.classical.total_variation import (
     tv_weight,
 )
 from untrained.classical.wavelet import l1wavelet
+from untrained.classical.weight import on_trajectory
 from untrained.problem import Problem
 from untrained.problem.slices import slices_of
 
@@ -139,8 +140,11 @@ def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
         return "non-local Bayes, low rank, total variation", deblurred
     if problem.traits.missing_pixels:
         return "low rank and non-local Bayes", filled
-    name, flat = "low rank and non-local Bayes", [float(s) for s in flat_shares(problem)]
+    parts, flat = ["low rank", "non-local Bayes"], [float(s) for s in flat_shares(problem)]
+    if on_trajectory(problem):
+        parts.append("wavelets")
     if any(flat):
         share = f"{100 * flat[0]:.0f} % " if len(flat) == 1 else ""
-        name = f"low rank, non-local Bayes and {share}total variation"
+        parts.append(f"{share}total variation")
+    name = f"{', '.join(parts[:-1])} and {parts[-1]}"
     return name, of_few_lines if problem.traits.few_lines else enlarged

@@ -19,9 +19,10 @@ from untrained.classical.shares import (
     split_noise_shares,
     sure_shares,
 )
+from untrained.classical.shots import of_shots
 from untrained.classical.sliding_dct import dct_denoise
 from untrained.classical.total_variation import rough_tv, tv_weight
-from untrained.classical.weight import noise_level
+from untrained.classical.weight import noise_level, on_trajectory
 from untrained.physics.masks import along_lines
 from untrained.problem import Problem
 
@@ -136,8 +137,9 @@ def of_few_lines(problem: Problem) -> Tensor:
     views are too few to find shares by: the shares they asked for were worse than these (two scans
     of CT and one of MRI, two draws each). Set on many scans: docs/methods/house.md. Noisy views
     take x_two alone: `lowrank`, with its fixed coupling, is up to 5 dB below it there. Where single
-    samples of k-space were measured, held-out ones are many and find the shares. An object of flat
-    pieces has a share of total variation beside it (`mixed_if_flat`).
+    samples of k-space were measured, held-out ones are many and find the shares. Shots of a
+    trajectory have a mixture of their own (`of_shots`). An object of flat pieces has a share of
+    total variation beside it (`mixed_if_flat`).
 
     Args:
         problem: one problem of lines of k-space or views.
@@ -145,6 +147,8 @@ def of_few_lines(problem: Problem) -> Tensor:
     Returns:
         `(1, C, H, W)` in the problem's units.
     """
+    if on_trajectory(problem):
+        return mixed_if_flat(problem, of_shots(problem))
     if is_noisy(problem):
         return mixed_if_flat(problem, _two(problem))
     shares = torch.tensor(OF_LINES[problem.task], dtype=torch.float64)

@@ -32,6 +32,7 @@ from untrained.classical.weight import (
     by_octaves,
     expected_error,
     held_out_error,
+    on_trajectory,
     relative_noise,
     taken_over,
     tie_of,
@@ -54,8 +55,8 @@ COUPLING = 3.0  # in units of the one found, which goes with the higher level
 OF_RANK = {"deblur": 0.25, "mri": 0.25}
 """Share of low rank in x; 0.5 elsewhere. Blurred photographs have noise, which it keeps more of."""
 TRIED = {"ct": COUPLINGS[:5], "mri": COUPLINGS[3:5]}
-"""The couplings tried; elsewhere all of them. A few held-out columns of k-space may prefer one of 2,
-where knees at 2x are 8 dB worse than at 0.06."""
+"""The couplings tried; elsewhere all of them. A few held-out columns of k-space may prefer one of
+2, where knees at 2x are 8 dB worse than at 0.06."""
 LOWER = {"ct": {0.02: 0.83}, "mri": {0.06: 0.83, 0.02: 0.7}}
 """Factor of the level at a coupling: at the smallest ones there is little noise, and the aliases of
 the views or columns that were fitted, fewer than were measured, call for too high a level."""
@@ -75,8 +76,8 @@ def two_priors(problem: Problem) -> Tensor:
               z_k = \arg\min_z \frac{\|W^{1/2} (A z - y)\|^2}{\|W^{1/2} A\|^2}
                     + 3 \mu\, \frac{\sigma_K^2}{\sigma_k^2}\, \|z - x_k\|^2
 
-    r is 1/2, for deblurring and MRI 1/4. L is `shrink_groups`, B the non-local Bayes of `nlbayes`, whose
-    statistics are those of the image of L. z_0 is the image of `dct`'s splitting with the level s
+    r is 1/2, for deblurring and MRI 1/4. L is `shrink_groups`, B the non-local Bayes of `nlbayes`,
+    whose statistics are those of the image of L. z_0 is the image of `dct`'s splitting with the level s
     and the coupling mu that predict held-out measurements best. sigma_k falls in equal ratios to
     sigma_K = s/2 in K = 12 rounds, from three times that or, on MRI, from where `lowrank` begins.
     The answer is x_K, for missing pixels z_K.
@@ -134,7 +135,8 @@ def settings(problem: Problem) -> tuple[float, float]:
 
 
 def _search(problem: Problem) -> Tensor:
-    if problem.part is not None and not problem.traits.few_lines:
+    shots = on_trajectory(problem)
+    if problem.part is not None and (shots or not problem.traits.few_lines):
         level, coupling = settings(problem.part)
         found = taken_over(problem, problem.part, level)
         return torch.stack([found, torch.full_like(found, coupling)])
@@ -145,7 +147,8 @@ def _search(problem: Problem) -> Tensor:
             fit, start, levels_to(fit, level, TRIAL_ROUNDS), coupling, stride=2
         )
 
-    asked = expected_error(problem, prepare)
+    # one draw of shots, which cross all of k-space, judges well enough
+    asked = (held_out_error if shots else expected_error)(problem, prepare)
     if asked is None:
         return torch.tensor([UNTRIED * unit(problem), _tried(problem)[1]], dtype=torch.float64)
     level, coupling = _descend(asked, problem)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import UserError
+from untrained.physics.noncartesian import NonCartesianMRI
 from untrained.problem import Problem
 
 FRACTION = {"ct": 0.15}
@@ -169,6 +170,11 @@ def probed(problem: Problem) -> tuple[float, float, Tensor, Problem]:
 def taken_over(problem: Problem, part: Problem, weight: float) -> Tensor:
     """Convert the weight of `part` to the units of the whole, `problem`; float64, no axes."""
     return weight * (part.scale[0].double() / problem.scale[0].double()).cpu()
+
+
+def on_trajectory(problem: Problem) -> bool:
+    """Tell whether samples of k-space lie along the shots of a trajectory, and not on a grid."""
+    return isinstance(problem.physics, NonCartesianMRI)
 
 
 def tie_of(problem: Problem) -> float:
