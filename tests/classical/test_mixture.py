@@ -21,7 +21,13 @@ from untrained.classical import (
     weight,
 )
 from untrained.classical.flat_pieces import mixed_if_flat
-from untrained.classical.mixture import candidates, deblurred, filled, samples_are_scattered
+from untrained.classical.mixture import (
+    candidates,
+    deblurred,
+    filled,
+    line_shares,
+    samples_are_scattered,
+)
 from untrained.classical.shares import least_quadratic
 from untrained.data.phantoms import gaussian_kernel
 from untrained.metrics import psnr
@@ -188,13 +194,31 @@ def test_where_no_pixel_can_be_held_out_both_count_the_same(monkeypatch) -> None
     torch.testing.assert_close(filled(problem), both, atol=1e-5, rtol=0)
 
 
-def test_ct_leans_on_fixed_shares_of_two_images() -> None:
-    physics = CT((32, 32), np.arange(12) * 15.0, 46)
+@pytest.mark.parametrize(("views", "shares"), [(12, (0, 0.58, 0.42)), (24, (0.7, 0.3, 0))])
+def test_ct_leans_on_shares_by_the_number_of_views(views: int, shares: tuple[float, ...]) -> None:
+    """A lost view counts as not measured."""
+    mask = torch.ones(46, views + 1)
+    mask[:, 3] = 0
+    physics = CT((32, 32), np.arange(views + 1) * 180 / (views + 1), 46, mask=mask)
     y = physics.A(BRICK[..., :32, :32])
     draw = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
-    problem = ut.Problem(y + 0.01 * y.mean() * draw, physics)
-    expected = 0.7 * two_priors(problem) + 0.3 * lowrank(problem)
+    problem = ut.Problem((y + 0.01 * y.mean() * draw) * mask, physics)
+    assert line_shares(problem) == pytest.approx(shares)
+    images = (two_priors(problem), lowrank(problem), nlbayes(problem))
+    expected = sum(share * image for share, image in zip(shares, images, strict=True))
     torch.testing.assert_close(baseline(problem), expected)
+
+
+@pytest.mark.parametrize(
+    ("columns", "shares"), [(4, (0.7, 0.3, 0)), (6, (0.6, 0.25, 0.15)), (8, (0.5, 0.2, 0.3))]
+)
+def test_few_columns_leave_no_share_to_bayes(columns: int, shares: tuple[float, ...]) -> None:
+    mask = torch.zeros(32)
+    mask[:columns] = 1
+    physics = MRI(mask, x_shape=(2, 8, 32))
+    assert line_shares(ut.Problem(torch.ones(1, 2, 1, 8, 32) * mask, physics)) == pytest.approx(
+        shares
+    )
 
 
 @pytest.mark.parametrize("scattered", [False, True])

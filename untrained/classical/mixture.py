@@ -26,9 +26,10 @@ from untrained.classical.weight import noise_level, on_trajectory
 from untrained.physics.masks import along_lines
 from untrained.problem import Problem
 
-OF_LINES = {"ct": (0.7, 0.3), "mri": (0.5, 0.2, 0.3)}
-"""Shares of `two_priors`, `lowrank` and `nlbayes` where too few views or columns were measured to
-find them."""
+OF_LINES = 0.7, 0.3  # shares of `two_priors` and `lowrank` from views or columns
+FEW_VIEWS = 12, 24  # up to the first, `two_priors` has no share; from the second on OF_LINES holds
+BAYES, COLUMNS = 0.3, (0.125, 0.25)
+"""Share of `nlbayes` where the second part of k-space or more was measured; 0 up to the first."""
 OWN_SHARE = "share of two priors"  # name of s in the problem's cache
 SPARSE = 5  # distance of two blocks where shares are found
 
@@ -130,16 +131,14 @@ def _search_deblurring(problem: Problem) -> Tensor:
 def of_few_lines(problem: Problem) -> Tensor:
     r"""Mix the images of `two_priors`, `lowrank` and `nlbayes` in fixed shares, for CT and MRI.
 
-    .. math:: x = s_1\, x_{\mathrm{two}} + s_2\, x_{\mathrm{low}} + s_3\, x_{\mathrm{Bayes}}, \qquad
-              s = (0.7, 0.3, 0) \text{ for CT},\ (0.5, 0.2, 0.3) \text{ for MRI}
+    .. math:: x = s_1\, x_{\mathrm{two}} + s_2\, x_{\mathrm{low}} + s_3\, x_{\mathrm{Bayes}}
 
     Their errors differ where one level and one coupling do not suit the whole image. Columns and
-    views are too few to find shares by: the shares they asked for were worse than these (two scans
-    of CT and one of MRI, two draws each). Set on many scans: docs/methods/house.md. Noisy views
-    take x_two alone: `lowrank`, with its fixed coupling, is up to 5 dB below it there. Where single
-    samples of k-space were measured, held-out ones are many and find the shares. Shots of a
-    trajectory have a mixture of their own (`of_shots`). An object of flat pieces has a share of
-    total variation beside it (`mixed_if_flat`).
+    views are too few to find shares by: `line_shares` sets them. Noisy views take x_two alone:
+    `lowrank`, with its fixed coupling, is up to 5 dB below it there. Where single samples of
+    k-space were measured, held-out ones are many and find the shares. Shots of a trajectory have a
+    mixture of their own (`of_shots`). An object of flat pieces has a share of total variation
+    beside it (`mixed_if_flat`).
 
     Args:
         problem: one problem of lines of k-space or views.
@@ -151,14 +150,53 @@ def of_few_lines(problem: Problem) -> Tensor:
         return mixed_if_flat(problem, of_shots(problem))
     if is_noisy(problem):
         return mixed_if_flat(problem, _two(problem))
-    shares = torch.tensor(OF_LINES[problem.task], dtype=torch.float64)
     if samples_are_scattered(problem):
-        shares = _found_once(problem, "shares", _search_samples)
-    parts = [_two(problem), problem.cached("lowrank", lowrank)]
-    if len(shares) > len(parts):
-        parts.append(problem.cached("nlbayes", nlbayes))
-    mixed = torch.einsum("k,k...->...", shares.to(problem.y), torch.stack(parts))
-    return mixed_if_flat(problem, mixed)
+        shares = [float(s) for s in _found_once(problem, "shares", _search_samples)]
+    else:
+        shares = line_shares(problem)
+    named = (("two priors", two_priors), ("lowrank", lowrank), ("nlbayes", nlbayes))
+    parts = [
+        share * problem.cached(name, made)
+        for share, (name, made) in zip(shares, named, strict=True)
+        if share
+    ]
+    return mixed_if_flat(problem, torch.stack(parts).sum(0))
+
+
+def line_shares(problem: Problem) -> list[float]:
+    """Set the shares of `two_priors`, `lowrank` and `nlbayes` by how much was measured.
+
+    Of a dozen views two are held out, which cannot tell the level and the coupling of `two_priors`:
+    up to 1.3 dB below the others. So it has no share up to 12 views and 0.7 from 24 on; of what
+    it lacks, `nlbayes` takes 0.6. On MRI `nlbayes` has 0.3 where a quarter of the columns or more
+    was measured, none from an eighth down, and of what it takes two thirds come from `two_priors`.
+    Between, shares are linear. Set on many scans: docs/methods/house.md.
+
+    Args:
+        problem: one problem of views or of lines of k-space.
+
+    Returns:
+        Three shares of sum one.
+    """
+    two, low = OF_LINES
+    if problem.traits.measures == "views":
+        views = int((problem.measured != 0).flatten(0, -2).any(0).sum())
+        lacking = two * (1 - _rise(views, *FEW_VIEWS))
+        return [two - lacking, low + 0.4 * lacking, 0.6 * lacking]
+    bayes = BAYES * _rise(float(problem.measured.mean()), *COLUMNS)
+    return [two - 2 / 3 * bayes, low - bayes / 3, bayes]
+
+
+def _rise(value: float, low: float, high: float) -> float:
+    """Rise from 0 at `low` to 1 at `high`."""
+    return min(max((value - low) / (high - low), 0.0), 1.0)
+
+
+def samples_are_scattered(problem: Problem) -> bool:
+    """Tell whether single positions of k-space were measured, not whole rows or columns."""
+    mask = problem.physics.mask
+    lines = problem.traits.measures == "lines"
+    return lines and mask is not None and along_lines(mask[0, 0, 0]) is None
 
 
 def _search_samples(problem: Problem) -> Tensor:
@@ -168,15 +206,8 @@ def _search_samples(problem: Problem) -> Tensor:
 
     off = held_out_residuals(problem, images)
     if off is None:
-        return torch.tensor(OF_LINES[problem.task], dtype=torch.float64)
+        return torch.tensor(line_shares(problem), dtype=torch.float64)
     return least_squares(off)
-
-
-def samples_are_scattered(problem: Problem) -> bool:
-    """Tell whether single positions of k-space were measured, not whole rows or columns."""
-    mask = problem.physics.mask
-    lines = problem.traits.measures == "lines"
-    return lines and mask is not None and along_lines(mask[0, 0, 0]) is None
 
 
 @torch.no_grad()

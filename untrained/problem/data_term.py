@@ -176,12 +176,17 @@ class DataTerm:
         return n
 
     @property
-    def n_visible(self) -> float:
-        """Count the real measurements of one problem that are visible: not masked, not held."""
+    def measured(self) -> Tensor:
+        """Mark by 1 what is visible to one problem, not masked, not held: `(1, *y.shape[1:])`."""
         visible = torch.ones_like(self.y[:1])
         for mask in (self.physics.sampling_mask(self.y), self.keep):
             visible = visible if mask is None else visible * mask[:1]
-        return float(visible.sum())
+        return visible
+
+    @property
+    def n_visible(self) -> float:
+        """Count the real measurements of one problem that are visible."""
+        return float(self.measured.sum())
 
     @property
     def norm_squared(self) -> float:
