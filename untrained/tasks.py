@@ -88,6 +88,7 @@ _ROWS = (
         measures="pixels",
         missing_pixels=True,
         input_name="measurement",
+        sigma_option=True,
     ),
     Task("superres", unit_range=True, measures="pixels"),
     Task("deblur", unit_range=True, measures="pixels", blurred=True),

@@ -291,6 +291,21 @@ def test_bad_simulation_options(clean, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "level"), [("10", 10 / 255), ("0", 0.0), ("auto", None), (None, 3 / 255)]
+)
+def test_the_noise_of_kept_pixels_may_be_given(clean, tmp_path, given, level):
+    simulate_inpaint(clean, tmp_path / "m.npz", missing=0.5)
+    with np.load(tmp_path / "m.npz") as file:
+        np.savez(tmp_path / "noisy.npz", **file, sigma=3.0)
+    found = load_inpaint(tmp_path / "noisy.npz", sigma=given)
+    assert found.sigma == (None if level is None else pytest.approx(level))
+    replaced = [note for note in found.notes if "--sigma took the place" in note]
+    assert len(replaced) == (given is not None)
+    with pytest.raises(UserError, match="--sigma must be"):
+        load_inpaint(tmp_path / "m.npz", sigma="-1")
+
+
 @pytest.mark.parametrize("simulate", [simulate_denoise, simulate_inpaint])
 def test_bad_seed(clean, tmp_path, simulate):
     with pytest.raises(UserError, match="--seed"):

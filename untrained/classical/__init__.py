@@ -14,6 +14,7 @@ from untrained.classical.denoisers import DENOISERS, find_denoiser
 from untrained.classical.emission import mlem
 from untrained.classical.flat_pieces import flat_shares
 from untrained.classical.gauss_newton import gaussnewton, linearised, smooth_or_flat
+from untrained.classical.kept_pixels import closed, kept_noise
 from untrained.classical.linear import adjoint, cgsense, data_step, fbp, fdk, filtered
 from untrained.classical.low_rank import lowrank
 from untrained.classical.low_rank_sparse import lps
@@ -65,6 +66,7 @@ __all__ = [
     "baseline_name",
     "bayes_denoise",
     "cgsense",
+    "closed",
     "data_step",
     "dct",
     "dct_denoise",
@@ -74,6 +76,7 @@ __all__ = [
     "find_denoiser",
     "flat_shares",
     "gaussnewton",
+    "kept_noise",
     "l1wavelet",
     "linearised",
     "lowrank",
@@ -139,7 +142,7 @@ def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
     if problem.traits.blurred:
         return "non-local Bayes, low rank, total variation", deblurred
     if problem.traits.missing_pixels:
-        return "low rank and non-local Bayes", filled
+        return _name_of_filled(problem), filled
     parts, flat = ["low rank", "non-local Bayes"], [float(s) for s in flat_shares(problem)]
     if on_trajectory(problem):
         parts.append("wavelets")
@@ -148,3 +151,10 @@ def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
         parts.append(f"{share}total variation")
     name = f"{', '.join(parts[:-1])} and {parts[-1]}"
     return name, of_few_lines if problem.traits.few_lines else enlarged
+
+
+def _name_of_filled(problem: Problem) -> str:
+    """Name what missing pixels are filled by, and say so where the kept ones change."""
+    noise = kept_noise(problem)
+    denoised = f"; kept pixels denoised, sigma {255 * noise:.0f} of 255" if noise else ""
+    return f"low rank and non-local Bayes{denoised}"

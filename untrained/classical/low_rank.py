@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from untrained.classical.block_matching import Blocks, from_groups, match_blocks
+from untrained.classical.kept_pixels import closed
 from untrained.classical.linear import data_step, require_picture
 from untrained.classical.sliding_dct import (
     STEPS,
@@ -43,10 +44,10 @@ def lowrank(problem: Problem) -> Tensor:
 
     L is `shrink_groups`, z_0 the image of `dct` after a data step, and sigma_k falls in equal
     ratios from 0.04 to 1.5 times the level that `dct` found by held-out measurements (half of it
-    for missing pixels, 1.25 times for CT), in 30 rounds, 8 for CT. The answer is the last z, or the
-    last x where `dct` chose its own last x. No x is brighter than 1.2 times the brightest pixel of
-    a quick total-variation image: where coil maps are wrong, as at a border that cuts the object,
-    splitting would explain the data by ever larger values.
+    for missing pixels, 1.25 times for CT), in 30 rounds, 8 for CT. The answer is the last z (see
+    `closed`), or the last x where `dct` chose its own last x. No x is brighter than 1.2
+    times the brightest pixel of a quick total-variation image: where coil maps are wrong, as at a
+    border that cuts the object, splitting would explain the data by ever larger values.
 
     Similar blocks complete each other: structures repeat all over an image, and the aliases of
     undersampling do not. That gains most where much of k-space is missing. The prior is that of
@@ -80,7 +81,7 @@ def _solved(problem: Problem) -> Tensor:
         x = problem.supported(shrink_groups(q, blocks, sigma))
         x = x * (bound / _size(x).clamp_min(bound).clamp_min(1e-30))
         z, before = data_step(weighed, x, COUPLING, STEPS), z
-    return z if closing else x
+    return closed(problem, x, z) if closing else x
 
 
 def _size(image: Tensor) -> Tensor:

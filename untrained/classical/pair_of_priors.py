@@ -11,6 +11,7 @@ from torch import Tensor
 
 from untrained.classical import low_rank, nonlocal_bayes
 from untrained.classical.block_matching import match_blocks
+from untrained.classical.kept_pixels import closed, kept_noise
 from untrained.classical.linear import data_step, require_picture
 from untrained.classical.low_rank import shrink_groups
 from untrained.classical.nonlocal_bayes import likeliest
@@ -64,6 +65,10 @@ the views or columns that were fitted, fewer than were measured, call for too hi
 NOISY = {"ct": 0.02}
 """Noise relative to the mean |y| above which the level found with cosines is tried: on views of
 2 to 4 % noise it can be half of the best, where the image is 3 dB worse."""
+LEAST_OF_NOISE = 0.85, 0.27
+"""The least s, in units of the noise of kept pixels beside missing ones, and the least mu s^2, in
+units of its square. Held-out pixels are noisy themselves, and do not show that kept ones are to be
+denoised. Set on 8 pictures: docs/methods/house.md."""
 RAISE, MOST_RAISES, COARSE = math.sqrt(2), 3, 5
 
 
@@ -81,7 +86,10 @@ def two_priors(problem: Problem) -> Tensor:
     level s and the coupling mu that predict held-out measurements best (on MRI mu is 0.06 or 0.02:
     a few columns cannot find it). sigma_k falls in equal ratios to sigma_K = s/2 in K = 12 rounds,
     from three times that or, on MRI, from where `lowrank` begins. The answer is x_K, for missing
-    pixels z_K.
+    pixels z_K, where noise lets it (`closed`).
+
+    Where pixels are missing and the kept ones are noisy, by sigma (`kept_noise`), s is at least
+    0.85 sigma and mu s^2 at least 0.27 sigma^2.
 
     mu stands for the noise of the measurements, s for how far the prior is to be trusted. With a
     fixed mu, as `dct`, `lowrank` and `nlbayes` have it, noisy scans get a level that is too low.
@@ -104,8 +112,8 @@ def two_priors(problem: Problem) -> Tensor:
 
 def solve_at(problem: Problem, found: float, coupling: float, stride: int = 4) -> Tensor:
     """Run `two_priors` on one problem at the s and mu of `settings`; blocks `stride` apart."""
-    start = tv_start(problem)
-    x = split_by_cosines(problem, start, levels_to(problem, found), coupling)
+    found, coupling = _at_least_for(kept_noise(problem), found, coupling)
+    x = split_by_cosines(problem, tv_start(problem), levels_to(problem, found), coupling)
     level = SHARE.get(problem.task, 0.5) * found
     level *= LOWER.get(problem.task, {}).get(coupling, 1.0)
     level = max(level, LEVELS[0] * unit(problem))
@@ -126,7 +134,20 @@ def solve_at(problem: Problem, found: float, coupling: float, stride: int = 4) -
             draws = match_blocks(low, nonlocal_bayes.BLOCKS._replace(stride=stride))
         x = problem.supported(likeliest(low, q, draws, sigma)).lerp(low, rank)
         z, before = data_step(problem, x, coupling / (1 if fixed else above**2), STEPS), z
-    return z if problem.traits.missing_pixels else x
+    return closed(problem, x, z) if problem.traits.missing_pixels else x
+
+
+def _at_least_for(noise: float, level: float, coupling: float) -> tuple[float, float]:
+    """Raise s and mu to what noise in kept pixels asks for (`LEAST_OF_NOISE`); unchanged without.
+
+    mu s^2 stays what it was where it is enough: the two were found together, and a higher level
+    goes with a smaller coupling.
+    """
+    if not noise:
+        return level, coupling
+    least, strength = LEAST_OF_NOISE
+    raised = max(level, least * noise)
+    return raised, max(coupling * level**2, strength * noise**2) / raised**2
 
 
 def settings(problem: Problem) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from untrained.classical.gradient import cosines
+from untrained.classical.kept_pixels import closed
 from untrained.classical.linear import data_step, require_linear
 from untrained.classical.total_variation import tv_solve
 from untrained.classical.weight import (
@@ -53,7 +54,8 @@ def dct(problem: Problem) -> Tensor:
     the 0.3 (0.23 there) are of K. Zhang et al., IEEE TPAMI 44 (2022), whose denoiser is trained. W
     is the half-power ramp for CT. sigma_K stands for the noise and for how far the prior is to be
     trusted. It is the level whose x predicts held-out measurements best (`by_octaves`); then x and
-    z are compared, of which z wins a tie: held-out pixels are the same in both.
+    z are compared, of which z wins a tie: held-out pixels are the same in both. Noisy pixels beside
+    missing ones are denoised (`closed`).
 
     For denoising it is `dct_denoise` at the noise level, given or estimated.
 
@@ -87,7 +89,7 @@ def _solved(problem: Problem) -> Tensor:
         return dct_denoise(image, noise_level(problem, image))
     level, closing = dct_settings(problem)
     x = split_by_cosines(problem, tv_start(problem), levels_to(problem, level))
-    return data_step(problem, x, COUPLING, STEPS) if closing else x
+    return closed(problem, x, data_step(problem, x, COUPLING, STEPS)) if closing else x
 
 
 def _search(problem: Problem) -> Tensor:

@@ -80,6 +80,12 @@ def denoise(
     metavar="FILE",
     help="Another picture with the same visible mark (logo, text): the mark is taken out.",
 )
+@click.option(
+    "--sigma",
+    default=None,
+    metavar="S|auto",
+    help="Noise of the kept pixels, 0..255 scale; 0 keeps them as they are.  [default: auto]",
+)
 @VOLUME
 @TILE
 @SERIES
@@ -90,6 +96,7 @@ def inpaint(
     inputs: tuple[str, ...],
     mask: str | None,
     mask_from: str | None,
+    sigma: str | None,
     volume: bool,
     series: bool,
     key: str | None,
@@ -99,6 +106,7 @@ def inpaint(
         TASKS["inpaint"].load,
         mask=mask,
         mask_from=mask_from,
+        sigma=sigma,
         volume=volume,
         series=series,
         key=key,

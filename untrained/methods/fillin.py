@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from untrained.classical import baseline, kept_noise
 from untrained.classical.fill import fill_gaps
 from untrained.core.method import Method
 from untrained.core.recipe import Recipe
@@ -16,6 +17,7 @@ from untrained.methods import house
 from untrained.methods.card import REGULARISATION, Card
 from untrained.physics.masks import in_patches
 from untrained.priors import DENOISER
+from untrained.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class FillIn(Method):
     every second step those patches, moved somewhere else. F fills the gaps by local averages
     (`fill_gaps`). The missing pixels are predicted like those that were asked for, and
     their mean over the last steps is the answer. The network cannot learn the picture by heart:
-    the pixels that it is asked for are never in its input.
+    the pixels that it is asked for are never in its input. Where the measured pixels are noisy
+    (`classical.kept_noise`) the answer shows those of the classical image in their place.
 
     Sources: predicting random pixels of the one image from the rest is Quan et al., "Self2Self
     with dropout", CVPR 2020; without its dropout, partial convolutions and 150,000 steps, and
@@ -56,6 +59,7 @@ class FillIn(Method):
         """Train every weight of f."""
         measured = s.problem.A(torch.ones_like(s.problem.y))
         s["measured"] = measured
+        s["kept"] = torch.cat([_kept(one) for one in s.problem.each()])
         s["patches"] = torch.stack([in_patches(one[:1]) for one in measured])
         s.train_net()
 
@@ -64,9 +68,10 @@ class FillIn(Method):
         y, measured = s.problem.y, s["measured"]
         shown = measured * self._pattern(s)
         filled = s.net(torch.cat([fill_gaps(y, shown), shown], dim=1))
-        x = shown * y + (1 - shown) * filled
-        asked = (measured * (1 - shown)).flatten(1).mean(1)
-        return x, {"data": s.problem.misfit(x, "norm") / asked.clamp_min(1 / y[0].numel())}
+        drawn = (1 - shown) * filled
+        asked = (measured * (1 - shown)).flatten(1).mean(1).clamp_min(1 / y[0].numel())
+        data = s.problem.misfit(shown * y + drawn, "norm") / asked
+        return shown * s["kept"] + drawn, {"data": data}
 
     def _pattern(self, s: State) -> Tensor:
         """Draw what may be shown at this step, 1 or 0."""
@@ -78,6 +83,11 @@ class FillIn(Method):
         shifts = [int(part * side) for part, side in zip(place, sides, strict=True)]
         moved = s["measured"].roll(shifts, dims=list(range(2, 2 + len(sides))))
         return torch.where(s["patches"].reshape(-1, *[1] * (moved.ndim - 1)), moved, drawn)
+
+
+def _kept(problem: Problem) -> Tensor:
+    """Return the kept pixels as the answer shows them: those of the baseline where y is noisy."""
+    return problem.A(baseline(problem)) if kept_noise(problem) else problem.y
 
 
 def recipe(task: str, preset: str) -> Recipe:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from untrained.classical import baseline, data_step, flat_shares
+from untrained.classical import baseline, closed, data_step, flat_shares
 from untrained.core.rule import Memory, Output
 from untrained.core.state import State
 from untrained.errors import UserError
@@ -32,7 +32,8 @@ class Closing(Output):
 
     by `data_step`: a network of a few hundred steps leaves some of the data unfitted. Held-out
     measurements know how much of that is noise: an image that fits their neighbours better predicts
-    them better, unless what it fits is noise. A nonlinear physics has no such step.
+    them better, unless what it fits is noise. Noisy pixels beside missing ones are not put back
+    (`classical.closed`). A nonlinear physics has no such step.
 
     Args:
         decay: of the average of the images, see `Average`.
@@ -66,7 +67,11 @@ class Closing(Output):
 
     def finish(self, problem: Problem, image: Tensor) -> Tensor:
         """Return the image after the closing step, in the shape of `image`."""
-        return data_step(problem, image, self.mu) if self.mu and problem.linear else image
+        if not (self.mu and problem.linear):
+            return image
+        nearer = data_step(problem, image, self.mu)
+        parts = zip(problem.each(), image.split(1), nearer.split(1), strict=True)
+        return torch.cat([closed(one, x, z) for one, x, z in parts])
 
     def with_choices_fixed(self, row: dict[str, float]) -> Closing:
         """Return the rule with the weight mu that was chosen, if one was."""

@@ -18,7 +18,7 @@ from untrained.data.parameters import (
 )
 from untrained.data.series import frame_masks, read_series, require_one_of
 from untrained.data.shared_mark import find_shared_mark
-from untrained.data.tasks.photo import Photo, photo_measurement, read_photo
+from untrained.data.tasks.photo import Photo, noise_level, photo_measurement, read_photo
 from untrained.doubts.photographs import (
     hole_doubts,
     mask_doubts,
@@ -33,6 +33,7 @@ def load_inpaint(
     *,
     mask: str | Path | None = None,
     mask_from: str | Path | None = None,
+    sigma: float | str | None = None,
     volume: bool = False,
     series: bool = False,
     key: str | None = None,
@@ -46,6 +47,8 @@ def load_inpaint(
             NaN, infinite values and those far outside [0, 1] are missing whatever the mask says.
         mask_from: another picture with the same visible mark at the same place: what the mark
             covers is missing, see `find_shared_mark`.
+        sigma: standard deviation of the noise in the measured pixels (0..255 scale), `auto` to have
+            it estimated; None takes the file's `sigma`, where it has one.
         volume: the file holds `(D, H, W)`, to be fitted as a whole; the mask likewise, or
             `(H, W)` for all slices.
         series: the folder or file holds the frames of a time series, see `read_series`; the mask
@@ -54,14 +57,14 @@ def load_inpaint(
 
     Raises:
         UserError: unreadable file, a mask of another size or with values between 0 and 1, or no
-            mask and no black pixel, or a volume of one slice.
+            mask and no black pixel, a negative sigma, or a volume of one slice.
     """
     require_one_of(volume, series)
     if mask_from is not None and (mask is not None or volume or series):
         given = "--mask" if mask is not None else "--volume" if volume else "--series"
         raise UserError(f"--mask-from finds the mask of one picture: leave {given} out")
     if series:
-        return _load_series(path, mask, key)
+        return _load_series(path, mask, sigma, key)
     photo = read_photo(path, "mask", volume, keep_lost=True, key=key)
     notes = photo.notes
     chosen: np.ndarray
@@ -95,11 +98,25 @@ def load_inpaint(
         )
     measured = physics.mask.bool().expand_as(photo.y)[0].numpy()
     notes += mask_doubts(photo.y[0].numpy(), measured, str(mask or path))
-    photo = Photo(physics.A(photo.y), photo.reference, photo.sigma, None, notes)
-    return photo_measurement("inpaint", path, photo, physics, photo.sigma, notes)
+    level, more = _level(photo, sigma)
+    notes += more
+    photo = Photo(physics.A(photo.y), photo.reference, level, None, notes)
+    return photo_measurement("inpaint", path, photo, physics, level, notes)
 
 
-def _load_series(path: str | Path, mask: str | Path | None, key: str | None) -> Measurement:
+def _level(photo: Photo, sigma: float | str | None) -> tuple[float | None, tuple[str, ...]]:
+    """Return the noise level in [0, 1] units, None to have it estimated, and notes."""
+    if sigma is None:
+        return photo.sigma, ()
+    level = None if sigma == "auto" else noise_level(sigma)
+    if photo.sigma is None:
+        return level, ()
+    return level, note_replaced("--sigma", sigma, "sigma", round(255 * photo.sigma, 6))
+
+
+def _load_series(
+    path: str | Path, mask: str | Path | None, sigma: float | str | None, key: str | None
+) -> Measurement:
     """Load a time series with missing pixels."""
     photo = read_series(path, "mask", key)
     notes = photo.notes
@@ -129,8 +146,10 @@ def _load_series(path: str | Path, mask: str | Path | None, key: str | None) -> 
             f"{mask or path}: the mask marks every pixel as measured, so that there is nothing to "
             "fill in; it is 0 or black where pixels are missing (transparency does not count)"
         )
-    photo = Photo(physics.A(photo.y), photo.reference, photo.sigma, None, notes)
-    return photo_measurement("inpaint", path, photo, physics, photo.sigma, notes)
+    level, more = _level(photo, sigma)
+    notes += more
+    photo = Photo(physics.A(photo.y), photo.reference, level, None, notes)
+    return photo_measurement("inpaint", path, photo, physics, level, notes)
 
 
 def _shared(photo: Photo, other: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
