@@ -155,6 +155,5 @@ def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
 
 def _name_of_filled(problem: Problem) -> str:
     """Name what missing pixels are filled by, and say so where the kept ones change."""
-    noise = kept_noise(problem)
-    denoised = f"; kept pixels denoised, sigma {255 * noise:.0f} of 255" if noise else ""
-    return f"low rank and non-local Bayes{denoised}"
+    noise, name = kept_noise(problem), "low rank and non-local Bayes"
+    return f"{name}; kept pixels denoised, sigma {255 * noise:.0f} of 255" if noise else name

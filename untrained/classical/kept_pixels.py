@@ -33,7 +33,7 @@ def kept_noise(problem: Problem) -> float:
     that clean pictures have (`GRAIN`): weak noise cannot be told from it, and counts as none.
 
     Args:
-        problem: one problem.
+        problem: one problem; of several the largest level is returned.
 
     Returns:
         0 without missing pixels, and for clean ones.
@@ -42,18 +42,18 @@ def kept_noise(problem: Problem) -> float:
         return 0.0
     if problem.sigma is not None:
         return float(problem.sigma)
-    return float(problem.cached("noise of kept pixels", _estimate))
+    return max(float(one.cached("noise of kept pixels", _estimate)) for one in problem.each())
 
 
 def _estimate(problem: Problem) -> Tensor:
     if problem.y.ndim < 4:  # signals
-        return torch.zeros(())
+        return torch.zeros(1)
     y, seen = (v[0].flatten(0, -3) for v in (problem.y, _kept(problem)))
     found, pairs = white_noise(y, seen)
     if pairs < PAIRS:
-        return torch.zeros(())
+        return torch.zeros(1)
     grain = GRAIN * (1 + SMALL / math.sqrt(y.numel())) * (1 + DOUBT / math.sqrt(pairs))
-    return torch.tensor(found if found > grain else 0.0)
+    return torch.tensor([found if found > grain else 0.0])
 
 
 def _kept(problem: Problem) -> Tensor:

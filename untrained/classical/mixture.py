@@ -32,6 +32,7 @@ FEW_VIEWS = 12, 24  # up to the first, `two_priors` has no share; from the secon
 BAYES, COLUMNS = 0.3, (0.125, 0.25)
 """Share of `nlbayes` where the second part of k-space or more was measured; 0 up to the first."""
 OWN_SHARE = "share of two priors"  # name of s in the problem's cache
+OF_TWO_NOISY = 0.7  # share of `two_priors` where kept pixels are noisy; beside `nlbayes`
 SPARSE = 5  # distance of two blocks where shares are found
 
 
@@ -233,8 +234,8 @@ def filled(problem: Problem) -> Tensor:
 
     Pixels without noise judge an image as the missing ones do. s is found on a further 5 % of them,
     with `two_priors` solved on fewer blocks; where a part of the pixels was solved before, its s is
-    taken. Where no pixel can be held out, s = 1/2. Noisy pixels take x_two alone: `lowrank`, with
-    its fixed coupling, is 2 dB below it there.
+    taken. Where no pixel can be held out, s = 1/2. Noisy kept pixels take `nlbayes` in the place of
+    `lowrank`, whose fixed coupling is up to 5 dB worse there, and s = 0.7.
 
     Args:
         problem: one problem of filling in missing pixels of a picture.
@@ -243,7 +244,7 @@ def filled(problem: Problem) -> Tensor:
         `(1, C, H, W)` in the problem's units.
     """
     if kept_noise(problem):
-        return _two(problem)
+        return problem.cached("nlbayes", nlbayes).lerp(_two(problem), OF_TWO_NOISY)
     share = float(_found_once(problem, OWN_SHARE, _search_filling))
     return problem.cached("lowrank", lowrank).lerp(_two(problem), share)
 
