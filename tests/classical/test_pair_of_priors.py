@@ -8,7 +8,7 @@ from skimage.data import camera
 from torch import Tensor
 
 import untrained as ut
-from untrained.classical import CLASSICAL, baseline, baseline_name, two_priors
+from untrained.classical import CLASSICAL, baseline, baseline_name, pair_of_priors, two_priors
 from untrained.classical.pair_of_priors import COUPLINGS, settings
 from untrained.metrics import psnr
 from untrained.physics import CT, MRI, Blur, PhaseRetrieval, SuperRes
@@ -82,6 +82,22 @@ def test_noise_asks_for_a_stronger_coupling() -> None:
     quiet, noisy = (settings(few_views(level))[1] for level in (0.003, 0.1))
     assert noisy > quiet
     assert {quiet, noisy} <= set(COUPLINGS)
+
+
+@pytest.mark.parametrize(("best", "raised"), [(0.9, 1), (1.5, 2**0.5), (9, 2**1.5)])
+def test_on_ct_the_level_is_raised_while_views_are_predicted_better(
+    monkeypatch: pytest.MonkeyPatch, best: float, raised: float
+) -> None:
+    """Three times at most; quiet scans, too, had levels of half of the best."""
+    problem = few_views(0.003)
+
+    def error(level: float, coupling: float) -> float:
+        return abs(level - 0.01 * best) + coupling
+
+    monkeypatch.setattr(pair_of_priors, "_descend", lambda *_: (0.01, 0.06))
+    monkeypatch.setattr(pair_of_priors, "held_out_error", lambda *_: error)
+    level, coupling = pair_of_priors._search(problem).tolist()
+    assert (level, coupling) == (pytest.approx(0.01 * raised), 0.06)
 
 
 def test_what_was_found_on_a_part_is_taken_over_in_its_units_where_no_line_is_missing() -> None:

@@ -63,8 +63,10 @@ LOWER = {"ct": {0.02: 0.83}, "mri": {0.06: 0.83, 0.02: 0.7}}
 the views or columns that were fitted, fewer than were measured, call for too high a level."""
 
 NOISY = {"ct": 0.02}
-"""Noise relative to the mean |y| above which the level found with cosines is tried: on views of
-2 to 4 % noise it can be half of the best, where the image is 3 dB worse."""
+"""Noise relative to the mean |y| above which what was set on good measurements fails."""
+RAISED = ("ct",)
+"""Where higher levels than the one found with cosines are tried: on some scans it is half of the
+best, and the image 1 to 3 dB worse."""
 LEAST_OF_NOISE = 0.85, 0.27
 """The least s, in units of the noise of kept pixels beside missing ones, and the least mu s^2, in
 units of its square. Held-out pixels are noisy themselves, and do not show that kept ones are to be
@@ -174,7 +176,7 @@ def _search(problem: Problem) -> Tensor:
     if asked is None:
         return torch.tensor([UNTRIED * unit(problem), _tried(problem)[1]], dtype=torch.float64)
     level, coupling = _descend(asked, problem)
-    if is_noisy(problem):
+    if problem.task in RAISED:
         level = _raised(problem, level, coupling)
     return torch.tensor([level, coupling], dtype=torch.float64)
 
