@@ -45,10 +45,12 @@ def spokes(count: int, samples: int, step: float) -> np.ndarray:
 
 
 def spiral(shots: int, samples: int, turns: float) -> np.ndarray:
-    """Make Archimedean interleaves `(shots, samples, 2)` from the centre out."""
-    along = np.sqrt(np.linspace(0, 1, samples))  # evenly over the plane
-    angle = 2 * np.pi * (turns * along + np.arange(shots)[:, None] / shots)
-    radius = 0.5 * along
+    """Make Archimedean interleaves `(shots, samples, 2)` from the centre out, at an even speed."""
+    radius = np.linspace(0, 0.5, 10_000)
+    speed = np.hypot(1, 4 * np.pi * turns * radius)
+    length = np.concatenate([[0], np.cumsum((speed[1:] + speed[:-1]) / 2)])
+    radius = np.interp(np.linspace(0, length[-1], samples), length, radius)
+    angle = 2 * np.pi * (2 * turns * radius + np.arange(shots)[:, None] / shots)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1)
 
 
@@ -73,7 +75,7 @@ def brain(data: Path, folder: Path, kind: str) -> Path:
     """Write a scan of eight simulated coils."""
     x = images(data, T2)[9]
     x = x / np.abs(x).max()
-    trajectory = spokes(69, 512, 180 / 69) if kind == "radial" else spiral(16, 2200, 8.0)
+    trajectory = spokes(69, 512, 180 / 69) if kind == "radial" else spiral(16, 4400, 8.0)
     maps = birdcage_maps(COILS, x.shape)
     seen = torch.from_numpy((maps * x).astype(np.complex64))
     kspace = nufft(seen[None], torch.from_numpy(trajectory).flatten(0, 1))[0].numpy()
