@@ -10,6 +10,7 @@ from torch import Tensor
 import untrained as ut
 from untrained.classical import CLASSICAL, baseline, baseline_name, pair_of_priors, two_priors
 from untrained.classical.pair_of_priors import COUPLINGS, settings
+from untrained.classical.total_variation import rough_tv, tv_weight
 from untrained.metrics import psnr
 from untrained.physics import CT, MRI, Blur, PhaseRetrieval, SuperRes
 
@@ -84,12 +85,13 @@ def test_noise_asks_for_a_stronger_coupling() -> None:
     assert {quiet, noisy} <= set(COUPLINGS)
 
 
+@pytest.mark.parametrize("much", [False, True])
 @pytest.mark.parametrize(("best", "raised"), [(0.9, 1), (1.5, 2**0.5), (9, 2**1.5)])
 def test_on_ct_the_level_is_raised_while_views_are_predicted_better(
-    monkeypatch: pytest.MonkeyPatch, best: float, raised: float
+    monkeypatch: pytest.MonkeyPatch, best: float, raised: float, much: bool
 ) -> None:
-    """Three times at most; quiet scans, too, had levels of half of the best."""
-    problem = few_views(0.003)
+    """Three times at most; with little noise it takes half of the octaves."""
+    problem = few_views(0.1 if much else 0.003)
 
     def error(level: float, coupling: float) -> float:
         return abs(level - 0.01 * best) + coupling
@@ -97,7 +99,8 @@ def test_on_ct_the_level_is_raised_while_views_are_predicted_better(
     monkeypatch.setattr(pair_of_priors, "_descend", lambda *_: (0.01, 0.06))
     monkeypatch.setattr(pair_of_priors, "held_out_error", lambda *_: error)
     level, coupling = pair_of_priors._search(problem).tolist()
-    assert (level, coupling) == (pytest.approx(0.01 * raised), 0.06)
+    assert level == pytest.approx(0.01 * (raised if much else raised**0.5))
+    assert coupling == 0.06
 
 
 def test_what_was_found_on_a_part_is_taken_over_in_its_units_where_no_line_is_missing() -> None:
@@ -117,12 +120,14 @@ def test_what_was_found_on_a_part_is_taken_over_in_its_units_where_no_line_is_mi
     assert settings(scan.after(part)) == settings(scan)
 
 
-def test_networks_lean_on_it() -> None:
+def test_networks_lean_on_it_and_on_two_others_where_pixels_are_coarse() -> None:
     physics = SuperRes((1, 64, 64), 2)
     y = physics.A(textured())
     problem = ut.Problem(y + noise(y, 0.01), physics)
-    assert torch.equal(baseline(problem), problem.cache["two priors"])
-    assert baseline_name(problem) == "low rank and non-local Bayes"
+    bayes, flat = CLASSICAL["nlbayes"](problem), rough_tv(problem, tv_weight(problem))
+    expected = 0.5 * two_priors(problem) + 0.3 * bayes + 0.2 * flat
+    torch.testing.assert_close(baseline(problem), expected, atol=1e-5, rtol=0)
+    assert baseline_name(problem) == "low rank, non-local Bayes and total variation"
 
 
 def test_the_same_numbers_in_other_units() -> None:

@@ -31,6 +31,7 @@ OF_LINES = 0.7, 0.3  # shares of `two_priors` and `lowrank` from views or column
 FEW_VIEWS = 12, 24  # up to the first, `two_priors` has no share; from the second on OF_LINES holds
 BAYES, COLUMNS = 0.3, (0.125, 0.25)
 """Share of `nlbayes` where the second part of k-space or more was measured; 0 up to the first."""
+OF_COARSE = 0.5, 0.3, 0.2  # shares of `two_priors`, `nlbayes` and `tv` in super-resolution
 OWN_SHARE = "share of two priors"  # name of s in the problem's cache
 OF_TWO_NOISY = 0.7  # share of `two_priors` where kept pixels are noisy; beside `nlbayes`
 SPARSE = 5  # distance of two blocks where shares are found
@@ -214,7 +215,13 @@ def _search_samples(problem: Problem) -> Tensor:
 
 @torch.no_grad()
 def enlarged(problem: Problem) -> Tensor:
-    """Run `two_priors`, with a share of total variation where the object has flat pieces.
+    r"""Run `two_priors`; of coarse pictures, mix its image with those of two other answers.
+
+    .. math:: x = 0.5\, x_{\mathrm{two}} + 0.3\, x_{\mathrm{Bayes}} + 0.2\, x_{\mathrm{tv}}
+
+    The detail that coarse pixels leave out is each prior's guess, and the guesses err differently:
+    docs/methods/house.md. Coarse pixels do not see which one is right, so that the shares are
+    fixed. An object of flat pieces has a larger share of total variation (`mixed_if_flat`).
 
     Args:
         problem: one problem with a linear physics on pictures, such as super-resolution.
@@ -222,7 +229,12 @@ def enlarged(problem: Problem) -> Tensor:
     Returns:
         `(1, C, H, W)` in the problem's units.
     """
-    return mixed_if_flat(problem, _two(problem))
+    image = _two(problem)
+    if problem.task == "superres":
+        tv = rough_tv(problem, tv_weight(problem))
+        parts = torch.stack([image, problem.cached("nlbayes", nlbayes), tv])
+        image = torch.einsum("k,k...->...", parts.new_tensor(OF_COARSE), parts)
+    return mixed_if_flat(problem, image)
 
 
 @torch.no_grad()

@@ -12,7 +12,9 @@ from untrained.cli.many import reconstruct_inputs
 from untrained.cli.options import Options, shared_options
 from untrained.cli.task_options import (
     INPUTS,
+    KEPT_NOISE,
     KEY,
+    MASK_FROM,
     PHOTONS,
     READ_NOISE,
     SERIES,
@@ -74,18 +76,8 @@ def denoise(
 @reconstruct.command()
 @INPUTS
 @click.option("--mask", default=None, metavar="FILE", help="1 or white = measured.")
-@click.option(
-    "--mask-from",
-    default=None,
-    metavar="FILE",
-    help="Another picture with the same visible mark (logo, text): the mark is taken out.",
-)
-@click.option(
-    "--sigma",
-    default=None,
-    metavar="S|auto",
-    help="Noise of the kept pixels, 0..255 scale; 0 keeps them as they are.  [default: auto]",
-)
+@MASK_FROM
+@KEPT_NOISE
 @VOLUME
 @TILE
 @SERIES

@@ -46,3 +46,16 @@ READ_NOISE = click.option(
     metavar="R",
     help="Standard deviation of the read-out's noise, in photons.",
 )
+
+MASK_FROM = click.option(
+    "--mask-from",
+    default=None,
+    metavar="FILE",
+    help="Another picture with the same visible mark (logo, text): the mark is taken out.",
+)
+KEPT_NOISE = click.option(
+    "--sigma",
+    default=None,
+    metavar="S|auto",
+    help="Noise of the kept pixels, 0..255 scale; 0 keeps them as they are.  [default: auto]",
+)
