@@ -107,7 +107,7 @@ def test_products_of_a_trajectory_are_counted(monkeypatch) -> None:
     monkeypatch.setattr(estimate, "step_seconds", lambda problem: 0.0)
     found = estimate.estimate(plan("mri"), problem, "cpu")
     alone = found["seconds_per_step"] * found["steps"]
-    assert found["seconds"] == pytest.approx(alone + 3000, rel=0.02)
+    assert found["seconds"] == pytest.approx(alone + 2 * 4200, rel=0.02)
     assert "operator and first image" in found["note"]
     tv = estimate.estimate(plan("mri", method="tv"), problem, "cpu")
     assert tv["seconds"] == 2500

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from untrained.classical import CLASSICAL
 from untrained.classical.gauss_newton import mixture_seconds
+from untrained.classical.weight import on_trajectory
 from untrained.problem import Problem
 from untrained.waiting import TimeIsUp, waiting
 
@@ -22,10 +23,14 @@ PRODUCTS = {
     "dct": 900,
     "lowrank": 1100,
     "nlbayes": 1000,
-    "baseline": 1500,
+    "baseline": 2500,
 }
 """Products with A^H A that an answer takes, its search for a weight included: counted on scans of
 48 x 48 and 64 x 64 (MRI on a grid and on spokes, CT)."""
+
+ON_TRAJECTORIES = {"baseline": 4200}
+"""Along a trajectory it contains `l1wavelet`: the mean of the first one, which searches for weights
+(6,600), and of that of all measurements, which takes them over (1,900)."""
 
 OF_VOLUMES = {"tv": 250, "baseline": 250}
 """Of a volume whose matrix cannot be stored, which takes fewer."""
@@ -72,7 +77,10 @@ def counted_seconds(name: str, problem: Problem) -> float | None:
     if name == "baseline" and not problem.linear and problem.solvable:
         return mixture_seconds(problem)
     volume = physics.matrix_free and len(problem.x_shape) == 4
-    count = (OF_VOLUMES if volume else PRODUCTS).get(name)
+    counts = OF_VOLUMES if volume else PRODUCTS
+    if on_trajectory(problem):
+        counts = PRODUCTS | ON_TRAJECTORIES
+    count = counts.get(name)
     if count is None or not problem.linear or not (problem.traits.few_lines or volume):
         return None
     if physics.matrix_free and physics.matrix_bytes:  # the run builds the matrix
