@@ -146,9 +146,9 @@ def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
     parts, flat = ["low rank", "non-local Bayes"], [float(s) for s in flat_shares(problem)]
     if on_trajectory(problem):
         parts.append("wavelets")
-    if problem.task == "superres":
+    if problem.task == "superres" and not any(flat):
         parts.append("total variation")
-    elif any(flat):
+    if any(flat):
         share = f"{100 * flat[0]:.0f} % " if len(flat) == 1 else ""
         parts.append(f"{share}total variation")
     name = f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from untrained.classical import low_rank
 from untrained.classical.block_matching import match_blocks
-from untrained.classical.flat_pieces import mixed_if_flat
+from untrained.classical.flat_pieces import flat_shares, mixed_if_flat
 from untrained.classical.kept_pixels import kept_noise
 from untrained.classical.low_rank import lowrank, shrink_groups
 from untrained.classical.nonlocal_bayes import BLOCKS, likeliest, nlbayes
@@ -221,7 +221,8 @@ def enlarged(problem: Problem) -> Tensor:
 
     The detail that coarse pixels leave out is each prior's guess, and the guesses err differently:
     docs/methods/house.md. Coarse pixels do not see which one is right, so that the shares are
-    fixed. An object of flat pieces has a larger share of total variation (`mixed_if_flat`).
+    fixed. An object of flat pieces has x_two and a larger share of total variation instead
+    (`mixed_if_flat`).
 
     Args:
         problem: one problem with a linear physics on pictures, such as super-resolution.
@@ -229,12 +230,11 @@ def enlarged(problem: Problem) -> Tensor:
     Returns:
         `(1, C, H, W)` in the problem's units.
     """
-    image = _two(problem)
-    if problem.task == "superres":
-        tv = rough_tv(problem, tv_weight(problem))
-        parts = torch.stack([image, problem.cached("nlbayes", nlbayes), tv])
-        image = torch.einsum("k,k...->...", parts.new_tensor(OF_COARSE), parts)
-    return mixed_if_flat(problem, image)
+    if problem.task != "superres" or float(flat_shares(problem)):
+        return mixed_if_flat(problem, _two(problem))
+    tv = rough_tv(problem, tv_weight(problem))
+    parts = torch.stack([_two(problem), problem.cached("nlbayes", nlbayes), tv])
+    return torch.einsum("k,k...->...", parts.new_tensor(OF_COARSE), parts)
 
 
 @torch.no_grad()
