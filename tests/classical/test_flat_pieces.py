@@ -9,8 +9,17 @@ from skimage.data import brick
 from torch import Tensor
 
 import untrained as ut
-from untrained.classical import baseline, baseline_name, lowrank, rough_tv, tv_weight, two_priors
+from untrained.classical import (
+    baseline,
+    baseline_name,
+    lowrank,
+    nlbayes,
+    rough_tv,
+    tv_weight,
+    two_priors,
+)
 from untrained.classical.flat_pieces import edge_sparsity, faint_share, flat_shares
+from untrained.classical.mixture import line_shares
 from untrained.data.phantoms import birdcage_maps
 from untrained.metrics import psnr
 from untrained.physics import CT, MRI, SuperRes
@@ -67,7 +76,8 @@ def test_a_photograph_from_few_views_has_none_of_it() -> None:
     problem = scanned(TISSUE)
     assert flat_share(problem) == 0
     assert baseline_name(problem) == "low rank and non-local Bayes"
-    expected = lowrank(problem).lerp(two_priors(problem), 0.7)
+    images = (two_priors(problem), lowrank(problem), nlbayes(problem))
+    expected = sum(s * x for s, x in zip(line_shares(problem), images, strict=True))
     torch.testing.assert_close(baseline(problem), expected)
 
 
