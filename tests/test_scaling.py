@@ -196,8 +196,9 @@ def test_classical_answers_do_not_depend_on_the_level(
         "untrained.problem.scaling.matched_fbp", lambda p: None
     )  # also for its parts
     expected = before.to_units(ANSWERS[name](before))
-    # which blocks are alike may hang on the last digit: single pixels differ a little
-    close = 5e-3 if name == "baseline" else 1e-3
+    # which coefficients are kept and which blocks are alike may hang on the last digit, and so on
+    # the processor: single pixels differ a little
+    close = 5e-3 if name in ("dct", "lowrank", "baseline") else 1e-3
     torch.testing.assert_close(found, expected, rtol=close, atol=close * 7)
 
 

@@ -31,6 +31,7 @@ class Task:
             `other` where nothing is known.
         only_noise: whether noise is all that stands between image and measurements.
         blurred: whether each pixel is measured as a mean of its neighbours, by a known kernel.
+        coarse: whether the measurements are the pixels of a smaller picture of the image.
         missing_pixels: whether pixels are measured directly or not at all.
         ambiguous_orientation: whether the measurements are the same for an image that is turned,
             moved or of the other sign.
@@ -53,6 +54,7 @@ class Task:
     measures: Literal["pixels", "codes", "lines", "views", "other"] = "other"
     only_noise: bool = False
     blurred: bool = False
+    coarse: bool = False
     missing_pixels: bool = False
     ambiguous_orientation: bool = False
     processed: bool = False
@@ -90,7 +92,7 @@ _ROWS = (
         input_name="measurement",
         sigma_option=True,
     ),
-    Task("superres", unit_range=True, measures="pixels"),
+    Task("superres", unit_range=True, measures="pixels", coarse=True),
     Task("deblur", unit_range=True, measures="pixels", blurred=True),
     Task("nldeblur", linear=False, unit_range=True, bounded=True, input_name="measurement"),
     Task("cs", unit_range=True, measures="codes"),

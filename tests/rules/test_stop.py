@@ -12,7 +12,7 @@ from untrained.core.rule import Both, Either, Frame, Never
 from untrained.core.state import State
 from untrained.errors import UserError
 from untrained.nets import Compact
-from untrained.physics import CT, MRI, Inpaint
+from untrained.physics import CT, MRI, Inpaint, SuperRes
 from untrained.rules import (
     EMV,
     RULES,
@@ -132,7 +132,11 @@ def test_the_discrepancy_needs_a_noise_level() -> None:
     ("physics", "said"),
     [
         (ut.physics.Denoise((1, 16, 16)), "give --sigma, or store it in the file as 'sigma', on t"),
-        (Inpaint(np.eye(16), (1, 16, 16)), "level: store it in the file as 'sigma', on the 0..255"),
+        (
+            Inpaint(np.eye(16), (1, 16, 16)),
+            "give --sigma, or store it in the file as 'sigma', on t",
+        ),
+        (SuperRes((1, 16, 16), 2), "level: store it in the file as 'sigma', on the 0..255"),
         (
             CT((16, 16), np.arange(6) * 30.0, 24),
             "in the file as 'sigma', in the units of the",

@@ -146,7 +146,7 @@ def _chosen(problem: Problem) -> tuple[str, Callable[[Problem], Tensor]]:
     parts, flat = ["low rank", "non-local Bayes"], [float(s) for s in flat_shares(problem)]
     if on_trajectory(problem):
         parts.append("wavelets")
-    if problem.task == "superres" and not any(flat):
+    if problem.traits.coarse and not any(flat):
         parts.append("total variation")
     if any(flat):
         share = f"{100 * flat[0]:.0f} % " if len(flat) == 1 else ""

@@ -230,7 +230,7 @@ def enlarged(problem: Problem) -> Tensor:
     Returns:
         `(1, C, H, W)` in the problem's units.
     """
-    if problem.task != "superres" or float(flat_shares(problem)):
+    if not problem.traits.coarse or float(flat_shares(problem)):
         return mixed_if_flat(problem, _two(problem))
     tv = rough_tv(problem, tv_weight(problem))
     parts = torch.stack([_two(problem), problem.cached("nlbayes", nlbayes), tv])
