@@ -13,6 +13,7 @@ from untrained.classical import (
     baseline,
     baseline_name,
     lowrank,
+    mixture,
     nlbayes,
     shares,
     tv,
@@ -210,15 +211,38 @@ def test_ct_leans_on_shares_by_the_number_of_views(views: int, shares: tuple[flo
 
 
 @pytest.mark.parametrize(
-    ("columns", "shares"), [(4, (0.7, 0.3, 0)), (6, (0.6, 0.25, 0.15)), (8, (0.5, 0.2, 0.3))]
+    ("columns", "shares"), [(4, (0.7, 0.3, 0)), (6, (0.6, 0.25, 0.15)), (8, (0.48, 0.2, 0.32))]
 )
 def test_few_columns_leave_no_share_to_bayes(columns: int, shares: tuple[float, ...]) -> None:
     mask = torch.zeros(32)
     mask[:columns] = 1
-    physics = MRI(mask, x_shape=(2, 8, 32))
-    assert line_shares(ut.Problem(torch.ones(1, 2, 1, 8, 32) * mask, physics)) == pytest.approx(
-        shares
+    problem = ut.Problem(torch.ones(1, 2, 1, 8, 32) * mask, MRI(mask, x_shape=(2, 8, 32)))
+    problem.cache["share of Bayes"] = torch.tensor(0.4)
+    assert line_shares(problem) == pytest.approx(shares)
+
+
+@pytest.mark.parametrize("better", ["bayes", "two"])
+def test_held_out_columns_give_the_rest_to_the_better_image(
+    better: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside `lowrank`; where a part was solved before, its share is taken."""
+    truth = CAMERA[..., :32, :32].repeat(1, 2, 1, 1)
+    mask = torch.zeros(32)
+    mask[::2] = 1
+    mask[12:20] = 1
+    physics = MRI(mask, x_shape=(2, 32, 32))
+    problem = ut.Problem(physics.A(truth), physics)
+    good, poor = (
+        (lambda one, *_: one.from_units(truth)),
+        (lambda one, *_: one.from_units(0.5 * truth)),
     )
+    monkeypatch.setattr(mixture, "nlbayes", good if better == "bayes" else poor)
+    monkeypatch.setattr(mixture, "solve_at", poor if better == "bayes" else good)
+    shares = (0, 0.2, 0.8) if better == "bayes" else (0.8, 0.2, 0)
+    assert line_shares(problem) == pytest.approx(shares, abs=1e-4)
+    whole = problem.after(problem)
+    monkeypatch.undo()
+    assert line_shares(whole) == pytest.approx(shares, abs=1e-4)
 
 
 @pytest.mark.parametrize("scattered", [False, True])
@@ -232,6 +256,7 @@ def test_single_samples_of_k_space_find_the_shares(scattered: bool) -> None:
     physics = MRI(mask, x_shape=(2, 32, 32))
     problem = ut.Problem(physics.A(BRICK[..., :32, :32].repeat(1, 2, 1, 1)), physics)
     assert samples_are_scattered(problem) == scattered
-    mixed = 0.5 * two_priors(problem) + 0.2 * lowrank(problem) + 0.3 * nlbayes(problem)
+    images = (two_priors(problem), lowrank(problem), nlbayes(problem))
+    mixed = sum(s * x for s, x in zip(line_shares(problem), images, strict=True))
     fixed = mixed_if_flat(problem, mixed)
     assert torch.allclose(baseline(problem), fixed, atol=1e-5) != scattered

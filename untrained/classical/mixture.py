@@ -29,8 +29,10 @@ from untrained.problem import Problem
 
 OF_LINES = 0.7, 0.3  # shares of `two_priors` and `lowrank` from views or columns
 FEW_VIEWS = 12, 24  # up to the first, `two_priors` has no share; from the second on OF_LINES holds
-BAYES, COLUMNS = 0.3, (0.125, 0.25)
-"""Share of `nlbayes` where the second part of k-space or more was measured; 0 up to the first."""
+COLUMNS = 0.125, 0.25
+"""Shares of k-space: up to the first, OF_LINES holds; from the second on, `lowrank` has LOW, and
+held-out columns divide the rest between `two_priors` and `nlbayes`."""
+LOW, OF_BAYES = 0.2, 0.4  # the latter: of `nlbayes` in that rest, where no column can be held out
 OF_COARSE = 0.5, 0.3, 0.2  # shares of `two_priors`, `nlbayes` and `tv` in super-resolution
 OWN_SHARE = "share of two priors"  # name of s in the problem's cache
 OF_TWO_NOISY = 0.7  # share of `two_priors` where kept pixels are noisy; beside `nlbayes`
@@ -171,9 +173,9 @@ def line_shares(problem: Problem) -> list[float]:
 
     Of a dozen views two are held out, which cannot tell the level and the coupling of `two_priors`:
     up to 1.3 dB below the others. So it has no share up to 12 views and 0.7 from 24 on; of what
-    it lacks, `nlbayes` takes 0.6. On MRI `nlbayes` has 0.3 where a quarter of the columns or more
-    was measured, none from an eighth down, and of what it takes two thirds come from `two_priors`.
-    Between, shares are linear. Set on many scans: docs/methods/house.md.
+    it lacks, `nlbayes` takes 0.6. On MRI `lowrank` has 0.3 up to an eighth of k-space, with nothing
+    of `nlbayes`, and 0.2 from a quarter on, where a further 5 % of the columns divide the rest
+    between the two others. Between, shares are linear. Set on many scans: docs/methods/house.md.
 
     Args:
         problem: one problem of views or of lines of k-space.
@@ -186,8 +188,23 @@ def line_shares(problem: Problem) -> list[float]:
         views = int((problem.measured != 0).flatten(0, -2).any(0).sum())
         lacking = two * (1 - _rise(views, *FEW_VIEWS))
         return [two - lacking, low + 0.4 * lacking, 0.6 * lacking]
-    bayes = BAYES * _rise(float(problem.measured.mean()), *COLUMNS)
-    return [two - 2 / 3 * bayes, low - bayes / 3, bayes]
+    much = _rise(float(problem.measured.mean()), *COLUMNS)
+    if not much:
+        return [two, low, 0.0]
+    low += much * (LOW - low)
+    bayes = much * (1 - low) * float(_found_once(problem, "share of Bayes", _search_bayes))
+    return [1 - low - bayes, low, bayes]
+
+
+def _search_bayes(problem: Problem) -> Tensor:
+    """Find the share of `nlbayes` beside `two_priors` that predicts held-out columns best."""
+
+    def images(fit: Problem, shrink: float) -> tuple[Tensor, Tensor]:
+        level, coupling = settings(problem)
+        return nlbayes(fit), solve_at(fit, level * shrink, coupling, SPARSE)
+
+    off = held_out_residuals(problem, images)
+    return torch.tensor(OF_BAYES, dtype=torch.float64) if off is None else least_squares(off)[0]
 
 
 def _rise(value: float, low: float, high: float) -> float:
