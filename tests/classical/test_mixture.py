@@ -247,7 +247,7 @@ def test_held_out_columns_give_the_rest_to_the_better_image(
 
 @pytest.mark.parametrize("scattered", [False, True])
 def test_single_samples_of_k_space_find_the_shares(scattered: bool) -> None:
-    """Held-out columns are too few for them; single samples are many."""
+    """Single samples are many, and find all three; columns only divide two of them."""
     draw = torch.rand(32, 32 if scattered else 1, generator=torch.Generator().manual_seed(0))
     mask = (draw < 0.5).float().expand(32, 32).clone()
     mask[12:20, 12:20] = 1
