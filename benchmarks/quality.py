@@ -9,9 +9,9 @@ the expected one and ends with status 1 where one of them is off by more than 0.
 worse. `record` writes what it finds as the new expected values. Each set of instructions of a
 processor has its own, results/quality-avx2.json and so on: the last digit of a sum depends on it,
 and hundreds of steps of a network can make decibels of that, as a seed does; classical answers
-agree. The cases are simulated from phantoms and from pictures that come with scikit-image, so a clone is all that is
-needed. Every run takes one thread and single precision; PATTERN matches `CASE/METHOD` with `*` and
-`?`.
+agree. The cases are simulated from phantoms and from pictures that come with scikit-image, so a
+clone is all that is needed. Every run takes one thread and single precision; PATTERN matches
+`CASE/METHOD` with `*` and `?`.
 """
 
 from __future__ import annotations
