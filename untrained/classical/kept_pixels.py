@@ -48,17 +48,12 @@ def kept_noise(problem: Problem) -> float:
 def _estimate(problem: Problem) -> Tensor:
     if problem.y.ndim < 4:  # signals
         return torch.zeros(1)
-    y, seen = (v[0].flatten(0, -3) for v in (problem.y, _kept(problem)))
+    y, seen = (v[0].flatten(0, -3) for v in (problem.y, problem.measured))
     found, pairs = white_noise(y, seen)
     if pairs < PAIRS:
         return torch.zeros(1)
     grain = GRAIN * (1 + SMALL / math.sqrt(y.numel())) * (1 + DOUBT / math.sqrt(pairs))
     return torch.tensor([found if found > grain else 0.0])
-
-
-def _kept(problem: Problem) -> Tensor:
-    """Mark what is kept: 1, else 0, in the shape of y."""
-    return problem.visible(problem.A(torch.ones_like(problem.y)))
 
 
 def white_noise(y: Tensor, kept: Tensor) -> tuple[float, float]:
@@ -153,7 +148,7 @@ def closed(problem: Problem, x: Tensor, z: Tensor) -> Tensor:
     if not noise:
         return z
     off = problem.visible(problem.A(x) - problem.y)
-    removed = float(off.square().sum() / _kept(problem).sum().clamp_min(1))
+    removed = float(off.square().sum() / max(problem.n_visible, 1.0))
     if removed <= noise**2:
         return x
     moved = x - (1 - noise**2 / removed) * off

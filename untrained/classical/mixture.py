@@ -198,13 +198,23 @@ def line_shares(problem: Problem) -> list[float]:
 
 def _search_bayes(problem: Problem) -> Tensor:
     """Find the share of `nlbayes` beside `two_priors` that predicts held-out columns best."""
+    found = _predict_best(problem, nlbayes)
+    return torch.tensor(OF_BAYES, dtype=torch.float64) if found is None else found[1]
 
-    def images(fit: Problem, shrink: float) -> tuple[Tensor, Tensor]:
+
+def _predict_best(problem: Problem, *others: Callable[[Problem], Tensor]) -> Tensor | None:
+    """Find the shares of `two_priors` and of other answers that predict held-out measurements best.
+
+    `two_priors` is solved on fewer blocks. None where nothing can be held out.
+    """
+
+    def images(fit: Problem, shrink: float) -> list[Tensor]:
         level, coupling = settings(problem)
-        return nlbayes(fit), solve_at(fit, level * shrink, coupling, SPARSE)
+        two = solve_at(fit, level * shrink, coupling, SPARSE)
+        return [two, *(other(fit) for other in others)]
 
     off = held_out_residuals(problem, images)
-    return torch.tensor(OF_BAYES, dtype=torch.float64) if off is None else least_squares(off)[0]
+    return None if off is None else least_squares(off)
 
 
 def _rise(value: float, low: float, high: float) -> float:
@@ -220,14 +230,8 @@ def samples_are_scattered(problem: Problem) -> bool:
 
 
 def _search_samples(problem: Problem) -> Tensor:
-    def images(fit: Problem, shrink: float) -> tuple[Tensor, Tensor, Tensor]:
-        level, coupling = settings(problem)
-        return solve_at(fit, level * shrink, coupling, SPARSE), lowrank(fit), nlbayes(fit)
-
-    off = held_out_residuals(problem, images)
-    if off is None:
-        return torch.tensor(line_shares(problem), dtype=torch.float64)
-    return least_squares(off)
+    found = _predict_best(problem, lowrank, nlbayes)
+    return torch.tensor(line_shares(problem), dtype=torch.float64) if found is None else found
 
 
 @torch.no_grad()
@@ -279,9 +283,5 @@ def filled(problem: Problem) -> Tensor:
 
 
 def _search_filling(problem: Problem) -> Tensor:
-    def images(fit: Problem, shrink: float) -> tuple[Tensor, Tensor]:
-        level, coupling = settings(problem)
-        return solve_at(fit, level * shrink, coupling, SPARSE), lowrank(fit)
-
-    off = held_out_residuals(problem, images)
-    return torch.tensor(0.5, dtype=torch.float64) if off is None else least_squares(off)[0]
+    found = _predict_best(problem, lowrank)
+    return torch.tensor(0.5, dtype=torch.float64) if found is None else found[0]
