@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from untrained.data.measurement import Measurement
-from untrained.data.parameters import (
-    note_replaced,
-)
 from untrained.data.series import read_series, require_one_of
-from untrained.data.tasks.photo import noise_level, photo_measurement, read_photo
+from untrained.data.tasks.photo import level_given, photo_measurement, read_photo
 from untrained.data.tasks.photons import counted, photon_noise
 from untrained.doubts.photographs import (
     estimate_noise,
@@ -55,9 +52,8 @@ def load_denoise(
         level = estimate_noise(photo.y)
         notes = (*notes, f"noise level estimated from the picture: sigma {255 * level:.1f} of 255")
     else:
-        level = level if sigma is None else noise_level(sigma)
-        if sigma is not None and photo.sigma is not None:
-            notes += note_replaced("--sigma", sigma, "sigma", round(255 * photo.sigma, 6))
+        level, replaced = level_given(photo, sigma)
+        notes += replaced
         notes = notes if level is None else (*notes, *sigma_doubts(photo.y, level, option=True))
     counts, told = photon_noise(path, photons, read_noise)
     if counts is not None and (sigma is not None or series):

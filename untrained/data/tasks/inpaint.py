@@ -18,12 +18,13 @@ from untrained.data.parameters import (
 )
 from untrained.data.series import frame_masks, read_series, require_one_of
 from untrained.data.shared_mark import find_shared_mark
-from untrained.data.tasks.photo import Photo, noise_level, photo_measurement, read_photo
+from untrained.data.tasks.photo import Photo, level_given, photo_measurement, read_photo
 from untrained.doubts.photographs import (
     hole_doubts,
     mask_doubts,
 )
 from untrained.errors import UserError, from_file
+from untrained.physics.base import Physics
 from untrained.physics.inpaint import Inpaint
 from untrained.physics.series import Series
 
@@ -98,20 +99,21 @@ def load_inpaint(
         )
     measured = physics.mask.bool().expand_as(photo.y)[0].numpy()
     notes += mask_doubts(photo.y[0].numpy(), measured, str(mask or path))
-    level, more = _level(photo, sigma)
+    return _measurement(path, photo, physics, sigma, notes)
+
+
+def _measurement(
+    path: str | Path,
+    photo: Photo,
+    physics: Physics,
+    sigma: float | str | None,
+    notes: tuple[str, ...],
+) -> Measurement:
+    """Make the measurement of what is kept, with the noise level that is given, if any."""
+    level, more = level_given(photo, sigma)
     notes += more
-    photo = Photo(physics.A(photo.y), photo.reference, level, None, notes)
-    return photo_measurement("inpaint", path, photo, physics, level, notes)
-
-
-def _level(photo: Photo, sigma: float | str | None) -> tuple[float | None, tuple[str, ...]]:
-    """Return the noise level in [0, 1] units, None to have it estimated, and notes."""
-    if sigma is None:
-        return photo.sigma, ()
-    level = None if sigma == "auto" else noise_level(sigma)
-    if photo.sigma is None:
-        return level, ()
-    return level, note_replaced("--sigma", sigma, "sigma", round(255 * photo.sigma, 6))
+    kept = Photo(physics.A(photo.y), photo.reference, level, None, notes)
+    return photo_measurement("inpaint", path, kept, physics, level, notes)
 
 
 def _load_series(
@@ -146,10 +148,7 @@ def _load_series(
             f"{mask or path}: the mask marks every pixel as measured, so that there is nothing to "
             "fill in; it is 0 or black where pixels are missing (transparency does not count)"
         )
-    level, more = _level(photo, sigma)
-    notes += more
-    photo = Photo(physics.A(photo.y), photo.reference, level, None, notes)
-    return photo_measurement("inpaint", path, photo, physics, level, notes)
+    return _measurement(path, photo, physics, sigma, notes)
 
 
 def _shared(photo: Photo, other: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -36,6 +36,7 @@ from untrained.data.images import (
 from untrained.data.lost import mark_invalid, planes_of
 from untrained.data.measurement import Measurement
 from untrained.data.named import TRANSPOSED, open_measurement, require_no_key
+from untrained.data.parameters import note_replaced
 from untrained.data.slices import one_slice_error
 from untrained.errors import UserError, shown
 from untrained.physics.base import Physics
@@ -79,6 +80,28 @@ def noise_level(sigma: float | str) -> float:
             f"{LEAST_SIGMA:g} to {MOST_SIGMA:g}, got {shown(sigma)}"
         )
     return value / 255.0
+
+
+def level_given(photo: Photo, sigma: float | str | None) -> tuple[float | None, tuple[str, ...]]:
+    """Return the noise level that `--sigma` or the file gives, in [0, 1] units, and notes.
+
+    Args:
+        photo: what the file holds; its `sigma` counts where the option is not given.
+        sigma: the option, on the 0..255 scale; `auto` asks for an estimate.
+
+    Returns:
+        The level, None where there is none or it is to be estimated; and a note where the option
+        took the place of the file's value.
+
+    Raises:
+        UserError: see `noise_level`.
+    """
+    if sigma is None:
+        return photo.sigma, ()
+    level = None if sigma == "auto" else noise_level(sigma)
+    if photo.sigma is None:
+        return level, ()
+    return level, note_replaced("--sigma", sigma, "sigma", round(255 * photo.sigma, 6))
 
 
 def read_photo(
