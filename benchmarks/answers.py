@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from decisions import CLASSICAL, LEFT_OUT, OURS
 from lambda_scale import drawn, undersampled
 from PIL import Image
 from scans import KNEES, T2, images, measured_kspace, middle
@@ -38,10 +39,7 @@ from untrained.metrics import psnr
 from untrained.physics import CT, Blur, Denoise, Inpaint, SuperRes, espirit_maps, random_mask
 
 SIDE = 256
-CLASSICAL = ("fbp", "cgsense", "tv", "l1wavelet", "dct", "lowrank", "nlbayes")
 ANSWERS = (*CLASSICAL, "auto-0", "best-0", "aseqdip-0", "aseqdip-1", "aseqdip-2")
-OURS = "auto-0"
-LEFT_OUT = ("ct-brain-24-*", "*-lenna", "*-barbara", "*-starfish")
 PICTURES = {
     "bird": "set5/bird_GT.png",
     "butterfly": "set5/butterfly_GT.png",

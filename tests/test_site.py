@@ -135,12 +135,14 @@ def test_there_are_examples_of_every_task() -> None:
     assert [name for name in operators.split() if f"physics.{name}(" not in used] == []
 
 
-def test_the_tables_of_choose_are_those_of_the_rows() -> None:
+@pytest.mark.parametrize(("name", "tables"), [("choose", 6), ("results", 2)])
+def test_the_tables_of_choose_and_results_are_those_of_the_rows(name: str, tables: int) -> None:
     import decisions
 
-    text = decisions.PAGE.read_text(encoding="utf-8")
-    assert decisions.rewritten(text) == text, "run `python benchmarks/decisions.py`"
-    assert len(decisions.MARKS.findall(text)) == 6
+    page = ROOT / "docs" / f"{name}.md"
+    text = page.read_text(encoding="utf-8")
+    assert decisions.rewritten(page) == text, "run `python benchmarks/decisions.py`"
+    assert len(decisions.MARKS.findall(text)) == tables
 
 
 class Links(HTMLParser):

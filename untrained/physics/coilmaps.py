@@ -148,8 +148,8 @@ def espirit_maps(
     with v_k an orthonormal basis of V and n the positions of a patch. The map is the principal
     eigenvector. Its eigenvalue is 1 where there is signal and falls outside the object; the maps
     are zero where it is below `crop`, but for a margin of two pixels and for holes: an image that
-    no coil sees there is one the data need not explain (0.1 to 0.8 dB for total variation on the
-    brains of docs/results.md).
+    no coil sees there is one the data need not explain (0.1 to 0.8 dB for total variation on
+    measured brains).
 
     k-space samples repeat the image periodically: where the border cuts the object, maps jump from
     one side to the other, which no small patch can follow. There an image may explain wrong maps
