@@ -135,7 +135,7 @@ def test_there_are_examples_of_every_task() -> None:
     assert [name for name in operators.split() if f"physics.{name}(" not in used] == []
 
 
-@pytest.mark.parametrize(("name", "tables"), [("choose", 6), ("results", 2)])
+@pytest.mark.parametrize(("name", "tables"), [("choose", 6), ("results", 4)])
 def test_the_tables_of_choose_and_results_are_those_of_the_rows(name: str, tables: int) -> None:
     import decisions
 
