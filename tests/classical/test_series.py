@@ -9,7 +9,7 @@ import untrained as ut
 from untrained.classical import CLASSICAL, baseline, baseline_name, lps, temporaltv
 from untrained.classical.block_matching import Blocks, match_blocks
 from untrained.classical.low_rank_sparse import lps_solve, shrink_in_time, shrink_rank
-from untrained.classical.series import ALONE, answers, series_shares
+from untrained.classical.series import ALONE, SHARES, answers, series_shares
 from untrained.classical.total_variation import TVSolver
 from untrained.errors import UserError
 from untrained.metrics import psnr
@@ -97,6 +97,18 @@ def test_a_series_is_better_solved_together_than_frame_by_frame():
     assert sum(shares.values()) == pytest.approx(1)
     assert set(shares) <= {*answers(problem), ALONE}
     assert all(name in baseline_name(problem) for name in shares)
+
+
+def test_the_shares_that_are_named_are_those_of_the_part_that_was_solved():
+    """They are not searched for again, with other measurements than the image was mixed with."""
+    x = moving(2)[..., 4:14, 4:14]
+    y = x + 0.05 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    problem = ut.Problem(y, series_of(y))
+    fit, _ = problem.split(0.05, 0)
+    baseline(fit)
+    named = baseline_name(problem)
+    assert named == baseline_name(problem.after(fit))
+    assert SHARES not in problem.cache
 
 
 def test_l_plus_s_of_a_complex_series():

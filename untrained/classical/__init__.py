@@ -110,7 +110,8 @@ def baseline(problem: Problem) -> Tensor:
 
 
 def baseline_name(problem: Problem) -> str:
-    """Name the classical answers that `baseline` is made of."""
+    """Name the classical answers that `baseline` is made of, of the part that was solved first."""
+    problem = problem.part_with("baseline")  # which found the shares for all
     if not problem.solvable:
         return problem.physics.classical_name or "what it starts from"
     if problem.physics.is_series:

@@ -76,9 +76,9 @@ def _require_kspace(
     """Refuse images of coils: evenly spread, and with a transform that is peaked."""
     if max(ratios[1:]) >= FLAT or min(kspace.shape[1:]) < 16:
         return
-    spectrum = np.fft.fftshift(np.fft.fft2(kspace), axes=(-2, -1))
-    size = np.abs(spectrum)
-    transformed = np.square(size / max(float(size.max()), 1e-30))  # absurd values would overflow
+    largest = max(float(np.abs(kspace).max()), 1e-30)  # absurd values would overflow
+    spectrum = np.fft.fftshift(np.fft.fft2(kspace / largest), axes=(-2, -1))
+    transformed = np.square(np.abs(spectrum))
     if min(_peaked(transformed, axis) for axis in (1, 2)) < 2 * PEAKED:
         return
     if min(_peaked(np.fft.fftshift(energy, axes=(1, 2)), axis) for axis in (1, 2)) >= PEAKED:

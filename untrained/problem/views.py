@@ -133,6 +133,14 @@ class Views(DataTerm):
             return None
         return self.from_units(self.part.to_units(self.part.cached(name, compute)))
 
+    def part_with(self, name: str) -> Self:
+        """Return the part split off first for which `name` was computed; itself where none was.
+
+        See `split` and `cached`.
+        """
+        parts = (fit for fit, _ in self._splits.values() if name in fit.cache)
+        return next(parts, self)
+
     def with_measurements(self, y: Tensor) -> Self:
         """Replace the measurements by others `(G, ...)`, in network units."""
         other = copy.copy(self)
