@@ -202,6 +202,20 @@ def test_pixels_and_triangles():
     assert np.abs(nodal.reshape(48, 48) - image[0].numpy())[inside.numpy()].max() < 1e-6
 
 
+def test_a_change_keeps_what_it_does_not_touch():
+    first = small(impedance=1e-3)
+    other = first.changed(background=2.0, impedance=np.array(1e-3))
+    assert other.background == 2
+    assert (other.grid, other.model) == (first.grid, first.model)
+    coarse = first.changed(x_shape=(1, 12, 12))
+    assert (coarse.grid.shape, coarse.model) == ((12, 12), first.model)
+    worse, quadratic = first.changed(impedance=0.1), first.changed(order=2)
+    assert worse.grid is quadratic.grid is first.grid
+    assert torch.equal(worse.A(smooth()), small(impedance=0.1).A(smooth()))
+    assert torch.equal(quadratic.A(smooth()), small(impedance=1e-3, order=2).A(smooth()))
+    assert not torch.equal(worse.A(smooth()), first.A(smooth()))
+
+
 def test_offset_and_missing_voltages():
     shape = small().y_shape[1:]
     keep = np.ones(shape, bool)

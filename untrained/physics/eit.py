@@ -45,6 +45,8 @@ class EIT(NonlinearPhysics):
         sigma: `(M, I)`, standard deviation of each voltage; a `Problem` weighs residuals by it.
             None: all alike.
         order: 1 or 2, of the elements.
+        like: an operator on the same mesh; its map between pixels and triangles, and its elements,
+            are taken over where they fit, not built again.
 
     Raises:
         UserError: arrays whose numbers of electrodes, injections or voltages contradict each
@@ -67,6 +69,7 @@ class EIT(NonlinearPhysics):
         offset: np.ndarray | None = None,
         sigma: np.ndarray | None = None,
         order: int = 1,
+        like: EIT | None = None,
     ) -> None:
         if len(x_shape) != 3 or x_shape[0] != 1 or min(x_shape) < 1:
             raise UserError(f"an image of EIT has the shape (1, H, W), got {tuple(x_shape)}")
@@ -92,8 +95,8 @@ class EIT(NonlinearPhysics):
         self.currents = injected[:-1]
         self.background = float(background)
         self.impedance, self.order = impedance, order
-        self.model = ElectrodeModel(mesh, np.asarray(impedance), order)
-        self.grid = PixelGrid(mesh, (int(x_shape[1]), int(x_shape[2])))
+        self.model = _model(mesh, np.asarray(impedance), order, like)
+        self.grid = _grid(mesh, (int(x_shape[1]), int(x_shape[2])), like)
         self.offset = None if offset is None else _table("offset", offset, shape)
         self.sigma = None if sigma is None else _table("sigma", sigma, shape)
         if self.sigma is not None and not (self.sigma > 0).all():
@@ -166,7 +169,10 @@ class EIT(NonlinearPhysics):
         return {"values": self.to_elements(image), **self.mesh.arrays()}
 
     def changed(self, **settings: Any) -> EIT:
-        """Return the operator with other settings: any argument but the mesh."""
+        """Return the operator with other settings: any argument but the mesh.
+
+        What the settings do not touch is shared with this operator, not built again.
+        """
         known: dict[str, Any] = {
             "x_shape": self.x_shape,
             "impedance": self.impedance,
@@ -178,7 +184,7 @@ class EIT(NonlinearPhysics):
             "injections": self.injections,
             "patterns": self.patterns,
         }
-        return EIT(self.mesh, **(known | settings))
+        return EIT(self.mesh, **(known | settings), like=self)
 
     def holdout(self, y: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
         """Draw whole injections to hold out, at least one and never all: bool `(1, 1, M, I)`."""
@@ -244,6 +250,19 @@ class _Recent:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_Recent, ())
+
+
+def _model(mesh: Mesh, z: np.ndarray, order: int, like: EIT | None) -> ElectrodeModel:
+    alike = like is not None and like.mesh is mesh and like.order == order
+    if like is not None and alike and np.array_equal(np.asarray(like.impedance), z):
+        return like.model
+    return ElectrodeModel(mesh, z, order)
+
+
+def _grid(mesh: Mesh, shape: tuple[int, int], like: EIT | None) -> PixelGrid:
+    if like is not None and like.mesh is mesh and like.grid.shape == shape:
+        return like.grid
+    return PixelGrid(mesh, shape)
 
 
 def _numpy(image: Tensor) -> np.ndarray:
