@@ -217,14 +217,18 @@ def smooth_or_flat(problem: Problem) -> Tensor:
         `(1, 1, H, W)` in the problem's units.
     """
     flat = problem.cached("tv", nonlinear_tv)
-    off, seen = (problem.visible(v).norm() for v in (problem.A(flat) - problem.y, problem.y))
-    rest = float(off / seen)
-    threshold = max(FLAT - PER_REST * rest, LEAST_FLAT)
+    threshold = max(FLAT - PER_REST * unexplained(problem, flat), LEAST_FLAT)
     share = (threshold - flatness(flat, problem.physics.support)) / WIDTH + 0.5
     share = min(max(share, LEAST_SMOOTH if problem.physics.repeats else 0.0), 1.0)
     if not share:
         return flat
     return flat.lerp(problem.cached("gaussnewton", gaussnewton), share)
+
+
+def unexplained(problem: Problem, image: Tensor) -> float:
+    """Compute ||A(x) - y|| / ||y|| of one problem, of what was measured."""
+    off, seen = (problem.visible(v).norm() for v in (problem.A(image) - problem.y, problem.y))
+    return float(off / seen)
 
 
 @torch.no_grad()

@@ -30,6 +30,7 @@ from untrained.data.formats.mat import MAT_SUFFIX, open_mat
 from untrained.data.measurement import Measurement
 from untrained.data.named import RenamedArray
 from untrained.data.tasks.eit_mesh_file import mesh_in, read_mesh
+from untrained.data.tasks.eit_order import check_order
 from untrained.data.tasks.eit_scan import (
     Scan,
     at_level,
@@ -115,8 +116,11 @@ def load_eit(
         notes += (ABSOLUTE,)
     own, of_mesh = _mesh(mesh, beside.mesh, scan, path)
     with from_file(path, mesh):
-        physics = _operator(own, scan, beside)
-    notes += (FITTED.format(physics.background, float(np.median(physics.impedance))),)
+        physics, of_order = _operator(own, scan, beside)
+    notes += (
+        *of_order,
+        FITTED.format(physics.background, float(np.median(physics.impedance))),
+    )
     one = scan.sigma is not None and not scan.sigma.ndim
     truth = _reference(beside, physics, path)
     return Measurement(
@@ -189,8 +193,8 @@ def _mesh(
     return mesh, notes
 
 
-def _operator(mesh: Mesh, scan: Scan, beside: _Beside) -> EIT:
-    """Build the model, calibrated by the reference voltages where there are some."""
+def _operator(mesh: Mesh, scan: Scan, beside: _Beside) -> tuple[EIT, tuple[str, ...]]:
+    """Build the model, calibrated by the reference voltages where there are some; and notes."""
     physics = EIT(
         mesh,
         scan.injections,
@@ -201,23 +205,11 @@ def _operator(mesh: Mesh, scan: Scan, beside: _Beside) -> EIT:
         sigma=scan.sigma if scan.sigma is not None and scan.sigma.ndim else None,
     )
     before = scan.reference_voltages
-    _require_sign(physics, scan.voltages if before is None else before, scan)
+    notes = check_order(physics, scan.voltages if before is None else before)
     contacts = beside.impedance is None
     if before is None:
-        return homogeneous(physics, scan.voltages, contacts=contacts)
-    return calibrated(physics, before, scan.voltages, contacts=contacts)
-
-
-def _require_sign(physics: EIT, values: np.ndarray, scan: Scan) -> None:
-    """Refuse voltages that no conducting body has."""
-    unit = physics.voltages(np.ones(len(physics.mesh.elements)))
-    seen = np.ones(values.shape, bool) if scan.keep is None else scan.keep
-    if float((unit[seen] * values[seen]).sum()) <= 0:
-        raise UserError(
-            "the voltages have the opposite sign of a conducting body's: currents are positive "
-            "where they enter it, and a voltage is the first electrode's minus the second's; turn "
-            "the sign of injections or of patterns"
-        )
+        return homogeneous(physics, scan.voltages, contacts=contacts), notes
+    return calibrated(physics, before, scan.voltages, contacts=contacts), notes
 
 
 def _reference(beside: _Beside, physics: EIT, path: str | Path) -> torch.Tensor | None:
