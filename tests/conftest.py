@@ -9,7 +9,7 @@ import signal
 import pytest
 import torch
 
-from untrained.classical import low_rank, pair_of_priors, sliding_dct, total_variation
+from untrained.classical import kernel_place, low_rank, pair_of_priors, sliding_dct, total_variation
 from untrained.core.rule import Frame, Stopped
 from untrained.core.watch import Watch
 from untrained.data import TASKS
@@ -41,6 +41,7 @@ def unsearched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(total_variation, "SEARCH_ITERATIONS", 10)
     monkeypatch.setattr(total_variation, "ROUGH_ITERATIONS", 50)
     monkeypatch.setattr(pair_of_priors, "ROUNDS", 2)
+    monkeypatch.setattr(kernel_place, "ITERATIONS", 5)
     monkeypatch.setattr(low_rank, "ROUNDS", dict.fromkeys(TASKS, 2))
 
 

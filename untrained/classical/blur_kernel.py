@@ -42,7 +42,7 @@ COARSEST = 3
 MOST = 512
 """Pixels a side of what is looked at: the middle of a larger picture."""
 LARGEST_BETA = 1e3
-DUST, ISLAND = 0.03, 0.05
+DUST, ISLAND = 0.02, 0.05
 """Share of the largest tap below which a tap counts as none, and of the whole kernel below which
 taps that hang together do."""
 

@@ -6,12 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor
+
+from untrained.classical.kernel_place import placed
 from untrained.core.watch import Watch
 from untrained.folder import WORK
 from untrained.problem import Problem
 from untrained.run.plan import Plan
 from untrained.solver.fit import Fit, joined_columns
 from untrained.uncertainty.ensemble import solve_ensemble
+
+SHARE = 0.7
+"""Share of the residual of a fit with an unknown blur that counts as noise: the rest is what its
+network could not draw (docs/blind.md)."""
 
 
 def solve_known(
@@ -36,7 +43,11 @@ def solve_known(
     if not all(one.finished for one in found):
         return list(found)
     assert then.recipe is not None
-    known = [_known(p, one) for p, one in zip(problems, found, strict=True)]
+    thetas = [_placed(p, one.theta) for p, one in zip(problems, found, strict=True)]
+    known = [
+        problem.knowing(theta, _left(problem, one))
+        for problem, one, theta in zip(problems, found, thetas, strict=True)
+    ]
     second = solve_ensemble(
         then.recipe,
         known,
@@ -47,18 +58,29 @@ def solve_known(
         watch=watch,
         run_dir=None if run_dir is None else Path(run_dir) / WORK / "known-0",
     )
-    return [_joined(one, last) for one, last in zip(found, second, strict=True)]
+    return [
+        _joined(replace(one, theta=theta), last)
+        for one, theta, last in zip(found, thetas, second, strict=True)
+    ]
 
 
-def _known(problem: Problem, found: Fit) -> Problem:
-    """Return the problem with the operator found, whose error counts as noise.
+def _placed(problem: Problem, theta: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Move an unknown blur kernel to where it explains the picture's border best."""
+    if "kernel" not in theta:
+        return theta
+    return theta | {"kernel": placed(problem, theta["kernel"][0])[None]}
 
-    What the first fit leaves unexplained is noise and the error of the operator. A smaller noise
-    level would let a classical answer fit that error.
+
+def _left(problem: Problem, found: Fit) -> float:
+    """Compute the noise level of the second stage: what the first leaves unexplained.
+
+    Of a blur, it is SHARE of that. It stands for noise and the error of the operator. A smaller
+    noise level would let a classical answer fit that error.
     """
     known = problem.knowing(found.theta)
     left = float(known.residual_mean_square(known.from_units(found.image)).sqrt())
-    return problem.knowing(found.theta, max(left, problem.sigma or 0.0))
+    share = SHARE if "kernel" in found.theta else 1.0
+    return max(share * left, problem.sigma or 0.0)
 
 
 def _joined(found: Fit, last: Fit) -> Fit:
