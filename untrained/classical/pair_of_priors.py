@@ -160,8 +160,7 @@ def settings(problem: Problem) -> tuple[float, float]:
 
 
 def _search(problem: Problem) -> Tensor:
-    shots = on_trajectory(problem)
-    if problem.part is not None and (shots or not problem.traits.few_lines):
+    if problem.part is not None and problem.traits.measures != "views":
         level, coupling = settings(problem.part)
         found = taken_over(problem, problem.part, level)
         return torch.stack([found, torch.full_like(found, coupling)])
@@ -173,7 +172,8 @@ def _search(problem: Problem) -> Tensor:
         )
 
     # one draw of shots, which cross all of k-space, judges well enough
-    asked = (held_out_error if shots else expected_error)(problem, prepare)
+    error = held_out_error if on_trajectory(problem) else expected_error
+    asked = error(problem, prepare)
     if asked is None:
         return torch.tensor([UNTRIED * unit(problem), _tried(problem)[1]], dtype=torch.float64)
     level, coupling = _descend(asked, problem)

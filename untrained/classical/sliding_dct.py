@@ -17,6 +17,7 @@ from untrained.classical.weight import (
     by_octaves,
     held_out_error,
     noise_level,
+    taken_over,
     tie_of,
 )
 from untrained.problem import Problem
@@ -83,6 +84,13 @@ def dct_settings(problem: Problem) -> tuple[float, bool]:
     return level, bool(closing)
 
 
+def hand_down(problem: Problem, part: Problem) -> None:
+    """Let a part of the measurements of a problem take the settings of the whole, searched once."""
+    level, closing = dct_settings(problem)
+    found = torch.stack([taken_over(part, problem, level), torch.tensor(float(closing)).double()])
+    dct_weighed(part).cached("dct settings", lambda _: found)
+
+
 def _solved(problem: Problem) -> Tensor:
     if problem.traits.only_noise:
         image = problem.estimate()
@@ -93,6 +101,11 @@ def _solved(problem: Problem) -> Tensor:
 
 
 def _search(problem: Problem) -> Tensor:
+    if problem.part is not None and problem.traits.measures == "lines":
+        level, closing = dct_settings(problem.part)
+        found = taken_over(problem, problem.part, level)
+        return torch.stack([found, torch.full_like(found, closing)])
+
     def prepare(fit: Problem) -> Callable[[float, bool], Tensor]:
         start = tv_start(fit)
         # few views or columns tell levels apart by so little that the last pass has to be the full
