@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from untrained.classical.block_matching import Blocks, from_groups, match_blocks
+from untrained.classical.block_matching import (
+    Blocks,
+    from_groups,
+    match_blocks,
+    noise_of_views,
+    with_noise_of,
+)
 
 KIND = Blocks(side=6, stride=4, reach=8, group_size=24)
 
@@ -67,3 +73,35 @@ def test_as_many_threads_as_there_are_give_the_same_bits() -> None:
     finally:
         torch.set_num_threads(before)
     assert torch.equal(found[1], found[3])
+
+
+@pytest.mark.parametrize(("size", "pixels"), [((40, 40), 36), ((4, 40), 24)])
+def test_noise_of_views_has_variance_one_and_little_power_at_low_frequencies(
+    size: tuple[int, int], pixels: int
+) -> None:
+    covariance = noise_of_views(KIND, torch.zeros(1, 1, *size)).double()
+    assert covariance.shape == (pixels, pixels)
+    torch.testing.assert_close(covariance.diagonal(), torch.ones(pixels).double())
+    powers = torch.linalg.eigvalsh(covariance)
+    assert 0 < float(powers[0]) < 0.6
+    mean = torch.full((pixels,), pixels**-0.5).double()  # the frequency 0
+    alternating = (torch.arange(pixels) % 2 * 2.0 - 1) * mean
+    assert float(mean @ covariance @ mean) < 0.6
+    assert float(alternating @ covariance @ alternating) > 1
+
+
+def test_wieners_estimate_in_white_noise_becomes_that_in_coloured_noise() -> None:
+    """(S + C)^(-1) S for blocks of covariance S in noise of covariance C, row by row."""
+    image = torch.zeros(1, 1, 12, 12)
+    noise = noise_of_views(Blocks(4, 2, 4, 6), image).double()
+    signal = torch.diag(torch.linspace(0.5, 2, 16)).double()
+    values, basis = torch.linalg.eigh(noise)
+    inverse = (basis * values**-0.5) @ basis.T
+    whitened = inverse @ signal @ inverse  # the covariance of blocks after whitening
+    gain = torch.linalg.solve(whitened + torch.eye(16).double(), whitened)
+    rows = torch.randn(3, 6, 16, generator=torch.Generator().manual_seed(0)).double()
+    told = with_noise_of(noise, lambda one: (one @ gain, torch.ones(3)))
+    wiener = torch.linalg.solve(signal + noise, signal)
+    torch.testing.assert_close(told(rows)[0], rows @ wiener)
+    same = with_noise_of(None, lambda one: (one @ gain, torch.ones(3)))
+    torch.testing.assert_close(same(rows)[0], rows @ gain)

@@ -15,6 +15,7 @@ from untrained.threads import current_threads, set_threads
 from untrained.waiting import tick
 
 AT_ONCE = 512  # groups whose matrices are held at a time
+CORNER = 0.08  # of the power of `noise_of_views`, in cycles per pixel
 
 
 class Blocks(NamedTuple):
@@ -152,6 +153,53 @@ def from_groups(estimate: Estimate, blocks: Tensor, *images: Tensor) -> Tensor:
                 for channel, plane in enumerate(total):
                     plane.index_add_(0, places, laid[:, :, channel].flatten())
     return (total / share).view_as(like)
+
+
+def noise_of_views(kind: Blocks, image: Tensor) -> Tensor:
+    r"""Compute the covariance in a block of noise as white noise in views becomes in an image.
+
+    Views measure the low frequencies of an image more densely than the high ones, so that the noise
+    of a reconstruction has a power that grows with the frequency k, in cycles per pixel (A. C. Kak,
+    M. Slaney, "Principles of computerized tomographic imaging", 1988, ch. 5). Its power here is
+    :math:`\sqrt{1 + (k / 0.08)^2}`, which keeps some noise at low frequencies, times a factor that
+    makes the variance of a pixel 1.
+
+    Args:
+        kind: of blocks; those of a smaller image are as `match_blocks` makes them.
+        image: `(1, 1, H, W)`.
+
+    Returns:
+        `(d, d)` for blocks of d pixels, row by row.
+    """
+    sides = [min(kind.side, n) for n in image.shape[-2:]]
+    frequencies = torch.fft.fftfreq(4 * kind.side, dtype=torch.float64)
+    radius = torch.hypot(frequencies[:, None], frequencies)
+    correlation = torch.fft.ifft2((1 + (radius / CORNER).square()).sqrt()).real
+    rows, columns = torch.cartesian_prod(*(torch.arange(n) for n in sides)).T
+    lag = [(x[:, None] - x) % len(frequencies) for x in (rows, columns)]
+    return (correlation[lag[0], lag[1]] / correlation[0, 0]).to(image)
+
+
+def with_noise_of(covariance: Tensor | None, estimate: Estimate) -> Estimate:
+    """Let an estimate for white noise work on blocks whose noise has another covariance.
+
+    The blocks are multiplied by the inverse root of the covariance before, and by its root after.
+
+    Args:
+        covariance: of the pixels of a block, positive definite; None = white noise.
+        estimate: see `Estimate`.
+    """
+    if covariance is None:
+        return estimate
+    values, basis = torch.linalg.eigh(covariance.double())
+    root, inverse = ((basis * values**power) @ basis.T for power in (0.5, -0.5))
+    root, inverse = root.to(covariance), inverse.to(covariance)
+
+    def whitened(*rows: Tensor) -> tuple[Tensor, Tensor]:
+        found, weight = estimate(*(each @ inverse for each in rows))
+        return found @ root, weight
+
+    return whitened
 
 
 @contextlib.contextmanager

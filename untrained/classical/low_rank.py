@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from untrained.classical.block_matching import Blocks, from_groups, match_blocks
+from untrained.classical.block_matching import Blocks, from_groups, match_blocks, with_noise_of
 from untrained.classical.kept_pixels import closed
 from untrained.classical.linear import data_step, require_picture
 from untrained.classical.sliding_dct import (
@@ -98,7 +98,9 @@ def _eigen(matrices: Tensor) -> tuple[Tensor, Tensor]:
     return values, vectors
 
 
-def shrink_groups(image: Tensor, blocks: Tensor, sigma: float) -> Tensor:
+def shrink_groups(
+    image: Tensor, blocks: Tensor, sigma: float, covariance: Tensor | None = None
+) -> Tensor:
     r"""Shrink every group of blocks of an image to low rank, and average where blocks overlap.
 
     The blocks of a group, less their mean, are the rows of a matrix of K x d. Its singular values
@@ -116,6 +118,7 @@ def shrink_groups(image: Tensor, blocks: Tensor, sigma: float) -> Tensor:
         image: `(1, C, H, W)`.
         blocks: see `match_blocks`.
         sigma: standard deviation of the noise in every pixel and channel.
+        covariance: of the noise in a block, relative to sigma^2, see `with_noise_of`.
     """
 
     def lowered(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,4 +132,4 @@ def shrink_groups(image: Tensor, blocks: Tensor, sigma: float) -> Tensor:
         projection = (basis * gain[:, None]) @ basis.mT
         return mean + projection @ rest, 1 / (1 + gain.square().sum(1))
 
-    return from_groups(lowered, blocks, image)
+    return from_groups(with_noise_of(covariance, lowered), blocks, image)

@@ -205,14 +205,14 @@ def _search_bayes(problem: Problem) -> Tensor:
 def _predict_best(problem: Problem, *others: Callable[[Problem], Tensor]) -> Tensor | None:
     """Find the shares of `two_priors` and of other answers that predict held-out measurements best.
 
-    `two_priors` is solved on fewer blocks; all take the levels found for `problem`. None where
-    nothing can be held out.
+    `two_priors` is solved on fewer blocks. None where nothing can be held out.
     """
 
     def images(fit: Problem, shrink: float) -> list[Tensor]:
         level, coupling = settings(problem)
         two = solve_at(fit, level * shrink, coupling, SPARSE)
-        hand_down(problem, fit)
+        if problem.traits.few_lines:  # which would find another level from fewer of them
+            hand_down(problem, fit)
         return [two, *(other(fit) for other in others)]
 
     off = held_out_residuals(problem, images)

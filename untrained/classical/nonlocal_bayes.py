@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from untrained.classical.block_matching import Blocks, from_groups, match_blocks
+from untrained.classical.block_matching import Blocks, from_groups, match_blocks, with_noise_of
 from untrained.classical.kept_pixels import closed
 from untrained.classical.linear import data_step, require_picture
 from untrained.classical.sliding_dct import (
@@ -114,8 +114,17 @@ def bayes_denoise(image: Tensor, sigma: float) -> Tensor:
     return torch.cat(cleaned)
 
 
-def likeliest(pilot: Tensor, noisy: Tensor, blocks: Tensor, sigma: float) -> Tensor:
-    """Denoise one image as `bayes_denoise` by given groups of blocks with `pilot`'s statistics."""
+def likeliest(
+    pilot: Tensor,
+    noisy: Tensor,
+    blocks: Tensor,
+    sigma: float,
+    covariance: Tensor | None = None,
+) -> Tensor:
+    """Denoise one image as `bayes_denoise` by given groups of blocks with `pilot`'s statistics.
+
+    The noise has the covariance sigma^2 times the given one, see `with_noise_of`.
+    """
 
     def given_noise(pilot: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         mean = pilot.mean(1, keepdim=True)
@@ -127,4 +136,4 @@ def likeliest(pilot: Tensor, noisy: Tensor, blocks: Tensor, sigma: float) -> Ten
         gain = torch.cholesky_solve(covariance, factor)
         return mean + (rows - mean) @ gain, 1 / (1 + gain.square().sum((1, 2)))
 
-    return from_groups(given_noise, blocks, pilot, noisy)
+    return from_groups(with_noise_of(covariance, given_noise), blocks, pilot, noisy)

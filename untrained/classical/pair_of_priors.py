@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from untrained.classical import low_rank, nonlocal_bayes
-from untrained.classical.block_matching import match_blocks
+from untrained.classical.block_matching import match_blocks, noise_of_views
 from untrained.classical.kept_pixels import closed, kept_noise
 from untrained.classical.linear import data_step, require_picture
 from untrained.classical.low_rank import shrink_groups
@@ -41,6 +41,8 @@ from untrained.classical.weight import (
 from untrained.problem import Problem
 
 ROUNDS, FRESH, MOMENTUM = 12, 3, 0.7
+ROUNDS_OF = {"ct": (8, 8)}
+"""Rounds in which the level falls, and rounds at the last level, elsewhere ROUNDS and none."""
 FIRST_LEVEL = 3.0  # in units of the last
 RANK_LEVEL = 1.25  # of low rank, in units of that of non-local Bayes
 
@@ -49,7 +51,7 @@ FIRST = 0.2  # the search begins with it, or with the highest one that is tried
 LEVELS = LEVEL / 2**HALVINGS, LEVEL * 2**DOUBLINGS
 MOST_TRIALS = 26
 
-SHARE = {"inpaint": 0.35, "ct": 0.42}
+SHARE = {"inpaint": 0.35}
 """The last level in units of the one found, 0.5 elsewhere. It is found with cosines, which describe
 structure worse and so ask for more."""
 COUPLING = 3.0  # in units of the one found, which goes with the higher level
@@ -58,7 +60,7 @@ OF_RANK = {"deblur": 0.25, "mri": 0.25}
 TRIED = {"ct": COUPLINGS[:5], "mri": COUPLINGS[3:5]}
 """The couplings tried; elsewhere all of them. A few held-out columns of k-space may prefer one of
 2, where knees at 2x are 8 dB worse than at 0.06."""
-LOWER = {"ct": {0.02: 0.83}, "mri": {0.06: 0.83, 0.02: 0.7}}
+LOWER = {"mri": {0.06: 0.83, 0.02: 0.7}}
 """Factor of the level at a coupling: at the smallest ones there is little noise, and the aliases of
 the views or columns that were fitted, fewer than were measured, call for too high a level."""
 
@@ -128,16 +130,32 @@ def solve_at(problem: Problem, found: float, coupling: float, stride: int = 4) -
         # leave x without a say
         first = max(first, low_rank.FIRST_LEVEL * unit(problem) / level)
     z = before = data_step(problem, x, coupling, STEPS)
-    for k, above in enumerate(falling(first, 1.0, ROUNDS)):
+    of_rank, of_bayes = _noise_of(problem, x)
+    for k, above in enumerate(_levels(problem, first)):
         q, sigma = z + MOMENTUM * (z - before), above * level
         if k % FRESH == 0:
             groups = match_blocks(q, low_rank.BLOCKS._replace(stride=stride))
-        low = problem.supported(shrink_groups(q, groups, RANK_LEVEL * sigma))
+        low = problem.supported(shrink_groups(q, groups, RANK_LEVEL * sigma, of_rank))
         if k % FRESH == 0:
             draws = match_blocks(low, nonlocal_bayes.BLOCKS._replace(stride=stride))
-        x = problem.supported(likeliest(low, q, draws, sigma)).lerp(low, rank)
+        x = problem.supported(likeliest(low, q, draws, sigma, of_bayes)).lerp(low, rank)
         z, before = data_step(problem, x, coupling / (1 if fixed else above**2), STEPS), z
     return closed(problem, x, z) if problem.traits.missing_pixels else x
+
+
+def _levels(problem: Problem, first: float) -> list[float]:
+    """List the levels of the rounds, in units of the last."""
+    falls, stays = ROUNDS_OF.get(problem.task, (ROUNDS, 0))
+    return falling(first, 1.0, falls) + [1.0] * stays
+
+
+def _noise_of(problem: Problem, image: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Return the covariance of the noise in a block of low rank, and in one of non-local Bayes."""
+    if problem.traits.measures != "views":
+        return None, None
+    kinds = low_rank.BLOCKS, nonlocal_bayes.BLOCKS
+    of_rank, of_bayes = (noise_of_views(kind, image) for kind in kinds)
+    return of_rank, of_bayes
 
 
 def _at_least_for(noise: float, level: float, coupling: float) -> tuple[float, float]:
@@ -193,12 +211,12 @@ def _raised(problem: Problem, level: float, coupling: float) -> float:
     error = held_out_error(problem, lambda fit: partial(solve_at, fit, stride=COARSE))
     if error is None:
         return level
-    known = error(level, coupling)
+    tie, known = tie_of(problem), error(level, coupling)
     for _ in range(MOST_RAISES):
         higher = error(level * RAISE, coupling)
-        if higher >= known:
+        if tie * higher > known:
             break
-        level, known = level * RAISE, higher
+        level, known = level * RAISE, min(known, higher)
     return level
 
 
