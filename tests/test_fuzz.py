@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from fuzzing import pool, subjects
 from fuzzing.every import EVERY
-from fuzzing.subjects import Subject, as_npy
+from fuzzing.mutators import as_npy
+from fuzzing.subjects import Subject
 
 SMALL_NET = ("--steps", "2", "--set", "net.widths=4,8")
 

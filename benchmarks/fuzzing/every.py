@@ -1,7 +1,10 @@
-"""All readers that are fuzzed."""
+"""Every reader that is fuzzed. A new format is one more `Subject` in the table of its topic."""
 
+from fuzzing.measurements import MEASUREMENTS
+from fuzzing.options import OPTIONS
+from fuzzing.pictures import PICTURES
+from fuzzing.runs import RUNS
 from fuzzing.scanners import SCANNERS
 from fuzzing.scans import SCANS
-from fuzzing.subjects import SUBJECTS
 
-EVERY = (*SUBJECTS, *SCANNERS, *SCANS)
+EVERY = (*PICTURES, *MEASUREMENTS, *OPTIONS, *RUNS, *SCANNERS, *SCANS)

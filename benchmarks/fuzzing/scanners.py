@@ -1,4 +1,4 @@
-"""Readers of what scanners and their software write; as `subjects.py`."""
+"""Readers of what scanners and their software write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from fuzzing.subjects import Subject, as_bytes, as_text, picture, read, simulated
+from fuzzing.mutators import as_bytes, as_text
+from fuzzing.subjects import Subject, read
+from fuzzing.valid_files import picture, simulated
 
 
 def _nifti(path: Path) -> None:

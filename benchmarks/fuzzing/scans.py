@@ -1,4 +1,4 @@
-"""Readers of raw scans, counts, cone beams, trajectories and series; as `subjects.py`."""
+"""Readers of raw scans, counts, cone beams, trajectories and series."""
 
 from __future__ import annotations
 
@@ -14,17 +14,9 @@ import h5py
 import numpy as np
 
 from fuzzing.mutate import ODD_INTEGERS, mutate_bytes, mutate_text
-from fuzzing.subjects import (
-    SIDE,
-    Subject,
-    as_bytes,
-    as_npy,
-    as_npz,
-    as_text,
-    picture,
-    read,
-    read_with,
-)
+from fuzzing.mutators import as_bytes, as_npy, as_npz, as_text
+from fuzzing.subjects import SIDE, Subject, read, read_with
+from fuzzing.valid_files import picture
 
 COILS = 3
 ALONE = "--no-compare"
