@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from report_pages import both
 
 import untrained as ut
 from untrained.core.rule import Stopped
@@ -13,12 +14,6 @@ from untrained.physics import Inpaint
 from untrained.report.after import after_the_curves
 from untrained.report.page import render_page
 from untrained.rules import Average
-
-
-def both(result):
-    """A result as what a report takes: the fit, and what it is about."""
-    return result, result.about
-
 
 SMALL = ["net=compact", "net.widths=4,8", "net.skip=2"]
 

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from report_pages import both
 
 from untrained.cli import main
 from untrained.data.formats.tiff import encode_tiff
@@ -20,12 +21,6 @@ from untrained.files import sha256
 from untrained.report import save, save_result
 from untrained.report.deep import png_of
 from untrained.report.save import history_csv, summary
-
-
-def both(result):
-    """A result as what a report takes: the fit, and what it is about."""
-    return result, result.about
-
 
 FILES = [
     "classical.npy",
