@@ -6,10 +6,11 @@ Six phantoms and three noise levels; with `--tuning` the bodies on which constan
 the classical methods. Voltages come from quadratic elements on a mesh of its own, four times as
 fine; a homogeneous body is measured with the same noise. 16 electrodes, currents between electrodes
 three apart, voltages of neighbours, 64 x 64 pixels. One row a body, noise level and method: PSNR of
-the conductivity inside the disc, in dB of the body's largest value. The row of `tv` has `flatness`
-and `rest` of its image, by which `auto` mixes, and with `gaussnewton` beside it the PSNR of eleven
-mixtures of both. `--images` keeps every image `(64, 64)`, so that other mixtures need no new solve;
-images that lie there are not solved again. One thread; rows that are in OUT are not done again.
+the conductivity inside the disc, in dB of the body's largest value. The row of `tv` has the
+`flatness` and the `rest` of its image, by which `auto` mixes, and with `gaussnewton` beside it the
+PSNR of eleven mixtures of both. `--images` keeps every image `(64, 64)`, so that other mixtures
+need no new solve; images that lie there are not solved again. One thread; rows that are in OUT are
+not done again.
 """
 
 from __future__ import annotations
@@ -41,10 +42,18 @@ SHARES = np.linspace(0, 1, 11)  # of `gaussnewton`, the rest `tv`
 
 
 class Simulated(NamedTuple):
-    """A measurement: `(1, 1, M, I)` voltages, without noise too `(M, I)`, and the fitted model."""
+    """A measurement.
+
+    Attributes:
+        y: voltages `(1, 1, M, I)`.
+        clean: the same without noise, `(M, I)`.
+        before: voltages of the homogeneous body, with noise, `(M, I)`.
+        physics: the model, calibrated by them.
+    """
 
     y: torch.Tensor
     clean: np.ndarray
+    before: np.ndarray
     physics: EIT
 
 
@@ -64,7 +73,7 @@ def simulate(truth: np.ndarray, noise: float, seed: int = 0) -> Simulated:
     y, before = (v + sigma * draw.standard_normal(v.shape) for v in (full, empty))
     mesh = disc_mesh(ELECTRODES, RADIUS, 0.5, RADIUS / 14, edges=4)
     physics = calibrated(EIT(mesh, injections, patterns, shape), before)
-    return Simulated(torch.from_numpy(y)[None, None].float(), full, physics)
+    return Simulated(torch.from_numpy(y)[None, None].float(), full, before, physics)
 
 
 def psnr(image: np.ndarray, truth: np.ndarray, inside: np.ndarray) -> float:

@@ -13,10 +13,11 @@ import numpy as np
 SIDE = 64
 DRAWN = 4  # bodies drawn by chance of each kind
 LEFT_OUT = 3  # every third body chooses no constant
+ALSO = ("two discs", "smooth", "ring")  # of the table, with noise and contacts of their own
 
 
 def phantoms(side: int = SIDE) -> dict[str, np.ndarray]:
-    """Draw the six bodies of the table in docs/eit.md; no constant is chosen on them."""
+    """Draw the six bodies of the table in docs/eit.md."""
     x, y = coordinates(side)
     one = np.ones((side, side))
     bump = np.exp(-((x - 0.3) ** 2 + (y - 0.2) ** 2) / 0.1)
@@ -39,8 +40,9 @@ def phantoms(side: int = SIDE) -> dict[str, np.ndarray]:
 
 
 def tuning_bodies(side: int = SIDE) -> dict[str, np.ndarray]:
-    """Draw the bodies on which constants are chosen: six by hand, and four of each kind by chance.
+    """Draw the bodies on which constants are chosen.
 
+    Eight are drawn by hand, four of each kind by chance, and three are those of the table.
     Every third of them (`left_out`) is for a test of what was chosen on the others.
     """
     x, y = coordinates(side)
@@ -67,7 +69,11 @@ def tuning_bodies(side: int = SIDE) -> dict[str, np.ndarray]:
         for kind, (name, make) in enumerate(kinds.items()):
             draw = np.random.default_rng([number, kind])
             bodies[f"{name} {number + 1}"] = make(draw, x, y)
-    return bodies
+    hill = np.exp(-((x + 0.25) ** 2 + (y - 0.3) ** 2) / 0.1)
+    dent = np.exp(-((x - 0.4) ** 2 + (y + 0.1) ** 2) / 0.06)
+    bodies["hill and dent"] = one + hill - 0.7 * dent
+    bodies["steep hill"] = one + 1.5 * np.exp(-((x - 0.2) ** 2 + (y + 0.3) ** 2) / 0.04)
+    return bodies | {name: phantoms(side)[name] for name in ALSO}
 
 
 def left_out(side: int = SIDE) -> list[str]:

@@ -12,6 +12,7 @@ from untrained.classical.gauss_newton import (
     flatness,
     found_weight,
     gaussnewton,
+    larger_weights,
     linearised,
     nonlinear_tv,
     smooth_or_flat,
@@ -103,10 +104,23 @@ def test_flat_pieces_are_told_from_smooth_changes_whatever_the_pixels():
     assert flatness(hidden, seen) < 0.3, "outside the support nothing counts"
 
 
-def test_more_noise_asks_for_more_smoothing(physics):
-    weights = [found_weight(problem(physics, body(), noise=n), "smooth") for n in (1e-5, 0.1)]
-    assert weights[0] < weights[1]
-    assert tried_weights("smooth")[0] >= weights[1]
+@pytest.mark.parametrize("prior", ["smooth", "variation"])
+def test_more_noise_asks_for_more_smoothing_beyond_the_usual_weights(physics, prior):
+    usual, larger = tried_weights(prior), larger_weights(prior)
+    assert larger == sorted(larger, reverse=True)
+    assert larger[-1] == pytest.approx(usual[0])
+    little, much = (found_weight(problem(physics, body(), noise=n), prior) for n in (1e-5, 0.3))
+    assert little in usual
+    assert little < usual[0] < much <= larger[0]
+
+
+def test_a_weight_beyond_the_usual_ones_is_reached_from_the_largest(physics):
+    """As in the search, so that both solve alike."""
+    one, larger = problem(physics, body(), noise=0.3), larger_weights("smooth")
+    solver = GaussNewton(one)
+    for values in solver.path(larger[:3]):
+        image = solver.image(values)
+    assert torch.equal(gaussnewton(one, larger[2]), image.to(one.y))
 
 
 def test_each_problem_of_a_batch_is_solved_as_alone(physics):

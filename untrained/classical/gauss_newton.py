@@ -30,11 +30,17 @@ ENOUGH = 120  # held-out voltages of one draw that judge alone; of fewer, three 
 TRIED = 9
 WEIGHTS = {"smooth": (1e-1, 1e-5), "variation": (4e-2, 4e-4)}
 """Largest and smallest weight that is tried, in units of the mean square of the Jacobian."""
+LARGER = {"smooth": (10.0, 4), "variation": (4e-2 * 10**0.25, 1)}
+"""Where the largest of them is the best, as with noise of a hundredth of the voltages, the range
+goes on up to this one in so many steps. Total variation goes one step only: held-out voltages would
+go on, and edges lose their contrast."""
+RISEN = 1.1
+"""Smaller weights are not tried once the held-out error is so many times its least."""
 TIE = 1.2
 """Held-out errors up to this ratio are equal where measurements repeat each other: those held out
 hold the same errors of the model, and an image that is fitted to them is rewarded for it. Of such
 weights the largest is taken."""
-FLAT, PER_REST, LEAST_FLAT = 0.49, 45.0, 0.1
+FLAT, PER_REST, LEAST_FLAT = 0.45, 45.0, 0.1
 """t_0, k and t_1 of `smooth_or_flat`."""
 WIDTH = 0.1
 """b of `smooth_or_flat`."""
@@ -288,7 +294,7 @@ def _each(problem: Problem, prior: str, weight: float | None) -> Tensor:
         one = problem.select(i)
         last = found_weight(one, prior) if weight is None else weight
         solver = GaussNewton(one, prior)
-        for values in solver.path([*(w for w in tried_weights(prior) if w > last), last]):
+        for values in solver.path(_path_to(last, prior)):
             image = solver.image(values)
         images.append(image.to(one.y))
     return torch.cat(images)
@@ -300,25 +306,56 @@ def found_weight(problem: Problem, prior: str) -> float:
 
 
 def tried_weights(prior: str) -> list[float]:
-    """List the weights that are tried, the largest first."""
+    """List the weights that are tried first, the largest first."""
     high, low = WEIGHTS[prior]
     return [float(w) for w in np.geomspace(high, low, TRIED)]
 
 
+def larger_weights(prior: str) -> list[float]:
+    """List larger weights, the largest first, and at last the largest of `tried_weights`."""
+    most, steps = LARGER[prior]
+    return [float(w) for w in np.geomspace(most, WEIGHTS[prior][0], steps + 1)]
+
+
+def _path_to(last: float, prior: str) -> list[float]:
+    """List the weights from which the solution for the last one starts, and it."""
+    usual = tried_weights(prior)
+    weights = larger_weights(prior) if last >= usual[0] else usual
+    return [*(w for w in weights if w > last), last]
+
+
 def _search(problem: Problem, prior: str) -> Tensor:
     """Choose the weight of the least held-out error, or the largest of nearly the least."""
-    weights = tried_weights(prior)
-    errors = np.zeros(len(weights))
-    draws = _draws(problem)
-    if not draws:  # nothing can be held out
-        return torch.tensor(weights[len(weights) // 2], dtype=torch.float64)
-    for fit, held in draws:
-        solver = GaussNewton(fit, prior)
-        found = (solver.image(values).to(fit.y) for values in solver.path(weights))
-        errors += [float(held.misfit(image)[0]) for image in found]
-    tie = TIE if problem.physics.repeats else 1.0
-    enough = next(w for w, e in zip(weights, errors, strict=True) if e <= tie * errors.min())
-    return torch.tensor(enough, dtype=torch.float64)
+    weights, draws = tried_weights(prior), _draws(problem)
+    found = weights[len(weights) // 2]  # where nothing can be held out
+    if draws:
+        errors = _errors(weights, draws, prior)
+        tie = TIE if problem.physics.repeats else 1.0
+        found = weights[int(np.argmax(errors <= tie * errors.min()))]
+    if found == weights[0]:
+        weights = larger_weights(prior)
+        errors = _errors(weights, draws, prior)
+        found = weights[int(errors.argmin())]
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def _errors(weights: list[float], draws: list[tuple[Problem, Problem]], prior: str) -> np.ndarray:
+    """Sum the held-out errors of each weight; once they rise, the smaller ones are left out."""
+    errors: list[float] = []
+    for of_draws in zip(*(_held_out_errors(*draw, prior, weights) for draw in draws), strict=True):
+        errors.append(sum(of_draws))
+        if errors[-1] > RISEN * min(errors):
+            break
+    return np.array(errors)
+
+
+def _held_out_errors(
+    fit: Problem, held: Problem, prior: str, weights: list[float]
+) -> Iterator[float]:
+    """Yield the error of what is held out for each weight, the largest first."""
+    solver = GaussNewton(fit, prior)
+    for values in solver.path(weights):
+        yield float(held.misfit(solver.image(values).to(fit.y))[0])
 
 
 def _draws(problem: Problem) -> list[tuple[Problem, Problem]]:
