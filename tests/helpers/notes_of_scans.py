@@ -18,6 +18,7 @@ from odd_inputs import (
     ct_python,
     custom,
     custom_python,
+    exchanged,
     fastmri,
     hdf,
     loud,
@@ -28,6 +29,7 @@ from odd_inputs import (
     oversampled,
     scan,
     tank,
+    unlike,
     unmeasured,
 )
 from odd_scans import CONE, cone, counted, described, half_empty, radial, shots
@@ -126,6 +128,10 @@ SCANS = (
     Row("of the challenge:", tank("--ktc-level", "2")),
     Row("fitted: a background conductivity of", tank()),
     Row("are NaN and count as not measured", tank(voltages=unmeasured)),
+    Row("mesh must have the electrodes in one order", tank(
+        injections=exchanged, patterns=exchanged)),
+    Row("and whether each has contact", tank(
+        reference_voltages=lambda v: v + v.std() * unlike(v))),
     Row("count from the mean of all electrodes", tank(
         patterns=lambda _: np.eye(8)[:, :6], voltages=lambda v: v[:6],
         reference_voltages=lambda v: v[:6])),

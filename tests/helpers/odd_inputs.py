@@ -340,6 +340,16 @@ def unmeasured(voltages: np.ndarray) -> np.ndarray:
     return np.where(np.eye(8), np.nan, voltages)
 
 
+def exchanged(rows: np.ndarray) -> np.ndarray:
+    """Two electrodes change places."""
+    return rows[[0, 4, 2, 3, 1, 5, 6, 7]]
+
+
+def unlike(voltages: np.ndarray) -> np.ndarray:
+    """Noise of the same shape, of standard deviation one."""
+    return np.random.default_rng(0).standard_normal(voltages.shape)
+
+
 def simulate(task: str, make: Callable[[Path], Path], *more: Any) -> Callable[[Path], Command]:
     return lambda folder: ["simulate", task, make(folder), *more]
 
