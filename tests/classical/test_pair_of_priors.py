@@ -10,7 +10,7 @@ from torch import Tensor
 import untrained as ut
 from untrained.classical import CLASSICAL, baseline, baseline_name, pair_of_priors, two_priors
 from untrained.classical.pair_of_priors import COUPLINGS, settings
-from untrained.classical.sliding_dct import dct_settings, dct_weighed, hand_down
+from untrained.classical.sliding_dct import dct_settings, hand_down
 from untrained.classical.total_variation import rough_tv, tv_weight
 from untrained.metrics import psnr
 from untrained.physics import CT, MRI, Blur, PhaseRetrieval, SuperRes
@@ -104,7 +104,7 @@ def test_on_ct_the_level_is_raised_while_views_are_predicted_better(
     assert coupling == 0.06
 
 
-def test_what_was_found_on_a_part_is_taken_over_in_its_units_but_for_views() -> None:
+def test_what_was_found_on_a_part_is_taken_over_in_its_units() -> None:
     physics = Blur(torch.ones(3, 3) / 9, (1, 64, 64))
     physics.unit_range = False
     problem = ut.Problem(100 * physics.A(textured()), physics)
@@ -125,10 +125,6 @@ def test_what_was_found_on_a_part_is_taken_over_in_its_units_but_for_views() -> 
     assert dct_settings(whole) == (pytest.approx(0.03 * shrink), True)
     hand_down(whole, part)  # and back
     assert dct_settings(part) == (pytest.approx(0.03), True)
-    views = dct_weighed(few_views(0.01))
-    part, _ = views.split(0.3, seed=0)
-    part.cache["two priors settings"] = torch.tensor([0.05, 2.0], dtype=torch.float64)
-    assert settings(views.after(part)) == settings(views)
 
 
 def test_networks_lean_on_it_and_on_two_others_where_pixels_are_coarse() -> None:

@@ -179,7 +179,7 @@ def settings(problem: Problem) -> tuple[float, float]:
 
 
 def _search(problem: Problem) -> Tensor:
-    if problem.part is not None and problem.traits.measures != "views":
+    if problem.part is not None:
         level, coupling = settings(problem.part)
         found = taken_over(problem, problem.part, level)
         return torch.stack([found, torch.full_like(found, coupling)])
