@@ -182,7 +182,7 @@ def _spokes_beside(path: Path) -> None:
 
 
 def _frames(path: Path) -> None:
-    frames = np.stack([picture(16)] * 4)
+    frames = np.stack([picture(16)] * 3)
     mask = np.random.default_rng(5).random(frames.shape) > 0.4
     np.savez(path, measurement=frames * mask, mask=mask)
 
@@ -191,7 +191,7 @@ def _dynamic(path: Path) -> None:
     scan = path.with_name("frame.npz")
     _simulated("mri", picture, acceleration=2.0, coils=COILS, center_fraction=0.3)(scan)
     with np.load(scan) as stored:
-        np.savez(path, kspace=np.stack([stored["kspace"]] * 3), mask=stored["mask"])
+        np.savez(path, kspace=np.stack([stored["kspace"]] * 2), mask=stored["mask"])
 
 
 SCANS: tuple[Subject, ...] = (
