@@ -91,8 +91,8 @@ def two_priors(problem: Problem) -> Tensor:
     level s and the coupling mu that predict held-out measurements best (on MRI mu is 0.06 or 0.02:
     a few columns cannot find it). sigma_k falls in equal ratios to sigma_K = s/2 in K = 12 rounds,
     from three times that or, on MRI, from where `lowrank` begins. The answer is x_K, for missing
-    pixels z_K, where noise lets it (`closed`). On CT sigma_k falls in 8 rounds and stays for 8 more,
-    and L and B expect noise as it comes from views (`noise_of_views`).
+    pixels z_K, where noise lets it (`closed`). On CT sigma_k falls in 8 rounds and stays for 8
+    more, and L and B expect noise as it comes from views (`noise_of_views`).
 
     Where pixels are missing and the kept ones are noisy, by sigma (`kept_noise`), s is at least
     0.85 sigma and mu s^2 at least 0.27 sigma^2.
