@@ -35,7 +35,7 @@ from untrained.classical.weight import (
     held_out_error,
     on_trajectory,
     relative_noise,
-    taken_over,
+    settings_taken_over,
     tie_of,
 )
 from untrained.problem import Problem
@@ -180,9 +180,7 @@ def settings(problem: Problem) -> tuple[float, float]:
 
 def _search(problem: Problem) -> Tensor:
     if problem.part is not None:
-        level, coupling = settings(problem.part)
-        found = taken_over(problem, problem.part, level)
-        return torch.stack([found, torch.full_like(found, coupling)])
+        return settings_taken_over(problem, problem.part, settings(problem.part))
 
     def prepare(fit: Problem) -> Callable[[float, float], Tensor]:
         start = tv_start(fit)

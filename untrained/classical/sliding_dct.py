@@ -17,7 +17,7 @@ from untrained.classical.weight import (
     by_octaves,
     held_out_error,
     noise_level,
-    taken_over,
+    settings_taken_over,
     tie_of,
 )
 from untrained.problem import Problem
@@ -86,8 +86,7 @@ def dct_settings(problem: Problem) -> tuple[float, bool]:
 
 def hand_down(problem: Problem, part: Problem) -> None:
     """Let a part of the measurements of a problem take the settings of the whole, searched once."""
-    level, closing = dct_settings(problem)
-    found = torch.stack([taken_over(part, problem, level), torch.tensor(float(closing)).double()])
+    found = settings_taken_over(part, problem, dct_settings(problem))
     dct_weighed(part).cached("dct settings", lambda _: found)
 
 
@@ -102,9 +101,7 @@ def _solved(problem: Problem) -> Tensor:
 
 def _search(problem: Problem) -> Tensor:
     if problem.part is not None and problem.traits.measures == "lines":
-        level, closing = dct_settings(problem.part)
-        found = taken_over(problem, problem.part, level)
-        return torch.stack([found, torch.full_like(found, closing)])
+        return settings_taken_over(problem, problem.part, dct_settings(problem.part))
 
     def prepare(fit: Problem) -> Callable[[float, bool], Tensor]:
         start = tv_start(fit)

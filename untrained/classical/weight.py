@@ -172,6 +172,13 @@ def taken_over(problem: Problem, part: Problem, weight: float) -> Tensor:
     return weight * (part.scale[0].double() / problem.scale[0].double()).cpu()
 
 
+def settings_taken_over(problem: Problem, source: Problem, found: tuple[float, float]) -> Tensor:
+    """Convert a level and a setting without a unit from `source` to `problem`; float64, `(2,)`."""
+    level, other = found
+    taken = taken_over(problem, source, level)
+    return torch.stack([taken, torch.full_like(taken, other)])
+
+
 def on_trajectory(problem: Problem) -> bool:
     """Tell whether samples of k-space lie along the shots of a trajectory, and not on a grid."""
     return isinstance(problem.physics, NonCartesianMRI)
