@@ -13,7 +13,7 @@ from fuzzing.subjects import Subject, read
 from fuzzing.valid_files import npy, picture
 
 
-def _png(path: Path) -> None:
+def _colour(path: Path) -> None:
     Image.fromarray((255 * picture(channels=3)).astype(np.uint8)).save(path)
 
 
@@ -23,10 +23,6 @@ def _deep_png(path: Path) -> None:
 
 def _palette(path: Path) -> None:
     Image.fromarray((255 * picture(channels=3)).astype(np.uint8)).quantize(16).save(path)
-
-
-def _jpeg(path: Path) -> None:
-    Image.fromarray((255 * picture(channels=3)).astype(np.uint8)).save(path)
 
 
 def _tiff(path: Path) -> None:
@@ -44,10 +40,10 @@ def _stack(path: Path) -> None:
 
 
 PICTURES: tuple[Subject, ...] = (
-    Subject("png", "in.png", read("denoise", "--sigma", "10"), _png, as_bytes),
+    Subject("png", "in.png", read("denoise", "--sigma", "10"), _colour, as_bytes),
     Subject("png, 16 bits", "in.png", read("denoise", "--sigma", "10"), _deep_png, as_bytes),
     Subject("png, palette", "in.png", read("superres", "--factor", "2"), _palette, as_bytes),
-    Subject("jpeg", "in.jpg", read("superres", "--factor", "2"), _jpeg, as_bytes),
+    Subject("jpeg", "in.jpg", read("superres", "--factor", "2"), _colour, as_bytes),
     Subject("tiff", "in.tif", read("denoise", "--sigma", "auto"), _tiff, as_tiff),
     Subject("tiff, deflated tiles", "in.tif", read("denoise"), _packed_tiff, as_tiff),
     Subject("tiff, pages", "in.tif", read("denoise", "--volume"), _stack, as_tiff),

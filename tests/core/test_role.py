@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from report_pages import both
 
 import untrained as ut
 from untrained.core.role import choice, role, role_anywhere
@@ -21,12 +22,6 @@ from untrained.report.charts import why_not_lowest
 from untrained.report.page import render_page
 from untrained.report.words import hints
 from untrained.rules import EMV, RULES, WMV, HeldOut, SelfValidation, TimeLimit, parse_stop
-
-
-def both(result):
-    """A result as what a report takes: the fit, and what it is about."""
-    return result, result.about
-
 
 SHORT = HeldOut(fraction=0.1, patience=6, skip=3)
 

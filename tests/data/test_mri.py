@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from report_pages import both
 
 import untrained as ut
 from untrained.data.phantoms import birdcage_maps, brain
@@ -18,12 +19,6 @@ from untrained.maths import fft2c, ifft2c, to_complex
 from untrained.metrics import evaluate
 from untrained.physics import Denoise
 from untrained.report.page import render_page
-
-
-def both(result):
-    """A result as what a report takes: the fit, and what it is about."""
-    return result, result.about
-
 
 SIZE = (40, 36)
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -82,7 +82,7 @@ NAMES = sorted(TABLE)
 
 
 def learned(name: str, problem: Problem) -> dict[str, Tensor]:
-    """What a training would have left: an encoder, or the whole network."""
+    """Draw the weights that a training would save: an encoder's, or those of the whole network."""
     if not METHODS[name].pretrained:
         return {}
     module = TABLE[name].build(problem)
